@@ -1,0 +1,53 @@
+"""An array library that records what it computes and differentiates it, to any order, on NumPy or CuPy.
+
+>>> import autograd as ag
+>>> x = ag.tensor([1.0, 2.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2., 4.])
+"""
+
+from . import backend, random
+from ._graph import enable_grad, no_grad
+from ._primitive import primitive
+from ._scan import scan
+from ._tensor import Tensor, get_default_dtype, set_default_dtype, tensor
+from ._tree import flatten, tree_map
+from .backend import default_device, set_default_device
+from .ops import creation, elementwise, indexing, linalg, reduction, shape
+from .ops.creation import *
+from .ops.elementwise import *
+from .ops.indexing import *
+from .ops.linalg import *
+from .ops.reduction import *
+from .ops.shape import *
+from .random import Generator, manual_seed
+from .transforms import grad, gradients, value_and_grad
+
+__all__ = [
+    "Generator",
+    "Tensor",
+    "backend",
+    "default_device",
+    "enable_grad",
+    "flatten",
+    "get_default_dtype",
+    "grad",
+    "gradients",
+    "manual_seed",
+    "no_grad",
+    "primitive",
+    "random",
+    "scan",
+    "set_default_device",
+    "set_default_dtype",
+    "tensor",
+    "tree_map",
+    "value_and_grad",
+]
+__all__ += creation.__all__
+__all__ += elementwise.__all__
+__all__ += indexing.__all__
+__all__ += linalg.__all__
+__all__ += reduction.__all__
+__all__ += shape.__all__

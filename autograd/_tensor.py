@@ -1,0 +1,391 @@
+"""The Tensor: an array that remembers how it was made.
+
+This file declares what a Tensor has. Its operators and array methods are declared with their signatures only;
+`ops` writes them and binds them here, because they are nothing but the operations of the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _graph, backend
+from ._graph import Node
+from .backend import Array
+
+Axis = int | tuple[int, ...] | None
+Scalar = bool | int | float
+
+_default_dtype: Any = np.dtype(np.float32)
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """The dtype that Python floats become in `tensor`, `zeros`, ... (at first float32)."""
+    global _default_dtype
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"the default dtype must be a floating one, not {np.dtype(dtype)}")
+    _default_dtype = np.dtype(dtype)
+
+
+def get_default_dtype() -> Any:
+    """The dtype that Python floats become."""
+    return _default_dtype
+
+
+class Tensor:
+    """An array with a place in the recorded graph. Made by `tensor(...)` and by every operation on Tensors."""
+
+    __slots__ = ("__weakref__", "_data", "_node")
+
+    def __init__(self, data: Array, node: Node | None = None) -> None:
+        self._data = data
+        self._node = node
+
+    # --- what it is ---------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Array:
+        """The backend's array itself. Writes into it are not noticed by graphs that saved it."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if isinstance(value, Tensor):
+            value = value._data
+        node = self._node
+        if node is not None and node.primitive is not None:
+            raise RuntimeError(
+                "the data of a recorded result cannot be replaced; detach() it first"
+            )
+        self._data = backend.of(value).asarray(value)
+        if node is not None:
+            node.shape, node.dtype = self._data.shape, self._data.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self._data.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self._data.shape)
+
+    @property
+    def size(self) -> int:
+        return int(self._data.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self._data.dtype
+        return dtype
+
+    @property
+    def device(self) -> str:
+        """The name of the device: "cpu", "cuda:0", ..."""
+        return backend.of(self._data).device
+
+    # --- its place in the graph ---------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, value: bool = True) -> Tensor:
+        """Start (or stop) asking for the gradient of this leaf; returns the tensor itself."""
+        if value and self._node is None:
+            if self.dtype.kind != "f":
+                raise TypeError(
+                    f"only floating tensors have gradients; this one is {self.dtype}: use .astype(float)"
+                )
+            self._node = Node(None, (), None, self.shape, self.dtype)
+        elif not value:
+            if not self.is_leaf:
+                raise RuntimeError(
+                    "a recorded result always requires its gradient; detach() gives a tensor that does not"
+                )
+            self._node = None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self._node is None or self._node.primitive is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` has summed up here, a Tensor of the same shape, dtype and device."""
+        return None if self._node is None else self._node.gradient
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            value = (
+                value
+                if isinstance(value, Tensor)
+                else Tensor(backend.of(self._data).asarray(value))
+            )
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ValueError(
+                    f"a gradient has its tensor's shape and dtype, {self.shape} {self.dtype}, not {value.shape} {value.dtype}"
+                )
+            self.requires_grad_()
+        if self._node is not None:
+            self._node.gradient = value
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate result in `.grad` too."""
+        if self._node is None:
+            raise RuntimeError(
+                "this tensor does not require a gradient, so there is none to retain"
+            )
+        self._node.retains = True
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
+        """Call `hook(gradient)` when this tensor's gradient is complete; a result that is not None replaces it.
+
+        Returns a function that removes the hook.
+        """
+        if self._node is None:
+            raise RuntimeError(
+                "this tensor does not require a gradient, so a hook on it would never be called"
+            )
+        hooks = self._node.hooks = self._node.hooks or {}
+        key = _graph.clock()
+        hooks[key] = hook
+        return lambda: hooks.pop(key, None) and None
+
+    def backward(
+        self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor to `.grad` of every leaf that it was computed from.
+
+        `gradient` is the gradient of some later scalar with respect to this tensor; it may be left out for
+        tensors of size 1 (it is 1 then). The graph is freed on the way unless `retain_graph`; `create_graph`
+        (which implies it) records the gradients' own computation, for higher derivatives.
+        """
+        seed = self._seed(gradient, create_graph)
+        _graph.sweep([seed], retain_graph=retain_graph, create_graph=create_graph)
+
+    def _seed(self, gradient: Any, create_graph: bool) -> tuple[Node, Any]:
+        """This tensor's node and the gradient that a sweep starts with there."""
+        if self._node is None:
+            raise RuntimeError(
+                "nothing to differentiate: this tensor was not computed from any that requires a gradient"
+            )
+        xp = backend.of(self._data).xp
+        if gradient is None:
+            if self.size != 1:
+                raise RuntimeError(
+                    f"only a tensor of one element has a gradient by itself; this one has shape {self.shape}: "
+                    "pass gradient=, of the same shape, or reduce it first (loss.sum(), loss.mean())"
+                )
+            gradient = xp.ones_like(self._data)
+        elif not isinstance(gradient, Tensor):
+            gradient = backend.of(self._data).asarray(gradient)
+        if gradient.shape != self.shape:
+            raise ValueError(
+                f"gradient has shape {gradient.shape}, the tensor {self.shape}: they must be the same"
+            )
+        if create_graph:
+            return self._node, gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+        return self._node, gradient._data if isinstance(gradient, Tensor) else gradient
+
+    def detach(self) -> Tensor:
+        """The same array, without its history."""
+        return Tensor(self._data)
+
+    # --- leaving the tensor world -------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray:
+        """A copy on the host, as a NumPy array."""
+        return np.array(backend.of(self._data).to_host(self._data))
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.size != 1:
+            raise ValueError(
+                f"item() takes a tensor of one element; this one has shape {self.shape}"
+            )
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        return self.numpy().tolist()
+
+    def to(self, target: Any) -> Tensor:
+        """This tensor on another device ("cuda"), or in another dtype; differentiable. Itself, if it is there already."""
+        if isinstance(target, str) and target.partition(":")[0] not in np.sctypeDict:
+            return self._to_device(target)
+        return self.astype(target)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self._node is not None:
+            raise RuntimeError(
+                "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy() or t.detach()"
+            )
+        return self.numpy() if dtype is None else self.numpy().astype(dtype)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.ndim:
+            raise TypeError(
+                f"only integer tensors of no dimension can be an index, not {self.dtype} {self.shape}"
+            )
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a tensor of no dimension has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
+        extra = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        extra += "" if self.device == "cpu" else f", device={self.device!r}"
+        if self._node is not None:
+            primitive = self._node.primitive
+            extra += ", requires_grad=True" if primitive is None else f", made_by={primitive.name}"
+        return f"tensor({values}{extra})"
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if self._node is not None and (self._node.primitive is not None or _graph.recording.get()):
+            raise TypeError(
+                "a tensor in a recorded graph cannot be assigned into; "
+                "`x = ag.index_update(x, index, value)` is the differentiable form"
+            )
+        self._data[_arrays(index)] = _arrays(value)
+        _graph.note_write(self._data)
+
+    def _write(self, result: Any) -> Tensor:
+        """In-place operators: where nothing is recorded they write; otherwise the name is bound to the result."""
+        if result._node is not None:
+            if self._node is not None and self._node.primitive is None:
+                raise RuntimeError(
+                    "a leaf that requires a gradient can be written in place under no_grad() only"
+                )
+            return result  # type: ignore[no-any-return]
+        self._data[...] = result._data
+        _graph.note_write(self._data)
+        return self
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._write(self + other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._write(self - other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._write(self * other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._write(self / other)
+
+    __hash__ = object.__hash__
+
+    # --- written and bound by `ops` -----------------------------------------------------------------
+
+    if TYPE_CHECKING:
+        T: Tensor
+        mT: Tensor
+
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def _to_device(self, device: str) -> Tensor: ...
+        def astype(self, dtype: Any) -> Tensor: ...
+        def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+        def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor: ...
+        def std(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor: ...
+        def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+        def argmax(self, axis: int | None = None) -> Tensor: ...
+        def argmin(self, axis: int | None = None) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def ravel(self) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
+        def squeeze(self, axis: Axis = None) -> Tensor: ...
+
+
+def _arrays(value: Any) -> Any:
+    """`value` with the Tensors in it replaced by their arrays (an index may be a tuple of them)."""
+    if isinstance(value, tuple):
+        return tuple(_arrays(item) for item in value)
+    return value._data if isinstance(value, Tensor) else value
+
+
+def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
+    """`data` as an array of a backend: arrays keep theirs, Python floats take the default dtype."""
+    if isinstance(data, Tensor):
+        data = data._data
+    owner = backend.of(data)
+    home = owner if device is None and owner.device != "cpu" else backend.get(device)
+    if home is not owner:
+        data = owner.to_host(data) if isinstance(data, owner.array_type) else data
+    if dtype is None and not hasattr(data, "dtype"):
+        if isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
+            raise TypeError(
+                "tensor() of a list of Tensors would lose their history: use ag.stack(...)"
+            )
+        data = np.asarray(data)
+        dtype = _default_dtype if data.dtype.kind == "f" else None
+        if data.dtype.kind not in "biuf":
+            raise TypeError(
+                f"cannot make a tensor of {data.dtype} data; numbers and booleans are supported"
+            )
+    return home.asarray(data, dtype)
+
+
+def tensor(
+    data: Any, requires_grad: bool = False, dtype: Any = None, device: str | None = None
+) -> Tensor:
+    """A tensor that holds a copy of `data`: numbers, nested lists, a NumPy or CuPy array, another Tensor.
+
+    Python floats become the default dtype (float32), arrays keep theirs. Raises TypeError for what is no
+    number (complex data too), DeviceError for a device that is not there.
+    """
+    array = asarray(data, dtype, device)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"cannot make a tensor of {array.dtype} data; real numbers and booleans are supported"
+        )
+    return Tensor(array.copy()).requires_grad_(requires_grad)

@@ -1,0 +1,112 @@
+"""Array modules by device name: the one place where "cpu" or "cuda:1" becomes code.
+
+`register` adds a further array module, and devices of its name are then as good as the built-in ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from .base import Array, Backend, DeviceError
+from .numpy import NumpyBackend
+
+__all__ = [
+    "Array",
+    "Backend",
+    "DeviceError",
+    "current",
+    "default_device",
+    "get",
+    "of",
+    "register",
+    "set_default_device",
+]
+
+
+def _cupy(index: int) -> Backend:
+    from .cupy import CupyBackend
+
+    return CupyBackend(index)
+
+
+_factories: dict[str, Callable[[int], Backend]] = {
+    "cpu": lambda index: NumpyBackend(),
+    "cuda": _cupy,
+}
+_backends: dict[str, Backend] = {}
+
+
+def register(name: str, factory: Callable[[int], Backend]) -> None:
+    """Make devices `name`, `name:0`, `name:1`, ... available; `factory(index)` returns the backend."""
+    _factories[name] = factory
+
+
+def get(device: str | Backend | None = None) -> Backend:
+    """The backend of a device such as "cpu", "cuda" or "cuda:1" (None: the default device).
+
+    Raises DeviceError, with what to install, if the device is not there.
+    """
+    if isinstance(device, Backend):
+        return device
+    if device is None:
+        return current()
+    if device not in _backends:
+        name, _, index = str(device).partition(":")
+        if name not in _factories or not (index or "0").isdecimal():
+            raise DeviceError(
+                f"unknown device {device!r}; there are {', '.join(_factories)} (and 'cuda:1', ...)"
+            )
+        backend = _factories[name](int(index or 0))
+        _backends[device] = _backends.setdefault(backend.device, backend)
+    return _backends[device]
+
+
+_cpu = get("cpu")
+
+
+def of(array: Array) -> Backend:
+    """The backend that an array belongs to (host data and scalars: NumPy's)."""
+    for backend in _backends.values():
+        if backend is not _cpu and isinstance(array, backend.array_type):
+            where = getattr(array, "device", None)  # CuPy: several devices share one array type
+            return get(f"cuda:{where.id}") if hasattr(where, "id") else backend
+    return _cpu
+
+
+def of_type(array_type: type) -> Backend:
+    """The backend whose arrays are of this type (anything else: NumPy's)."""
+    found = [b for b in _backends.values() if issubclass(array_type, b.array_type)]
+    return found[0] if found else _cpu
+
+
+_default: ContextVar[str | None] = ContextVar("default_device", default=None)
+_process_default = os.environ.get("AUTOGRAD_DEVICE", "cpu")
+
+
+def current() -> Backend:
+    """The backend of the default device: `default_device`, `set_default_device`, AUTOGRAD_DEVICE, or "cpu"."""
+    return get(_default.get() or _process_default)
+
+
+def set_default_device(device: str) -> None:
+    """New tensors live on this device, in every thread, unless they are told otherwise."""
+    global _process_default
+    get(device)
+    _process_default = device
+
+
+class default_device:
+    """`with default_device("cuda"):` new tensors of this thread or task live there."""
+
+    def __init__(self, device: str) -> None:
+        get(device)
+        self._name = device
+
+    def __enter__(self) -> None:
+        self._token = _default.set(self._name)
+
+    def __exit__(self, *exception: Any) -> None:
+        _default.reset(self._token)

@@ -1,0 +1,58 @@
+"""What the engine asks of an array module.
+
+The engine computes through an array module's own functions (`xp.tanh`, `xp.matmul`, ...), which NumPy
+and CuPy share. The little in which such modules differ is the interface below.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+Array = Any
+"""An array of some backend. The engine never asks which."""
+
+
+class DeviceError(RuntimeError):
+    """A device that is not there, or arrays of two devices in one operation."""
+
+
+class Backend(ABC):
+    """One array module on one device.
+
+    `device` is its name ("cpu", "cuda:0"), `xp` the array module, `array_type` the class of its arrays.
+    """
+
+    device: str
+    xp: Any
+    array_type: type
+
+    @abstractmethod
+    def asarray(self, data: Any, dtype: Any = None) -> Array:
+        """`data` (host data, a scalar, or an array of this backend) as an array of this backend."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> np.ndarray:
+        """A NumPy array with the same contents; a copy unless it is one already."""
+
+    @abstractmethod
+    def scatter_add(self, target: Array, index: Any, values: Array) -> None:
+        """`target[index] += values`, where repeated indices add up."""
+
+    @abstractmethod
+    def random_words(self, key: int, block: int, count: int) -> Array:
+        """`count` 64-bit words of the Philox4x64-10 stream `key`, from the given block of 4 words on."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until everything asked of the device so far is done."""
+
+    @abstractmethod
+    def memory(self) -> int:
+        """Bytes that arrays of this process hold on the device (on the CPU: the resident size)."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line about the array module and its device, for people."""

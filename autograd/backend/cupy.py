@@ -1,0 +1,91 @@
+"""CuPy, the backend of devices "cuda", "cuda:1", ... Imported only when such a device is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .base import Array, Backend, DeviceError
+
+_REMEDY = "install CuPy with `pip install tinygrad-rnn[cuda13]` (or [cuda12]) on a machine with an NVIDIA GPU"
+
+# One thread makes one block of four words (Salmon et al. 2011, "Parallel random numbers: as easy as
+# 1, 2, 3"), with the constants and the order of NumPy's Philox: the counter is raised before it is used.
+_PHILOX = r"""
+extern "C" __global__
+void philox(unsigned long long key, unsigned long long block, unsigned long long* words, long long count) {
+    long long thread = (long long)blockDim.x * blockIdx.x + threadIdx.x;
+    if (4 * thread >= count) return;
+    unsigned long long low = block + 1 + thread;
+    unsigned long long c[4] = {low, low <= block ? 1ull : 0ull, 0, 0}, k0 = key, k1 = 0;
+    for (int round = 0; round < 10; ++round) {
+        unsigned long long a = 0xD2E7470EE14C6C93ull, b = 0xCA5A826395121157ull;
+        unsigned long long high0 = __umul64hi(a, c[0]), low0 = a * c[0];
+        unsigned long long high1 = __umul64hi(b, c[2]), low1 = b * c[2];
+        c[0] = high1 ^ c[1] ^ k0; c[1] = low1; c[2] = high0 ^ c[3] ^ k1; c[3] = low0;
+        k0 += 0x9E3779B97F4A7C15ull; k1 += 0xBB67AE8584CAA73Bull;
+    }
+    for (int i = 0; i < 4 && 4 * thread + i < count; ++i) words[4 * thread + i] = c[i];
+}
+"""
+
+
+class CupyBackend(Backend):
+    def __init__(self, index: int = 0) -> None:
+        try:
+            import cupy
+
+            devices = cupy.cuda.runtime.getDeviceCount()
+        except ImportError as error:
+            raise DeviceError(
+                f"device 'cuda' needs CuPy, which cannot be imported ({error}): {_REMEDY}"
+            ) from error
+        except (
+            Exception
+        ) as error:  # no driver, no GPU: CuPy's own error classes vary with its version
+            raise DeviceError(
+                f"device 'cuda' needs a working NVIDIA GPU ({error}): {_REMEDY}"
+            ) from error
+        if index >= devices:
+            raise DeviceError(
+                f"device 'cuda:{index}' is not there: this machine has {devices} CUDA device(s)"
+            )
+        self.device = f"cuda:{index}"
+        self.xp = cupy
+        self.array_type = cupy.ndarray
+        self._device = cupy.cuda.Device(index)
+        self._philox = cupy.RawKernel(_PHILOX, "philox")
+
+    def asarray(self, data: Any, dtype: Any = None) -> Array:
+        with self._device:
+            return self.xp.asarray(data, dtype)
+
+    def to_host(self, array: Array) -> np.ndarray:
+        host: np.ndarray = self.xp.asnumpy(array)
+        return host
+
+    def scatter_add(self, target: Array, index: Any, values: Array) -> None:
+        self.xp.add.at(target, index, values)
+
+    def random_words(self, key: int, block: int, count: int) -> Array:
+        with self._device:
+            words = self.xp.empty(count, np.uint64)
+            if count:
+                threads = -(-count // 4)
+                grid = (-(-threads // 128),)
+                self._philox(
+                    grid, (128,), (np.uint64(key), np.uint64(block), words, np.int64(count))
+                )
+            return words
+
+    def synchronize(self) -> None:
+        self._device.synchronize()
+
+    def memory(self) -> int:
+        with self._device:
+            return int(self.xp.get_default_memory_pool().used_bytes())
+
+    def describe(self) -> str:
+        name = self.xp.cuda.runtime.getDeviceProperties(self._device.id)["name"].decode()
+        return f"CuPy {self.xp.__version__} on {name}"

@@ -1,0 +1,54 @@
+"""The operations, and where they meet the Tensor: its operators and methods are these functions."""
+
+from __future__ import annotations
+
+from .. import _graph
+from .._tensor import Tensor
+from . import creation, elementwise, indexing, linalg, reduction, shape
+
+_graph.wrap = Tensor
+_graph.fit = reduction.fit
+_graph.zeros = creation.zeros_beside
+
+_OPERATORS = {
+    "add": elementwise.add,
+    "sub": elementwise.subtract,
+    "mul": elementwise.multiply,
+    "truediv": elementwise.divide,
+    "pow": elementwise.power,
+    "matmul": linalg.matmul,
+}
+for _name, _operation in _OPERATORS.items():
+    setattr(Tensor, f"__{_name}__", _operation)
+    setattr(
+        Tensor, f"__r{_name}__", lambda self, other, operation=_operation: operation(other, self)
+    )
+
+for _name, _operation in {
+    "__neg__": elementwise.negative,
+    "__pos__": lambda self: self,
+    "__abs__": elementwise.absolute,
+    "__eq__": elementwise.equal,
+    "__ne__": elementwise.not_equal,
+    "__lt__": elementwise.less,
+    "__le__": elementwise.less_equal,
+    "__gt__": elementwise.greater,
+    "__ge__": elementwise.greater_equal,
+    "__invert__": elementwise.invert,
+    "__and__": elementwise.bitwise_and,
+    "__or__": elementwise.bitwise_or,
+    "__getitem__": indexing.getitem,
+    "T": property(shape.transpose),
+    "mT": property(lambda self: shape.swapaxes(self, -1, -2)),
+    "_to_device": creation.to_device,
+    "astype": elementwise.astype,
+    **{
+        name: getattr(reduction, name)
+        for name in ("sum", "mean", "var", "std", "max", "min", "argmax", "argmin")
+    },
+    **{
+        name: getattr(shape, name)
+        for name in ("reshape", "ravel", "transpose", "swapaxes", "squeeze")
+    },
+}.items():
+    setattr(Tensor, _name, _operation)

@@ -1,0 +1,92 @@
+"""Making tensors from nothing, and moving them between devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backend
+from .._primitive import primitive
+from .._tensor import Tensor, _arrays, get_default_dtype
+
+__all__ = ["arange", "eye", "full", "one_hot", "ones", "ones_like", "zeros", "zeros_like"]
+
+
+def zeros(
+    shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of zeros."""
+    return full(shape, 0.0, dtype, device, requires_grad)
+
+
+def ones(
+    shape: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of ones."""
+    return full(shape, 1.0, dtype, device, requires_grad)
+
+
+def full(
+    shape: Any,
+    value: Any,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor that holds `value` everywhere; floats are of the default dtype."""
+    if dtype is None and isinstance(value, float):
+        dtype = get_default_dtype()
+    home = backend.get(device)
+    return Tensor(home.asarray(home.xp.full(shape, value, dtype))).requires_grad_(requires_grad)
+
+
+def arange(*bounds: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+    """`arange([start,] stop[, step])`: evenly spaced numbers; floats are of the default dtype."""
+    if dtype is None and any(isinstance(bound, float) for bound in bounds):
+        dtype = get_default_dtype()
+    home = backend.get(device)
+    return Tensor(home.asarray(home.xp.arange(*bounds, dtype=dtype)))
+
+
+def eye(n: int, m: int | None = None, dtype: Any = None, device: str | None = None) -> Tensor:
+    """Ones on the diagonal of an (n, m) matrix of zeros (m: n if left out)."""
+    home = backend.get(device)
+    return Tensor(home.asarray(home.xp.eye(n, m, dtype=dtype or get_default_dtype())))
+
+
+def zeros_like(x: Any, dtype: Any = None) -> Any:
+    """Zeros of the shape, dtype and device of `x`: a Tensor if `x` is one."""
+    array = _arrays(x)
+    made = backend.of(array).xp.zeros_like(array, dtype=dtype)
+    return Tensor(made) if isinstance(x, Tensor) else made
+
+
+def ones_like(x: Any, dtype: Any = None) -> Any:
+    """Ones of the shape, dtype and device of `x`: a Tensor if `x` is one."""
+    return zeros_like(x, dtype) + 1
+
+
+def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
+    """For each index a row of `classes` zeros with a one at the index: shape (..., classes)."""
+    array = _arrays(indices)
+    home = backend.of(array)
+    rows = home.xp.eye(classes, dtype=dtype or get_default_dtype())
+    return Tensor(home.asarray(rows[array]))
+
+
+@primitive(x=lambda g, origin: _to_device(g, device=origin, origin=None))
+def _to_device(xp: Any, x: Any, *, device: str, origin: str | None) -> Any:
+    home = backend.of(x)
+    target = backend.get(device)
+    return x if home is target else target.asarray(home.to_host(x))
+
+
+def to_device(x: Tensor, device: str) -> Tensor:
+    """`x` on another device; its gradient travels back."""
+    result: Tensor = _to_device(x, device=device, origin=x.device)
+    return result
+
+
+def zeros_beside(like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Zeros where `like` lives; a Tensor if `like` is one."""
+    made = backend.of(_arrays(like)).xp.zeros(shape, dtype)
+    return Tensor(made) if isinstance(like, Tensor) else made

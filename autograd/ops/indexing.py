@@ -1,0 +1,86 @@
+"""Reading and writing by index. Reading's gradient is a scatter-add, which lets repeated indices add up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backend
+from .._primitive import primitive
+from .._tensor import _arrays
+
+__all__ = ["index_update", "take", "take_along_axis"]
+
+
+def _may_repeat(index: Any) -> bool:
+    """Whether an index can name one element twice: only arrays of integers can."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(
+        isinstance(part, list) or (getattr(part, "ndim", 0) > 0 and part.dtype.kind in "iu")
+        for part in parts
+    )
+
+
+@primitive(x=lambda g, x_shape, index: _scatter(g, index=index, shape=x_shape))
+def _getitem(xp: Any, x: Any, *, index: Any) -> Any:
+    return x[index]
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """`x[index]` with everything that the array module accepts; indices may be Tensors."""
+    return _getitem(x, index=_arrays(index))
+
+
+@primitive(values=lambda g, index: _getitem(g, index=index))
+def _scatter(xp: Any, values: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` to which `values` were added at `index`: the transpose of reading there."""
+    target = xp.zeros(shape, values.dtype)
+    if _may_repeat(index):
+        backend.of(values).scatter_add(target, index, values)
+    else:
+        target[index] = values
+    return target
+
+
+@primitive(x=lambda g, x_shape, indices: _scatter(g, index=indices, shape=x_shape))
+def _take(xp: Any, x: Any, *, indices: Any) -> Any:
+    return xp.take(x, indices, 0)
+
+
+def take(x: Any, indices: Any) -> Any:
+    """The rows `x[indices]` for an array of integers of any shape, such as the rows of an embedding."""
+    return _take(x, indices=_arrays(indices))
+
+
+def _along(xp: Any, indices: Any, axis: int) -> tuple[Any, ...]:
+    """`take_along_axis`, as a plain index: `indices` on its axis, every other axis running along."""
+    grids = [
+        xp.arange(n).reshape(tuple(-1 if b == a else 1 for b in range(indices.ndim)))
+        for a, n in enumerate(indices.shape)
+    ]
+    grids[axis] = indices
+    return tuple(grids)
+
+
+def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
+    """`y[i, j, ...] = x[i, indices[i, j, ...], ...]`: one pick along `axis` for each place of `indices`."""
+    indices = _arrays(indices)
+    return _getitem(x, index=_along(backend.of(indices).xp, indices, axis % x.ndim))
+
+
+def _written(g: Any, index: Any) -> Any:
+    return _index_update(g, 0.0, index=index)
+
+
+@primitive(x=_written, value=lambda g, index: _getitem(g, index=index))
+def _index_update(xp: Any, x: Any, value: Any, *, index: Any) -> Any:
+    y = x.copy()
+    y[index] = value
+    return y
+
+
+def index_update(x: Any, index: Any, value: Any) -> Any:
+    """A copy of `x` in which `x[index]` is `value`: the differentiable form of assigning into an array.
+
+    If an index is repeated, which of the values is kept is not defined.
+    """
+    return _index_update(x, value, index=_arrays(index))

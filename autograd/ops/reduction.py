@@ -1,0 +1,169 @@
+"""Operations that sum up: along axes, or to the shape that a gradient should have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._primitive import primitive
+from .._tensor import Axis
+from .elementwise import absolute, astype, exp, isfinite, log, sqrt, square, where
+from .shape import axes_of, broadcast_to, reshape
+
+__all__ = [
+    "argmax",
+    "argmin",
+    "log_softmax",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "softmax",
+    "std",
+    "sum",
+    "var",
+]
+
+
+def _kept(x_shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape after a reduction over `axes` that keeps them as length 1."""
+    return tuple(1 if a in axes else n for a, n in enumerate(x_shape))
+
+
+@primitive(x=lambda g, x_shape, axes: broadcast_to(reshape(g, _kept(x_shape, axes)), x_shape))
+def _sum(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return xp.sum(x, axes, keepdims=keepdims)
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The sum over `axis` (None: over all)."""
+    return _sum(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+
+
+def _count(x: Any, axes: tuple[int, ...]) -> int:
+    count = 1
+    for a in axes:
+        count *= x.shape[a]
+    return count
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The mean over `axis`; half precision is summed up in single precision."""
+    axes = axes_of(axis, x.ndim)
+    if x.dtype.kind != "f":
+        x = astype(x, "float64")
+    wide = astype(x, "float32") if x.dtype == "float16" else x
+    return astype(_sum(wide, axes=axes, keepdims=keepdims) / _count(x, axes), x.dtype)
+
+
+def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
+    """The variance over `axis`: the sum of squared distances from the mean, divided by n - ddof."""
+    axes = axes_of(axis, x.ndim)
+    wide = astype(x, "float32") if x.dtype == "float16" else x
+    distances = wide - mean(wide, axes, keepdims=True)
+    total = _sum(square(distances), axes=axes, keepdims=keepdims)
+    result = total / (_count(x, axes) - ddof)
+    return astype(result, x.dtype) if x.dtype.kind == "f" else result
+
+
+def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
+    """The standard deviation, the root of `var`; where it is 0 its gradient is 0."""
+    variance = var(x, axis, keepdims, ddof)
+    flat = variance == 0
+    return where(flat, 0, sqrt(where(flat, 1, variance)))
+
+
+def _share_extremes(g: Any, x: Any, y: Any, axes: tuple[int, ...]) -> Any:
+    """The gradient goes to the extreme elements, in equal parts."""
+    kept = _kept(x.shape, axes)
+    hit = astype(x == reshape(y, kept), g.dtype)
+    return hit * (reshape(g, kept) / _sum(hit, axes=axes, keepdims=True))
+
+
+@primitive(x=_share_extremes)
+def _max(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return xp.max(x, axes, keepdims=keepdims)
+
+
+@primitive(x=_share_extremes)
+def _min(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return xp.min(x, axes, keepdims=keepdims)
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The greatest element; several equally great share the gradient evenly."""
+    return _max(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The least element; several equally small share the gradient evenly."""
+    return _min(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+
+
+@primitive()
+def _argmax(xp: Any, x: Any, *, axis: int | None) -> Any:
+    return xp.argmax(x, axis)
+
+
+def argmax(x: Any, axis: int | None = None) -> Any:
+    """The index of the (first) greatest element, among all or along `axis`."""
+    return _argmax(x, axis=axis)
+
+
+def argmin(x: Any, axis: int | None = None) -> Any:
+    """The index of the (first) least element, among all or along `axis`."""
+    return _argmax(-x, axis=axis)
+
+
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """log(sum(exp(x))), shifted by the maximum so that nothing overflows; -inf for rows of -inf."""
+    axes = axes_of(axis, x.ndim)
+    peak = _max(_without_history(x), axes=axes, keepdims=True)
+    peak = where(isfinite(peak), peak, 0)
+    shifted = log(_sum(exp(x - peak), axes=axes, keepdims=True)) + peak
+    return (
+        shifted
+        if keepdims
+        else reshape(shifted, tuple(n for a, n in enumerate(x.shape) if a not in axes))
+    )
+
+
+def _without_history(x: Any) -> Any:
+    return x.detach() if hasattr(x, "detach") else x
+
+
+def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The Euclidean norm; where it is 0 its gradient is 0."""
+    wide = astype(x, "float32") if x.dtype == "float16" else x
+    squared = sum(square(absolute(wide)), axis, keepdims)
+    zero = squared == 0
+    return astype(where(zero, 0, sqrt(where(zero, 1, squared))), x.dtype)
+
+
+@primitive(x=lambda g, y, axis: g - exp(y) * _sum(g, axes=axes_of(axis, y.ndim), keepdims=True))
+def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
+    shifted = x - xp.max(x, axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis, keepdims=True))
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """log(softmax(x)) along `axis`, computed without ever forming a vanishing probability."""
+    return _log_softmax(x, axis=axis)
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """exp(x) / sum(exp(x)) along `axis`."""
+    return exp(log_softmax(x, axis=axis))
+
+
+def fit(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """A gradient as its tensor wants it: summed over the axes along which the tensor was broadcast, and cast."""
+    if g.shape != shape:
+        extra = len(g.shape) - len(shape)
+        if extra < 0:
+            return fit(broadcast_to(g, shape), shape, dtype)
+        axes = tuple(range(extra)) + tuple(
+            a + extra for a, n in enumerate(shape) if n == 1 and g.shape[a + extra] != 1
+        )
+        g = reshape(_sum(g, axes=axes, keepdims=True), shape) if axes else broadcast_to(g, shape)
+    return astype(g, dtype)

@@ -1,0 +1,167 @@
+"""Operations that arrange elements: reshape, transpose, broadcast, join, part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._primitive import primitive
+from .._tensor import Axis
+
+__all__ = [
+    "broadcast_to",
+    "concatenate",
+    "expand_dims",
+    "moveaxis",
+    "ravel",
+    "reshape",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "transpose",
+    "unstack",
+]
+
+
+def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """An `axis` argument as a tuple of non-negative axes (None: all of them)."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise ValueError(f"axis {a} is out of range for an array of {ndim} dimension(s)")
+    return tuple(a % ndim for a in axes)
+
+
+@primitive(x=lambda g, x_shape: reshape(g, x_shape))
+def _reshape(xp: Any, x: Any, *, shape: Any) -> Any:
+    return xp.reshape(x, shape)
+
+
+def reshape(x: Any, *shape: Any) -> Any:
+    """`x` in another shape; one length may be -1. `reshape(x, 2, 3)` and `reshape(x, (2, 3))` are the same."""
+    return _reshape(x, shape=shape[0] if len(shape) == 1 else shape)
+
+
+def ravel(x: Any) -> Any:
+    """All elements in one row."""
+    return _reshape(x, shape=-1)
+
+
+def _transpose_back(g: Any, axes: tuple[int, ...]) -> Any:
+    return _transpose(g, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__)))
+
+
+@primitive(x=_transpose_back)
+def _transpose(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+    return xp.transpose(x, axes)
+
+
+def transpose(x: Any, *axes: Any) -> Any:
+    """The axes in another order; without `axes`, in the reverse one."""
+    if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
+        axes = tuple(axes[0] or ())
+    return _transpose(x, axes=axes_of(axes, x.ndim) if axes else tuple(range(x.ndim))[::-1])
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """Two axes exchanged."""
+    axes = list(range(x.ndim))
+    i, j = axes_of((axis1, axis2), x.ndim)
+    axes[i], axes[j] = axes[j], axes[i]
+    return _transpose(x, axes=tuple(axes))
+
+
+def moveaxis(x: Any, source: int, destination: int) -> Any:
+    """One axis moved to another place, the others in their order."""
+    (i,), (j,) = axes_of(source, x.ndim), axes_of(destination, x.ndim)
+    axes = [a for a in range(x.ndim) if a != i]
+    axes.insert(j, i)
+    return _transpose(x, axes=tuple(axes))
+
+
+def squeeze(x: Any, axis: Axis = None) -> Any:
+    """Without axes of length 1: all of them, or those of `axis`."""
+    axes = axes_of(axis, x.ndim)
+    if axis is not None and any(x.shape[a] != 1 for a in axes):
+        raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of length 1")
+    return _reshape(x, shape=tuple(n for a, n in enumerate(x.shape) if not (a in axes and n == 1)))
+
+
+def expand_dims(x: Any, axis: Axis) -> Any:
+    """With new axes of length 1 at the places `axis` of the result."""
+    count = 1 if isinstance(axis, int) else len(axis or ())
+    new = axes_of(axis if axis is not None else (), x.ndim + count)
+    lengths = iter(x.shape)
+    return _reshape(x, shape=tuple(1 if a in new else next(lengths) for a in range(x.ndim + count)))
+
+
+@primitive(x=lambda g: g)  # the sweep un-broadcasts
+def _broadcast_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
+    return xp.broadcast_to(x, shape)
+
+
+def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """`x` repeated to a larger shape, without a copy."""
+    return _broadcast_to(x, shape=shape)
+
+
+# --- several arguments, several results ---------------------------------------------------------------------
+
+
+def _offsets(shapes: tuple[tuple[int, ...], ...], axis: int) -> tuple[int, ...]:
+    """Where each but the first of these arrays begins, when they are joined along `axis`."""
+    ends, end = [], 0
+    for shape in shapes[:-1]:
+        end += shape[axis]
+        ends.append(end)
+    return tuple(ends)
+
+
+@primitive(lambda g, arrays_shape, axis: _split(g, indices=_offsets(arrays_shape, axis), axis=axis))
+def _concatenate(xp: Any, *arrays: Any, axis: int) -> Any:
+    return xp.concatenate(arrays, axis)
+
+
+def concatenate(arrays: Any, axis: int = 0) -> Any:
+    """Arrays joined along an axis that they have."""
+    return _concatenate(*arrays, axis=axis)
+
+
+@primitive(lambda g, axis: unstack(g, axis))
+def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
+    return xp.stack(arrays, axis)
+
+
+def stack(arrays: Any, axis: int = 0) -> Any:
+    """Arrays of one shape joined along a new axis."""
+    return _stack(*arrays, axis=axis)
+
+
+@primitive(x=lambda g, axis: _concatenate(*g, axis=axis))
+def _split(xp: Any, x: Any, *, indices: tuple[int, ...], axis: int) -> Any:
+    return tuple(xp.split(x, indices, axis))
+
+
+def split(x: Any, sections: int | tuple[int, ...] | list[int], axis: int = 0) -> Any:
+    """A tuple of parts along `axis`: so many equal ones, or cut at the given indices."""
+    if isinstance(sections, int):
+        (a,) = axes_of(axis, x.ndim)
+        if sections < 1 or x.shape[a] % sections:
+            raise ValueError(
+                f"split: axis {axis} of shape {x.shape} does not divide into {sections} equal parts"
+            )
+        step = x.shape[a] // sections
+        sections = tuple(range(step, x.shape[a], step)) if step else (0,) * (sections - 1)
+    return _split(x, indices=tuple(sections), axis=axis)
+
+
+@primitive(x=lambda g, axis: _stack(*g, axis=axis))
+def _unstack(xp: Any, x: Any, *, axis: int) -> Any:
+    return tuple(xp.moveaxis(x, axis, 0))
+
+
+def unstack(x: Any, axis: int = 0) -> Any:
+    """A tuple of the slices along `axis`, one node for all: the way through time of a recurrence."""
+    return _unstack(x, axis=axis) if x.shape[axis] else ()
