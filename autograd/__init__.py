@@ -1,4 +1,5 @@
-"""An array library that records what it computes and differentiates it, to any order, on NumPy or CuPy.
+"""An array library that records what it computes and differentiates it, to any order, on NumPy or
+CuPy.
 
 >>> import autograd as ag
 >>> x = ag.tensor([1.0, 2.0], requires_grad=True)

@@ -1,12 +1,12 @@
 """The recorded graph, and the sweep that differentiates it.
 
-While recording is on, every operation leaves a `Node`: who its inputs were, and what its gradient rule
-will need. Nodes are numbered as they are made, so an input's number is always smaller than its user's.
-Reverse mode therefore is: take the reachable nodes in descending order of number. When a node's turn comes,
-all its users have had theirs and its gradient is complete.
+While recording is on, every operation leaves a `Node`: who its inputs were, and what its gradient
+rule will need. Nodes are numbered as they are made, so an input's number is always smaller than its
+user's. Reverse mode therefore is: take the reachable nodes in descending order of number. When a
+node's turn comes, all its users have had theirs and its gradient is complete.
 
-Nodes hold arrays and other nodes, never Tensors: no reference cycles, so a graph is freed the moment its last
-output is dropped. Nothing here recurses, so a graph may be a million nodes deep.
+Nodes hold arrays and other nodes, never Tensors: no reference cycles, so a graph is freed the
+moment its last output is dropped. Nothing here recurses, so a graph may be a million nodes deep.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ clock = itertools.count(1).__next__
 class Node:
     """One recorded operation, or a leaf (`primitive` None) whose gradient somebody wants.
 
-    `parents[i]` is the node of the i-th array argument, None where no gradient is wanted; `saved` is what
-    the rules asked to keep, None once freed. `shape` and `dtype` are those of the operation's result, and
-    so of its gradient. A node of several results holds tuples there; each result is then a node of its own,
-    with the primitive OUTPUT and its position as `saved`.
+    `parents[i]` is the node of the i-th array argument, None where no gradient is wanted; `saved`
+    is what the rules asked to keep, None once freed. `shape` and `dtype` are those of the
+    operation's result, and so of its gradient. A node of several results holds tuples there; each
+    result is then a node of its own, with the primitive OUTPUT and its position as `saved`.
     """
 
     __slots__ = (
@@ -63,13 +63,13 @@ class Node:
 OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
 
 
-# What the sweep needs of the operations, handed over when those are defined (they stand above this file).
+# What the sweep needs of the operations, handed over by `ops`, which stands above this file.
 wrap: Callable[[Array, Node | None], Any]  # an array and its node, as a Tensor
 fit: Callable[[Any, tuple[int, ...], Any], Any]  # un-broadcasts a gradient to a shape, and casts it
 zeros: Callable[[Any, tuple[int, ...], Any], Any]  # zeros beside an array, of a shape and dtype
 
 
-# --- recording on and off -----------------------------------------------------------------------------
+# --- recording on and off -------------------------------------------------------------------------
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 """Per thread and per async task."""
@@ -103,7 +103,7 @@ class enable_grad(_Recording):
     on = True
 
 
-# --- writes in place ----------------------------------------------------------------------------------
+# --- writes in place ------------------------------------------------------------------------------
 
 _writes: dict[int, tuple[int, weakref.ref[Any]]] = {}
 _last_write = 0
@@ -117,7 +117,9 @@ def _owner(array: Array) -> Array:
 
 
 def note_write(array: Array) -> None:
-    """Remember that the library has just written into `array`: graphs that saved it before are stale."""
+    """Remember that the library has just written into `array`: graphs that saved it before are
+    stale.
+    """
     global _last_write
     owner = _owner(array)
     key = id(owner)
@@ -133,13 +135,13 @@ def _check_unwritten(node: Node) -> None:
                 and _writes.get(id(_owner(array)), (0, None))[0] > node.number
             ):
                 raise RuntimeError(
-                    f"{node.primitive.name}: an array of shape {array.shape} that its gradient needs was written in "
-                    "place after it was recorded (by an optimiser's step, an initialiser, `+=`); "
-                    "call backward before the write, or record again after it"
+                    f"{node.primitive.name}: an array {array.shape} that its gradient needs was "
+                    "written in place after it was recorded (by an optimiser's step, an "
+                    "initialiser, `+=`); call backward before the write, or record again after it"
                 )
 
 
-# --- the sweep ----------------------------------------------------------------------------------------
+# --- the sweep ------------------------------------------------------------------------------------
 
 
 def sweep(
@@ -150,9 +152,9 @@ def sweep(
 ) -> dict[Node, Any]:
     """Reverse mode: carry gradients from `seeds` (pairs of node and gradient) to the inputs.
 
-    Without `wanted`, gradients are added to `gradient` of every reachable leaf. With it, the gradients of just
-    these nodes are returned, and only what lies between is visited. `create_graph` runs the same rules on
-    Tensors, so that they are recorded in their turn.
+    Without `wanted`, gradients are added to `gradient` of every reachable leaf. With it, the
+    gradients of just these nodes are returned, and only what lies between is visited.
+    `create_graph` runs the same rules on Tensors, so that they are recorded in their turn.
     """
     found: dict[Node, Any] = {}
     targets = None if wanted is None else set(wanted)
@@ -161,7 +163,7 @@ def sweep(
     pending: dict[Node, Any] = {}  # gradients of nodes whose turn has not come
     owned: set[Node] = set()  # nodes whose pending gradient is an array that nobody else can see
     order: list[tuple[int, Node]] = []  # the same nodes as a heap, greatest number first
-    edges: list[tuple[Node, Any]] = seeds
+    edges: list[Any] = seeds
     incoming: Any = None  # the gradient that the edges were computed from
     fresh = False  # whether each edge has an array of its own
 
@@ -206,35 +208,35 @@ def sweep(
             slots, i = pending[whole], node.saved
             slots[i] = incoming if slots[i] is None else slots[i] + incoming
             continue
-        saved = node.saved
-        if saved is None:
-            raise RuntimeError(
-                f"{primitive.name}: this part of the graph was freed by an earlier backward; "
-                "pass retain_graph=True to the first one to go through it again"
-            )
-        if node.number < _last_write:
-            _check_unwritten(node)
         if type(incoming) is list:
             incoming = _fill(incoming, node)
-        if create_graph:
-            saved = primitive.rewrapped(node)
+        edges = _pull(node, incoming, between, create_graph)
         fresh = primitive.joint is None and not create_graph
-        if primitive.joint is not None:
-            rule, pick = primitive.joint
-            edges = [
-                e
-                for e in zip(node.parents, rule(incoming, *pick(saved)), strict=True)
-                if e[0] is not None
-            ]  # type: ignore[misc]
-        else:
-            edges = [
-                (parent, rule(incoming, *pick(saved)))
-                for parent, (rule, pick) in zip(node.parents, primitive.rules, strict=True)
-                if parent is not None and (between is None or parent in between)
-            ]
         if not (retain_graph or create_graph):
             node.saved = None
             node.parents = ()
+
+
+def _pull(node: Node, gradient: Any, between: set[Node] | None, create_graph: bool) -> list[Any]:
+    """Apply a node's rules to its complete gradient: pairs of input node and contribution."""
+    primitive = node.primitive
+    if node.saved is None:
+        raise RuntimeError(
+            f"{primitive.name}: this part of the graph was freed by an earlier backward; "
+            "pass retain_graph=True to the first one to go through it again"
+        )
+    if node.number < _last_write:
+        _check_unwritten(node)
+    saved = primitive.rewrapped(node) if create_graph else node.saved
+    if primitive.joint is not None:
+        rule, pick = primitive.joint
+        found = zip(node.parents, rule(gradient, *pick(saved)), strict=True)
+        return [(parent, one) for parent, one in found if parent is not None]
+    return [
+        (parent, rule(gradient, *pick(saved)))
+        for parent, (rule, pick) in zip(node.parents, primitive.rules)
+        if parent is not None and (between is None or parent in between)
+    ]
 
 
 def _between(starts: list[Node], targets: set[Node]) -> set[Node]:
@@ -278,7 +280,7 @@ def _run_hooks(node: Node, gradient: Any) -> Any:
 
 
 def _keep(node: Node, gradient: Any, owned: bool) -> None:
-    """Add to a leaf's `.grad`, out of place: somebody may hold the old one, or share the new one."""
+    """Add to a leaf's `.grad`, out of place: somebody may hold the old one or share the new."""
     tensor = gradient if hasattr(gradient, "backward") else None
     if node.gradient is not None:
         node.gradient = node.gradient + (wrap(gradient, None) if tensor is None else tensor)

@@ -3,20 +3,22 @@
     @primitive(x=lambda g, x, y: g * y / x)
     def name(xp, x): ...
 
-The function computes the result from plain arrays, with `xp`, their array module. Its positional parameters
-are arrays (the differentiable ones are those that have a rule), its keyword-only parameters are static. A rule
-turns `g`, the gradient of the result, into the gradient of one argument. What else it needs it says by the
-names of its parameters, and just that is kept until then:
+The function computes the result from plain arrays, with `xp`, their array module. Its positional
+parameters are arrays (the differentiable ones are those that have a rule), its keyword-only
+parameters are static. A rule turns `g`, the gradient of the result, into the gradient of one
+argument. What else it needs it says by the names of its parameters, and just that is kept until
+then:
 
     x          the argument `x` (a tuple of arrays if it was declared `*x`)
     y          the result
     x_shape    only the shape of `x` (of each, if it was declared `*x`)
     axis       a static parameter
 
-Rules are written in the engine's own operations, which compute on arrays and record on Tensors; so the
-gradient of a gradient needs nothing new. A rule need not care about broadcasting or dtypes: the sweep fits what
-it returns. One positional rule instead of several named ones returns the gradients of all arguments at once.
-A forward function that returns a tuple makes an operation of several results; `g` and `y` are tuples then.
+Rules are written in the engine's own operations, which compute on arrays and record on Tensors; so
+the gradient of a gradient needs nothing new. A rule need not care about broadcasting or dtypes: the
+sweep fits what it returns. One positional rule instead of several named ones returns the gradients
+of all arguments at once. A forward function that returns a tuple makes an operation of several
+results; `g` and `y` are tuples then.
 """
 
 from __future__ import annotations
@@ -51,11 +53,13 @@ class Kernels(dict[type, Callable[..., Any]]):
             else partial(self._forward, xp)
         )
         self[array_type] = kernel
-        return kernel  # type: ignore[no-any-return]
+        return kernel
 
 
 class Primitive:
-    """The rules of one operation, and which values they need (`needs`, in the order of a node's `saved`)."""
+    """The rules of one operation, and which values they need (`needs`, in the order of a node's
+    `saved`).
+    """
 
     def __init__(
         self,
@@ -83,7 +87,9 @@ class Primitive:
         ]
 
     def rewrapped(self, node: Node) -> tuple[Any, ...]:
-        """What a node saved, with its arguments and result as Tensors again: for rules that are to be recorded."""
+        """What a node saved, with its arguments and result as Tensors again: for rules that are to
+        be recorded.
+        """
 
         def rewrap(name: str, value: Any) -> Any:
             if name == "y" and isinstance(value, tuple):
@@ -137,7 +143,8 @@ def failure(name: str, error: Exception, arrays: Any) -> Exception:
     homes = {backend.of(a).device for a in arrays if hasattr(a, "dtype")}
     if len(homes) > 1:
         return backend.DeviceError(
-            f"{name}: arguments on different devices, {' and '.join(sorted(homes))}; move one with .to({homes.pop()!r})"
+            f"{name}: arguments on different devices, {' and '.join(sorted(homes))}; "
+            f"move one with .to({min(homes)!r})"
         )
     message = f"{name}({', '.join(map(describe, arrays))}): {error}"
     return type(error)(message) if isinstance(error, (ValueError, TypeError, IndexError)) else error
@@ -147,17 +154,20 @@ _NUMBERS = frozenset((bool, int, float))
 
 
 def _array(value: Any) -> Array:
-    """An operand that is no Tensor: numbers stay weak, arrays stay as they are, lists become arrays."""
+    """An operand that is no Tensor: numbers stay weak, arrays stay as they are, lists become
+    arrays.
+    """
     return value if type(value) in _NUMBERS or hasattr(value, "dtype") else asarray(value)
 
 
-# --- applying, the same in each of the three: take the arrays out, compute, record -------------------------
+# --- applying, the same in each of the three: take the arrays out, compute, record ----------------
 
 
 def elementwise(
     name: str, *rules: Rule | None, forward: Callable[..., Any] | None = None, doc: str = ""
 ) -> Any:
-    """A primitive of one argument `x` or two, `a` and `b`: NumPy's function of this name unless `forward` is given.
+    """A primitive of one argument `x` or two, `a` and `b`: NumPy's function of this name unless
+    `forward` is given.
 
     One rule per argument, None where there is no gradient:
     `elementwise("multiply", lambda g, b: g * b, lambda g, a: g * a)`.
@@ -240,14 +250,15 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
         if not wanted or not recording.get():
             return Tensor(y)
         values = (a, b, y)
-        saved = tuple([values[i] if keep else None for i, keep in zip(order, kept[wanted])])  # noqa: B905
+        saved = tuple([values[i] if keep else None for i, keep in zip(order, kept[wanted])])
         return Tensor(y, Node(primitive, (a_node, b_node), saved, y.shape, y.dtype))
 
     return operation
 
 
 def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any]:
-    """Declare an operation by its forward function, with its gradient rules: see the head of this file.
+    """Declare an operation by its forward function, with its gradient rules: see the head of this
+    file.
 
     >>> @primitive(x=lambda g, x: g * 3 * x * x)
     ... def cube(xp, x):
@@ -266,7 +277,8 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
         unknown = set(rules) - set(arrays)
         if unknown or len(joint) > 1 or (joint and rules):
             raise TypeError(
-                f"{forward.__name__}: rules must be named after array arguments ({', '.join(arrays)}), or be one rule for all"
+                f"{forward.__name__}: rules must be named after array arguments "
+                f"({', '.join(arrays)}), or be one rule for all"
             )
         name = forward.__name__.strip("_")
         operation = _general(
@@ -289,7 +301,7 @@ def _general(primitive: Primitive, variadic: bool, defaults: dict[str, Any]) -> 
 
     def operation(*arguments: Any, **static: Any) -> Any:
         is_tensor = [isinstance(argument, Tensor) for argument in arguments]
-        arrays = tuple([a._data if is_t else _array(a) for a, is_t in zip(arguments, is_tensor)])  # noqa: B905
+        arrays = tuple([a._data if is_t else _array(a) for a, is_t in zip(arguments, is_tensor)])
         array_type = next((type(a) for a in arrays if type(a) not in _NUMBERS), float)
         try:
             y = kernels[array_type](*arrays, **static)
@@ -307,7 +319,7 @@ def _general(primitive: Primitive, variadic: bool, defaults: dict[str, Any]) -> 
             parents = tuple(
                 [
                     a._node if is_t and (variadic or differentiable[i]) else None
-                    for i, (a, is_t) in enumerate(zip(arguments, is_tensor))  # noqa: B905
+                    for i, (a, is_t) in enumerate(zip(arguments, is_tensor))
                 ]
             )
         if not any(parents):

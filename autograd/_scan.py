@@ -2,8 +2,8 @@
 
     carry, ys = scan(step, carry, xs)         with         step(carry, x) -> (carry, y)
 
-The steps are executed one after another and recorded like everything else. Back-propagation through time
-(Werbos 1990) is the engine's ordinary backward over that record.
+The steps are executed one after another and recorded like everything else. Back-propagation through
+time (Werbos 1990) is the engine's ordinary backward over that record.
 """
 
 from __future__ import annotations
@@ -32,22 +32,25 @@ def scan(
     reverse: bool = False,
     detach_every: int | None = None,
 ) -> tuple[Any, Any]:
-    """Run `step` over the first axis of `xs`, handing the carry on; returns the last carry and the stacked ys.
+    """Run `step` over the first axis of `xs`, handing the carry on; returns the last carry and the
+    stacked ys.
 
-    `carry` and `xs` may be nested; every leaf of `xs` has the time as its first axis. With `xs` None, `length`
-    says how many steps there are, and `step` gets None.
+    `carry` and `xs` may be nested; every leaf of `xs` has the time as its first axis. With `xs`
+    None, `length` says how many steps there are, and `step` gets None.
 
-    `lengths` (B integers, any order, 0 allowed) makes the batch ragged: sequence b, the b-th entry of the second axis
-    of xs and of the first axis of every carry, ends after lengths[b] steps. From there on its ys are 0 and its
-    carry holds. `reverse` runs from each sequence's own end to its start; ys stay in the order of the input.
-    `detach_every` cuts the history of the carry at every so many steps.
+    `lengths` (B integers, any order, 0 allowed) makes the batch ragged: sequence b, the b-th entry
+    of the second axis of xs and of the first axis of every carry, ends after lengths[b] steps. From
+    there on its ys are 0 and its carry holds. `reverse` runs from each sequence's own end to its
+    start; ys stay in the order of the input. `detach_every` cuts the history of the carry at every
+    so many steps.
 
-    Raises ValueError for lengths that do not agree, or for a step that changes the nesting of its carry.
+    Raises ValueError for lengths that do not agree, or for a step that changes the nesting of its
+    carry.
     """
     xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs)
     steps = _length(xs, length)
     slices = [unstack(leaf) for leaf in flatten(xs)]
-    alive = _alive(lengths, steps, carry)
+    alive = None if lengths is None else _Alive(lengths, steps, carry)
     if detach_every is not None and detach_every < 1:
         raise ValueError(f"detach_every counts steps, from 1 on, not {detach_every}")
 
@@ -73,9 +76,9 @@ def _length(xs: Any, length: int | None) -> int:
         found.add(length)
     if len(found) != 1:
         raise ValueError(
-            "scan: give xs or length="
-            if not found
-            else f"scan: xs and length= are of different lengths: {sorted(found)}"
+            f"scan: xs and length= differ in length: {sorted(found)}"
+            if found
+            else "scan: without xs, length= must say how many steps there are"
         )
     return found.pop()
 
@@ -93,28 +96,26 @@ def _detach(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
 
 
-class _alive:
+class _Alive:
     """Which sequences of a ragged batch are still running at step t."""
-
-    def __new__(cls, lengths: Any, steps: int, carry: Any) -> Any:
-        return None if lengths is None else super().__new__(cls)
 
     def __init__(self, lengths: Any, steps: int, carry: Any) -> None:
         array = _arrays(lengths)
-        host = backend.of(array).to_host(array) if hasattr(array, "dtype") else np.asarray(array)
+        host = np.asarray(backend.of(array).to_host(array))
         if host.ndim != 1 or (host.size and host.dtype.kind not in "iu"):
             raise ValueError(
-                f"lengths are one integer per sequence, not an array of shape {host.shape} {host.dtype}"
+                f"lengths are one integer per sequence, not of shape {host.shape} {host.dtype}"
             )
-        if host.size and not (0 <= host.min() and host.max() <= steps):
+        if host.size and not (host.min() >= 0 and host.max() <= steps):
             raise ValueError(
-                f"lengths must lie between 0 and the {steps} steps there are, not {host.min()} to {host.max()}"
+                f"lengths must lie between 0 and the {steps} steps there are, "
+                f"not {host.min()} to {host.max()}"
             )
         for leaf in flatten(carry):
             if leaf.shape[:1] != host.shape:
                 raise ValueError(f"{host.size} lengths do not fit a carry of shape {leaf.shape}")
         running = np.arange(steps)[:, None] < host
-        self.full = running.all(axis=1)
+        self.full = [bool(row.all()) for row in running]
         home = backend.of(_arrays(flatten(carry)[0])) if flatten(carry) else backend.current()
         self._running = home.asarray(running)
 

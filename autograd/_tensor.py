@@ -1,7 +1,8 @@
 """The Tensor: an array that remembers how it was made.
 
-This file declares what a Tensor has. Its operators and array methods are declared with their signatures only;
-`ops` writes them and binds them here, because they are nothing but the operations of the same names.
+This file declares what a Tensor has. Its operators and array methods are declared with their
+signatures only; `ops` writes them and binds them here, because they are nothing but the operations
+of the same names.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def get_default_dtype() -> Any:
 
 
 class Tensor:
-    """An array with a place in the recorded graph. Made by `tensor(...)` and by every operation on Tensors."""
+    """An array with a place in the recorded graph. Made by `tensor(...)` and by every operation on
+    Tensors.
+    """
 
     __slots__ = ("__weakref__", "_data", "_node")
 
@@ -43,7 +46,7 @@ class Tensor:
         self._data = data
         self._node = node
 
-    # --- what it is ---------------------------------------------------------------------------------
+    # --- what it is -------------------------------------------------------------------------------
 
     @property
     def data(self) -> Array:
@@ -86,7 +89,7 @@ class Tensor:
         """The name of the device: "cpu", "cuda:0", ..."""
         return backend.of(self._data).device
 
-    # --- its place in the graph ---------------------------------------------------------------------
+    # --- its place in the graph -------------------------------------------------------------------
 
     @property
     def requires_grad(self) -> bool:
@@ -101,13 +104,13 @@ class Tensor:
         if value and self._node is None:
             if self.dtype.kind != "f":
                 raise TypeError(
-                    f"only floating tensors have gradients; this one is {self.dtype}: use .astype(float)"
+                    f"only floating tensors have gradients, this one is {self.dtype}: use astype"
                 )
             self._node = Node(None, (), None, self.shape, self.dtype)
         elif not value:
             if not self.is_leaf:
                 raise RuntimeError(
-                    "a recorded result always requires its gradient; detach() gives a tensor that does not"
+                    "a recorded result requires its gradient; detach() gives a tensor that does not"
                 )
             self._node = None
         return self
@@ -119,7 +122,9 @@ class Tensor:
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that `backward` has summed up here, a Tensor of the same shape, dtype and device."""
+        """The gradient that `backward` has summed up here, a Tensor of the same shape, dtype and
+        device.
+        """
         return None if self._node is None else self._node.gradient
 
     @grad.setter
@@ -132,7 +137,8 @@ class Tensor:
             )
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ValueError(
-                    f"a gradient has its tensor's shape and dtype, {self.shape} {self.dtype}, not {value.shape} {value.dtype}"
+                    f"a gradient has its tensor's shape and dtype, {self.shape} {self.dtype}, "
+                    f"not {value.shape} {value.dtype}"
                 )
             self.requires_grad_()
         if self._node is not None:
@@ -147,7 +153,8 @@ class Tensor:
         self._node.retains = True
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
-        """Call `hook(gradient)` when this tensor's gradient is complete; a result that is not None replaces it.
+        """Call `hook(gradient)` when this tensor's gradient is complete; a result that is not None
+        replaces it.
 
         Returns a function that removes the hook.
         """
@@ -165,9 +172,10 @@ class Tensor:
     ) -> None:
         """Add the gradient of this tensor to `.grad` of every leaf that it was computed from.
 
-        `gradient` is the gradient of some later scalar with respect to this tensor; it may be left out for
-        tensors of size 1 (it is 1 then). The graph is freed on the way unless `retain_graph`; `create_graph`
-        (which implies it) records the gradients' own computation, for higher derivatives.
+        `gradient` is the gradient of some later scalar with respect to this tensor; it may be left
+        out for tensors of size 1 (it is 1 then). The graph is freed on the way unless
+        `retain_graph`; `create_graph` (which implies it) records the gradients' own computation,
+        for higher derivatives.
         """
         seed = self._seed(gradient, create_graph)
         _graph.sweep([seed], retain_graph=retain_graph, create_graph=create_graph)
@@ -176,21 +184,21 @@ class Tensor:
         """This tensor's node and the gradient that a sweep starts with there."""
         if self._node is None:
             raise RuntimeError(
-                "nothing to differentiate: this tensor was not computed from any that requires a gradient"
+                "nothing to differentiate: no tensor that this one came from requires a gradient"
             )
         xp = backend.of(self._data).xp
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(
-                    f"only a tensor of one element has a gradient by itself; this one has shape {self.shape}: "
-                    "pass gradient=, of the same shape, or reduce it first (loss.sum(), loss.mean())"
+                    "only a tensor of one element has a gradient by itself; this one has shape "
+                    f"{self.shape}: pass gradient=, of the same shape, or reduce it first (.sum())"
                 )
             gradient = xp.ones_like(self._data)
         elif not isinstance(gradient, Tensor):
             gradient = backend.of(self._data).asarray(gradient)
         if gradient.shape != self.shape:
             raise ValueError(
-                f"gradient has shape {gradient.shape}, the tensor {self.shape}: they must be the same"
+                f"the gradient has shape {gradient.shape}, but the tensor {self.shape}"
             )
         if create_graph:
             return self._node, gradient if isinstance(gradient, Tensor) else Tensor(gradient)
@@ -200,7 +208,7 @@ class Tensor:
         """The same array, without its history."""
         return Tensor(self._data)
 
-    # --- leaving the tensor world -------------------------------------------------------------------
+    # --- leaving the tensor world -----------------------------------------------------------------
 
     def numpy(self) -> np.ndarray:
         """A copy on the host, as a NumPy array."""
@@ -218,7 +226,9 @@ class Tensor:
         return self.numpy().tolist()
 
     def to(self, target: Any) -> Tensor:
-        """This tensor on another device ("cuda"), or in another dtype; differentiable. Itself, if it is there already."""
+        """This tensor on another device ("cuda"), or in another dtype; differentiable. Itself, if
+        it is there already.
+        """
         if isinstance(target, str) and target.partition(":")[0] not in np.sctypeDict:
             return self._to_device(target)
         return self.astype(target)
@@ -226,7 +236,7 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self._node is not None:
             raise RuntimeError(
-                "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy() or t.detach()"
+                "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy()"
             )
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
 
@@ -239,7 +249,7 @@ class Tensor:
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
             raise TypeError(
-                f"only integer tensors of no dimension can be an index, not {self.dtype} {self.shape}"
+                f"only an integer tensor of no dimension is an index, not {self.dtype} {self.shape}"
             )
         return int(self.item())
 
@@ -273,7 +283,9 @@ class Tensor:
         _graph.note_write(self._data)
 
     def _write(self, result: Any) -> Tensor:
-        """In-place operators: where nothing is recorded they write; otherwise the name is bound to the result."""
+        """In-place operators: where nothing is recorded they write; otherwise the name is bound to
+        the result.
+        """
         if result._node is not None:
             if self._node is not None and self._node.primitive is None:
                 raise RuntimeError(
@@ -298,7 +310,7 @@ class Tensor:
 
     __hash__ = object.__hash__
 
-    # --- written and bound by `ops` -----------------------------------------------------------------
+    # --- written and bound by `ops` ---------------------------------------------------------------
 
     if TYPE_CHECKING:
         T: Tensor
@@ -378,10 +390,11 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
 def tensor(
     data: Any, requires_grad: bool = False, dtype: Any = None, device: str | None = None
 ) -> Tensor:
-    """A tensor that holds a copy of `data`: numbers, nested lists, a NumPy or CuPy array, another Tensor.
+    """A tensor that holds a copy of `data`: numbers, nested lists, a NumPy or CuPy array, another
+    Tensor.
 
-    Python floats become the default dtype (float32), arrays keep theirs. Raises TypeError for what is no
-    number (complex data too), DeviceError for a device that is not there.
+    Python floats become the default dtype (float32), arrays keep theirs. Raises TypeError for what
+    is no number (complex data too), DeviceError for a device that is not there.
     """
     array = asarray(data, dtype, device)
     if array.dtype.kind not in "biuf":

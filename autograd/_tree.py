@@ -37,7 +37,9 @@ def tree_map(fn: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 
 def _check_same(tree: Any, other: Any) -> None:
-    """One level: both dicts of the same keys, both sequences of the same kind and length, or both leaves."""
+    """One level: both dicts of the same keys, both sequences of the same kind and length, or both
+    leaves.
+    """
     containers = (tuple, list, dict)
     if isinstance(tree, dict) and isinstance(other, dict):
         same = tree.keys() == other.keys()

@@ -1,9 +1,10 @@
 """Seeded random streams that give the same numbers on every backend.
 
-A stream is the counter-based generator Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy
-as 1, 2, 3"): its n-th block of four words is a function of the seed and of n alone. So a state is two integers,
-and a device can make any part of the stream by itself. Words, integers, uniforms and masks are made where
-they are wanted; normals are made on the host, since logarithms and cosines differ between libraries.
+A stream is the counter-based generator Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers:
+as easy as 1, 2, 3"): its n-th block of four words is a function of the seed and of n alone. So a
+state is two integers, and a device can make any part of the stream by itself. Words, integers,
+uniforms and masks are made where they are wanted; normals are made on the host, since logarithms
+and cosines differ between libraries.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .backend import Array
 
 
 class Generator:
-    """A stream of random numbers. Each draw takes whole blocks of four 64-bit words and moves on."""
+    """A stream of random numbers. Each draw takes whole blocks of four 64-bit words."""
 
     def __init__(self, seed: int = 0) -> None:
         self._lock = threading.Lock()
@@ -28,7 +29,7 @@ class Generator:
 
     @property
     def state(self) -> dict[str, int]:
-        """Where the stream stands: {"seed", "block"}, plain integers. Assign it to go back there."""
+        """Where the stream stands: {"seed", "block"}, two integers. Assign it to go back there."""
         return {"seed": self._seed, "block": self._block}
 
     @state.setter

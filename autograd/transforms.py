@@ -1,8 +1,9 @@
 """Derivatives of functions, built on the sweep.
 
-Functions take and return arrays, Tensors, or nested tuples, lists and dicts of them. Given NumPy arrays or Python
-floats, these transforms return NumPy arrays or floats; Python floats count as float64. They nest: a result is
-recorded in its turn when an outer transform is running, or when an argument belongs to a recorded graph.
+Functions take and return arrays, Tensors, or nested tuples, lists and dicts of them. Given NumPy
+arrays or Python floats, these transforms return NumPy arrays or floats; Python floats count as
+float64. They nest: a result is recorded in its turn when an outer transform is running, or when an
+argument belongs to a recorded graph.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from .ops.creation import zeros_like
 Function = Callable[..., Any]
 
 _nested: ContextVar[bool] = ContextVar("nested", default=False)
-"""Whether a function is being differentiated right now, so that what happens inside must be recorded."""
+"""Whether a function is being differentiated right now, so that what happens inside must be
+recorded.
+"""
 
 
 def gradients(
@@ -35,8 +38,9 @@ def gradients(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of `outputs` (a Tensor or several, summed) with respect to each of `inputs`.
 
-    `grad_outputs` weighs the outputs, one entry for each (None: for outputs of one element). Nothing is written
-    to `.grad`. An input that the outputs do not depend on is an error, or gives None under `allow_unused`.
+    `grad_outputs` weighs the outputs, one entry for each (None: for outputs of one element).
+    Nothing is written to `.grad`. An input that the outputs do not depend on is an error, or gives
+    None under `allow_unused`.
     """
     outputs, inputs = flatten(outputs), flatten(inputs)
     weights = (
@@ -67,8 +71,9 @@ def value_and_grad(
 ) -> Function:
     """The function that returns `(f(...), gradient)`, for an `f` whose result has one element.
 
-    `argnums` says which positional argument (a tuple: several, and then the gradient is a tuple); a gradient has
-    its argument's nesting. With `has_aux`, f returns `(value, aux)`, and so does the first item of the result.
+    `argnums` says which positional argument (a tuple: several, and then the gradient is a tuple); a
+    gradient has its argument's nesting. With `has_aux`, f returns `(value, aux)`, and so does the
+    first item of the result.
     """
     positions = argnums if isinstance(argnums, tuple) else (argnums,)
 
@@ -99,7 +104,9 @@ def value_and_grad(
 
 
 def grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Function:
-    """The function that returns the gradient of `f` alone (with `has_aux`: `(gradient, aux)`); see `value_and_grad`."""
+    """The function that returns the gradient of `f` alone (with `has_aux`: `(gradient, aux)`); see
+    `value_and_grad`.
+    """
     both = value_and_grad(f, argnums, has_aux)
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
@@ -110,10 +117,12 @@ def grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False)
 
 
 def _slopes(value: Any, leaves: list[Tensor], outer: bool) -> list[Tensor]:
-    """The gradient of a function's result with respect to each leaf, 0 where it does not depend on it."""
+    """The gradient of a function's result with respect to each leaf, 0 where it does not depend on
+    it.
+    """
     if getattr(value, "size", 1) != 1:
         raise ValueError(
-            f"only a result of one element has a gradient; this function returned shape {value.shape}"
+            f"only a result of one element has a gradient; this one has shape {value.shape}"
         )
     found: tuple[Tensor | None, ...] = (None,) * len(leaves)
     if isinstance(value, Tensor) and value._node is not None:
@@ -124,7 +133,9 @@ def _slopes(value: Any, leaves: list[Tensor], outer: bool) -> list[Tensor]:
 
 
 def _stand_in(value: Any) -> Tensor:
-    """A node of our own for an argument, so that gradients stop here: a new leaf, or one more step of its graph."""
+    """A node of our own for an argument, so that gradients stop here: a new leaf, or one more step
+    of its graph.
+    """
     if isinstance(value, Tensor):
         return value * 1 if value._node is not None else value.detach().requires_grad_()
     array = (
@@ -140,7 +151,9 @@ def _detached(value: Any) -> Any:
 
 
 def _as_given(like: Any, result: Any) -> Any:
-    """A result of the kind of an argument: Tensor, array or float; but a Tensor as long as it is being recorded."""
+    """A result of the kind of an argument: Tensor, array or float; but a Tensor as long as it is
+    being recorded.
+    """
     if isinstance(like, Tensor) or not isinstance(result, Tensor) or result._node is not None:
         return result
     return (

@@ -1,6 +1,7 @@
 """Array modules by device name: the one place where "cpu" or "cuda:1" becomes code.
 
-`register` adds a further array module, and devices of its name are then as good as the built-in ones.
+`register` adds a further array module, and devices of its name are then as good as the built-in
+ones.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _backends: dict[str, Backend] = {}
 
 
 def register(name: str, factory: Callable[[int], Backend]) -> None:
-    """Make devices `name`, `name:0`, `name:1`, ... available; `factory(index)` returns the backend."""
+    """Make devices `name`, `name:0`, `name:1`, ... known; `factory(index)` returns the backend."""
     _factories[name] = factory
 
 
@@ -72,7 +73,9 @@ def of(array: Array) -> Backend:
     for backend in _backends.values():
         if backend is not _cpu and isinstance(array, backend.array_type):
             where = getattr(array, "device", None)  # CuPy: several devices share one array type
-            return get(f"cuda:{where.id}") if hasattr(where, "id") else backend
+            return (
+                get(f"cuda:{where.id}") if where is not None and hasattr(where, "id") else backend
+            )
     return _cpu
 
 
@@ -87,7 +90,9 @@ _process_default = os.environ.get("AUTOGRAD_DEVICE", "cpu")
 
 
 def current() -> Backend:
-    """The backend of the default device: `default_device`, `set_default_device`, AUTOGRAD_DEVICE, or "cpu"."""
+    """The backend of the default device: `default_device`, `set_default_device`, AUTOGRAD_DEVICE,
+    or "cpu".
+    """
     return get(_default.get() or _process_default)
 
 

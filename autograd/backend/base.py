@@ -1,7 +1,7 @@
 """What the engine asks of an array module.
 
-The engine computes through an array module's own functions (`xp.tanh`, `xp.matmul`, ...), which NumPy
-and CuPy share. The little in which such modules differ is the interface below.
+The engine computes through an array module's own functions (`xp.tanh`, `xp.matmul`, ...), which
+NumPy and CuPy share. The little in which such modules differ is the interface below.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class DeviceError(RuntimeError):
 class Backend(ABC):
     """One array module on one device.
 
-    `device` is its name ("cpu", "cuda:0"), `xp` the array module, `array_type` the class of its arrays.
+    `device` is its name ("cpu", "cuda:0"), `xp` the array module, `array_type` the class of its
+    arrays.
     """
 
     device: str
@@ -43,7 +44,9 @@ class Backend(ABC):
 
     @abstractmethod
     def random_words(self, key: int, block: int, count: int) -> Array:
-        """`count` 64-bit words of the Philox4x64-10 stream `key`, from the given block of 4 words on."""
+        """`count` 64-bit words of the Philox4x64-10 stream `key`, from the given block of 4 words
+        on.
+        """
 
     @abstractmethod
     def synchronize(self) -> None:

@@ -1,4 +1,4 @@
-"""CuPy, the backend of devices "cuda", "cuda:1", ... Imported only when such a device is asked for."""
+"""CuPy, the backend of devices "cuda", "cuda:1", ...; imported when such a device is asked for."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 
 from .base import Array, Backend, DeviceError
 
-_REMEDY = "install CuPy with `pip install tinygrad-rnn[cuda13]` (or [cuda12]) on a machine with an NVIDIA GPU"
+_REMEDY = "on a machine with an NVIDIA GPU, `pip install tinygrad-rnn[cuda13]` (or [cuda12])"
 
 # One thread makes one block of four words (Salmon et al. 2011, "Parallel random numbers: as easy as
-# 1, 2, 3"), with the constants and the order of NumPy's Philox: the counter is raised before it is used.
+# 1, 2, 3"), with the constants and order of NumPy's Philox, which raises the counter before use.
 _PHILOX = r"""
 extern "C" __global__
-void philox(unsigned long long key, unsigned long long block, unsigned long long* words, long long count) {
+void philox(unsigned long long key, unsigned long long block, unsigned long long* words,
+            long long count) {
     long long thread = (long long)blockDim.x * blockIdx.x + threadIdx.x;
     if (4 * thread >= count) return;
     unsigned long long low = block + 1 + thread;

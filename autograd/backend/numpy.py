@@ -56,7 +56,7 @@ class NumpyBackend(Backend):
 
 
 def _add_rows(target: Array, rows: Array, values: Array) -> None:
-    """Scatter-add of whole rows: sorted, summed run by run, added once (faster than `np.add.at`)."""
+    """Scatter-add of whole rows: sorted, summed run by run, added once; faster than `add.at`."""
     order = np.argsort(rows % len(target), kind="stable")  # % brings negative indices home
     rows = rows[order] % len(target)
     starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))

@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 
-# --- arithmetic -------------------------------------------------------------------------------------------
+# --- arithmetic -----------------------------------------------------------------------------------
 
 add = elementwise("add", lambda g: g, lambda g: g)
 subtract = elementwise("subtract", lambda g: g, lambda g: -g)
@@ -88,7 +88,7 @@ def _power_exponent(g: Any, a: Any, y: Any) -> Any:
 
 power = elementwise("power", _power_base, _power_exponent, doc="a to the power b.")
 
-# --- exponentials, logarithms, roots ------------------------------------------------------------------------
+# --- exponentials, logarithms, roots --------------------------------------------------------------
 
 exp = elementwise("exp", lambda g, y: g * y)
 expm1 = elementwise("expm1", lambda g, y: g * (y + 1))
@@ -119,7 +119,7 @@ minimum = elementwise(
 absolute = elementwise("absolute", lambda g, x: g * sign(x), doc="The derivative at 0 is 0.")
 abs = absolute
 
-# --- trigonometric, hyperbolic ------------------------------------------------------------------------------
+# --- trigonometric, hyperbolic --------------------------------------------------------------------
 
 sin = elementwise("sin", lambda g, x: g * cos(x))
 cos = elementwise("cos", lambda g, x: -g * sin(x))
@@ -129,7 +129,7 @@ sinh = elementwise("sinh", lambda g, x: g * cosh(x))
 cosh = elementwise("cosh", lambda g, x: g * sinh(x))
 tanh = elementwise("tanh", lambda g, y: g * (1 - y * y))
 
-# --- what networks use --------------------------------------------------------------------------------------
+# --- what networks use ----------------------------------------------------------------------------
 
 
 def _sigmoid(xp: Any, x: Any) -> Any:
@@ -158,13 +158,13 @@ softplus = elementwise(
     doc="log(1 + exp(x)), never overflowing.",
 )
 
-# --- constant almost everywhere: a gradient of 0 -------------------------------------------------------------
+# --- constant almost everywhere: a gradient of 0 --------------------------------------------------
 
 sign = elementwise("sign", lambda g: 0 * g)
 floor = elementwise("floor", lambda g: 0 * g)
 ceil = elementwise("ceil", lambda g: 0 * g)
 
-# --- truth values: no gradient ------------------------------------------------------------------------------
+# --- truth values: no gradient --------------------------------------------------------------------
 
 isnan = elementwise("isnan", None)
 isinf = elementwise("isinf", None)
@@ -182,14 +182,16 @@ logical_or = elementwise("logical_or", None, None)
 bitwise_and = elementwise("bitwise_and", None, None)
 bitwise_or = elementwise("bitwise_or", None, None)
 
-# --- selection and conversion -------------------------------------------------------------------------------
+# --- selection and conversion ---------------------------------------------------------------------
 
 
 @primitive(
     a=lambda g, condition: where(condition, g, 0), b=lambda g, condition: where(condition, 0, g)
 )
 def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
-    """`a` where `condition` holds, else `b`, with broadcasting. The branch not taken gets the gradient 0, never nan."""
+    """`a` where `condition` holds, else `b`, with broadcasting. The branch not taken gets the
+    gradient 0, never nan.
+    """
     return xp.where(condition, a, b)
 
 
@@ -204,7 +206,9 @@ def _clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
 
 
 def clip(x: Any, a_min: float | None = None, a_max: float | None = None) -> Any:
-    """`x` limited to [a_min, a_max] (numbers); the gradient is 1 inside, the limits included, and 0 outside."""
+    """`x` limited to [a_min, a_max] (numbers); the gradient is 1 inside, the limits included, and 0
+    outside.
+    """
     return _clip(x, low=a_min, high=a_max)
 
 

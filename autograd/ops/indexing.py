@@ -1,4 +1,6 @@
-"""Reading and writing by index. Reading's gradient is a scatter-add, which lets repeated indices add up."""
+"""Reading and writing by index. Reading's gradient is a scatter-add, which lets repeated indices
+add up.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +49,14 @@ def _take(xp: Any, x: Any, *, indices: Any) -> Any:
 
 
 def take(x: Any, indices: Any) -> Any:
-    """The rows `x[indices]` for an array of integers of any shape, such as the rows of an embedding."""
+    """The rows `x[indices]` for an array of integers of any shape, such as the rows of an
+    embedding.
+    """
     return _take(x, indices=_arrays(indices))
 
 
 def _along(xp: Any, indices: Any, axis: int) -> tuple[Any, ...]:
-    """`take_along_axis`, as a plain index: `indices` on its axis, every other axis running along."""
+    """`take_along_axis` as a plain index: `indices` on its axis, every other axis running along."""
     grids = [
         xp.arange(n).reshape(tuple(-1 if b == a else 1 for b in range(indices.ndim)))
         for a, n in enumerate(indices.shape)
@@ -62,7 +66,9 @@ def _along(xp: Any, indices: Any, axis: int) -> tuple[Any, ...]:
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
-    """`y[i, j, ...] = x[i, indices[i, j, ...], ...]`: one pick along `axis` for each place of `indices`."""
+    """`y[i, j, ...] = x[i, indices[i, j, ...], ...]`: one pick along `axis` for each place of
+    `indices`.
+    """
     indices = _arrays(indices)
     return _getitem(x, index=_along(backend.of(indices).xp, indices, axis % x.ndim))
 
@@ -79,7 +85,8 @@ def _index_update(xp: Any, x: Any, value: Any, *, index: Any) -> Any:
 
 
 def index_update(x: Any, index: Any, value: Any) -> Any:
-    """A copy of `x` in which `x[index]` is `value`: the differentiable form of assigning into an array.
+    """A copy of `x` in which `x[index]` is `value`: the differentiable form of assigning into an
+    array.
 
     If an index is repeated, which of the values is kept is not defined.
     """

@@ -24,7 +24,9 @@ def _matmul(xp: Any, a: Any, b: Any) -> Any:
 
 
 def matmul(a: Any, b: Any) -> Any:
-    """The matrix product, as NumPy has it: the last two axes are matrices, the others broadcast, vectors allowed."""
+    """The matrix product, as NumPy has it: the last two axes are matrices, the others broadcast,
+    vectors allowed.
+    """
     if getattr(a, "ndim", 0) > 1 and getattr(b, "ndim", 0) > 1:
         return _matmul(a, b)
     if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
@@ -46,8 +48,10 @@ def _rows(x: Any) -> Any:
     weight=lambda g, x: _matmul(swapaxes(_rows(g), 0, 1), _rows(x)),
 )
 def linear(xp: Any, x: Any, weight: Any) -> Any:
-    """`x @ weight.T` for x (..., I) and weight (O, I): what a layer with PyTorch's weight layout computes.
+    """`x @ weight.T` for x (..., I) and weight (O, I): what a layer with PyTorch's weight layout
+    computes.
 
-    A primitive for speed: its weight's gradient is one product over all leading axes, in the weight's own layout.
+    A primitive for speed: its weight's gradient is one product over all leading axes, in the
+    weight's own layout.
     """
     return xp.matmul(x, weight.T)

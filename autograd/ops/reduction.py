@@ -157,7 +157,9 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 
 def fit(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    """A gradient as its tensor wants it: summed over the axes along which the tensor was broadcast, and cast."""
+    """A gradient as its tensor wants it: summed over the axes along which the tensor was broadcast,
+    and cast.
+    """
     if g.shape != shape:
         extra = len(g.shape) - len(shape)
         if extra < 0:

@@ -40,7 +40,9 @@ def _reshape(xp: Any, x: Any, *, shape: Any) -> Any:
 
 
 def reshape(x: Any, *shape: Any) -> Any:
-    """`x` in another shape; one length may be -1. `reshape(x, 2, 3)` and `reshape(x, (2, 3))` are the same."""
+    """`x` in another shape; one length may be -1. `reshape(x, 2, 3)` and `reshape(x, (2, 3))` are
+    the same.
+    """
     return _reshape(x, shape=shape[0] if len(shape) == 1 else shape)
 
 
@@ -107,7 +109,7 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     return _broadcast_to(x, shape=shape)
 
 
-# --- several arguments, several results ---------------------------------------------------------------------
+# --- several arguments, several results -----------------------------------------------------------
 
 
 def _offsets(shapes: tuple[tuple[int, ...], ...], axis: int) -> tuple[int, ...]:
@@ -163,5 +165,5 @@ def _unstack(xp: Any, x: Any, *, axis: int) -> Any:
 
 
 def unstack(x: Any, axis: int = 0) -> Any:
-    """A tuple of the slices along `axis`, one node for all: the way through time of a recurrence."""
+    """A tuple of the slices along `axis`, one node for all: a recurrence's way through time."""
     return _unstack(x, axis=axis) if x.shape[axis] else ()

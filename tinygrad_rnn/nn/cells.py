@@ -1,8 +1,9 @@
 """Recurrent cells: one step in time, written as the textbook writes it.
 
-A cell has `initial_state(batch)`, `step(state, x) -> (state, y)` and, if it can, `precompute(xs)`: what does not
-depend on the state, for all time steps at once. `step` then gets one time step of that as its x. Cells are pure
-functions of state, input and parameters; everything over time is done by `Recurrent`.
+A cell has `initial_state(batch)`, `step(state, x) -> (state, y)` and, if it can, `precompute(xs)`:
+what does not depend on the state, for all time steps at once. `step` then gets one time step of
+that as its x. Cells are pure functions of state, input and parameters; everything over time is done
+by `Recurrent`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Cell(Module):
 
 
 def check_input(x: Tensor, input_size: int) -> None:
-    """Raise ValueError, in the words that users search for, if the last axis is not `input_size`."""
+    """Raise ValueError, in the words that users know, if the last axis is not `input_size`."""
     if x.shape[-1] != input_size:
         raise ValueError(
             f"input.size(-1) must be equal to input_size. Expected {input_size}, got {x.shape[-1]}"
@@ -52,19 +53,25 @@ def check_input(x: Tensor, input_size: int) -> None:
 
 
 class LSTMCell(Cell):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al.
+    2000):
 
         i = sigmoid(W_ii x + b_ii + W_hi h + b_hi)        c' = f * c + i * g
         f = sigmoid(W_if x + b_if + W_hf h + b_hf)        h' = o * tanh(c')
         g =    tanh(W_ig x + b_ig + W_hg h + b_hg)
         o = sigmoid(W_io x + b_io + W_ho h + b_ho)
 
-    State (h, c), each (B, H); output h'. weight_ih (4H, I), weight_hh (4H, H), bias_ih and bias_hh (4H) stack the
-    gates in the order i, f, g, o and start from U(-1/sqrt(H), 1/sqrt(H)).
+    State (h, c), each (B, H); output h'. weight_ih (4H, I), weight_hh (4H, H), bias_ih and bias_hh
+    (4H) stack the gates in the order i, f, g, o and start from U(-1/sqrt(H), 1/sqrt(H)).
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: str | None = None, dtype: Any = None
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
     ) -> None:
         self.input_size, self.hidden_size = input_size, hidden_size
 
@@ -98,4 +105,6 @@ class LSTMCell(Cell):
         return (h, c), h
 
     def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias_ih is not None else ", bias=False")
+        return f"{self.input_size}, {self.hidden_size}" + (
+            "" if self.bias_ih is not None else ", bias=False"
+        )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd import Tensor, log_softmax, random, reshape, sum, take_along_axis, where, zeros_like
+from autograd import Tensor, log_softmax, random, reshape, sum, take_along_axis, where
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Each element is 0 with probability p, the others grow by 1 / (1 - p) (Srivastava et al. 2014).
+    """Each element is 0 with probability p, the others grow by 1 / (1 - p) (Srivastava et al.
+    2014).
 
     The mask comes from the default random stream, the same on every device.
     """
@@ -17,21 +18,26 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if not training or p == 0:
         return x
     if p == 1:
-        return x * zeros_like(x.detach())
+        return x * 0
     keep = random.default.mask(x.shape, 1 - p, x.device)
-    return x * (keep.astype(x.dtype) / (1 - p))
+    scale = keep.astype(x.dtype) / (1 - p)
+    return x * scale
 
 
 def cross_entropy(
     input: Tensor, target: Any, ignore_index: int = -100, reduction: str = "mean"
 ) -> Tensor:
-    """-log softmax(input)[target], in nats: `input` (..., C) are scores, `target` (...) integers from 0 to C - 1.
+    """-log softmax(input)[target], in nats: `input` (..., C) are scores, `target` (...) integers
+    from 0 to C - 1.
 
-    Positions whose target is `ignore_index` count nothing; "mean" divides by the number of the others,
-    "sum" adds up, "none" returns one value for each position.
+    Positions whose target is `ignore_index` count nothing; "mean" divides by the number of the
+    others, "sum" adds up, "none" returns one value for each position.
     """
     if input.shape[:-1] != target.shape:
-        raise ValueError(f"cross_entropy: scores of shape {input.shape} need targets {input.shape[:-1]}, got {target.shape}")
+        raise ValueError(
+            f"cross_entropy: scores of shape {input.shape} need targets {input.shape[:-1]}, "
+            f"got {target.shape}"
+        )
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction must be "mean", "sum" or "none", not {reduction!r}')
     target = target.detach() if isinstance(target, Tensor) else target

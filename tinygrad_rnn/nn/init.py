@@ -1,4 +1,6 @@
-"""Initial values. Each function writes into a tensor and returns it; numbers come from the default stream."""
+"""Initial values. Each function writes into a tensor and returns it; numbers come from the default
+stream.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal numbers."""
-    return _write(tensor, random.default.normal(tensor.shape, mean, std, tensor.dtype, tensor.device))
+    return _write(
+        tensor, random.default.normal(tensor.shape, mean, std, tensor.dtype, tensor.device)
+    )
 
 
 def constant_(tensor: Tensor, value: float) -> Tensor:

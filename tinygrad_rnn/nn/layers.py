@@ -14,11 +14,17 @@ from .module import Module, parameter
 class Linear(Module):
     """y = x W' + b, for x (..., in_features) and y (..., out_features).
 
-    weight (out_features, in_features) and bias (out_features) start from U(-1/sqrt(in), 1/sqrt(in)).
+    weight (out_features, in_features) and bias (out_features) start from U(-1/sqrt(in),
+    1/sqrt(in)).
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: str | None = None, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
     ) -> None:
         self.in_features, self.out_features = in_features, out_features
         bound = 1 / math.sqrt(in_features) if in_features else 0.0
@@ -33,11 +39,15 @@ class Linear(Module):
         return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+        return f"{self.in_features}, {self.out_features}" + (
+            "" if self.bias is not None else ", bias=False"
+        )
 
 
 class Embedding(Module):
-    """A row of a table for each index: integers (...) to vectors (..., embedding_dim). Rows start from N(0, 1)."""
+    """A row of a table for each index: integers (...) to vectors (..., embedding_dim). Rows start
+    from N(0, 1).
+    """
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, device: str | None = None, dtype: Any = None

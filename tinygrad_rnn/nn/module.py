@@ -1,7 +1,7 @@
 """Modules: objects whose attributes are parameters and other modules.
 
-There is no registry. The parameters of a module are those of its attributes that are Parameters, and the
-parameters of those that are Modules, in the order in which they were assigned.
+There is no registry. The parameters of a module are those of its attributes that are Parameters,
+and the parameters of those that are Modules, in the order in which they were assigned.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
 
-    # --- what is in it ------------------------------------------------------------------------------
+    # --- what is in it ----------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules among the attributes."""
@@ -60,7 +60,9 @@ class Module:
             yield module
 
     def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """The parameters among the attributes. A module that names its children's as its own overrides this."""
+        """The parameters among the attributes. A module that names its children's as its own
+        overrides this.
+        """
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
@@ -83,7 +85,7 @@ class Module:
         for _, value in self.named_parameters():
             yield value
 
-    # --- state ----------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters on the host, by name."""
@@ -92,7 +94,8 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set all parameters from arrays (NumPy's, or anything that `np.asarray` takes) by name.
 
-        Raises ValueError that lists everything missing, unexpected or of another shape; nothing is changed then.
+        Raises ValueError that lists everything missing, unexpected or of another shape; nothing is
+        changed then.
         """
         own = dict(self._all_parameters(""))
         arrays = {name: np.asarray(value) for name, value in state.items()}
@@ -104,11 +107,13 @@ class Module:
             if name in own and own[name].shape != array.shape
         ]
         if wrong:
-            raise ValueError(f"these parameters do not fit {type(self).__name__}: {'; '.join(wrong)}")
+            raise ValueError(
+                f"these parameters do not fit {type(self).__name__}: {'; '.join(wrong)}"
+            )
         for name, value in own.items():
             value.data = backend.of(value.data).asarray(arrays[name].astype(value.dtype))
 
-    # --- modes and places -----------------------------------------------------------------------------
+    # --- modes and places -------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
         """Switch what differs in training (dropout) on or off, here and below."""
@@ -141,8 +146,14 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
-        inside = self.extra_repr() + "".join(f"\n  {child}" for child in children) + ("\n" if children else "")
+        children = [
+            f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()
+        ]
+        inside = (
+            self.extra_repr()
+            + "".join(f"\n  {child}" for child in children)
+            + ("\n" if children else "")
+        )
         return f"{type(self).__name__}({inside})"
 
 

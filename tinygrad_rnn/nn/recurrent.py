@@ -1,7 +1,7 @@
 """Recurrent layers: a cell, and the engine's `scan`.
 
-Layers, directions, dropout between layers, batch order and ragged batches are dealt with here, once, for any
-cell. `LSTM` and its relatives only say which cell.
+Layers, directions, dropout between layers, batch order and ragged batches are dealt with here,
+once, for any cell. `LSTM` and its relatives only say which cell.
 """
 
 from __future__ import annotations
@@ -10,7 +10,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from autograd import Tensor, concatenate, expand_dims, flatten, scan, stack, swapaxes, tensor, tree_map, unstack
+from autograd import (
+    Tensor,
+    concatenate,
+    expand_dims,
+    flatten,
+    scan,
+    stack,
+    swapaxes,
+    tensor,
+    tree_map,
+    unstack,
+)
 
 from . import functional
 from .cells import Cell, LSTMCell, check_input
@@ -20,9 +31,9 @@ from .module import Module, ModuleList, Parameter
 class Recurrent(Module):
     """A stack of cells run over time.
 
-    `make_cell(input_size)` makes one; layer k > 0 reads the outputs of layer k - 1. Parameters are named as
-    PyTorch names them: the cell's "weight_ih" is "weight_ih_l0" in layer 0, "weight_ih_l0_reverse" in its backward
-    direction.
+    `make_cell(input_size)` makes one; layer k > 0 reads the outputs of layer k - 1. Parameters are
+    named as PyTorch names them: the cell's "weight_ih" is "weight_ih_l0" in layer 0,
+    "weight_ih_l0_reverse" in its backward direction.
     """
 
     def __init__(
@@ -41,9 +52,14 @@ class Recurrent(Module):
             raise ValueError(f"dropout probability must lie between 0 and 1, not {dropout}")
         if dropout and num_layers == 1:
             warnings.warn(
-                f"dropout={dropout} acts between layers, so it does nothing with num_layers=1", stacklevel=3
+                f"dropout={dropout} acts between layers, so it does nothing with num_layers=1",
+                stacklevel=3,
             )
-        self.input_size, self.num_layers, self.directions = input_size, num_layers, 1 + bidirectional
+        self.input_size, self.num_layers, self.directions = (
+            input_size,
+            num_layers,
+            1 + bidirectional,
+        )
         self.batch_first, self.dropout = batch_first, dropout
         sizes = [input_size] + [self.directions * output_size] * (num_layers - 1)
         self.cells = ModuleList(make_cell(size) for size in sizes for _ in range(self.directions))
@@ -73,17 +89,21 @@ class Recurrent(Module):
     def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
         """Run over `input` (T, B, I), (B, T, I) with batch_first, or (T, I) without a batch.
 
-        `hx` is the initial state, each leaf (layers * directions, B, ...) (None: the cell's own); `lengths` the number
-        of steps of each sequence of a ragged batch. Returns the outputs (T, B, directions * H), 0 beyond a sequence's
-        end, and the last states in the form of `hx`: those after each sequence's own last step. Raises
-        ValueError for shapes that do not fit.
+        `hx` is the initial state, each leaf (layers * directions, B, ...) (None: the cell's own);
+        `lengths` the number of steps of each sequence of a ragged batch. Returns the outputs (T, B,
+        directions * H), 0 beyond a sequence's end, and the last states in the form of `hx`: those
+        after each sequence's own last step. Raises ValueError for shapes that do not fit.
         """
         xs = input if isinstance(input, Tensor) else tensor(input)
         if xs.ndim not in (2, 3):
-            raise ValueError(f"input must have 2 dimensions (without a batch) or 3, not shape {xs.shape}")
+            raise ValueError(
+                f"input must have 2 dimensions (without a batch) or 3, not shape {xs.shape}"
+            )
         check_input(xs, self.input_size)
         if not xs.shape[1 if self.batch_first and xs.ndim == 3 else 0]:
-            raise ValueError(f"Expected sequence length to be larger than 0, got input of shape {xs.shape}")
+            raise ValueError(
+                f"Expected sequence length to be larger than 0, got input of shape {xs.shape}"
+            )
         unbatched = xs.ndim == 2
         if unbatched:
             xs = expand_dims(xs, 1)
@@ -106,7 +126,13 @@ class Recurrent(Module):
                 k = layer * self.directions + backward
                 cell = self.cells[k]
                 assert isinstance(cell, Cell)
-                state, ys = scan(cell.step, states[k], cell.precompute(xs), lengths=lengths, reverse=bool(backward))
+                state, ys = scan(
+                    cell.step,
+                    states[k],
+                    cell.precompute(xs),
+                    lengths=lengths,
+                    reverse=bool(backward),
+                )
                 outputs.append(ys)
                 last.append(state)
             xs = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=-1)
@@ -121,7 +147,9 @@ class Recurrent(Module):
         given = flatten(hx)
         for i, (leaf, one) in enumerate(zip(given, flatten(own[0]), strict=True)):
             if leaf.shape != (len(own), *one.shape):
-                raise ValueError(f"Expected hidden[{i}] size {(len(own), *one.shape)}, got {leaf.shape}")
+                raise ValueError(
+                    f"Expected hidden[{i}] size {(len(own), *one.shape)}, got {leaf.shape}"
+                )
         columns = [iter(unstack(leaf)) for leaf in given]
 
         def next_state(like: Any) -> Any:
@@ -147,7 +175,8 @@ class Recurrent(Module):
 class LSTM(Recurrent):
     """Layers of `LSTMCell`, with PyTorch's constructor, names and call.
 
-    `outputs, (h_n, c_n) = lstm(input, (h_0, c_0))`; see `LSTMCell` for the equations and `Recurrent.forward` for shapes.
+    `outputs, (h_n, c_n) = lstm(input, (h_0, c_0))`; see `LSTMCell` for the equations and
+    `Recurrent.forward` for shapes.
     """
 
     def __init__(

@@ -10,10 +10,12 @@ from autograd import Tensor, no_grad, square, sum
 
 @no_grad()
 def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float) -> float:
-    """Scale all gradients together so that their Euclidean norm is at most `max_norm` (Pascanu et al. 2013).
+    """Scale all gradients together so that their Euclidean norm is at most `max_norm` (Pascanu et
+    al. 2013).
 
-    Returns the norm before. As in PyTorch, the factor is max_norm / (norm + 1e-6) where that is below 1; a norm
-    that is not finite leaves nan in the gradients, so that it cannot pass unnoticed.
+    Returns the norm before. As in PyTorch, the factor is max_norm / (norm + 1e-6) where that is
+    below 1; a norm that is not finite leaves nan in the gradients, so that it cannot pass
+    unnoticed.
     """
     if max_norm <= 0:
         raise ValueError(f"max_norm must be positive, not {max_norm}")

@@ -12,7 +12,9 @@ from .optimizer import Optimizer
 
 
 class Adam(Optimizer):
-    """m and v are running means of the gradient and its square; a step is lr m^ / (sqrt(v^) + eps), bias removed."""
+    """m and v are running means of the gradient and its square; a step is lr m^ / (sqrt(v^) + eps),
+    bias removed.
+    """
 
     def __init__(
         self,
@@ -27,7 +29,9 @@ class Adam(Optimizer):
                 "Adam needs lr, eps and weight_decay >= 0 and betas in [0, 1), "
                 f"not lr={lr}, eps={eps}, weight_decay={weight_decay}, betas={betas}"
             )
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         if not state:

@@ -42,7 +42,7 @@ class ExponentialLR(LRScheduler):
     """The rate is multiplied by `gamma` at every step."""
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
-        if not 0 < gamma:
+        if not gamma > 0:
             raise ValueError(f"gamma must be positive, not {gamma}")
         self.gamma = gamma
         super().__init__(optimizer)

@@ -11,7 +11,8 @@ from autograd import Tensor, no_grad
 
 
 class Optimizer:
-    """Takes parameters, or groups `{"params": [...], "lr": ..., ...}` whose options override the defaults.
+    """Takes parameters, or groups `{"params": [...], "lr": ..., ...}` whose options override the
+    defaults.
 
     `param_groups` holds the groups; `state` maps each parameter to what the optimiser keeps of it.
     """
@@ -21,7 +22,9 @@ class Optimizer:
         if not given:
             raise ValueError("an optimiser needs at least one parameter")
         groups = given if isinstance(given[0], dict) else [{"params": given}]
-        self.param_groups = [{**defaults, **group, "params": list(group["params"])} for group in groups]
+        self.param_groups = [
+            {**defaults, **group, "params": list(group["params"])} for group in groups
+        ]
         self.state: dict[Tensor, dict[str, Any]] = {}
         everyone = self._parameters()
         if len(set(everyone)) != len(everyone):
@@ -36,7 +39,9 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self.update(parameter, parameter.grad, self.state.setdefault(parameter, {}), group)
+                    self.update(
+                        parameter, parameter.grad, self.state.setdefault(parameter, {}), group
+                    )
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Write the new value of parameter `p` with gradient `g` in place."""
@@ -47,11 +52,13 @@ class Optimizer:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies on the host: {"state": {number of the parameter: {...}}, "param_groups": [...]}."""
+        """Copies on the host: {"state": {parameter number: {...}}, "param_groups": [...]}."""
         numbers = {parameter: i for i, parameter in enumerate(self._parameters())}
         return {
             "state": {
-                numbers[parameter]: {k: v.numpy() if isinstance(v, Tensor) else v for k, v in state.items()}
+                numbers[parameter]: {
+                    k: v.numpy() if isinstance(v, Tensor) else v for k, v in state.items()
+                }
                 for parameter, state in self.state.items()
             },
             "param_groups": [
@@ -65,7 +72,9 @@ class Optimizer:
         everyone = self._parameters()
         sizes = [len(group["params"]) for group in saved["param_groups"]]
         if sizes != [len(group["params"]) for group in self.param_groups]:
-            raise ValueError(f"the saved optimiser has parameter groups of sizes {sizes}, this one has not")
+            raise ValueError(
+                f"the saved optimiser has parameter groups of sizes {sizes}, this one has not"
+            )
         for group, old in zip(self.param_groups, saved["param_groups"], strict=True):
             group.update({key: value for key, value in old.items() if key != "params"})
         self.state = {
