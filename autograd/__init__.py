@@ -8,7 +8,7 @@ CuPy.
 tensor([2., 4.])
 """
 
-from . import backend, random
+from . import backend, numpy_protocol, random
 from ._graph import enable_grad, no_grad
 from ._primitive import primitive
 from ._scan import scan
@@ -37,6 +37,7 @@ __all__ = [
     "gradients",
     "manual_seed",
     "no_grad",
+    "numpy_protocol",
     "primitive",
     "random",
     "scan",

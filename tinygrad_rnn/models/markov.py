@@ -20,7 +20,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn.data.text import Ids
+from ..data.text import Ids
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,0 +1,56 @@
+# Everything from a fresh clone, with git, make and Python >= 3.11 alone.
+# The virtual environment is made, and remade after a change of pyproject.toml, as needed.
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
+
+.PHONY: help train test lint clean
+.NOTPARALLEL:
+
+help:
+	@echo 'make train   learn a character language model of Python'\''s documentation'
+	@echo 'make test    run all tests'
+	@echo 'make lint    check style, formatting and types'
+	@echo 'make clean   remove the virtual environment and all caches (keeps runs/)'
+	@echo
+	@echo 'Further words for the program go into ARGS:  make train ARGS="my.txt --hidden 256"'
+	@echo 'Another Python (3.11 or newer):              make train PYTHON=/usr/bin/python3.12'
+
+train: $(VENV)/train.stamp
+	$(VENV)/bin/python -m tinygrad_rnn train $(ARGS)
+
+# One BLAS thread for each worker: more would only wait for each other.
+test: $(VENV)/test.stamp
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m ruff check
+	$(VENV)/bin/python -m ruff format --check
+	$(VENV)/bin/python -m mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: each says that an installation went through to its end.
+
+$(VENV)/train.stamp: EXTRAS =
+$(VENV)/test.stamp: EXTRAS = [test]
+$(VENV)/dev.stamp: EXTRAS = [dev]
+
+$(VENV)/%.stamp: pyproject.toml | $(VENV)/python.stamp
+	@echo 'Installing tinygrad-rnn$(EXTRAS) into $(VENV) ...'
+	@$(PIP) install --editable '.$(EXTRAS)'
+	@touch $@
+
+$(VENV)/python.stamp:
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo 'Cannot find $(PYTHON): install Python 3.11 or newer, or name one: make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo '$(PYTHON) lacks its module venv; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@

@@ -1,0 +1,288 @@
+"""Text: vocabularies, where text comes from, how it is split and batched."""
+
+import io
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tinygrad_rnn.data import StatefulBatches, TextCorpus, Vocabulary, evaluation_streams
+from tinygrad_rnn.errors import InputError
+
+texts = st.text(st.characters(codec=None), min_size=1)
+
+
+def file(folder: Path, content: bytes, name: str = "a.txt") -> str:
+    """A file with this content; its path."""
+    path = folder / name
+    path.write_bytes(content)
+    return str(path)
+
+
+# Vocabulary
+
+
+@given(texts)
+@example("caf\udce9")  # an undecodable byte on the command line
+def test_a_vocabulary_decodes_what_it_encoded(text: str) -> None:
+    vocabulary = Vocabulary(text)
+    ids = vocabulary.encode(text)
+    assert ids.dtype == np.int64
+    assert [vocabulary.characters[i] for i in ids] == list(text)
+    assert vocabulary.decode(ids) == text
+
+
+@given(texts)
+def test_a_vocabulary_is_the_sorted_set_of_characters(text: str) -> None:
+    vocabulary = Vocabulary(text)
+    assert vocabulary.characters == tuple(sorted(set(text)))
+    assert len(vocabulary) == len(set(text))
+    assert vocabulary == Vocabulary(reversed(text))
+
+
+def test_a_vocabulary_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        Vocabulary("abc").characters = ()  # type: ignore[misc]
+
+
+def test_the_empty_text_has_no_ids() -> None:
+    assert Vocabulary("abc").encode("").shape == (0,)
+    assert Vocabulary("abc").decode([]) == ""
+
+
+def test_unknown_characters_are_named_with_their_first_positions() -> None:
+    with pytest.raises(InputError) as error:
+        Vocabulary("abc").encode("abéa\x00é")
+    assert "'é' (U+00E9) at position 2, '\\x00' (U+0000) at position 4" in str(error.value)
+    assert "3 characters" in str(error.value)
+
+
+def test_many_unknown_characters_are_counted() -> None:
+    with pytest.raises(InputError, match=r"'v' \(U\+0076\) at position 5, and 4 more"):
+        Vocabulary("abc").encode("arstuvwxyz")
+
+
+@given(known=texts, text=texts)
+def test_encoding_fails_just_when_a_character_is_unknown(known: str, text: str) -> None:
+    if set(text) <= set(known):
+        assert Vocabulary(known).decode(Vocabulary(known).encode(text)) == text
+    else:
+        with pytest.raises(InputError):
+            Vocabulary(known).encode(text)
+
+
+# Where text comes from
+
+
+def test_the_default_text_is_pythons_documentation() -> None:
+    corpus = TextCorpus.default()
+    assert 'The "while" statement' in corpus.text
+    assert 400_000 < len(corpus.text) < 1_000_000
+    assert corpus.text == TextCorpus.default().text
+
+
+def test_without_the_documentation_the_default_is_the_librarys_docstrings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    corpus = TextCorpus.default()
+    assert "Heap queue algorithm" in corpus.text
+    assert "docstrings" in corpus.source
+    assert len(corpus.text) > 400_000
+
+
+def test_files_are_joined_in_their_order(tmp_path: Path) -> None:
+    paths = [file(tmp_path, b"one", "z"), file(tmp_path, b"two", "a")]
+    corpus = TextCorpus.from_files(paths)
+    assert corpus.text == "onetwo"
+    assert corpus.source == ", ".join(paths)
+    assert corpus.vocabulary == Vocabulary("enotw")
+
+
+def test_a_dash_is_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO("é".encode())))
+    assert TextCorpus.from_files([file(tmp_path, b"caf"), "-"]).text == "café"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_byte_order_marks_and_line_ends_do_not_matter(tmp_path: Path, encoding: str) -> None:
+    content = "\ufeffa\r\nb\rc\n\r\n".encode(encoding)
+    assert TextCorpus.from_files([file(tmp_path, content)], encoding).text == "a\nb\nc\n\n"
+
+
+def test_other_encodings_can_be_named(tmp_path: Path) -> None:
+    assert TextCorpus.from_files([file(tmp_path, b"caf\xe9")], "latin-1").text == "café"
+
+
+def test_what_is_not_utf8_is_named_with_its_byte_offset(tmp_path: Path) -> None:
+    path = file(tmp_path, "\ufeffé".encode() + b"\xff!")
+    with pytest.raises(InputError, match=r"not utf-8 at byte 5 .*--encoding") as error:
+        TextCorpus.from_files([path])
+    assert path in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "a\0b", ""])
+def test_unknown_encodings_are_named(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(InputError, match=re.escape(repr(encoding))):
+        TextCorpus.from_files([file(tmp_path, b"abc")], encoding)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    wrong = {
+        str(tmp_path / "nowhere"): "No such file",
+        str(tmp_path): "is a directory",
+        file(tmp_path, b"") + "/child": "Not a directory",
+        file(tmp_path, b""): "the text is empty",
+    }
+    for path, reason in wrong.items():
+        with pytest.raises(InputError, match=re.escape(path) + ": .*" + reason):
+            TextCorpus.from_files([path])
+
+
+def test_a_mark_alone_is_an_empty_text(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the text is empty"):
+        TextCorpus.from_files([file(tmp_path, "\ufeff".encode())])
+
+
+# Splitting
+
+
+@given(st.integers(40, 2000))
+def test_the_parts_are_contiguous_and_complete(length: int) -> None:
+    text = "".join(map(chr, range(length)))
+    train, valid, test = TextCorpus(text).split()
+    assert train + valid + test == text
+    assert len(train) == length * 90 // 100
+    assert len(valid) == length * 5 // 100
+
+
+@given(
+    batch=st.integers(1, 20),
+    seq_len=st.integers(1, 20),
+    train=st.integers(1, 98),
+    data=st.data(),
+)
+def test_a_text_too_short_is_told_the_length_that_is_enough(
+    batch: int, seq_len: int, train: int, data: st.DataObject
+) -> None:
+    valid = data.draw(st.integers(1, 99 - train))
+    fractions = (train / 100, valid / 100, (100 - train - valid) / 100)
+    with pytest.raises(InputError) as error:
+        TextCorpus("a").split(fractions, batch=batch, seq_len=seq_len)
+    needed = int(re.search(r"at least (\d+)", str(error.value))[1])
+
+    parts = TextCorpus("a" * needed).split(fractions, batch=batch, seq_len=seq_len)
+    least = (batch * seq_len + 1, 2, 2)
+    assert all(len(part) >= n for part, n in zip(parts, least, strict=True))
+
+    with pytest.raises(InputError, match=f"{needed - 1} characters? .* {needed} "):
+        TextCorpus("a" * (needed - 1)).split(fractions, batch=batch, seq_len=seq_len)
+
+
+def test_only_what_would_help_is_advised() -> None:
+    with pytest.raises(InputError, match=r"--batch \(now 32\) or --seq-len \(now 100\)"):
+        TextCorpus("a" * 3000).split(batch=32, seq_len=100)
+    with pytest.raises(InputError, match=r"give more text$"):
+        TextCorpus("a" * 30).split(batch=32, seq_len=100)
+
+
+def test_parts_that_are_not_wanted_ask_for_no_text() -> None:
+    assert TextCorpus("abcd").split((1.0, 0.0, 0.0), batch=1, seq_len=3) == ("abcd", "", "")
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.5, 0.5), (1.5, -0.25, -0.25)])
+def test_fractions_sum_to_one(fractions: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        TextCorpus("a" * 100).split(fractions)
+
+
+# Batches. Where ids are 0, 1, 2, ..., each character is its own position in the text.
+
+
+@st.composite
+def epochs(draw: st.DrawFn) -> tuple[int, int, int, int]:
+    """(n, batch, seq_len, shift) of texts that fill at least one window."""
+    batch, seq_len = draw(st.integers(1, 12)), draw(st.integers(1, 12))
+    n = batch * seq_len + 1 + draw(st.integers(0, 200))
+    return n, batch, seq_len, draw(st.integers(0, seq_len - 1))
+
+
+@given(epochs())
+def test_windows_go_on_where_the_last_one_ended(epoch: tuple[int, int, int, int]) -> None:
+    n, batch, seq_len, shift = epoch
+    windows = list(StatefulBatches(np.arange(n), batch, seq_len, shift))
+    *whole, (last, _) = windows
+    assert all(inputs.shape == (seq_len, batch) for inputs, _ in whole)
+    assert last.shape[1] == batch
+    assert 1 <= len(last) <= seq_len
+    stream = np.concatenate([inputs for inputs, _ in windows])
+    assert (np.diff(stream, axis=0) == 1).all()
+    assert all((targets == inputs + 1).all() for inputs, targets in windows)
+
+
+@given(epochs())
+def test_an_epoch_predicts_every_character(epoch: tuple[int, int, int, int]) -> None:
+    n, batch, seq_len, shift = epoch
+    batches = StatefulBatches(np.arange(n), batch, seq_len, shift)
+    targets = np.concatenate([targets.ravel() for _, targets in batches])
+    predicted, times = np.unique(targets, return_counts=True)
+    np.testing.assert_array_equal(predicted, np.arange(shift + 1, n))
+    assert times.sum() - len(predicted) < batch
+
+
+@given(epochs())
+def test_any_window_is_at_hand(epoch: tuple[int, int, int, int]) -> None:
+    n, batch, seq_len, shift = epoch
+    batches = StatefulBatches(np.arange(n), batch, seq_len, shift)
+    for i, (inputs, targets) in enumerate(batches):
+        np.testing.assert_array_equal(batches[i][0], inputs)
+        np.testing.assert_array_equal(batches[i][1], targets)
+    assert i + 1 == len(batches)
+    for outside in (-1, len(batches)):
+        with pytest.raises(IndexError):
+            batches[outside]
+
+
+def test_a_text_that_fills_no_window_is_refused() -> None:
+    assert len(StatefulBatches(np.arange(13), 3, 4)) == 1
+    with pytest.raises(InputError, match=r"12 characters .* 13 .*--batch \(now 3\)"):
+        StatefulBatches(np.arange(12), 3, 4)
+
+
+@pytest.mark.parametrize("shift", [-1, 4])
+def test_a_shift_is_less_than_a_window(shift: int) -> None:
+    with pytest.raises(ValueError, match="shift"):
+        StatefulBatches(np.arange(100), 3, 4, shift)
+
+
+# Evaluation
+
+
+@given(n=st.integers(2, 300), streams=st.integers(1, 40), context=st.integers(0, 50))
+def test_evaluation_scores_each_character_but_the_first_once(
+    n: int, streams: int, context: int
+) -> None:
+    inputs, targets, scored = evaluation_streams(np.arange(n), streams, context)
+    assert inputs.shape == targets.shape == scored.shape
+    assert inputs.shape[1] == streams
+    assert (targets == inputs + 1).all()
+    np.testing.assert_array_equal(np.sort(targets[scored]), np.arange(1, n))
+
+
+@given(n=st.integers(2, 300), streams=st.integers(1, 40), context=st.integers(0, 50))
+def test_evaluation_reads_the_context_before_it_scores(n: int, streams: int, context: int) -> None:
+    inputs, _, scored = evaluation_streams(np.arange(n), streams, context)
+    for stream, rows in zip(inputs.T, map(np.flatnonzero, scored.T), strict=True):
+        if len(rows):
+            assert rows[0] == min(context, stream[rows[0]])
+            assert (np.diff(stream[: rows[-1] + 1]) == 1).all()
+
+
+def test_nothing_can_be_scored_in_one_character() -> None:
+    with pytest.raises(InputError, match=r"1 character: .* at least 2"):
+        evaluation_streams(np.arange(1), 4, 10)
