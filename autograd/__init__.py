@@ -23,18 +23,33 @@ from .ops.linalg import *
 from .ops.reduction import *
 from .ops.shape import *
 from .random import Generator, manual_seed
-from .transforms import grad, gradients, value_and_grad
+from .transforms import (
+    checkpoint,
+    grad,
+    gradients,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
 
 __all__ = [
     "Generator",
     "Tensor",
     "backend",
+    "checkpoint",
     "default_device",
     "enable_grad",
     "flatten",
     "get_default_dtype",
     "grad",
     "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "manual_seed",
     "no_grad",
     "numpy_protocol",
@@ -46,6 +61,7 @@ __all__ = [
     "tensor",
     "tree_map",
     "value_and_grad",
+    "vjp",
 ]
 __all__ += creation.__all__
 __all__ += elementwise.__all__

@@ -149,17 +149,19 @@ def sweep(
     wanted: Iterable[Node] | None = None,
     retain_graph: bool = False,
     create_graph: bool = False,
+    stop: bool = False,
 ) -> dict[Node, Any]:
     """Reverse mode: carry gradients from `seeds` (pairs of node and gradient) to the inputs.
 
     Without `wanted`, gradients are added to `gradient` of every reachable leaf. With it, the
-    gradients of just these nodes are returned, and only what lies between is visited.
+    gradients of just these nodes are returned, and only what lies between is visited; `stop` takes
+    them as independent of each other, so that no gradient goes on from one to the next.
     `create_graph` runs the same rules on Tensors, so that they are recorded in their turn.
     """
     found: dict[Node, Any] = {}
     targets = None if wanted is None else set(wanted)
     seeds = list(seeds)
-    between = None if targets is None else _between([node for node, _ in seeds], targets)
+    between = None if targets is None else _between([node for node, _ in seeds], targets, stop)
     pending: dict[Node, Any] = {}  # gradients of nodes whose turn has not come
     owned: set[Node] = set()  # nodes whose pending gradient is an array that nobody else can see
     order: list[tuple[int, Node]] = []  # the same nodes as a heap, greatest number first
@@ -193,6 +195,9 @@ def sweep(
             incoming = _run_hooks(node, incoming)
         if targets is not None and node in targets:
             found[node] = incoming
+            if stop:
+                edges = []
+                continue
         elif targets is None and node.retains:
             _keep(node, incoming, node in owned)
         edges = []
@@ -239,14 +244,16 @@ def _pull(node: Node, gradient: Any, between: set[Node] | None, create_graph: bo
     ]
 
 
-def _between(starts: list[Node], targets: set[Node]) -> set[Node]:
-    """The nodes on some path from `starts` down to `targets`."""
+def _between(starts: list[Node], targets: set[Node], stop: bool) -> set[Node]:
+    """The nodes on the paths from `starts` down to `targets` (`stop`: to the first of them)."""
     reachable: set[Node] = set()
     stack = list(starts)
     while stack:
         node = stack.pop()
         if node not in reachable:
             reachable.add(node)
+            if stop and node in targets:
+                continue
             stack += [parent for parent in node.parents if parent is not None]
     between: set[Node] = set()
     for node in sorted(reachable, key=lambda node: node.number):  # inputs before their users

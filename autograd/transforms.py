@@ -2,30 +2,34 @@
 
 Functions take and return arrays, Tensors, or nested tuples, lists and dicts of them. Given NumPy
 arrays or Python floats, these transforms return NumPy arrays or floats; Python floats count as
-float64. They nest: a result is recorded in its turn when an outer transform is running, or when an
-argument belongs to a recorded graph.
+float64. They nest in any mixture: a result is recorded in its turn when an outer transform is
+running, or when an argument belongs to a recorded graph.
+
+Forward mode needs no rules of its own. Reverse mode computes u -> u'J, which is linear in u; so its
+transpose, taken by reverse mode again, computes v -> Jv.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from . import _graph
-from ._graph import enable_grad
+from . import _graph, random
+from ._graph import Node, enable_grad
+from ._primitive import Primitive, result
 from ._tensor import Tensor
 from ._tree import flatten, tree_map
 from .ops.creation import zeros_like
+from .ops.shape import reshape, stack
 
 Function = Callable[..., Any]
 
 _nested: ContextVar[bool] = ContextVar("nested", default=False)
-"""Whether a function is being differentiated right now, so that what happens inside must be
-recorded.
-"""
+"""Whether a function is being differentiated right now, so that what happens inside is recorded."""
 
 
 def gradients(
@@ -43,27 +47,119 @@ def gradients(
     None under `allow_unused`.
     """
     outputs, inputs = flatten(outputs), flatten(inputs)
-    weights = (
-        grad_outputs if isinstance(grad_outputs, (tuple, list)) else [grad_outputs] * len(outputs)
-    )
+    many = isinstance(grad_outputs, (tuple, list))
+    weights = grad_outputs if many else [grad_outputs] * len(outputs)
     if len(weights) != len(outputs):
         raise ValueError(f"there are {len(outputs)} outputs, but {len(weights)} grad_outputs")
     for i, tensor in enumerate(inputs):
         if not isinstance(tensor, Tensor) or tensor._node is None:
-            raise RuntimeError(
-                f"input {i} does not require a gradient: say so before computing with it"
-            )
-    seeds = [
-        output._seed(weight, create_graph) for output, weight in zip(outputs, weights, strict=True)
-    ]
-    found = _graph.sweep(seeds, [tensor._node for tensor in inputs], retain_graph, create_graph)
+            raise RuntimeError(f"input {i} requires no gradient: say so before computing with it")
+    seeds = [o._seed(w, create_graph) for o, w in zip(outputs, weights, strict=True)]
+    found = _graph.sweep(seeds, [t._node for t in inputs], retain_graph, create_graph)
     results = [found.get(tensor._node) for tensor in inputs]
-    if None in [r if r is None else 0 for r in results] and not allow_unused:
-        unused = next(i for i, result in enumerate(results) if result is None)
-        raise RuntimeError(
-            f"the outputs do not depend on input {unused}; allow_unused=True gives None for it"
-        )
+    for i, one in enumerate(results):
+        if one is None and not allow_unused:
+            raise RuntimeError(
+                f"the outputs do not depend on input {i}; allow_unused=True gives None for it"
+            )
     return tuple(r if r is None or isinstance(r, Tensor) else Tensor(r) for r in results)
+
+
+# --- between the caller's values and the recorded ones --------------------------------------------
+
+
+class _Call:
+    """A function applied to stand-ins of some of its arguments, and recorded.
+
+    `leaves` are the stand-ins, `outputs` the results, both flat; `out` keeps the results' nesting.
+    `record` says whether what is derived from them must be recorded in its turn.
+    """
+
+    def __init__(self, f: Function, args: Any, chosen: dict[int, Any], kwargs: Any) -> None:
+        self.given = flatten(list(chosen.values()))
+        self.record = _nested.get() or any(_is_recorded(leaf) for leaf in flatten(args))
+        with _differentiating():
+            inputs = {i: tree_map(_stand_in, tree) for i, tree in chosen.items()}
+            self.out = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
+        self.leaves = flatten(list(inputs.values()))
+
+    def pull(self, outputs: list[Any], weights: list[Any], record: bool) -> list[Tensor]:
+        """Weighted gradients of some results with respect to each leaf; 0 where independent."""
+        return _pull(outputs, self.leaves, weights, record)
+
+    def returned(self, value: Any) -> Any:
+        """A result, or something derived from it, in the kind of the arguments."""
+        if not isinstance(value, Tensor):
+            return value
+        if self.record and value._node is not None:
+            return value
+        return _as_given(next((x for x in self.given), value), value.detach())
+
+
+@contextmanager
+def _differentiating() -> Iterator[None]:
+    token = _nested.set(True)
+    try:
+        with enable_grad():
+            yield
+    finally:
+        _nested.reset(token)
+
+
+def _pull(
+    outputs: list[Any], leaves: list[Tensor], weights: list[Any], record: bool
+) -> list[Tensor]:
+    live = [(o, w) for o, w in zip(outputs, weights, strict=True) if _is_recorded(o)]
+    found: tuple[Tensor | None, ...] = (None,) * len(leaves)
+    if live:
+        tensors, seeds = [o for o, _ in live], [w for _, w in live]
+        with enable_grad():
+            found = gradients(tensors, leaves, seeds, True, record, allow_unused=True)
+    return [zeros_like(x.detach()) if g is None else g for x, g in zip(leaves, found, strict=True)]
+
+
+def _is_recorded(value: Any) -> bool:
+    return isinstance(value, Tensor) and value._node is not None
+
+
+def _stand_in(value: Any) -> Tensor:
+    """A node of our own for an argument, so that gradients stop here: a new leaf, or one more step
+    of the graph that the argument belongs to.
+    """
+    if isinstance(value, Tensor):
+        return value * 1 if value._node is not None else value.detach().requires_grad_()
+    return _tensor(value).requires_grad_()
+
+
+def _tensor(value: Any) -> Tensor:
+    """An array or number as a Tensor, unconverted; Python floats as float64."""
+    if isinstance(value, Tensor):
+        return value
+    is_array = hasattr(value, "dtype") and not isinstance(value, np.generic)
+    return Tensor(value if is_array else np.asarray(value))
+
+
+def _as_given(like: Any, value: Tensor) -> Any:
+    """A result of the kind of an argument: Tensor, array or number."""
+    if isinstance(like, Tensor):
+        return value
+    is_number = not hasattr(like, "dtype") or isinstance(like, np.generic)
+    return value.item() if is_number and value.size == 1 else value.data
+
+
+def _like_arguments(call: _Call, trees: Any, values: list[Tensor]) -> tuple[Any, ...]:
+    """Values, one per leaf, in the nesting and the kinds of the arguments that they belong to."""
+    left = iter(values)
+
+    def one(like: Any) -> Any:
+        value = next(left)
+        recorded = call.record and value._node is not None
+        return value if recorded else _as_given(like, value.detach())
+
+    return tuple(tree_map(one, tree) for tree in trees)
+
+
+# --- reverse mode ---------------------------------------------------------------------------------
 
 
 def value_and_grad(
@@ -75,36 +171,34 @@ def value_and_grad(
     gradient has its argument's nesting. With `has_aux`, f returns `(value, aux)`, and so does the
     first item of the result.
     """
+    many = isinstance(argnums, tuple)
     positions = argnums if isinstance(argnums, tuple) else (argnums,)
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        chosen = {i % len(args): args[i] for i in positions}
-        outer = _nested.get() or any(
-            isinstance(leaf, Tensor) and leaf._node for leaf in flatten(args)
-        )
-        token = _nested.set(True)
-        try:
-            with enable_grad():
-                inputs = {i: tree_map(_stand_in, tree) for i, tree in chosen.items()}
-                out = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
-                value, aux = out if has_aux else (out, None)
-                slopes = _slopes(value, flatten(list(inputs.values())), outer)
-        finally:
-            _nested.reset(token)
-        left = iter(slopes)
-        slope = tuple(
-            tree_map(lambda leaf: _as_given(leaf, next(left)), tree) for tree in chosen.values()
-        )
-        value = _as_given(flatten(list(chosen.values()))[0], value if outer else _detached(value))
-        return ((value, aux) if has_aux else value), (
-            slope if isinstance(argnums, tuple) else slope[0]
-        )
+        chosen = _chosen(args, positions)
+        call = _Call(f, args, chosen, kwargs)
+        value, aux = call.out if has_aux else (call.out, None)
+        if getattr(value, "size", 1) != 1:
+            raise ValueError(
+                f"only a result of one element has a gradient; this one has shape {value.shape}"
+            )
+        slopes = call.pull([value], [None], call.record)
+        slope = _like_arguments(call, chosen.values(), slopes)
+        value = call.returned(value)
+        return (value, aux) if has_aux else value, slope if many else slope[0]
 
     return differentiated
 
 
+def _chosen(args: Any, positions: tuple[int, ...]) -> dict[int, Any]:
+    for i in positions:
+        if not -len(args) <= i < len(args):
+            raise ValueError(f"argnums {i} is out of range: there are {len(args)} arguments")
+    return {i % len(args): args[i] for i in positions}
+
+
 def grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Function:
-    """The function that returns the gradient of `f` alone (with `has_aux`: `(gradient, aux)`); see
+    """The function that returns the gradient of `f` alone, or `(gradient, aux)` with `has_aux`; see
     `value_and_grad`.
     """
     both = value_and_grad(f, argnums, has_aux)
@@ -116,48 +210,200 @@ def grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False)
     return differentiated
 
 
-def _slopes(value: Any, leaves: list[Tensor], outer: bool) -> list[Tensor]:
-    """The gradient of a function's result with respect to each leaf, 0 where it does not depend on
-    it.
+def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
+    """`out, pullback = vjp(f, *primals)`: the result, and u -> u'J as a tuple, an entry per primal.
+
+    `u` has the nesting of the result; `pullback` may be called again and again.
     """
-    if getattr(value, "size", 1) != 1:
-        raise ValueError(
-            f"only a result of one element has a gradient; this one has shape {value.shape}"
+    call = _Call(f, primals, dict(enumerate(primals)), {})
+
+    def pullback(u: Any) -> tuple[Any, ...]:
+        tree_map(lambda o, w: None, call.out, u)  # the same nesting, or an error
+        call.record = call.record or _nested.get() or any(map(_is_recorded, flatten(u)))
+        pulled = call.pull(flatten(call.out), [_tensor(w) for w in flatten(u)], call.record)
+        return _like_arguments(call, primals, pulled)
+
+    return tree_map(call.returned, call.out), pullback
+
+
+# --- forward mode ---------------------------------------------------------------------------------
+
+
+def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    """`out, tangent_out = jvp(f, primals, tangents)`: f's result and Jv, for tuples of arguments.
+
+    `tangents` has the nesting and shapes of `primals`; a result that does not depend on them has
+    the tangent 0.
+    """
+    primals, tangents = tuple(primals), tuple(tangents)
+    tree_map(_check_tangent, primals, tangents)
+    call = _Call(f, primals, dict(enumerate(primals)), {})
+    push = _pushforward(call)
+    call.record = call.record or any(map(_is_recorded, flatten(tangents)))
+    pushed = iter(push([_tensor(t) for t in flatten(tangents)], call.record))
+    tangent = tree_map(lambda _: call.returned(next(pushed)), call.out)
+    return tree_map(call.returned, call.out), tangent
+
+
+def _check_tangent(primal: Any, tangent: Any) -> None:
+    if _shape(primal) != _shape(tangent):
+        raise ValueError(f"a tangent of shape {_shape(tangent)} for a primal {_shape(primal)}")
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(getattr(value, "shape", ()))
+
+
+def _pushforward(call: _Call) -> Callable[[list[Any], bool], list[Tensor]]:
+    """v -> Jv, from the transpose of u -> u'J: recorded once at u = 0, swept back for every v."""
+    outputs = [_tensor(o) for o in flatten(call.out)]
+    probes = [zeros_like(o.detach()).requires_grad_() for o in outputs]
+    with _differentiating():
+        pulled = call.pull(outputs, list(probes), True)
+    return lambda tangents, record: _pull(pulled, probes, tangents, record)
+
+
+# --- whole matrices -------------------------------------------------------------------------------
+
+
+def jacobian(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """The function that returns df/dx of shape (*f(x).shape, *x.shape).
+
+    For a nested result and argument: the nesting of the result, each leaf replaced by the nesting
+    of the argument (a tuple of them for a tuple of `argnums`). It takes one sweep per element of
+    the results or of the arguments, whichever are fewer.
+    """
+    positions = argnums if isinstance(argnums, tuple) else (argnums,)
+
+    def matrix(*args: Any, **kwargs: Any) -> Any:
+        chosen = _chosen(args, positions)
+        call = _Call(f, args, chosen, kwargs)
+        outputs = [_tensor(o) for o in flatten(call.out)]
+        blocks = _blocks(call, outputs)
+        rows = iter(blocks)
+
+        def row(_: Any) -> Any:
+            found = _like_arguments(call, chosen.values(), next(rows))
+            return found if isinstance(argnums, tuple) else found[0]
+
+        return tree_map(row, call.out)
+
+    return matrix
+
+
+def _blocks(call: _Call, outputs: list[Tensor]) -> list[list[Tensor]]:
+    """The blocks of the Jacobian: [output][leaf], of shape (*output.shape, *leaf.shape)."""
+    rows, columns = sum(o.size for o in outputs), sum(x.size for x in call.leaves)
+    if rows <= columns:
+        by_output = []
+        for o in outputs:
+            lines = [call.pull([o], [unit], call.record) for unit in _units(o)]
+            by_output.append([_joined(line, o, x) for line, x in _columns(lines, call.leaves)])
+        return by_output
+    push = _pushforward(call)
+    by_leaf = []
+    for k, x in enumerate(call.leaves):
+        zero = [zeros_like(other.detach()) for other in call.leaves]
+        lines = [push([*zero[:k], unit, *zero[k + 1 :]], call.record) for unit in _units(x)]
+        by_leaf.append(
+            [_moved(_joined(line, x, o), x.ndim) for line, o in _columns(lines, outputs)]
         )
-    found: tuple[Tensor | None, ...] = (None,) * len(leaves)
-    if isinstance(value, Tensor) and value._node is not None:
-        found = gradients(value, leaves, create_graph=outer, allow_unused=True)
-    return [
-        zeros_like(leaf.detach()) if s is None else s for leaf, s in zip(leaves, found, strict=True)
-    ]
+    return [list(row) for row in zip(*by_leaf, strict=True)]
 
 
-def _stand_in(value: Any) -> Tensor:
-    """A node of our own for an argument, so that gradients stop here: a new leaf, or one more step
-    of its graph.
+def _units(like: Tensor) -> Iterator[Tensor]:
+    """The unit vectors of a tensor's space."""
+    for i in range(like.size):
+        unit = zeros_like(like.detach())
+        unit.data.reshape(-1)[i : i + 1] = 1
+        yield unit
+
+
+def _columns(lines: list[list[Tensor]], targets: list[Tensor]) -> Iterator[tuple[Any, Tensor]]:
+    """For each target what the lines say of it."""
+    for k, target in enumerate(targets):
+        yield [line[k] for line in lines], target
+
+
+def _joined(line: list[Tensor], outer: Tensor, inner: Tensor) -> Tensor:
+    shape = (*outer.shape, *inner.shape)
+    if not line:
+        return Tensor(zeros_like(inner.detach()).data.reshape(-1)[:0].reshape(shape))
+    joined: Tensor = reshape(stack(line), shape)
+    return joined
+
+
+def _moved(block: Tensor, count: int) -> Tensor:
+    """The first `count` axes behind the others."""
+    return block.transpose(*range(count, block.ndim), *range(count)) if block.ndim else block
+
+
+def hessian(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """The function that returns the second derivatives, the Jacobian of the gradient."""
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f: Function, primals: Any, tangents: Any) -> Any:
+    """The Hessian of f times a vector, by forward mode over reverse mode, without the matrix.
+
+    For one primal its product, for several a tuple.
     """
-    if isinstance(value, Tensor):
-        return value * 1 if value._node is not None else value.detach().requires_grad_()
-    array = (
-        value
-        if hasattr(value, "dtype") and not isinstance(value, np.generic)
-        else np.asarray(value)
-    )
-    return Tensor(array).requires_grad_()
+    primals = tuple(primals)
+    slopes = grad(f, tuple(range(len(primals))))
+    product = jvp(slopes, primals, tangents)[1]
+    return product[0] if len(primals) == 1 else product
 
 
-def _detached(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) else value
+# --- memory for time ------------------------------------------------------------------------------
 
 
-def _as_given(like: Any, result: Any) -> Any:
-    """A result of the kind of an argument: Tensor, array or float; but a Tensor as long as it is
-    being recorded.
+def checkpoint(f: Function) -> Function:
+    """The same function, but its inner record is dropped at once and made again when backward
+    arrives: memory for one more evaluation (Griewank & Walther 2000).
+
+    The default random stream is put back for the second evaluation, so that dropout drops the same;
+    `f` must be a pure function otherwise. Tensors that it takes from around it, such as parameters,
+    get their gradients too. Derivatives of any order go through it.
     """
-    if isinstance(like, Tensor) or not isinstance(result, Tensor) or result._node is not None:
-        return result
-    return (
-        result.data
-        if hasattr(like, "dtype") and not isinstance(like, np.generic)
-        else result.item()
-    )
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        start, stream = _graph.clock(), random.get_state()
+        out = f(*args, **kwargs)
+        outputs = [o for o in flatten(out) if _is_recorded(o) and o._node.number > start]
+        outside = _inputs_from_outside([o._node for o in outputs], start)
+        if not outside:
+            return out
+
+        def pull(g: Any) -> list[Any]:
+            now = random.get_state()
+            random.set_state(stream)
+            with enable_grad():
+                again = flatten(f(*args, **kwargs))
+            random.set_state(now)
+            again = [o for o in again if _is_recorded(o) and o._node.number > start]
+            seeds = [(o._node, one) for o, one in zip(again, g, strict=True)]
+            found = _graph.sweep(seeds, outside, False, isinstance(g[0], Tensor), stop=True)
+            return [found.get(node) for node in outside]
+
+        primitive = Primitive("checkpoint", pull, [], {"*": pull})
+        shapes, dtypes = [o.shape for o in outputs], [o.dtype for o in outputs]
+        node = Node(primitive, tuple(outside), (), tuple(shapes), tuple(dtypes))
+        places = {id(o): i for i, o in enumerate(outputs)}
+        return tree_map(
+            lambda o: result(o.data, node, places[id(o)]) if id(o) in places else o, out
+        )
+
+    return run
+
+
+def _inputs_from_outside(nodes: list[Node], start: int) -> list[Node]:
+    """The nodes made before `start` that these nodes were computed from."""
+    seen: set[Node] = set()
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            if node.number > start:
+                stack += [parent for parent in node.parents if parent is not None]
+    return sorted((n for n in seen if n.number < start), key=lambda n: n.number)
