@@ -19,6 +19,7 @@ from contextvars import ContextVar, Token
 from heapq import heappop, heappush
 from typing import Any
 
+from . import backend
 from .backend import Array
 
 clock = itertools.count(1).__next__
@@ -158,6 +159,9 @@ def sweep(
     them as independent of each other, so that no gradient goes on from one to the next.
     `create_graph` runs the same rules on Tensors, so that they are recorded in their turn.
     """
+    if create_graph and not recording.get():
+        with enable_grad():
+            return sweep(seeds, wanted, retain_graph, create_graph, stop)
     found: dict[Node, Any] = {}
     targets = None if wanted is None else set(wanted)
     seeds = list(seeds)
@@ -193,8 +197,9 @@ def sweep(
         incoming = pending.pop(node)
         if node.hooks:
             incoming = _run_hooks(node, incoming)
+            owned.discard(node)  # hooks have seen it
         if targets is not None and node in targets:
-            found[node] = incoming
+            found[node] = _apart(incoming, node in owned)
             if stop:
                 edges = []
                 continue
@@ -257,7 +262,8 @@ def _between(starts: list[Node], targets: set[Node], stop: bool) -> set[Node]:
             stack += [parent for parent in node.parents if parent is not None]
     between: set[Node] = set()
     for node in sorted(reachable, key=lambda node: node.number):  # inputs before their users
-        if node in targets or any(parent in between for parent in node.parents):
+        freed = node.saved is None and node.primitive is not None  # may have led anywhere
+        if freed or node in targets or any(parent in between for parent in node.parents):
             between.add(node)
     return between
 
@@ -287,11 +293,16 @@ def _run_hooks(node: Node, gradient: Any) -> Any:
 
 
 def _keep(node: Node, gradient: Any, owned: bool) -> None:
-    """Add to a leaf's `.grad`, out of place: somebody may hold the old one or share the new."""
-    tensor = gradient if hasattr(gradient, "backward") else None
-    if node.gradient is not None:
-        node.gradient = node.gradient + (wrap(gradient, None) if tensor is None else tensor)
-    elif tensor is not None:
-        node.gradient = tensor
-    else:
-        node.gradient = wrap(gradient if owned else gradient.copy(), None)
+    """Add to a tensor's `.grad`, out of place: somebody may hold the old one."""
+    if node.gradient is None:
+        gradient = _apart(gradient, owned)
+    tensor = gradient if hasattr(gradient, "backward") else wrap(gradient, None)
+    node.gradient = tensor if node.gradient is None else node.gradient + tensor
+
+
+def _apart(gradient: Any, owned: bool) -> Any:
+    """A gradient that leaves the sweep, as an array, or Tensor of one, that nobody else can see."""
+    if hasattr(gradient, "backward"):
+        return wrap(gradient._data.copy(), gradient._node)
+    array = backend.of(gradient).asarray(gradient)  # NumPy gives scalars for 0-d results
+    return array if owned else array.copy()

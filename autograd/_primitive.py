@@ -322,7 +322,7 @@ def _general(primitive: Primitive, variadic: bool, defaults: dict[str, Any]) -> 
                     for i, (a, is_t) in enumerate(zip(arguments, is_tensor))
                 ]
             )
-        if not any(parents):
+        if not any(parents) or not (several or y.dtype.kind == "f"):
             return tuple([Tensor(r) for r in y]) if several else Tensor(y)
         static = {**defaults, **static}
         saved = tuple([k(arrays, y, static) for k in keep])

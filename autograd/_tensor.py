@@ -62,9 +62,12 @@ class Tensor:
             raise RuntimeError(
                 "the data of a recorded result cannot be replaced; detach() it first"
             )
-        self._data = backend.of(value).asarray(value)
+        array = backend.of(value).asarray(value)
         if node is not None:
-            node.shape, node.dtype = self._data.shape, self._data.dtype
+            if array.dtype.kind != "f":
+                raise TypeError(f"a tensor that requires a gradient cannot hold {array.dtype} data")
+            node.shape, node.dtype = array.shape, array.dtype
+        self._data = array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -208,6 +211,12 @@ class Tensor:
         """The same array, without its history."""
         return Tensor(self._data)
 
+    def __reduce__(self) -> Any:
+        """Leaves can be copied and pickled; a copy is a leaf of its own, without a gradient."""
+        if not self.is_leaf:
+            raise TypeError("a recorded result cannot be copied or pickled; detach() it first")
+        return _restored, (type(self), self._data, self.requires_grad)
+
     # --- leaving the tensor world -----------------------------------------------------------------
 
     def numpy(self) -> np.ndarray:
@@ -274,9 +283,11 @@ class Tensor:
         return f"tensor({values}{extra})"
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if self._node is not None and (self._node.primitive is not None or _graph.recording.get()):
+        recording = _graph.recording.get()
+        target, source = self._node, value._node if isinstance(value, Tensor) else None
+        if (target is not None and (recording or target.primitive)) or (source and recording):
             raise TypeError(
-                "a tensor in a recorded graph cannot be assigned into; "
+                "assigning in a recorded graph would lose a gradient; "
                 "`x = ag.index_update(x, index, value)` is the differentiable form"
             )
         self._data[_arrays(index)] = _arrays(value)
@@ -292,7 +303,7 @@ class Tensor:
                     "a leaf that requires a gradient can be written in place under no_grad() only"
                 )
             return result  # type: ignore[no-any-return]
-        self._data[...] = result._data
+        backend.of(self._data).xp.copyto(self._data, result._data)  # refuses to round to integers
         _graph.note_write(self._data)
         return self
 
@@ -356,6 +367,13 @@ class Tensor:
         def transpose(self, *axes: Any) -> Tensor: ...
         def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
         def squeeze(self, axis: Axis = None) -> Tensor: ...
+
+
+def _restored(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
+    """What `Tensor.__reduce__` saved: a new leaf, with a number of its own."""
+    made = kind.__new__(kind)
+    made._data, made._node = data, None
+    return made.requires_grad_(requires_grad)
 
 
 def _arrays(value: Any) -> Any:

@@ -62,7 +62,9 @@ def zeros_like(x: Any, dtype: Any = None) -> Any:
 
 def ones_like(x: Any, dtype: Any = None) -> Any:
     """Ones of the shape, dtype and device of `x`: a Tensor if `x` is one."""
-    return zeros_like(x, dtype) + 1
+    array = _arrays(x)
+    made = backend.of(array).xp.ones_like(array, dtype=dtype)
+    return Tensor(made) if isinstance(x, Tensor) else made
 
 
 def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 from .. import backend
 from .._primitive import primitive
 from .._tensor import _arrays
+from .shape import axes_of
 
 __all__ = ["index_update", "take", "take_along_axis"]
 
@@ -55,11 +56,11 @@ def take(x: Any, indices: Any) -> Any:
     return _take(x, indices=_arrays(indices))
 
 
-def _along(xp: Any, indices: Any, axis: int) -> tuple[Any, ...]:
+def _along(xp: Any, indices: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
     """`take_along_axis` as a plain index: `indices` on its axis, every other axis running along."""
     grids = [
-        xp.arange(n).reshape(tuple(-1 if b == a else 1 for b in range(indices.ndim)))
-        for a, n in enumerate(indices.shape)
+        xp.arange(n).reshape(tuple(-1 if b == a else 1 for b in range(len(shape))))
+        for a, n in enumerate(shape)
     ]
     grids[axis] = indices
     return tuple(grids)
@@ -70,7 +71,8 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     `indices`.
     """
     indices = _arrays(indices)
-    return _getitem(x, index=_along(backend.of(indices).xp, indices, axis % x.ndim))
+    (axis,) = axes_of(axis, x.ndim)
+    return _getitem(x, index=_along(backend.of(indices).xp, indices, x.shape, axis))
 
 
 def _written(g: Any, index: Any) -> Any:
@@ -79,7 +81,7 @@ def _written(g: Any, index: Any) -> Any:
 
 @primitive(x=_written, value=lambda g, index: _getitem(g, index=index))
 def _index_update(xp: Any, x: Any, value: Any, *, index: Any) -> Any:
-    y = x.copy()
+    y = xp.array(x)  # a copy, and an array even if `x` is a scalar
     y[index] = value
     return y
 

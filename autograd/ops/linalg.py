@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from .._primitive import primitive
@@ -40,11 +41,11 @@ def matmul(a: Any, b: Any) -> Any:
 
 def _rows(x: Any) -> Any:
     """All leading axes as one."""
-    return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))
+    return x if x.ndim == 2 else reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
 
 @primitive(
-    x=lambda g, weight: _matmul(g, weight),
+    x=lambda g, weight: matmul(g, weight),
     weight=lambda g, x: _matmul(swapaxes(_rows(g), 0, 1), _rows(x)),
 )
 def linear(xp: Any, x: Any, weight: Any) -> Any:

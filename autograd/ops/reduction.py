@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from .._primitive import primitive
@@ -105,6 +106,11 @@ def _argmax(xp: Any, x: Any, *, axis: int | None) -> Any:
     return xp.argmax(x, axis)
 
 
+@primitive()
+def _argmin(xp: Any, x: Any, *, axis: int | None) -> Any:
+    return xp.argmin(x, axis)
+
+
 def argmax(x: Any, axis: int | None = None) -> Any:
     """The index of the (first) greatest element, among all or along `axis`."""
     return _argmax(x, axis=axis)
@@ -112,15 +118,19 @@ def argmax(x: Any, axis: int | None = None) -> Any:
 
 def argmin(x: Any, axis: int | None = None) -> Any:
     """The index of the (first) least element, among all or along `axis`."""
-    return _argmax(-x, axis=axis)
+    return _argmin(x, axis=axis)
 
 
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))), shifted by the maximum so that nothing overflows; -inf for rows of -inf."""
+    """log(sum(exp(x))), shifted by the maximum so that nothing overflows; for rows of -inf it is
+    -inf and its gradient 0.
+    """
     axes = axes_of(axis, x.ndim)
     peak = _max(_without_history(x), axes=axes, keepdims=True)
     peak = where(isfinite(peak), peak, 0)
-    shifted = log(_sum(exp(x - peak), axes=axes, keepdims=True)) + peak
+    total = _sum(exp(x - peak), axes=axes, keepdims=True)
+    none = total == 0
+    shifted = where(none, -inf, log(where(none, 1, total))) + peak
     return (
         shifted
         if keepdims
@@ -137,7 +147,8 @@ def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     wide = astype(x, "float32") if x.dtype == "float16" else x
     squared = sum(square(absolute(wide)), axis, keepdims)
     zero = squared == 0
-    return astype(where(zero, 0, sqrt(where(zero, 1, squared))), x.dtype)
+    root = where(zero, 0, sqrt(where(zero, 1, squared)))
+    return astype(root, x.dtype) if x.dtype.kind == "f" else root
 
 
 @primitive(x=lambda g, y, axis: g - exp(y) * _sum(g, axes=axes_of(axis, y.ndim), keepdims=True))

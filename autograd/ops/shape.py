@@ -31,7 +31,10 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     for a in axes:
         if not -ndim <= a < ndim:
             raise ValueError(f"axis {a} is out of range for an array of {ndim} dimension(s)")
-    return tuple(a % ndim for a in axes)
+    positive = tuple(a % ndim for a in axes)
+    if len(positive) > 1 and len(set(positive)) < len(positive):
+        raise ValueError(f"repeated axis in {axis}")
+    return positive
 
 
 @primitive(x=lambda g, x_shape: reshape(g, x_shape))
@@ -70,7 +73,7 @@ def transpose(x: Any, *axes: Any) -> Any:
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """Two axes exchanged."""
     axes = list(range(x.ndim))
-    i, j = axes_of((axis1, axis2), x.ndim)
+    (i,), (j,) = axes_of(axis1, x.ndim), axes_of(axis2, x.ndim)
     axes[i], axes[j] = axes[j], axes[i]
     return _transpose(x, axes=tuple(axes))
 
@@ -166,4 +169,5 @@ def _unstack(xp: Any, x: Any, *, axis: int) -> Any:
 
 def unstack(x: Any, axis: int = 0) -> Any:
     """A tuple of the slices along `axis`, one node for all: a recurrence's way through time."""
+    (axis,) = axes_of(axis, x.ndim)
     return _unstack(x, axis=axis) if x.shape[axis] else ()

@@ -31,7 +31,8 @@ def cross_entropy(
     from 0 to C - 1.
 
     Positions whose target is `ignore_index` count nothing; "mean" divides by the number of the
-    others, "sum" adds up, "none" returns one value for each position.
+    others, "sum" adds up, "none" returns one value for each position. Raises ValueError for
+    shapes that do not fit and for targets that are no class.
     """
     if input.shape[:-1] != target.shape:
         raise ValueError(
@@ -40,12 +41,20 @@ def cross_entropy(
         )
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction must be "mean", "sum" or "none", not {reduction!r}')
-    target = target.detach() if isinstance(target, Tensor) else target
+    target = target.data if isinstance(target, Tensor) else target
     counted = target != ignore_index
+    wrong = counted & ((target < 0) | (target >= input.shape[-1]))
+    if wrong.any():
+        raise ValueError(
+            f"cross_entropy: targets are classes from 0 to {input.shape[-1] - 1}, "
+            f"or {ignore_index} to be ignored, not {int(target[wrong][0])}"
+        )
     indices = reshape(where(counted, target, 0), (*target.shape, 1))
     losses = -reshape(take_along_axis(log_softmax(input, -1), indices, -1), target.shape)
     losses = where(counted, losses, 0)
     if reduction == "none":
         return losses  # type: ignore[no-any-return]
     total = sum(losses)
-    return total if reduction == "sum" else total / sum(counted)  # type: ignore[no-any-return]
+    if reduction == "mean":
+        total = (total / sum(counted)).astype(losses.dtype)
+    return total  # type: ignore[no-any-return]

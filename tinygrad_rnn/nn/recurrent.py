@@ -12,6 +12,7 @@ from typing import Any
 
 from autograd import (
     Tensor,
+    arange,
     concatenate,
     expand_dims,
     flatten,
@@ -21,6 +22,7 @@ from autograd import (
     tensor,
     tree_map,
     unstack,
+    where,
 )
 
 from . import functional
@@ -110,6 +112,8 @@ class Recurrent(Module):
             hx = tree_map(lambda leaf: expand_dims(leaf, 1), hx)
         elif self.batch_first:
             xs = swapaxes(xs, 0, 1)
+        if lengths is not None:
+            xs = _without_padding(xs, lengths)
         ys, state = self._run(xs, self._split(hx, xs.shape[1]), lengths)
         if unbatched:
             return ys.reshape(ys.shape[0], -1), tree_map(lambda leaf: leaf[:, 0], state)
@@ -170,6 +174,20 @@ class Recurrent(Module):
             if on
         )
         return self.cells[0].extra_repr() + (f", {extra}" if extra else "")
+
+
+def _without_padding(xs: Tensor, lengths: Any) -> Tensor:
+    """`xs` (T, B, I) with 0 beyond each sequence's end: a nan there would reach the weights'
+    gradient, since 0 * nan is nan."""
+    lengths = tensor(lengths, device=xs.device)
+    if lengths.shape != xs.shape[1:2]:
+        raise ValueError(
+            f"lengths must be one integer for each of the {xs.shape[1]} sequences, "
+            f"not of shape {lengths.shape}"
+        )
+    running = expand_dims(arange(len(xs), device=xs.device), 1) < lengths
+    masked: Tensor = where(expand_dims(running, 2), xs, 0)
+    return masked
 
 
 class LSTM(Recurrent):

@@ -14,16 +14,16 @@ def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float) -> f
     al. 2013).
 
     Returns the norm before. As in PyTorch, the factor is max_norm / (norm + 1e-6) where that is
-    below 1; a norm that is not finite leaves nan in the gradients, so that it cannot pass
-    unnoticed.
+    below 1; a norm that is not finite makes all gradients nan, so that it cannot pass unnoticed.
+    Raises ValueError for a `max_norm` that is not positive.
     """
-    if max_norm <= 0:
+    if not max_norm > 0:
         raise ValueError(f"max_norm must be positive, not {max_norm}")
     tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     graded = [tensor for tensor in tensors if tensor.grad is not None]
     squares = [sum(square(tensor.grad)) for tensor in graded]
     norm = math.sqrt(math.fsum(s.item() for s in squares)) if squares else 0.0
-    factor = max_norm / (norm + 1e-6)
+    factor = max_norm / (norm + 1e-6) if math.isfinite(norm) else math.nan
     if not factor >= 1:
         for tensor in graded:
             assert tensor.grad is not None

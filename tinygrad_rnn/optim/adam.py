@@ -24,7 +24,8 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if lr < 0 or eps < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
+        rates_fit = all(rate >= 0 for rate in (lr, eps, weight_decay))
+        if not (rates_fit and all(0 <= beta < 1 for beta in betas)):
             raise ValueError(
                 "Adam needs lr, eps and weight_decay >= 0 and betas in [0, 1), "
                 f"not lr={lr}, eps={eps}, weight_decay={weight_decay}, betas={betas}"

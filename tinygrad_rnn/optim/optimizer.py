@@ -75,12 +75,13 @@ class Optimizer:
             raise ValueError(
                 f"the saved optimiser has parameter groups of sizes {sizes}, this one has not"
             )
-        for group, old in zip(self.param_groups, saved["param_groups"], strict=True):
-            group.update({key: value for key, value in old.items() if key != "params"})
-        self.state = {
+        restored = {
             everyone[int(i)]: {k: _restored(everyone[int(i)], v) for k, v in state.items()}
             for i, state in saved["state"].items()
         }
+        for group, old in zip(self.param_groups, saved["param_groups"], strict=True):
+            group.update({key: value for key, value in old.items() if key != "params"})
+        self.state = restored
 
 
 def _restored(parameter: Tensor, value: Any) -> Any:

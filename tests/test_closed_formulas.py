@@ -1,0 +1,170 @@
+"""Back-propagation through time as the tutorials write it out, against the engine.
+
+For an Elman network (Elman 1990)
+
+    s_t = tanh(U x_t + W s_{t-1})      y_t = softmax(V s_t)      E = sum_t E_t = -sum_t log y_t[d_t]
+
+with targets d_t, the chain rule gives sums over all pairs of times k <= t (Werbos 1990; Pascanu,
+Mikolov & Bengio 2013):
+
+    dE/dV = sum_t (dE_t/dz_t)' s_t'                     z_t = V s_t
+    dE/dW = sum_t sum_{k<=t} dE_t/ds_t (prod_{j=k+1..t} ds_j/ds_{j-1}) d+s_k/dW
+
+and dE/dU likewise. Here dE_t/dz_t = y_t - onehot(d_t), dE_t/ds_t = dE_t/dz_t V, ds_j/ds_{j-1} =
+diag(1 - s_j^2) W, and d+s_k/dW is the immediate derivative, in which s_{k-1} is held constant.
+The engine knows none of these formulas.
+"""
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autograd as ag
+from tinygrad_rnn.nn.functional import cross_entropy
+
+
+class Elman(NamedTuple):
+    """The weights of a network, and a sequence with its targets."""
+
+    U: np.ndarray  # (H, I)
+    W: np.ndarray  # (H, H)
+    V: np.ndarray  # (C, H)
+    start: np.ndarray  # (H,), s_0
+    inputs: np.ndarray  # (T, I), x_1 to x_T
+    targets: np.ndarray  # (T,), integers below C
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Elman:
+    I, H, C, T = (draw(st.integers(1, largest)) for largest in (4, 5, 4, 10))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return Elman(
+        U=rng.normal(size=(H, I)),
+        W=rng.normal(size=(H, H)),
+        V=rng.normal(size=(C, H)),
+        start=rng.normal(size=H),
+        inputs=rng.normal(size=(T, I)),
+        targets=rng.integers(0, C, T),
+    )
+
+
+# The closed formulas, in plain NumPy
+
+
+def states(net: Elman) -> np.ndarray:
+    """s_0 to s_T, as (T + 1, H)."""
+    s = [net.start]
+    for x in net.inputs:
+        s.append(np.tanh(net.U @ x + net.W @ s[-1]))
+    return np.array(s)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    return np.exp(scores) / np.exp(scores).sum()
+
+
+def step_jacobian(net: Elman, s: np.ndarray) -> np.ndarray:
+    """ds_j/ds_{j-1} = diag(1 - s_j^2) W, as (H, H)."""
+    return np.diag(1 - s**2) @ net.W
+
+
+def immediate(s: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """ds+/dM for s = tanh(M v + ...): ds[i]/dM[i, j] = (1 - s[i]^2) v[j], as (H, H, len(v))."""
+    return np.einsum("ia,j->iaj", np.diag(1 - s**2), v)
+
+
+def closed_gradients(net: Elman, first: Callable[[int], int] = lambda t: 1) -> tuple[Any, Any, Any]:
+    """dE/dU, dE/dW, dE/dV as sums over t and k, with k from `first(t)` on."""
+    s, x = states(net), [None, *net.inputs]
+    dU, dW, dV = np.zeros_like(net.U), np.zeros_like(net.W), np.zeros_like(net.V)
+    for t in range(1, len(s)):
+        error = softmax(net.V @ s[t]) - np.eye(len(net.V))[net.targets[t - 1]]  # dE_t/dz_t
+        dV += np.outer(error, s[t])
+        for k in range(first(t), t + 1):
+            backwards = [step_jacobian(net, s[j]) for j in range(t, k, -1)]
+            ds_t_ds_k = reduce(np.matmul, backwards, np.eye(len(net.W)))
+            dE_t_ds_k = error @ net.V @ ds_t_ds_k
+            dW += np.tensordot(dE_t_ds_k, immediate(s[k], s[k - 1]), 1)
+            dU += np.tensordot(dE_t_ds_k, immediate(s[k], x[k]), 1)
+    return dU, dW, dV
+
+
+# The same network in the engine, in two ways
+
+
+def energy_by_loop(U: Any, W: Any, V: Any, net: Elman, detach_every: int | None = None) -> Any:
+    s, energy = ag.tensor(net.start), 0.0
+    for t, (x, target) in enumerate(zip(net.inputs, net.targets, strict=True)):
+        if detach_every and t % detach_every == 0:
+            s = s.detach()
+        s = ag.tanh(U @ x + W @ s)
+        energy = energy - ag.log_softmax(V @ s)[target]
+    return energy
+
+
+def energy_by_scan(U: Any, W: Any, V: Any, net: Elman, detach_every: int | None = None) -> Any:
+    def step(s: Any, x: Any) -> tuple[Any, Any]:
+        s = ag.tanh(U @ x + W @ s)
+        return s, V @ s
+
+    _, scores = ag.scan(step, net.start, net.inputs, detach_every=detach_every)
+    return cross_entropy(scores, net.targets, reduction="sum")
+
+
+both_ways = pytest.mark.parametrize("energy", [energy_by_loop, energy_by_scan])
+
+
+def assert_equal(gradients: Any, closed: Any) -> None:
+    for ours, theirs in zip(gradients, closed, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+@both_ways
+@given(net=networks())
+def test_gradients_are_the_sums_of_products_of_jacobians(
+    energy: Callable[..., Any], net: Elman
+) -> None:
+    gradients = ag.grad(energy, argnums=(0, 1, 2))(net.U, net.W, net.V, net)
+    assert_equal(gradients, closed_gradients(net))
+
+
+@both_ways
+@given(net=networks(), window=st.integers(1, 12))
+def test_detaching_truncates_the_sums(energy: Callable[..., Any], net: Elman, window: int) -> None:
+    """Detached before steps 1, 1 + window, ...: only the k in the window of t remain."""
+    gradients = ag.grad(energy, argnums=(0, 1, 2))(net.U, net.W, net.V, net, window)
+    assert_equal(gradients, closed_gradients(net, lambda t: (t - 1) // window * window + 1))
+
+
+# A linear network s_t = W s_{t-1}, whose product of Jacobians is a power of W
+
+
+def linear_run(W: np.ndarray, start: Any, steps: int) -> Any:
+    end, _ = ag.scan(lambda s, _: (W @ s, None), start, None, length=steps)
+    return end
+
+
+@given(net=networks(), steps=st.integers(1, 10))
+def test_a_linear_networks_jacobian_is_a_power_of_its_matrix(net: Elman, steps: int) -> None:
+    rows = [
+        ag.grad(lambda s_0, i=i: linear_run(net.W, s_0, steps)[i])(net.start)
+        for i in range(len(net.start))
+    ]
+    np.testing.assert_allclose(rows, np.linalg.matrix_power(net.W, steps), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_gradients_vanish_or_explode_as_a_power(scale: float) -> None:
+    """With W = scale * a rotation, 100 steps back multiply a gradient's norm by scale^100."""
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))
+    weights = np.array([1.0, -2.0, 3.0, -4.0])
+    gradient = ag.grad(lambda s_0: (linear_run(scale * rotation, s_0, 100) * weights).sum())(
+        np.ones(4)
+    )
+    expected = scale**100 * np.linalg.norm(weights)
+    assert np.linalg.norm(gradient) == pytest.approx(expected, rel=1e-10)

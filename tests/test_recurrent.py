@@ -1,0 +1,253 @@
+"""Recurrent layers as such: shapes, dropout, state carried on, cells, extremes, error messages."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autograd as ag
+from tinygrad_rnn import nn
+
+I, H = 3, 2
+seeds = st.integers(0, 2**32 - 1)
+
+
+def lstm_of(seed: int = 0, **options: Any) -> nn.LSTM:
+    ag.manual_seed(seed)
+    return nn.LSTM(I, H, dtype="float64", **options)
+
+
+def normal(*shape: int, seed: int = 0) -> ag.Tensor:
+    return ag.tensor(np.random.default_rng(seed).normal(size=shape))
+
+
+def squares(*tensors: Any) -> Any:
+    return sum((tensor * tensor).sum() for tensor in tensors)
+
+
+def assert_close(ours: Any, theirs: Any) -> None:
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-10, atol=1e-12)
+
+
+# Shapes
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.booleans(), st.booleans())
+def test_shapes_are_pytorchs(
+    T: int, B: int, layers: int, batch_first: bool, bidirectional: bool
+) -> None:
+    """batch_first never applies to the states, and unbatched input has none of it."""
+    D = 1 + bidirectional
+    lstm = lstm_of(num_layers=layers, batch_first=batch_first, bidirectional=bidirectional)
+    y, (h, c) = lstm(normal(B, T, I) if batch_first else normal(T, B, I))
+    assert y.shape == ((B, T, D * H) if batch_first else (T, B, D * H))
+    assert h.shape == c.shape == (D * layers, B, H)
+    y, (h, c) = lstm(normal(T, I), (normal(D * layers, H), normal(D * layers, H)))
+    assert y.shape == (T, D * H)
+    assert h.shape == c.shape == (D * layers, H)
+
+
+def test_the_backward_directions_last_state_stands_at_the_first_step() -> None:
+    y, (h, _) = lstm_of(bidirectional=True)(normal(4, 2, I))
+    assert_close(h[0], y[-1, :, :H])
+    assert_close(h[1], y[0, :, H:])
+    assert not np.allclose(h[1].numpy(), y.numpy()[-1, :, H:])
+
+
+def test_an_empty_batch_has_outputs_and_zero_gradients() -> None:
+    lstm = lstm_of(num_layers=2, bidirectional=True)
+    y, (h, c) = lstm(normal(4, 0, I), lengths=[])
+    assert y.shape == (4, 0, 2 * H)
+    assert h.shape == c.shape == (4, 0, H)
+    squares(y, h, c).backward()
+    for parameter in lstm.parameters():
+        assert parameter.grad is not None
+        assert not parameter.grad.numpy().any()
+
+
+def test_100_000_steps() -> None:
+    """Their end is that of the last 1,000 alone: the forget gates leave nothing of the rest."""
+    lstm, x = lstm_of(), normal(100_000, 1, I)
+    with ag.no_grad():
+        y, last = lstm(x)
+        end, state = lstm(x[-1000:])
+    assert y.shape == (100_000, 1, H)
+    assert_close(y[-10:], end[-10:])
+    assert_close(last[1], state[1])
+
+
+# Dropout
+
+
+def test_dropout_acts_between_the_layers_and_not_after_the_last() -> None:
+    """With dropout=1 the last layer runs on zeros, and no earlier one learns."""
+    lstm = lstm_of(num_layers=3, dropout=1.0)
+    last = nn.LSTM(H, H, dtype="float64")
+    state = {name: value for name, value in lstm.state_dict().items() if name.endswith("l2")}
+    last.load_state_dict({name.replace("l2", "l0"): value for name, value in state.items()})
+
+    y, _ = lstm(normal(4, 2, I))
+    assert_close(y, last(ag.zeros((4, 2, H), dtype="float64"))[0])
+    squares(y).backward()
+    for name, parameter in lstm.named_parameters():
+        if "ih_l0" in name or "weight_ih_l1" in name:
+            assert not parameter.grad.numpy().any()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5, 1.0])
+def test_there_is_no_dropout_in_eval(dropout: float) -> None:
+    with_dropout, without = lstm_of(num_layers=2, dropout=dropout), lstm_of(num_layers=2)
+    x = normal(4, 2, I)
+    expected = without(x)[0].numpy()
+    np.testing.assert_array_equal(with_dropout.eval()(x)[0].numpy(), expected)
+    in_training = with_dropout.train()(x)[0].numpy()
+    assert np.isfinite(in_training).all()
+    assert np.array_equal(in_training, expected) == (dropout == 0)
+
+
+def test_dropout_follows_the_seed() -> None:
+    lstm, x = lstm_of(num_layers=2, dropout=0.5), normal(4, 2, I)
+
+    def output(seed: int) -> np.ndarray:
+        ag.manual_seed(seed)
+        return lstm(x)[0].numpy()
+
+    assert np.array_equal(output(1), output(1))
+    assert not np.array_equal(output(1), output(2))
+
+
+def test_dropout_in_one_layer_warns() -> None:
+    with pytest.warns(UserWarning, match=r"dropout=0.5 .* num_layers=1"):
+        nn.LSTM(I, H, dropout=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nn.LSTM(I, H)
+
+
+# The state, carried on from one chunk to the next
+
+
+@given(seeds, st.integers(1, 2), st.integers(1, 5))
+def test_a_state_that_is_handed_on_joins_the_chunks(seed: int, layers: int, cut: int) -> None:
+    lstm, x = lstm_of(seed, num_layers=layers), normal(6, 2, I, seed=seed).requires_grad_()
+    leaves = [x, *lstm.parameters()]
+    y, last = lstm(x)
+    first, state = lstm(x[:cut])
+    second, state = lstm(x[cut:], state)
+    for ours, theirs in zip((first, second, *state), (y[:cut], y[cut:], *last), strict=True):
+        assert_close(ours, theirs)
+    whole = ag.gradients(squares(y), leaves)
+    chunks = ag.gradients(squares(first, second), leaves)
+    for ours, theirs in zip(chunks, whole, strict=True):
+        assert_close(ours, theirs)
+
+
+def test_detaching_the_state_cuts_the_history() -> None:
+    """Nothing flows into the chunk before, and the state acts as a given one."""
+    lstm, x = lstm_of(), normal(6, 2, I).requires_grad_()
+    _, (h, c) = lstm(x[:3])
+    y, _ = lstm(x[3:], (h.detach(), c.detach()))
+    squares(y).backward()
+    assert x.grad is not None
+    assert not x.grad.numpy()[:3].any()
+    assert x.grad.numpy()[3:].all()
+
+
+def chunked_gradients(lstm: nn.LSTM, x: ag.Tensor, window: int) -> list[Any]:
+    """Truncated back-propagation: backward after each window, the state handed on detached."""
+    lstm.zero_grad()
+    state = None
+    for start in range(0, len(x), window):
+        y, (h, c) = lstm(x[start : start + window], state)
+        squares(y).backward()
+        state = h.detach(), c.detach()
+    return [parameter.grad for parameter in lstm.parameters()]
+
+
+@given(seeds, st.integers(1, 8))
+def test_truncation_at_the_whole_length_or_more_is_none(seed: int, window: int) -> None:
+    lstm, x = lstm_of(seed), normal(5, 2, I, seed=seed)
+    truncated, full = chunked_gradients(lstm, x, window), chunked_gradients(lstm, x, 5)
+    if window >= 5:
+        for ours, theirs in zip(truncated, full, strict=True):
+            assert_close(ours, theirs)
+    else:
+        assert not np.allclose(truncated[1].numpy(), full[1].numpy(), rtol=1e-10, atol=0)
+
+
+def test_a_state_that_is_not_detached_cannot_be_used_after_backward() -> None:
+    lstm = lstm_of()
+    y, state = lstm(normal(3, 2, I))
+    squares(y).backward()
+    y, _ = lstm(normal(3, 2, I), state)
+    with pytest.raises(RuntimeError, match="freed by an earlier backward"):
+        squares(y).backward()
+
+
+# Cells
+
+
+@given(seeds, st.booleans(), st.booleans())
+def test_a_cell_is_one_step_of_the_layer(seed: int, bias: bool, batched: bool) -> None:
+    lstm, batch = lstm_of(seed, bias=bias), (4,) * batched
+    cell = nn.LSTMCell(I, H, bias=bias, dtype="float64")
+    cell.load_state_dict({name[: -len("_l0")]: v for name, v in lstm.state_dict().items()})
+    x, h, c = normal(*batch, I), normal(*batch, H), normal(*batch, H)
+    for ours, theirs in (
+        (cell(x), lstm(x[None])[1]),
+        (cell(x, (h, c)), lstm(x[None], (h[None], c[None]))[1]),
+    ):
+        assert_close(ours[0], theirs[0][0])
+        assert_close(ours[1], theirs[1][0])
+
+
+# Error messages
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: lstm_of()(normal(4, 2, I + 1)),
+            r"input.size\(-1\) must be equal to input_size. Expected 3, got 4",
+        ),
+        (
+            lambda: nn.LSTMCell(I, H)(normal(2, I + 1)),
+            r"input.size\(-1\) must be equal to input_size. Expected 3, got 4",
+        ),
+        (
+            lambda: lstm_of()(normal(4, 2, I), (normal(1, 3, H), normal(1, 2, H))),
+            r"Expected hidden\[0\] size \(1, 2, 2\), got \(1, 3, 2\)",
+        ),
+        (
+            lambda: lstm_of()(normal(4, 2, I), (normal(1, 2, H), normal(2, 2, H))),
+            r"Expected hidden\[1\] size \(1, 2, 2\), got \(2, 2, 2\)",
+        ),
+        (
+            lambda: lstm_of()(normal(4, I), (normal(1, 2, H), normal(1, 2, H))),
+            r"Expected hidden\[0\] size",
+        ),
+        (lambda: lstm_of()(normal(4, 2, I), normal(1, 2, H)), r"\(\*, \*\) and \*"),
+        (lambda: lstm_of()(normal(I)), "2 dimensions"),
+        (lambda: lstm_of()(normal(1, 4, 2, I)), "2 dimensions"),
+        (lambda: lstm_of()(normal(0, 2, I)), "sequence length to be larger than 0"),
+        (
+            lambda: lstm_of(batch_first=True)(normal(2, 0, I)),
+            "sequence length to be larger than 0",
+        ),
+        (lambda: lstm_of()(normal(4, 2, I), lengths=[1, 2, 3]), "each of the 2 sequences"),
+        (lambda: lstm_of()(normal(4, 2, I), lengths=4), "each of the 2 sequences"),
+        (lambda: lstm_of()(normal(4, 2, I), lengths=[1, 5]), "between 0 and the 4 steps"),
+        (lambda: lstm_of()(normal(4, 2, I), lengths=[-1, 4]), "between 0 and the 4 steps"),
+        (lambda: lstm_of()(normal(4, 2, I), lengths=[1.0, 4.0]), "integer"),
+        (lambda: lstm_of(num_layers=0), "num_layers must be at least 1, not 0"),
+        (lambda: lstm_of(num_layers=2, dropout=1.5), "between 0 and 1, not 1.5"),
+        (lambda: lstm_of(num_layers=2, dropout=-0.1), "between 0 and 1, not -0.1"),
+    ],
+)
+def test_what_does_not_fit_is_named(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
