@@ -60,11 +60,15 @@ class Generator:
         device: str | None = None,
     ) -> Tensor:
         """Uniform numbers from [low, high)."""
+        if not low <= high:
+            raise ValueError(f"uniform: need low <= high, not {low} and {high}")
         dtype = np.dtype(dtype or get_default_dtype())
         words = self.words(_count(shape), device)
         bits = min(53, np.finfo(dtype).nmant + 1)
         unit = (words >> np.uint64(64 - bits)).astype(dtype) * dtype.type(2.0**-bits)
-        return self._array(unit * dtype.type(high - low) + dtype.type(low), shape)
+        values = unit * dtype.type(high - low) + dtype.type(low)
+        below = np.nextafter(dtype.type(high), dtype.type(low))  # rounding may have reached `high`
+        return self._array(backend.of(values).xp.minimum(values, below), shape)
 
     def integers(self, low: int, high: int, shape: Any = (), device: str | None = None) -> Tensor:
         """Integers from low to high - 1 (int64); the span may be up to 2**31."""

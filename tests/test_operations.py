@@ -1,0 +1,179 @@
+"""Every public operation: its values are NumPy's, its derivatives those of finite differences."""
+
+import operator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from operations import (
+    DIFFERENTIABLE,
+    NOT_DIFFERENTIABLE,
+    binary,
+    check_derivatives,
+    check_dtypes,
+    check_forward,
+    just,
+    unary,
+)
+
+import autograd as ag
+from autograd.testing import check_gradients
+from autograd.testing.strategies import arrays, shapes
+
+DTYPES = st.sampled_from([np.float16, np.float32, np.float64])
+FLOATS = st.sampled_from([0.5, 2, True, -1.5])
+
+CREATED = {
+    "arange": (ag.arange(1, 8, 2), np.arange(1, 8, 2)),
+    "eye": (ag.eye(2, 3), np.eye(2, 3, dtype=np.float32)),
+    "full": (ag.full((2, 0), 3), np.full((2, 0), 3)),
+    "one_hot": (ag.one_hot(ag.tensor([[2], [0]]), 3), np.eye(3, dtype=np.float32)[[[2], [0]]]),
+    "ones": (ag.ones((2, 3)), np.ones((2, 3), np.float32)),
+    "zeros": (ag.zeros(4), np.zeros(4, np.float32)),
+}
+
+OTHER_NAMES = {
+    *("Generator", "Tensor", "backend", "default_device", "enable_grad", "flatten"),
+    *("get_default_dtype", "grad", "gradients", "manual_seed", "no_grad", "numpy_protocol"),
+    *("checkpoint", "hessian", "hvp", "jacobian", "jvp", "vjp", "testing"),
+    *("primitive", "random", "scan", "set_default_device", "set_default_dtype", "tensor"),
+    *("tree_map", "value_and_grad"),
+}
+
+
+def test_no_operation_is_forgotten() -> None:
+    tested = {*DIFFERENTIABLE, *NOT_DIFFERENTIABLE, *CREATED}
+    assert set(ag.__all__) - OTHER_NAMES == tested - {"getitem"}
+
+
+@pytest.mark.parametrize("name", [*DIFFERENTIABLE, *NOT_DIFFERENTIABLE])
+@given(data=st.data())
+def test_values_are_numpys(name: str, data: st.DataObject) -> None:
+    operation = (DIFFERENTIABLE | NOT_DIFFERENTIABLE)[name]
+    check_forward(operation, data.draw(operation.cases))
+
+
+@pytest.mark.parametrize("name", CREATED)
+def test_created_values_are_numpys(name: str) -> None:
+    tensor, expected = CREATED[name]
+    assert tensor.dtype == expected.dtype
+    np.testing.assert_array_equal(tensor.numpy(), expected)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@given(data=st.data())
+def test_derivatives_are_those_of_finite_differences(name: str, data: st.DataObject) -> None:
+    check_derivatives(DIFFERENTIABLE[name], data.draw(DIFFERENTIABLE[name].cases))
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@given(data=st.data())
+def test_gradients_have_their_tensors_dtype(name: str, data: st.DataObject) -> None:
+    args, static = data.draw(DIFFERENTIABLE[name].cases)
+    dtypes = [data.draw(DTYPES) for _ in args]
+    with np.errstate(over="ignore"):  # half precision ends at 65504
+        check_dtypes(DIFFERENTIABLE[name], (args, static), dtypes)
+
+
+@pytest.mark.parametrize("name", NOT_DIFFERENTIABLE)
+@given(data=st.data())
+def test_the_others_never_require_a_gradient(name: str, data: st.DataObject) -> None:
+    args, static = data.draw(NOT_DIFFERENTIABLE[name].cases)
+    inputs = [ag.tensor(a, requires_grad=a.dtype.kind == "f") for a in args]
+    assert not NOT_DIFFERENTIABLE[name].call(*inputs, **static).requires_grad
+
+
+# --- Python's numbers ---------------------------------------------------------------------------------------
+
+BINARY = ["add", "divide", "maximum", "minimum", "multiply", "power", "subtract"]
+
+
+@pytest.mark.parametrize("name", BINARY)
+@given(x=arrays(shapes(), 0.3, 1.9, avoid=(0.5,)), dtype=DTYPES, number=FLOATS)
+def test_python_numbers_take_the_tensors_dtype(name: str, x: Any, dtype: Any, number: Any) -> None:
+    f = getattr(ag, name)
+    t = ag.tensor(x, requires_grad=True, dtype=dtype)
+    for result in (f(t, number), f(number, t)):
+        assert result.dtype == dtype
+        assert ag.gradients(result.sum(), t)[0].dtype == dtype
+
+
+@pytest.mark.parametrize("name", BINARY)
+@given(x=arrays(shapes(), 0.3, 1.9, avoid=(0.5,)), number=FLOATS)
+def test_python_numbers_on_either_side(name: str, x: Any, number: Any) -> None:
+    f = getattr(ag, name)
+    check_gradients(lambda t: f(t, number), x)
+    if number > 0 or name != "power":
+        check_gradients(lambda t: f(number, t), x)
+
+
+@given(x=arrays(shapes(), avoid=(-0.1, 0.1, 0.0)), exponent=st.integers(-2, 4))
+def test_powers_of_negative_numbers(x: np.ndarray, exponent: int) -> None:
+    check_gradients(lambda t: t**exponent, x)
+    check_gradients(lambda t: t ** ag.tensor(exponent), x)
+
+
+# --- operators and methods ----------------------------------------------------------------------------------
+
+OPERATORS = {
+    operator.add: ag.add,
+    operator.sub: ag.subtract,
+    operator.mul: ag.multiply,
+    operator.truediv: ag.divide,
+    operator.pow: ag.power,
+    operator.eq: ag.equal,
+    operator.ne: ag.not_equal,
+    operator.lt: ag.less,
+    operator.le: ag.less_equal,
+    operator.gt: ag.greater,
+    operator.ge: ag.greater_equal,
+}
+
+
+def same(result: ag.Tensor, expected: ag.Tensor) -> None:
+    assert result.dtype == expected.dtype
+    np.testing.assert_array_equal(result.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("symbol", OPERATORS, ids=lambda symbol: symbol.__name__)
+@given(case=binary(a=(0.3, 2), b=(0.3, 2)))
+def test_operators(symbol: Any, case: Any) -> None:
+    a, b = map(ag.Tensor, case[0])
+    f = OPERATORS[symbol]
+    same(symbol(a, b), f(a, b))
+    same(symbol(a, 2.0), f(a, 2.0))
+    same(symbol(2.0, b), f(2.0, b))
+
+
+@given(case=unary())
+def test_unary_operators(case: Any) -> None:
+    (x,) = map(ag.Tensor, case[0])
+    same(-x, ag.negative(x))
+    same(abs(x), ag.absolute(x))
+    same(+x, x)
+    same(~(x > 0), ag.logical_not(x > 0))
+    same((x > 0) & (x < 1), ag.logical_and(x > 0, x < 1))
+    same((x > 0) | (x < -1), ag.logical_or(x > 0, x < -1))
+
+
+def test_matrix_product_operator() -> None:
+    a, b = ag.tensor([[1.0, 2.0], [3.0, 4.0]]), ag.tensor([1.0, -1.0])
+    same(a @ b, ag.tensor([-1.0, -1.0]))
+    same(b @ a, ag.tensor([-2.0, -2.0]))
+    same(a.T @ a.mT, ag.tensor([[7.0, 15.0], [10.0, 22.0]]))
+
+
+METHODS = [
+    *("argmax", "argmin", "astype", "max", "mean", "min", "ravel", "reshape", "squeeze", "std"),
+    *("sum", "swapaxes", "transpose", "var"),
+]
+
+
+@pytest.mark.parametrize("name", METHODS)
+@given(data=st.data())
+def test_methods(name: str, data: st.DataObject) -> None:
+    (x,), static = data.draw((DIFFERENTIABLE | NOT_DIFFERENTIABLE)[name].cases)
+    static = tuple(static.values())
+    same(getattr(ag.Tensor(x), name)(*static), getattr(ag, name)(ag.Tensor(x), *static))

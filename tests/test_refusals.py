@@ -1,0 +1,222 @@
+"""What the engine refuses rather than compute something wrong, and in which words."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd as ag
+from tinygrad_rnn import optim
+from tinygrad_rnn.nn import Parameter, init
+
+
+def leaf(*values: float) -> ag.Tensor:
+    return ag.tensor(np.array(values, float), requires_grad=True)
+
+
+# --- writes between forward and backward ----------------------------------------------------------
+
+
+def step(p: Any) -> None:
+    optimizer = optim.Adam([p])
+    p.grad = ag.ones_like(p.detach())
+    optimizer.step()
+
+
+def assign(p: Any) -> None:
+    p[0] = 5.0
+
+
+def write_view(p: Any) -> None:
+    view = p.detach()[1:]
+    view *= 3
+
+
+WRITES: dict[str, Callable[[Any], Any]] = {
+    "+=": lambda p: p.__iadd__(1),
+    "-=": lambda p: p.__isub__(1),
+    "*=": lambda p: p.__imul__(2),
+    "/=": lambda p: p.__itruediv__(2),
+    "assignment": assign,
+    "through a view": write_view,
+    "an optimiser's step": step,
+    "an initialiser": init.uniform_,
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_write_between_forward_and_backward_is_noticed(write: Any) -> None:
+    p = Parameter(np.ones(3))
+    y = (p * p).sum()
+    with ag.no_grad():
+        write(p)
+    with pytest.raises(RuntimeError, match=r"multiply: .*\(3,\).* written in place"):
+        y.backward()
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_write_before_forward_or_after_backward_is_not(write: Any) -> None:
+    p = Parameter(np.ones(3))
+    for _ in range(2):
+        with ag.no_grad():
+            write(p)
+        p.grad = None
+        (p * p).sum().backward()
+        np.testing.assert_array_equal(p.grad.numpy(), 2 * p.numpy())
+
+
+def test_a_write_into_what_no_rule_needs_is_fine() -> None:
+    p = Parameter(np.ones(3))
+    y = (p + p).sum()
+    with ag.no_grad():
+        p += 1
+    y.backward()
+    assert p.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_write_into_a_result_is_noticed() -> None:
+    y = ag.exp(leaf(1.0))
+    z = y * 1
+    with ag.no_grad():
+        y += 1
+    with pytest.raises(RuntimeError, match="exp: .* written in place"):
+        z.backward()
+
+
+# --- writes that would lose a gradient ------------------------------------------------------------
+
+
+def test_a_recorded_tensor_cannot_be_assigned_into() -> None:
+    for x in (leaf(1.0, 2.0), leaf(1.0, 2.0) * 2):
+        with pytest.raises(TypeError, match=r"`x = ag\.index_update\(x, index, value\)`"):
+            x[0] = 5.0
+
+
+def test_a_recorded_value_cannot_be_assigned() -> None:
+    plain = ag.zeros(2)
+    with pytest.raises(TypeError, match=r"ag\.index_update"):
+        plain[0:1] = leaf(1.0) * 2
+
+
+def test_a_leaf_cannot_be_written_in_place_while_recording() -> None:
+    x = leaf(1.0)
+    with pytest.raises(RuntimeError, match=r"under no_grad\(\) only"):
+        x += 1
+
+
+def test_in_place_operators_on_recorded_results_make_new_ones() -> None:
+    x = leaf(1.0)
+    y = first = x * 2
+    y += x
+    assert first.tolist() == [2.0]
+    y.backward()
+    assert x.grad.tolist() == [3.0]
+
+
+def test_in_place_operators_do_not_round() -> None:
+    n = ag.tensor([1, 2])
+    with pytest.raises(TypeError, match="float"):
+        n += 0.5
+
+
+# --- backward -------------------------------------------------------------------------------------
+
+
+def test_backward_of_several_elements_needs_a_gradient() -> None:
+    y = leaf(1.0, 2.0) * 2
+    with pytest.raises(RuntimeError, match=r"one element .* shape \(2,\): pass gradient="):
+        y.backward()
+    with pytest.raises(ValueError, match=r"gradient has shape \(3,\), .*tensor \(2,\)"):
+        y.backward(np.ones(3))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_any_shape_of_one_element_is_a_scalar(shape: tuple[int, ...]) -> None:
+    x = ag.ones(shape, requires_grad=True)
+    (x * 3).backward()
+    assert x.grad.shape == shape
+    assert x.grad.item() == 3
+
+
+def test_backward_with_nothing_that_requires_a_gradient() -> None:
+    with pytest.raises(RuntimeError, match="nothing to differentiate"):
+        (ag.tensor(1.0) * 2).backward()
+
+
+def test_gradients_by_something_that_requires_none() -> None:
+    with pytest.raises(RuntimeError, match="input 1 requires no gradient"):
+        ag.gradients(leaf(1.0), [leaf(1.0), ag.tensor(1.0)])
+
+
+def test_gradients_needs_a_weight_for_each_output() -> None:
+    y = leaf(1.0, 2.0) * 2
+    with pytest.raises(ValueError, match="2 outputs, but 1 grad_outputs"):
+        ag.gradients([y, y], [y], [np.ones(2)])
+
+
+def test_only_recorded_tensors_take_hooks() -> None:
+    with pytest.raises(RuntimeError, match="would never be called"):
+        ag.tensor(1.0).register_hook(print)
+    with pytest.raises(RuntimeError, match="none to retain"):
+        ag.tensor(1.0).retain_grad()
+
+
+def test_recorded_results_are_not_copied() -> None:
+    with pytest.raises(TypeError, match=r"detach\(\) it first"):
+        copy.deepcopy(leaf(1.0) * 2)
+
+
+# --- dtypes and shapes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [3, True, np.arange(3), [1, 2]])
+def test_integers_and_booleans_have_no_gradient(data: Any) -> None:
+    with pytest.raises(TypeError, match="only floating tensors have gradients"):
+        ag.tensor(data, requires_grad=True)
+
+
+def test_a_leafs_data_stays_floating() -> None:
+    x = leaf(1.0)
+    with pytest.raises(TypeError, match="int64"):
+        x.data = np.array([1])
+
+
+@pytest.mark.parametrize("data", [1j, np.ones(2, complex), "text", [None], [[1], [1, 2]]])
+def test_only_real_numbers_make_tensors(data: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        ag.tensor(data)
+
+
+def test_a_gradient_has_its_tensors_shape_and_dtype() -> None:
+    x = leaf(1.0, 2.0)
+    for wrong in (np.ones(3), np.ones(2, np.float32)):
+        with pytest.raises(ValueError, match=r"\(2,\) float64, not"):
+            x.grad = wrong
+
+
+FAILURES: dict[str, Callable[[], Any]] = {
+    r"add\(\(2,\) float64, \(3,\) float64\)": lambda: leaf(1, 2) + leaf(1, 2, 3),
+    r"matmul\(\(2, 3\) float32, \(2, 3\) float32\)": lambda: ag.ones((2, 3)) @ ag.ones((2, 3)),
+    r"reshape\(\(6,\) float32\)": lambda: ag.ones(6).reshape(4),
+    r"concatenate\(\(2,\) float32, \(2, 1\) float32\)": lambda: ag.concatenate(
+        [ag.ones(2), ag.ones((2, 1))]
+    ),
+    r"stack\(\(2,\) float32, \(3,\) float32\)": lambda: ag.stack([ag.ones(2), ag.ones(3)]),
+    r"getitem\(\(2,\) float32\)": lambda: ag.ones(2)[5],
+    r"max\(\(0,\) float32\)": lambda: ag.ones(0).max(),
+    r"invert\(\(2,\) float32\)": lambda: ~ag.ones(2),
+    r"squeeze: axis 0 of shape \(2,\)": lambda: ag.ones(2).squeeze(0),
+    r"split: axis 0 of shape \(5,\)": lambda: ag.split(ag.ones(5), 2),
+    r"axis 2 is out of range": lambda: ag.ones((2, 2)).sum(2),
+    r"axis 1 is out of range": lambda: ag.unstack(ag.ones(2), 1),
+    r"axis 3 is out of range": lambda: ag.take_along_axis(ag.ones(2), np.array([0]), 3),
+    r"repeated axis": lambda: ag.expand_dims(ag.ones(2), (0, 0)),
+}
+
+
+@pytest.mark.parametrize("message", FAILURES)
+def test_errors_name_the_operation_and_the_shapes(message: str) -> None:
+    with pytest.raises((ValueError, TypeError, IndexError), match=message):
+        FAILURES[message]()

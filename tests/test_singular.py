@@ -1,0 +1,152 @@
+"""Where derivatives break down: kinks, ties, poles, overflow. Each convention is stated once."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import autograd as ag
+
+INF, NAN = np.inf, np.nan
+Function = Callable[[ag.Tensor], ag.Tensor]
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def value_and_slope(f: Function, x: Any) -> tuple[Any, Any]:
+    """f(x), and the gradient of its sum."""
+    t = ag.tensor(np.array(x, float), requires_grad=True)
+    y = f(t)
+    return y.numpy(), ag.gradients(y.sum(), t)[0].numpy()
+
+
+KINKS: dict[str, tuple[Function, Any, Any]] = {
+    # name: f, x, f'(x) by convention
+    "relu'(0) = 0": (ag.relu, [0.0, -0.0], [0, 0]),
+    "abs'(0) = 0": (ag.abs, [0.0, -0.0], [0, 0]),
+    "sign' = 0": (ag.sign, [0.0, 2.0], [0, 0]),
+    "floor' = 0": (ag.floor, [1.0, 1.5], [0, 0]),
+    "ceil' = 0": (ag.ceil, [1.0, 1.5], [0, 0]),
+    "clip' = 1 at its limits": (lambda x: ag.clip(x, -1, 1), [-2.0, -1, 0, 1, 2], [0, 1, 1, 1, 0]),
+    "norm'(0) = 0": (ag.norm, [0.0, 0.0], [0, 0]),
+    "std' of equals = 0": (ag.std, [1.5, 1.5, 1.5], [0, 0, 0]),
+    "square'(0) = 0": (lambda x: x**2, [0.0], [0]),
+    "(x^1)' = 1 at 0": (lambda x: x**1, [0.0], [1]),
+    "(x^0)' = 0 at 0": (lambda x: x**0, [0.0], [0]),
+    "(x^0)' = 0 at 0, an array": (lambda x: x ** ag.tensor([0.0, 1.0, 2.0]), [0.0] * 3, [0, 1, 0]),
+    "(x^3)' for negative x": (lambda x: x ** ag.tensor(3.0), [-2.0], [12]),
+    "(0^x)' = 0": (lambda x: 0.0**x, [0.5, 2.0], [0, 0]),
+    "(0^x)' = 0, an array": (lambda x: ag.tensor([0.0, 0.0]) ** x, [0.0, 2.0], [0, 0]),
+}
+
+
+@pytest.mark.parametrize("convention", KINKS)
+def test_conventions(convention: str) -> None:
+    f, x, slope = KINKS[convention]
+    np.testing.assert_array_equal(value_and_slope(f, x)[1], slope)
+
+
+STABLE: dict[str, tuple[Function, Any, Any, Any]] = {
+    # name: f, x, f(x), f'(x)
+    "tanh": (ag.tanh, [-1000.0, 1000], [-1, 1], [0, 0]),
+    "sigmoid": (ag.sigmoid, [-1000.0, 1000], [0, 1], [0, 0]),
+    "softplus": (ag.softplus, [-1000.0, 1000], [0, 1000], [0, 1]),
+    "log_softmax": (lambda x: ag.log_softmax(x)[0], [1000.0, -1000], 0, [0, 0]),
+    "softmax": (lambda x: ag.softmax(x)[0], [-1000.0, 1000], 0, [0, 0]),
+    "softmax of a masked entry": (lambda x: ag.softmax(x)[0], [0.0, -INF], 1, [0, 0]),
+    "logsumexp": (ag.logsumexp, [1000.0, 1000], 1000 + np.log(2), [0.5, 0.5]),
+    "logsumexp of -inf": (ag.logsumexp, [-INF, -INF], -INF, [0, 0]),
+    "logsumexp with -inf": (ag.logsumexp, [-INF, 3.0], 3, [0, 1]),
+    "log1p": (ag.log1p, [1e-20], 1e-20, [1]),
+    "expm1": (ag.expm1, [1e-20], 1e-20, [1]),
+}
+
+
+@pytest.mark.parametrize("name", STABLE)
+def test_nothing_overflows(name: str) -> None:
+    f, x, value, slope = STABLE[name]
+    found = value_and_slope(f, x)
+    np.testing.assert_allclose(found[0], value, rtol=1e-15)
+    np.testing.assert_allclose(found[1], slope, rtol=1e-15)
+
+
+def test_logsumexp_of_infinity_is_infinity() -> None:
+    assert ag.logsumexp(ag.tensor([INF, 1.0])).item() == INF
+
+
+@pytest.mark.parametrize("f", [ag.softmax, ag.log_softmax, ag.logsumexp])
+def test_undefined_rows_stay_among_themselves(f: Any) -> None:
+    x = np.array([[-INF, -INF], [1.0, 2.0], [INF, 1.0]])
+    with np.errstate(invalid="ignore"):  # inf - inf
+        value, slope = value_and_slope(lambda t: f(t, axis=-1), x)
+    good = value_and_slope(lambda t: f(t, axis=-1), x[1:2])
+    np.testing.assert_array_equal(value[1:2], good[0])
+    np.testing.assert_array_equal(slope[1:2], good[1])
+
+
+def test_the_root_has_infinite_slope_at_0() -> None:
+    with np.errstate(divide="ignore"):
+        assert value_and_slope(ag.sqrt, [0.0, 4.0])[1].tolist() == [INF, 0.25]
+
+
+@pytest.mark.parametrize("f", [ag.sqrt, ag.log, ag.reciprocal])
+def test_where_keeps_a_branch_not_taken_out_of_the_gradient(f: Function) -> None:
+    def guarded(x: ag.Tensor) -> ag.Tensor:
+        valid = x > 0
+        return ag.where(valid, f(ag.where(valid, x, 1)), 0)
+
+    assert value_and_slope(guarded, [-1.0, 0.0])[1].tolist() == [0, 0]
+
+
+def test_where_hands_nothing_from_an_invalid_branch() -> None:
+    slope = value_and_slope(lambda x: ag.where(x < 0, x, ag.tensor([NAN, NAN])), [-1.0, 1.0])[1]
+    assert slope.tolist() == [1, 0]
+
+
+# --- ties -----------------------------------------------------------------------------------------
+
+few = st.sampled_from([-1.0, 0.0, 1.0])
+matrices = hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=few)
+
+
+@given(x=matrices, axis=st.sampled_from([None, 0, 1]), extreme=st.sampled_from(["max", "min"]))
+def test_extremes_share_the_gradient_evenly(x: np.ndarray, axis: Any, extreme: str) -> None:
+    hit = x == getattr(np, extreme)(x, axis, keepdims=True)
+    slope = value_and_slope(lambda t: getattr(ag, extreme)(t, axis), x)[1]
+    np.testing.assert_allclose(slope, hit / hit.sum(axis, keepdims=True), rtol=1e-15)
+
+
+@given(x=matrices, extreme=st.sampled_from(["maximum", "minimum"]))
+def test_equals_share_the_gradient_evenly(x: np.ndarray, extreme: str) -> None:
+    y = np.zeros_like(x)
+    f = getattr(ag, extreme)
+    slope = value_and_slope(lambda t: f(t, y), x)[1]
+    other = value_and_slope(lambda t: f(x, t), y)[1]
+    assert ((slope == 0.5) == (x == y)).all()
+    np.testing.assert_array_equal(slope + other, 1)
+
+
+@pytest.mark.parametrize("f", [ag.max, ag.norm, ag.std, ag.relu, ag.abs])
+def test_second_derivatives_are_finite_there_too(f: Any) -> None:
+    x = ag.zeros(3, requires_grad=True)
+    (slope,) = ag.gradients(f(x).sum(), x, create_graph=True)
+    found = ag.gradients((slope * slope).sum(), x, allow_unused=True) if slope.requires_grad else ()
+    assert all(g is None or np.isfinite(g.numpy()).all() for g in found)
+
+
+@given(st.integers(1, 5))
+def test_half_precision_sums_up_in_single(n: int) -> None:
+    x = ag.full((n * 10_000,), 0.1, np.float16)
+    assert x.mean().item() == np.float16(0.1)
+    assert x.var().item() == 0
+    assert ag.norm(x * 0.1).item() == pytest.approx(0.01 * np.sqrt(n * 10_000), rel=2e-3)

@@ -1,0 +1,185 @@
+"""`tinygrad-rnn train`: from text to a trained model in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import autograd as ag
+
+from ..data import TextCorpus
+from ..errors import InputError
+from ..training import LanguageTraining, Options, Run, Session, generate, load
+from ..training.environment import versions
+from ..training.files import write_file
+from ..training.loop import read_metrics
+from ..training.progress import clock, shown_on
+from ..training.report import comparison, draw_loss
+from ..training.run import check_folder, name_a_run
+from .console import PROGRAM, Parser, describe, given, print_table
+
+RULES = {entry.name: entry.metadata["rule"] for entry in fields(Options)}
+
+DESCRIPTION = """\
+Learn a character language model from TEXT: files, one after the other, or - for standard input.
+Without TEXT it learns from the documentation that ships inside Python.
+
+Nine tenths of the text are learned from, one twentieth says which model is best (validation), the
+last twentieth is kept for `eval`. The run ends at --epochs, --max-steps or --max-seconds, whichever
+comes first. It can be stopped at any moment (Ctrl-C) and goes on with --resume."""
+
+EXAMPLES = """\
+examples:
+  tinygrad-rnn train
+  tinygrad-rnn train shakespeare.txt --hidden 256 --epochs 30 --max-seconds 600 --out runs/bard
+  tinygrad-rnn train --resume --out runs/bard --epochs 60
+  cat *.md | tinygrad-rnn train - --batch 8"""
+
+
+def main(words: list[str]) -> int:
+    arguments = _parser().parse(words)
+    if arguments.resume and arguments.overwrite:
+        raise InputError("--resume and --overwrite contradict each other")
+    run, training, options = _resumed(arguments) if arguments.resume else _begun(arguments)
+    with run.locked():
+        session = Session(run, training)
+        run.prolong(options)
+        try:
+            _introduce(run, training, session)
+            with shown_on(sys.stdout) as progress:
+                session.train(progress)
+            if session.limit:
+                _report(run, session)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise InputError(
+                f"{describe(error)}; what {run.folder} had saved is as it was, "
+                f"go on with: {_resume_command(run)}"
+            ) from error
+    return _farewell(run, session)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog=f"{PROGRAM} train", description=DESCRIPTION, epilog=EXAMPLES)
+    parser.add_argument("text", nargs="*", metavar="TEXT", help="text files, or - (standard input)")
+    for entry in fields(Options):
+        parser.add_option(entry.name, entry.default, RULES[entry.name], entry.metadata["help"])
+    parser.add_argument("--encoding", metavar="NAME", help="how TEXT is encoded (default: utf-8)")
+    parser.add_argument(
+        "--out", type=Path, metavar="RUN", help="folder of the run (default: runs/lstm-1, -2, ...)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run --out")
+    return parser
+
+
+def _begun(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Options]:
+    """A new run. All that can be wrong is found before its folder is made."""
+    options = Options(**given(arguments, RULES))
+    check_folder(arguments.out, arguments.overwrite)
+    _check_device(options.device)
+    corpus = _read(arguments) or TextCorpus.default()
+    training = LanguageTraining(options, corpus)
+    return Run.create(arguments.out, options, corpus, arguments.overwrite), training, options
+
+
+def _resumed(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Options]:
+    """A run that is there, with its own options but for larger limits."""
+    if arguments.out is None:
+        raise InputError(name_a_run())
+    run = Run.open(arguments.out)
+    options = run.options.prolonged(given(arguments, RULES))
+    _check_device(options.device)
+    if corpus := _read(arguments):
+        run.check_same_text(corpus)
+    return run, LanguageTraining(options, run.corpus()), options
+
+
+def _read(arguments: argparse.Namespace) -> TextCorpus | None:
+    if arguments.text:
+        return TextCorpus.from_files(arguments.text, arguments.encoding or "utf-8")
+    if arguments.encoding:
+        raise InputError("--encoding says how TEXT is read, and no TEXT is given")
+    return None
+
+
+def _check_device(device: str) -> None:
+    """InputError, with what to install, if the device is not there."""
+    try:
+        ag.backend.get(device)
+    except ag.backend.DeviceError as error:
+        raise InputError(f"--device {device}: {error}") from error
+
+
+def _introduce(run: Run, training: LanguageTraining, session: Session) -> None:
+    """Say what is about to be learned, by what, and where."""
+    options, size = training.options, len(run.vocabulary)
+    layers = f"{options.layers} layer{'s' if options.layers > 1 else ''}"
+    parameters = sum(parameter.size for parameter in training.model.parameters())
+    print(f"text   {run.text['source']}: {run.text['characters']:,} characters, {size} different")
+    print(
+        f"model  {options.model.upper()}, {layers} of {options.hidden} units, "
+        f"{parameters:,} parameters, on {options.device}"
+    )
+    print(f"run    {run.folder}", end="")
+    print(f", goes on at step {training.at.step:,}" if training.at.step else "", flush=True)
+    now = versions()
+    changed = [
+        f"{name} {old} (now {now[name]})"
+        for name, old in run.versions.items()
+        if now.get(name) != old
+    ]
+    if changed:
+        print(f"note   the run began with {', '.join(changed)}: last digits may differ")
+    if session.limit:
+        print(f"The run is finished: it reached {options.typed(session.limit)}.")
+    print()
+
+
+def _report(run: Run, session: Session) -> None:
+    """Compare the best model with Markov models, let it write, and draw the curve."""
+    training = session.training
+    model, options, at = training.model, training.options, training.at
+    load(run.path("model.safetensors"), model)
+    (ours, bits), *markov = comparison(
+        model, options, training.train_ids, training.valid_ids
+    ).items()
+    draw_loss(run.path("loss.png"), read_metrics(run.path("metrics.jsonl")), dict(markov))
+    text = "".join(generate(model, run.vocabulary, 300, temperature=0.8, seed=options.seed))
+    write_file(run.path("sample.txt"), (text + "\n").encode("utf-8", "surrogatepass"))
+    print(f"{at.characters:,} characters were read in {clock(session.seconds)}.")
+    print(f"The best model is that of step {at.best_step:,}.\n")
+    print_table(
+        ["on the validation text", "bits per character", ""],
+        [
+            [ours, f"{bits:.3f}", ""],
+            *([name, f"{its:.3f}", "beaten" if bits < its else "ahead"] for name, its in markov),
+        ],
+    )
+    print(f"It writes:\n\n{text}\n")
+
+
+def _farewell(run: Run, session: Session) -> int:
+    """Say what was saved and what can be done next. Returns the exit code."""
+    training = session.training
+    if session.limit is None:
+        assert session.signal is not None
+        how = "Ctrl-C" if session.signal == signal.SIGINT else session.signal.name
+        print(f"Stopped by {how} at step {training.at.step:,}; saved. Go on with:")
+        print(f"  {_resume_command(run)}")
+        return 128 + session.signal
+    names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
+    print(f"Saved in {run.folder}: {names}\n\nNext:")
+    print(f"  {PROGRAM} sample {run.folder}")
+    print(f"  {PROGRAM} eval {run.folder}")
+    print(f"  {_resume_command(run)} {training.options.typed(session.limit, times=2)}")
+    return 0
+
+
+def _resume_command(run: Run) -> str:
+    return f"{PROGRAM} train --resume --out {shlex.quote(str(run.folder))}"

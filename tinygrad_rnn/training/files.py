@@ -1,0 +1,188 @@
+"""Files that are whole or not there: atomic writing, and arrays on disk as safetensors.
+
+A new version is written beside the old one, forced to the disk and then renamed over it, so that
+whatever happens in between (a crash, a full disk, kill -9) the old version stays as it was. Nothing
+that is read here executes code: JSON for structure, safetensors for arrays
+(https://github.com/huggingface/safetensors).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as serialize
+
+from ..errors import InputError
+from ..nn import Module
+
+Arrays = dict[str, np.ndarray]
+
+_MARK, _PARTIAL = "\0array", ".partial"
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace `path` by a file with this content, or leave it as it is and raise OSError."""
+    publish(prepare(path, content), path)
+
+
+def prepare(path: Path, content: bytes) -> Path:
+    """The first half of `write_file`: a file beside `path` that is whole and on the disk."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    with _writing(path, partial):
+        _write(partial, "wb", content)
+    return partial
+
+
+def publish(partial: Path, path: Path) -> None:
+    """The second half of `write_file`: what `prepare` wrote becomes `path`."""
+    with _writing(path, partial):
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to a file's end and force it to the disk. (A failure may leave a part of `content`.)"""
+    with _writing(path):
+        _write(path, "ab", content)
+
+
+def _write(path: Path, mode: str, content: bytes) -> None:
+    with open(path, mode) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _writing(path: Path, partial: Path | None = None) -> Iterator[None]:
+    """Errors inside say that `path` could not be written, and leave nothing of `partial`."""
+    try:
+        yield
+    except BaseException as error:
+        if partial:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut (on Windows a folder cannot be opened)."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Delete what writers that were killed left behind."""
+    for leftover in folder.glob(f".*{_PARTIAL}"):
+        leftover.unlink(missing_ok=True)
+
+
+def as_json(value: Any) -> bytes:
+    """Indented JSON with one line end; lone surrogates, which some encodings let in, survive."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; InputError if it is not one."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise InputError(f"{path} is damaged or not a JSON file: {error}") from error
+
+
+def save(path: str | Path, module: Module) -> None:
+    """Write a module's parameters and buffers to a safetensors file, atomically."""
+    write_file(Path(path), serialize(_contiguous(module.state_dict())))
+
+
+def load(path: str | Path, module: Module) -> None:
+    """Read into `module` what `save` wrote; InputError if the file is damaged or does not fit."""
+    path = Path(path)
+    load_arrays(module, read_arrays(path)[0], path)
+
+
+def load_arrays(module: Module, arrays: Arrays, source: Path) -> None:
+    """Load arrays that were read from the file `source`; InputError if they do not fit."""
+    try:
+        module.load_state_dict(arrays)
+    except ValueError as error:
+        raise InputError(f"{source} belongs to another model: {error}") from error
+
+
+def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """The arrays and the metadata of a safetensors file; InputError if it is damaged."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing")
+    try:
+        with safe_open(path, framework="np") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged or not a safetensors file: {error}") from error
+
+
+def save_tree(path: Path, tree: Any) -> None:
+    """Write nested dicts, lists and tuples of arrays and JSON values as one safetensors file.
+
+    The arrays are the file's tensors, named by their place ("optimizer.state.0.exp_avg"); the rest
+    stands in its metadata.
+    """
+    arrays: Arrays = {}
+    structure = json.dumps(_without_arrays(tree, (), arrays))
+    write_file(path, serialize(_contiguous(arrays), {"structure": structure}))
+
+
+def load_tree(path: Path) -> Any:
+    """What `save_tree` wrote. Tuples come back as lists, the keys of dicts as strings."""
+    arrays, metadata = read_arrays(path)
+    try:
+        return _with_arrays(json.loads(metadata["structure"]), arrays)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path} is not a checkpoint of this program: {error!r}") from error
+
+
+def _without_arrays(tree: Any, place: tuple[str, ...], arrays: Arrays) -> Any:
+    if isinstance(tree, np.ndarray):
+        name = ".".join(place)
+        while name in arrays:  # keys may hold dots themselves
+            name += "'"
+        arrays[name] = tree
+        return {_MARK: name}
+    if isinstance(tree, dict):
+        return {
+            str(key): _without_arrays(value, (*place, str(key)), arrays)
+            for key, value in tree.items()
+        }
+    if isinstance(tree, (list, tuple)):
+        return [
+            _without_arrays(value, (*place, str(index)), arrays) for index, value in enumerate(tree)
+        ]
+    return tree
+
+
+def _with_arrays(tree: Any, arrays: Arrays) -> Any:
+    if isinstance(tree, dict):
+        if _MARK in tree:
+            return arrays[tree[_MARK]]
+        return {key: _with_arrays(value, arrays) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_with_arrays(value, arrays) for value in tree]
+    return tree
+
+
+def _contiguous(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """The arrays in C order, which the serialiser takes for granted."""
+    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
