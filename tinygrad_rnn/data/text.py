@@ -107,7 +107,8 @@ class TextCorpus:
         text is the same text wherever it was saved.
         """
         names = [os.fspath(path) for path in paths]
-        return cls("".join(_read(name, encoding) for name in names), ", ".join(names))
+        source = ", ".join(map(_called, names))
+        return cls("".join(_read(name, encoding) for name in names), source)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -224,10 +225,14 @@ def _characters(count: int) -> str:
     return f"{count} character{'' if count == 1 else 's'}"
 
 
+def _called(name: str) -> str:
+    return "standard input" if name == "-" else name
+
+
 def _read(name: str, encoding: str) -> str:
     """The text of one file, with InputError for all that can be wrong with it."""
     if name == "-":
-        name, content = "standard input", sys.stdin.buffer.read()
+        content = sys.stdin.buffer.read()
     elif os.path.isdir(name):
         raise InputError(f"{name}: is a directory; name text files")
     else:
@@ -239,7 +244,7 @@ def _read(name: str, encoding: str) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{name}: not {encoding} at byte {error.start} ({error.reason}); "
+            f"{_called(name)}: not {encoding} at byte {error.start} ({error.reason}); "
             "name the file's encoding with --encoding"
         ) from error
     except (LookupError, ValueError) as error:

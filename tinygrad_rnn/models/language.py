@@ -13,10 +13,11 @@ RECURRENT = {"lstm": nn.LSTM}
 
 
 class LanguageModel(nn.Module):
-    """Embedding, recurrent layers, and a linear map to a score for each symbol (Mikolov et al. 2010).
+    """Embedding, recurrent layers, and a linear map to a score for each symbol (Mikolov et al.
+    2010).
 
-    Dropout acts on the embedded symbols, between the layers and before the scores (Zaremba et al. 2014): on
-    everything but the recurrent connections.
+    Dropout acts on the embedded symbols, between the layers and before the scores (Zaremba et al.
+    2014): on everything but the recurrent connections.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class LanguageModel(nn.Module):
         self.readout = nn.Linear(hidden, vocabulary_size)
 
     def forward(self, tokens: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """Scores (T, B, V) of what follows each of the `tokens` (T, B), and the state to carry on with."""
+        """Scores (T, B, V) of what follows each of the `tokens` (T, B), and the state to carry on
+        with.
+        """
         hidden, state = self.recurrent(self.dropout(self.embedding(tokens)), state)
         return self.readout(self.dropout(hidden)), state
