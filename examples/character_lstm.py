@@ -2,8 +2,8 @@
 
     python examples/character_lstm.py [TEXT]
 
-Learns Python's own documentation (or TEXT) for some hundred updates, then writes something like it. Move it to
-a GPU with `ag.set_default_device("cuda")`.
+Learns Python's own documentation (or TEXT) for some hundred updates, then writes something like it.
+Move it to a GPU with `ag.set_default_device("cuda")`.
 """
 
 import sys
