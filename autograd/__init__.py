@@ -8,7 +8,8 @@ CuPy.
 tensor([2., 4.])
 """
 
-from . import backend, numpy_protocol, random
+from . import backend, numpy_protocol, random, testing
+from ._draw import draw
 from ._graph import enable_grad, no_grad
 from ._primitive import primitive
 from ._scan import scan
@@ -41,6 +42,7 @@ __all__ = [
     "backend",
     "checkpoint",
     "default_device",
+    "draw",
     "enable_grad",
     "flatten",
     "get_default_dtype",
@@ -59,6 +61,7 @@ __all__ = [
     "set_default_device",
     "set_default_dtype",
     "tensor",
+    "testing",
     "tree_map",
     "value_and_grad",
     "vjp",

@@ -280,6 +280,8 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
                 f"{forward.__name__}: rules must be named after array arguments "
                 f"({', '.join(arrays)}), or be one rule for all"
             )
+        if any(p.name == "y" for p in parameters):
+            raise TypeError(f"{forward.__name__}: in rules y is the result; rename the parameter y")
         name = forward.__name__.strip("_")
         operation = _general(
             Primitive(name, forward, arrays, {"*": joint[0]} if joint else rules),

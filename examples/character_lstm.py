@@ -44,7 +44,7 @@ for update in range(UPDATES):
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad()
-    state = ag.tree_map(ag.Tensor.detach, state)  # the next window goes on from here; gradients do not
+    state = ag.tree_map(ag.Tensor.detach, state)  # gradients end here; the state goes on
     if update % 50 == 0:
         print(f"update {update:4d}   loss {loss.item():.3f} nats per character")
 

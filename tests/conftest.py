@@ -1,4 +1,4 @@
-"""What all tests share: how thorough hypothesis is, and a default random stream that starts at the same place.
+"""What all tests share: how thorough hypothesis is, and where the default random stream starts.
 
 `pytest --hypothesis-profile=deep` looks long; `ci` always looks at the same examples.
 """

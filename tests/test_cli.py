@@ -160,7 +160,7 @@ def test_the_device_is_the_runs_own_choice(workshop: Path) -> None:
 
 def test_info_names_versions_threads_and_devices(workshop: Path) -> None:
     printed = succeeds("info", cwd=workshop)
-    for line in [r"numpy +\d", r"threads +1\n", r"device cpu +NumPy", r"device cuda +\w"]:
+    for line in [r"numpy +\d", r"threads +1 ", r"device cpu +NumPy", r"device cuda +\w"]:
         assert re.search(line, printed)
 
 

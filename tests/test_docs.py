@@ -1,7 +1,7 @@
 """What README and docs show is what happens: their Python blocks run and print what they say.
 
-A block marked `source=FILE` stands in that file, word for word. A block that follows the line "prints" is
-what the Python block before it prints.
+A block marked `source=FILE` stands in that file, word for word. A block that follows the line
+"prints" is what the Python block before it prints.
 """
 
 import contextlib

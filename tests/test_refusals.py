@@ -6,15 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import leaf
 
 import autograd as ag
 from tinygrad_rnn import optim
 from tinygrad_rnn.nn import Parameter, init
-
-
-def leaf(*values: float) -> ag.Tensor:
-    return ag.tensor(np.array(values, float), requires_grad=True)
-
 
 # --- writes between forward and backward ----------------------------------------------------------
 
@@ -48,7 +44,7 @@ WRITES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_write_between_forward_and_backward_is_noticed(write: Any) -> None:
-    p = Parameter(np.ones(3))
+    p: Any = Parameter(np.ones(3))
     y = (p * p).sum()
     with ag.no_grad():
         write(p)
@@ -58,7 +54,7 @@ def test_a_write_between_forward_and_backward_is_noticed(write: Any) -> None:
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_write_before_forward_or_after_backward_is_not(write: Any) -> None:
-    p = Parameter(np.ones(3))
+    p: Any = Parameter(np.ones(3))
     for _ in range(2):
         with ag.no_grad():
             write(p)
@@ -68,7 +64,7 @@ def test_a_write_before_forward_or_after_backward_is_not(write: Any) -> None:
 
 
 def test_a_write_into_what_no_rule_needs_is_fine() -> None:
-    p = Parameter(np.ones(3))
+    p: Any = Parameter(np.ones(3))
     y = (p + p).sum()
     with ag.no_grad():
         p += 1
@@ -81,7 +77,7 @@ def test_a_write_into_a_result_is_noticed() -> None:
     z = y * 1
     with ag.no_grad():
         y += 1
-    with pytest.raises(RuntimeError, match="exp: .* written in place"):
+    with pytest.raises(RuntimeError, match=r"exp: .* written in place"):
         z.backward()
 
 
@@ -108,7 +104,8 @@ def test_a_leaf_cannot_be_written_in_place_while_recording() -> None:
 
 def test_in_place_operators_on_recorded_results_make_new_ones() -> None:
     x = leaf(1.0)
-    y = first = x * 2
+    y: Any = x * 2
+    first = y
     y += x
     assert first.tolist() == [2.0]
     y.backward()
@@ -134,7 +131,7 @@ def test_backward_of_several_elements_needs_a_gradient() -> None:
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
 def test_any_shape_of_one_element_is_a_scalar(shape: tuple[int, ...]) -> None:
-    x = ag.ones(shape, requires_grad=True)
+    x: Any = ag.ones(shape, requires_grad=True)
     (x * 3).backward()
     assert x.grad.shape == shape
     assert x.grad.item() == 3
@@ -166,6 +163,30 @@ def test_only_recorded_tensors_take_hooks() -> None:
 def test_recorded_results_are_not_copied() -> None:
     with pytest.raises(TypeError, match=r"detach\(\) it first"):
         copy.deepcopy(leaf(1.0) * 2)
+
+
+# --- declaring operations -------------------------------------------------------------------------
+
+
+def test_rules_belong_to_array_arguments() -> None:
+    for declare in (
+        ag.primitive(z=lambda g: g),
+        ag.primitive(axis=lambda g: g),
+        ag.primitive(lambda g: g, x=lambda g: g),
+    ):
+        with pytest.raises(TypeError, match=r"f: rules must be named after array arguments \(x\)"):
+
+            @declare
+            def f(xp: Any, x: Any, *, axis: int) -> Any:
+                return x
+
+
+def test_no_parameter_may_take_the_results_name() -> None:
+    with pytest.raises(TypeError, match="f: in rules y is the result"):
+
+        @ag.primitive(x=lambda g, y: g * y)
+        def f(xp: Any, x: Any, y: Any) -> Any:
+            return x * y
 
 
 # --- dtypes and shapes ----------------------------------------------------------------------------

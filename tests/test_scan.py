@@ -88,7 +88,7 @@ def test_no_steps_leave_the_carry_alone() -> None:
 
 def test_a_long_sequence_is_quick() -> None:
     start = time.perf_counter()
-    x = ag.ones(100_000, requires_grad=True)
+    x: Any = ag.ones(100_000, requires_grad=True)
     carry, _ = ag.scan(lambda c, x: (c + x, None), ag.tensor(0.0), x)
     carry.backward()
     assert (x.grad.numpy() == 1).all()
@@ -135,7 +135,9 @@ def test_padding_changes_nothing(xs: Any, lengths: Any, padding: float, reverse:
 
 @pytest.mark.parametrize("kind", [list, np.array, ag.tensor])
 def test_lengths_of_any_kind(kind: Any) -> None:
-    last, _ = ag.scan(lambda c, x: (c + x, c), ag.zeros(B), np.ones((T, B)), lengths=kind([2, 0, 4]))
+    last, _ = ag.scan(
+        lambda c, x: (c + x, c), ag.zeros(B), np.ones((T, B)), lengths=kind([2, 0, 4])
+    )
     assert last.tolist() == [2, 0, 4]
 
 
@@ -144,12 +146,12 @@ def test_lengths_of_any_kind(kind: Any) -> None:
 
 @given(every=st.integers(1, T + 1), reverse=st.booleans())
 def test_detach_every_cuts_the_history_and_nothing_else(every: int, reverse: bool) -> None:
-    x = ag.tensor(np.full(T, 0.5), requires_grad=True)
+    x: Any = ag.tensor(np.full(T, 0.5), requires_grad=True)
 
     def product(c: Any, x: Any) -> Any:
         return c * x, c
 
-    carry, ys = ag.scan(product, ag.tensor(1.0), x, reverse=reverse, detach_every=every)
+    carry, _ = ag.scan(product, ag.tensor(1.0), x, reverse=reverse, detach_every=every)
     assert carry.item() == 0.5**T
     carry.backward()
     window = (T - 1) % every + 1  # steps since the last cut

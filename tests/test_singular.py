@@ -27,7 +27,8 @@ def value_and_slope(f: Function, x: Any) -> tuple[Any, Any]:
     """f(x), and the gradient of its sum."""
     t = ag.tensor(np.array(x, float), requires_grad=True)
     y = f(t)
-    return y.numpy(), ag.gradients(y.sum(), t)[0].numpy()
+    slope: Any = ag.gradients(y.sum(), t)[0]
+    return y.numpy(), slope.numpy()
 
 
 KINKS: dict[str, tuple[Function, Any, Any]] = {
@@ -101,7 +102,7 @@ def test_the_root_has_infinite_slope_at_0() -> None:
 
 @pytest.mark.parametrize("f", [ag.sqrt, ag.log, ag.reciprocal])
 def test_where_keeps_a_branch_not_taken_out_of_the_gradient(f: Function) -> None:
-    def guarded(x: ag.Tensor) -> ag.Tensor:
+    def guarded(x: ag.Tensor) -> Any:
         valid = x > 0
         return ag.where(valid, f(ag.where(valid, x, 1)), 0)
 
@@ -139,7 +140,7 @@ def test_equals_share_the_gradient_evenly(x: np.ndarray, extreme: str) -> None:
 @pytest.mark.parametrize("f", [ag.max, ag.norm, ag.std, ag.relu, ag.abs])
 def test_second_derivatives_are_finite_there_too(f: Any) -> None:
     x = ag.zeros(3, requires_grad=True)
-    (slope,) = ag.gradients(f(x).sum(), x, create_graph=True)
+    slope: Any = ag.gradients(f(x).sum(), x, create_graph=True)[0]
     found = ag.gradients((slope * slope).sum(), x, allow_unused=True) if slope.requires_grad else ()
     assert all(g is None or np.isfinite(g.numpy()).all() for g in found)
 

@@ -274,6 +274,13 @@ def make_session(folder: Path, options: Options) -> Session:
     return Session(run, training)
 
 
+def test_programs_cannot_overwrite_foreign_folders_either(tmp_path: Path) -> None:
+    (tmp_path / "sample.txt").write_text("mine")
+    with pytest.raises(InputError, match="replaces runs only"):
+        Run.create(tmp_path, SMALL, CORPUS, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["sample.txt"]
+
+
 def test_checkpoints_are_seconds_apart_and_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def erf(self, x: Array) -> Array:
+        """The error function, element by element, in the dtype of `x`."""
+
+    @abstractmethod
     def synchronize(self) -> None:
         """Wait until everything asked of the device so far is done."""
 

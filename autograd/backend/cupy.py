@@ -80,6 +80,11 @@ class CupyBackend(Backend):
                 )
             return words
 
+    def erf(self, x: Array) -> Array:
+        from cupyx.scipy.special import erf
+
+        return erf(x)
+
     def synchronize(self) -> None:
         self._device.synchronize()
 

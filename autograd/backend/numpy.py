@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
 import numpy as np
 
 from .base import Array, Backend
+
+_erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf of its own
 
 
 class NumpyBackend(Backend):
@@ -33,8 +36,10 @@ class NumpyBackend(Backend):
             np.add.at(target, index, values)
 
     def random_words(self, key: int, block: int, count: int) -> Array:
-        counter = [(block >> shift) & 0xFFFFFFFFFFFFFFFF for shift in (0, 64, 128, 192)]
-        return np.random.Philox(key=key, counter=counter).random_raw(count)
+        return np.random.Philox(key=key, counter=block).random_raw(count)
+
+    def erf(self, x: Array) -> Array:
+        return np.asarray(_erf(x), np.result_type(x, np.float16))
 
     def synchronize(self) -> None:
         """Nothing to wait for: NumPy returns when the work is done."""
@@ -57,7 +62,8 @@ class NumpyBackend(Backend):
 
 def _add_rows(target: Array, rows: Array, values: Array) -> None:
     """Scatter-add of whole rows: sorted, summed run by run, added once; faster than `add.at`."""
-    order = np.argsort(rows % len(target), kind="stable")  # % brings negative indices home
-    rows = rows[order] % len(target)
+    rows = rows.astype(np.intp) % len(target)  # % brings negative indices home
+    order = np.argsort(rows, kind="stable")
+    rows = rows[order]
     starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
     target[rows[starts]] += np.add.reduceat(values[order], starts, axis=0)

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from .. import backend
 from .._primitive import elementwise, primitive
+from .._tensor import _arrays
 
 __all__ = [
     "abs",
@@ -83,20 +86,55 @@ def _power_base(g: Any, a: Any, b: Any) -> Any:
 
 def _power_exponent(g: Any, a: Any, y: Any) -> Any:
     """y log(a), and 0 where a = 0; a negative base has no derivative by its exponent: nan."""
+    if isinstance(a, (int, float)):
+        return g * y * (math.log(a) if a > 0 else 0.0 if a == 0 else math.nan)
     return g * y * log(where(a == 0, 1, a))
 
 
 power = elementwise("power", _power_base, _power_exponent, doc="a to the power b.")
+remainder = elementwise("remainder", lambda g: g, lambda g, a, b: -g * floor(a / b))
+fmod = elementwise("fmod", lambda g: g, lambda g, a, b: -g * trunc(a / b))
+mod = remainder
+true_divide = divide
 
 # --- exponentials, logarithms, roots --------------------------------------------------------------
 
 exp = elementwise("exp", lambda g, y: g * y)
 expm1 = elementwise("expm1", lambda g, y: g * (y + 1))
 log = elementwise("log", lambda g, x: g / x)
-log2 = elementwise("log2", lambda g, x: g / (x * 0.6931471805599453))
-log10 = elementwise("log10", lambda g, x: g / (x * 2.302585092994046))
+log2 = elementwise("log2", lambda g, x: g / (x * math.log(2)))
+log10 = elementwise("log10", lambda g, x: g / (x * math.log(10)))
 log1p = elementwise("log1p", lambda g, x: g / (x + 1))
+exp2 = elementwise("exp2", lambda g, y: g * (y * math.log(2)))
 sqrt = elementwise("sqrt", lambda g, y: g * 0.5 / y)
+cbrt = elementwise("cbrt", lambda g, y: g / (3 * y * y))
+logaddexp = elementwise(
+    "logaddexp",
+    lambda g, a, b: g * _weight(a, b),
+    lambda g, a, b: g * _weight(b, a),
+    doc="log(exp(a) + exp(b)), never overflowing.",
+)
+logaddexp2 = elementwise(
+    "logaddexp2",
+    lambda g, a, b: g * _weight(a * math.log(2), b * math.log(2)),
+    lambda g, a, b: g * _weight(b * math.log(2), a * math.log(2)),
+    doc="log2(2^a + 2^b), never overflowing.",
+)
+
+
+def _weight(a: Any, b: Any) -> Any:
+    """exp(a) / (exp(a) + exp(b)); a half where both are the same infinity."""
+    return sigmoid(where(a == b, 0, a - b))
+
+
+hypot = elementwise(
+    "hypot",
+    lambda g, a, y: g * a / where(y == 0, 1, y),
+    lambda g, b, y: g * b / where(y == 0, 1, y),
+    doc="The root of a^2 + b^2; the derivatives at (0, 0) are 0.",
+)
+
+# --- extremes -------------------------------------------------------------------------------------
 
 
 def _share(g: Any, a: Any, b: Any) -> Any:
@@ -116,18 +154,72 @@ minimum = elementwise(
     _share,
     doc="Equal elements share the gradient evenly.",
 )
+fmax = elementwise(
+    "fmax",
+    lambda g, a, b: where(isnan(b), g, where(isnan(a), 0, _share(g, a, b))),
+    lambda g, a, b: where(isnan(a), g, where(isnan(b), 0, _share(g, b, a))),
+    doc="The greater, or the one that is not nan; equal elements share the gradient evenly.",
+)
+fmin = elementwise(
+    "fmin",
+    lambda g, a, b: where(isnan(b), g, where(isnan(a), 0, _share(g, b, a))),
+    lambda g, a, b: where(isnan(a), g, where(isnan(b), 0, _share(g, a, b))),
+    doc="The smaller, or the one that is not nan; equal elements share the gradient evenly.",
+)
 absolute = elementwise("absolute", lambda g, x: g * sign(x), doc="The derivative at 0 is 0.")
 abs = absolute
+fabs = absolute
+copysign = elementwise("copysign", lambda g, a, b: g * sign(a) * copysign(1.0, b), lambda g: 0 * g)
 
 # --- trigonometric, hyperbolic --------------------------------------------------------------------
 
 sin = elementwise("sin", lambda g, x: g * cos(x))
 cos = elementwise("cos", lambda g, x: -g * sin(x))
 tan = elementwise("tan", lambda g, y: g * (1 + y * y))
+arcsin = elementwise("arcsin", lambda g, x: g / sqrt(1 - x * x))
+arccos = elementwise("arccos", lambda g, x: -g / sqrt(1 - x * x))
 arctan = elementwise("arctan", lambda g, x: g / (1 + x * x))
+arctan2 = elementwise(
+    "arctan2",
+    lambda g, a, b: g * b / (a * a + b * b),
+    lambda g, a, b: -g * a / (a * a + b * b),
+    doc="The angle of the point (b, a).",
+)
 sinh = elementwise("sinh", lambda g, x: g * cosh(x))
 cosh = elementwise("cosh", lambda g, x: g * sinh(x))
 tanh = elementwise("tanh", lambda g, y: g * (1 - y * y))
+arcsinh = elementwise("arcsinh", lambda g, x: g / sqrt(x * x + 1))
+arccosh = elementwise("arccosh", lambda g, x: g / sqrt(x * x - 1))
+arctanh = elementwise("arctanh", lambda g, x: g / (1 - x * x))
+
+
+def deg2rad(x: Any) -> Any:
+    """Degrees as radians."""
+    return x * (math.pi / 180)
+
+
+def rad2deg(x: Any) -> Any:
+    """Radians as degrees."""
+    return x * (180 / math.pi)
+
+
+radians, degrees = deg2rad, rad2deg
+
+
+def sinc(x: Any) -> Any:
+    """sin(pi x) / (pi x), and 1 at 0, where the derivative is 0; derivatives of any order near 0
+    come from the series 1 - t^2/6 + t^4/120 - ..., t = pi x.
+    """
+    t = x * math.pi
+    small = absolute(t) < 0.1
+    s = where(small, t, 0.0)
+    s = s * s
+    series = 1.0
+    for k in (9, 7, 5, 3, 1):  # 1 - s/(2*3) (1 - s/(4*5) (1 - ...)), innermost first
+        series = 1.0 - s / ((k + 1) * (k + 2)) * series
+    far = where(small, 1.0, t)
+    return where(small, series, sin(far) / far)
+
 
 # --- what networks use ----------------------------------------------------------------------------
 
@@ -158,17 +250,53 @@ softplus = elementwise(
     doc="log(1 + exp(x)), never overflowing.",
 )
 
+erf = elementwise(
+    "erf",
+    lambda g, x: g * (2 / math.sqrt(math.pi) * exp(-x * x)),
+    forward=lambda xp, x: backend.of(x).erf(x),
+    doc="The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.",
+)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """x where it is positive, negative_slope x elsewhere (so the derivative at 0 is that)."""
+    return where(x > 0, x, x * negative_slope)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where it is positive, alpha (exp(x) - 1) elsewhere (Clevert et al. 2016)."""
+    positive = x > 0
+    return where(positive, x, alpha * expm1(where(positive, 0, x)))
+
+
+def gelu(x: Any) -> Any:
+    """x times the normal distribution function of x (Hendrycks & Gimpel 2016)."""
+    return x * (0.5 * (erf(x * math.sqrt(0.5)) + 1))
+
+
+def silu(x: Any) -> Any:
+    """x sigmoid(x) (Elfwing et al. 2018)."""
+    return x * sigmoid(x)
+
+
 # --- constant almost everywhere: a gradient of 0 --------------------------------------------------
 
 sign = elementwise("sign", lambda g: 0 * g)
 floor = elementwise("floor", lambda g: 0 * g)
 ceil = elementwise("ceil", lambda g: 0 * g)
+trunc = elementwise("trunc", lambda g: 0 * g)
+rint = elementwise("rint", lambda g: 0 * g)
+floor_divide = elementwise("floor_divide", lambda g: 0 * g, lambda g: 0 * g)
+fix = trunc
 
 # --- truth values: no gradient --------------------------------------------------------------------
 
 isnan = elementwise("isnan", None)
 isinf = elementwise("isinf", None)
 isfinite = elementwise("isfinite", None)
+isposinf = elementwise("isposinf", None)
+isneginf = elementwise("isneginf", None)
+signbit = elementwise("signbit", None)
 logical_not = elementwise("logical_not", None)
 invert = elementwise("invert", None)
 equal = elementwise("equal", None, None)
@@ -193,6 +321,30 @@ def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
     gradient 0, never nan.
     """
     return xp.where(condition, a, b)
+
+
+def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
+    """For each element the choice of the first condition that holds, else `default`."""
+    if len(conditions) != len(choices):
+        raise ValueError(f"select: {len(conditions)} conditions for {len(choices)} choices")
+    result = default
+    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
+        result = where(condition, choice, result)
+    return result
+
+
+def nan_to_num(
+    x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Any:
+    """nan and infinities replaced by numbers (the largest there are, unless given); the gradient
+    there is 0.
+    """
+    if x.dtype.kind != "f":
+        return x
+    largest = float(backend.of(_arrays(x)).xp.finfo(x.dtype).max)
+    x = where(isnan(x), nan, x)
+    x = where(isposinf(x), largest if posinf is None else posinf, x)
+    return where(isneginf(x), -largest if neginf is None else neginf, x)
 
 
 def _inside(g: Any, x: Any, low: Any, high: Any) -> Any:
@@ -220,3 +372,31 @@ def _astype(xp: Any, x: Any, *, dtype: Any) -> Any:
 def astype(x: Any, dtype: Any) -> Any:
     """`x` in another dtype; the gradient comes back in its own."""
     return x if x.dtype == dtype else _astype(x, dtype=dtype)
+
+
+# --- complex arithmetic of real tensors -----------------------------------------------------------
+
+
+def real(x: Any) -> Any:
+    """The real part of a real tensor: itself."""
+    return x
+
+
+def conj(x: Any) -> Any:
+    """The conjugate of a real tensor: itself."""
+    return x
+
+
+def real_if_close(x: Any) -> Any:
+    """Itself: a real tensor has no imaginary part to lose."""
+    return x
+
+
+def imag(x: Any) -> Any:
+    """The imaginary part of a real tensor: 0."""
+    return 0 * x
+
+
+def angle(x: Any) -> Any:
+    """The angle of a real tensor in the complex plane: 0, or pi where it is negative."""
+    return where(x < 0, math.pi, 0 * x)

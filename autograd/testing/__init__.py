@@ -1,6 +1,7 @@
-"""What it takes to test an operation: its gradients against finite differences, and inputs to try it on.
+"""What it takes to test an operation: its gradients against finite differences, and inputs for it.
 
-`check_gradients` needs nothing but the engine. `strategies` needs hypothesis, and imports it when first used.
+`check_gradients` needs nothing but the engine; `strategies` needs hypothesis, and imports it when
+it is first used.
 """
 
 from importlib import import_module

@@ -1,17 +1,17 @@
 """Gradients against finite differences.
 
-With J the Jacobian of f, weights v of its outputs and a direction u of its inputs, the number v'Ju can be had in two
-ways: reverse mode gives the row v'J, and differences of f along u give the column Ju. Unit vectors for u and v compare
-the Jacobian entry by entry; for large functions random vectors do. What is f at the first order is, at the
-next one, the function (x, v) -> J'v itself.
+With J the Jacobian of f, weights v of its outputs and a direction u of its inputs, the number v'Ju
+can be had in two ways: reverse mode gives the row v'J, differences of f along u give the column Ju.
+Unit vectors for u and v compare the Jacobian entry by entry; for large functions random ones do.
+At the second order the function (x, v) -> v'J takes the place of f.
 
-Differences are central, at two steps, and extrapolated to a step of 0 (Richardson 1911). Their error is of
-the order step^4: about 12 digits remain for a function that varies on a scale of 1, 8 on a scale of 0.1.
+Differences are central, at two steps, and extrapolated to a step of 0 (Richardson 1911). Their
+error is of the order step^4: about 12 digits remain for a function that varies on a scale of 1,
+8 on a scale of 0.1.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,13 +41,15 @@ def check_gradients(
 ) -> None:
     """Compare the derivatives of `f` at `args`, up to `order`, with central differences.
 
-    `args` are float64 arrays (their memory layout is kept), Python floats or Tensors. `f` takes them as Tensors and
-    returns a Tensor, or nested tuples, lists and dicts of them; results that are no floats are passed over. f must
-    be smooth within 1e-3 of args, and the same whenever it is called.
+    `args` are float64 arrays (their memory layout is kept), Python floats or Tensors. `f` takes
+    them as Tensors and returns a Tensor, or nested tuples, lists and dicts of them; results that
+    are no floats are passed over. f must be smooth within 1e-3 of args, and the same whenever it is
+    called.
 
-    Raises AssertionError if an entry is off by more than `atol + rtol * |difference quotient|`, and says
-    which, or if a gradient is of another shape or dtype than its argument; TypeError for arguments or results
-    that are not float64; ValueError for an unknown mode, or when there is nothing to check.
+    Raises AssertionError if an entry is off by more than `atol + rtol * |difference quotient|`, and
+    says which, or if a gradient is of another shape or dtype than its argument; TypeError for
+    arguments or results that are not float64; ValueError for an unknown mode, or when there is
+    nothing to check.
     """
     if unknown := [mode for mode in modes if mode != "reverse"]:
         raise ValueError(f"there is no mode {unknown[0]!r}; the one mode is 'reverse'")
@@ -80,7 +82,8 @@ def _point(value: Any, i: int) -> np.ndarray:
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Numbers of either sign and of similar size, so that no entry is lost among the others."""
-    return rng.uniform(0.5, 1, shape) * rng.choice((-1, 1), shape)
+    numbers: np.ndarray = rng.uniform(0.5, 1, shape) * rng.choice((-1, 1), shape)
+    return numbers
 
 
 def _probes(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -88,7 +91,7 @@ def _probes(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.eye(size) if 0 < size <= SMALL else _random(rng, (DIRECTIONS, size))
 
 
-# --- the two ways to the Jacobian ---------------------------------------------------------------------------
+# --- the two ways to the Jacobian -----------------------------------------------------------------
 
 
 class _Jacobian:
@@ -181,7 +184,7 @@ def _gradient_of(f: Function, count: int) -> Function:
     return gradient
 
 
-# --- the comparison -----------------------------------------------------------------------------------------
+# --- the comparison -------------------------------------------------------------------------------
 
 
 def _compare(
@@ -207,23 +210,32 @@ def _compare(
     of = f"the weighted {results}s"
     if np.count_nonzero(v) == 1:
         of = _entry(v, jacobian.outputs, [f"{results} {k}" for k in range(len(jacobian.outputs))])
+    by = _entry(u, jacobian.inputs, arguments)
     kink = np.abs(v) @ doubt > 1e-2 * (1 + abs(quotient))
     return (
-        f"the derivative of {of} by {_entry(u, jacobian.inputs, arguments)} is {exact:.9g} by the rules, "
-        f"but {quotient:.9g} by central differences: off by {abs(exact - quotient):.3g}, "
+        f"the derivative of {of} by {by} is {exact:.9g} by the rules, but "
+        f"{quotient:.9g} by central differences: off by {abs(exact - quotient):.3g}, "
         f"where {atol + rtol * abs(quotient):.3g} is allowed"
         + (f" (with half the step it differs: is there a kink within {STEP}?)" if kink else "")
     )
 
 
 def _worst_entry(jacobian: _Jacobian, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """The one entry of the direction u that is most to blame for a mismatch in v'Ju, found by halving u."""
+    """The entry of the direction u most to blame for a mismatch in v'Ju, found by halving u."""
     row = jacobian.row(v)
+    if not np.isfinite(row).all():
+        unit = np.zeros_like(row)
+        unit[np.argmin(np.isfinite(row))] = 1
+        return unit
+
+    def mismatch(w: np.ndarray) -> float:
+        return float(np.nan_to_num(abs(row @ w - v @ jacobian.column(w)[0]), nan=np.inf))
+
     while np.count_nonzero(u) > 1:
         entries = np.flatnonzero(u)
         half = u.copy()
         half[entries[len(entries) // 2 :]] = 0
-        u = max(half, u - half, key=lambda w: abs(row @ w - v @ jacobian.column(w)[0]))
+        u = max(half, u - half, key=mismatch)
     return u
 
 

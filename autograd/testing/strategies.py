@@ -1,7 +1,7 @@
-"""Hypothesis strategies for what operations are tried on: shapes, arrays, memory layouts and indices.
+"""Hypothesis strategies for what operations are tried on: shapes, arrays, layouts and indices.
 
-The numbers in `arrays` come from a seed and are in general position: no ties, no round values, none near a kink.
-What a failing test shrinks is shapes. Ties and singular points deserve tests that name them.
+The numbers in `arrays` come from a seed and are in general position: no ties, no round values, none
+near a kink. What shrinks is shapes. Ties and singular points deserve tests that name them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.strategies import SearchStrategy
 
+from ..backend import Array
+
 Shape = tuple[int, ...]
 Draw = Callable[[SearchStrategy[Any]], Any]
 
@@ -21,28 +23,35 @@ MARGIN = 0.05
 """How far numbers stay away from the kinks given as `avoid`."""
 
 
-# --- shapes -------------------------------------------------------------------------------------------------
+# --- shapes ---------------------------------------------------------------------------------------
 
 
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3
 ) -> SearchStrategy[Shape]:
-    """Shapes, those of 0-d and of empty arrays among them."""
-    sides = st.integers(min_side, max_side)
-    return st.lists(sides, min_size=min_dims, max_size=max_dims).map(tuple)
+    """Shapes: those of 0-d and (if `min_side` is 0) of empty arrays among them, and those of equal
+    sides, from which no axis can be told.
+    """
+    positive = [*range(max(min_side, 1), max_side + 1)]
+    sides = st.sampled_from(2 * positive + [0] if min_side == 0 else positive)
+    any_sides = st.lists(sides, min_size=min_dims, max_size=max_dims).map(tuple)
+    dims = st.integers(min_dims, max_dims)
+    return any_sides | st.builds(lambda side, n: (side,) * n, sides, dims)
 
 
 def broadcastable_shapes(
     n: int, max_dims: int = 3, max_side: int = 3
 ) -> SearchStrategy[tuple[Shape, ...]]:
-    """`n` shapes that broadcast together: by leading axes, by axes of length 1, or both; 0-d and empty ones too."""
+    """`n` shapes that broadcast together: by leading axes, by axes of length 1, or both; 0-d and
+    empty ones too.
+    """
     found = hnp.mutually_broadcastable_shapes(
         num_shapes=n, max_dims=max_dims, min_side=0, max_side=max_side
     )
     return found.map(lambda shapes: shapes.input_shapes)
 
 
-# --- arrays -------------------------------------------------------------------------------------------------
+# --- arrays ---------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -54,11 +63,11 @@ def arrays(
     avoid: Sequence[float] = (),
     distinct: bool = False,
     dtype: Any = np.float64,
-) -> np.ndarray:
-    """Arrays of numbers between `low` and `high`, at least 0.05 from each number in `avoid`, in any memory layout.
+) -> Array:
+    """Arrays of numbers between `low` and `high`, in any memory layout.
 
-    With `distinct` the numbers of one array also keep a distance from each other (of (high - low) / (2 size)).
-    Raises ValueError if `avoid` leaves nothing.
+    Numbers stay at least 0.05 away from those in `avoid`; with `distinct` also from each other, by
+    (high - low - 0.1 len(avoid)) / (2 size). Raises ValueError if `avoid` leaves nothing.
     """
     lengths = draw(shape) if isinstance(shape, SearchStrategy) else shape
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -70,7 +79,7 @@ def arrays(
     return layout(np.asarray(_spread(unit, low, high, avoid), dtype))
 
 
-def _spread(unit: np.ndarray, low: float, high: float, avoid: Sequence[float]) -> np.ndarray:
+def _spread(unit: Array, low: float, high: float, avoid: Sequence[float]) -> Array:
     """Numbers of [0, 1] stretched over [low, high] less the neighbourhoods of `avoid`."""
     starts, ends = [], []
     start = low
@@ -90,60 +99,61 @@ def _spread(unit: np.ndarray, low: float, high: float, avoid: Sequence[float]) -
     return np.asarray(starts)[piece] + (position - before[piece])
 
 
-def layouts() -> SearchStrategy[Callable[[np.ndarray], np.ndarray]]:
-    """Functions that return an equal array in another memory layout: Fortran's, with gaps, with negative strides."""
+def layouts() -> SearchStrategy[Callable[[Array], Array]]:
+    """Functions that return an equal array in C's memory layout, in Fortran's, with gaps, or with
+    negative strides.
+    """
     return st.sampled_from([_contiguous, _fortran, _with_gaps, _backwards])
 
 
-def _contiguous(array: np.ndarray) -> np.ndarray:
+def _contiguous(array: Array) -> Array:
     return array.copy()
 
 
-def _fortran(array: np.ndarray) -> np.ndarray:
+def _fortran(array: Array) -> Array:
     return array.copy(order="F")
 
 
-def _with_gaps(array: np.ndarray) -> np.ndarray:
-    wide = np.zeros([2 * n for n in array.shape], array.dtype)
-    view: np.ndarray = wide[..., *[slice(None, None, 2)] * array.ndim]
+def _with_gaps(array: Array) -> Array:
+    wide: Array = np.zeros([2 * n for n in array.shape], array.dtype)
+    view = wide[(..., *[slice(None, None, 2)] * array.ndim)]
     view[...] = array
     return view
 
 
-def _backwards(array: np.ndarray) -> np.ndarray:
+def _backwards(array: Array) -> Array:
     back = (..., *[slice(None, None, -1)] * array.ndim)
-    turned: np.ndarray = array[back].copy()[back]
-    return turned
+    return array[back].copy()[back]
 
 
-# --- indices ------------------------------------------------------------------------------------------------
+# --- indices --------------------------------------------------------------------------------------
 
 
 def indices(shape: Shape) -> SearchStrategy[Any]:
-    """What an array of this shape can be indexed with: integers, slices with steps of either sign, newaxis, ellipsis,
-    arrays of integers (negative and repeated ones too, of several dtypes), boolean masks, and mixtures.
+    """What an array of this shape can be indexed with: integers, slices with steps of either sign,
+    newaxis, ellipsis, arrays of integers (negative and repeated ones too, of several dtypes),
+    boolean masks, and mixtures.
     """
-    kinds = [hnp.basic_indices(shape, allow_newaxis=True), _mixed_indices(shape)]
-    if shape:
-        masked = st.integers(1, len(shape)).map(lambda k: shape[:k])
-        kinds.append(masked.flatmap(lambda part: hnp.arrays(np.bool_, part)))
-        kinds.append(_rows(shape[0], shapes(max_dims=2)))
-    return st.one_of(kinds)
+    found = hnp.basic_indices(shape, allow_newaxis=True) | _mixed_indices(shape)
+    if not shape:
+        return found
+    masked = st.integers(1, len(shape)).map(lambda k: shape[:k])
+    masks = masked.flatmap(lambda part: hnp.arrays(np.bool_, part))
+    return found | masks | _rows(shape[0], shapes(min_dims=1, max_dims=2))
 
 
 @st.composite
-def _rows(draw: Draw, n: int, result: SearchStrategy[Shape]) -> np.ndarray:
+def _rows(draw: Draw, n: int, result: SearchStrategy[Shape]) -> Array:
     """An array of indices along an axis of length n."""
     dtype = draw(st.sampled_from([np.int64, np.int32, np.int8, np.uint8]))
     shape = draw(result) if n else (0,)
     low = 0 if dtype is np.uint8 else -n
-    found: np.ndarray = draw(hnp.arrays(dtype, shape, elements=st.integers(low, max(n - 1, 0))))
-    return found
+    return draw(hnp.arrays(dtype, shape, elements=st.integers(low, max(n - 1, 0))))
 
 
 @st.composite
 def _mixed_indices(draw: Draw, shape: Shape) -> tuple[Any, ...]:
-    """A tuple of slices and of index arrays that broadcast together, with a newaxis or an ellipsis in some place."""
+    """Slices and index arrays of one shape, with a newaxis or an ellipsis in some place."""
     common = draw(shapes(max_dims=2, min_side=1))
     parts: list[Any] = []
     for n in shape[: draw(st.integers(0, len(shape)))]:

@@ -14,7 +14,7 @@ import autograd as ag
 from ..data import TextCorpus
 from ..errors import InputError
 from ..training import LanguageTraining, Options, Run, Session, generate, load
-from ..training.environment import versions
+from ..training.environment import limit_threads, versions
 from ..training.files import write_file
 from ..training.loop import read_metrics
 from ..training.progress import clock, shown_on
@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume and --overwrite contradict each other")
     run, training, options = _resumed(arguments) if arguments.resume else _begun(arguments)
-    with run.locked():
+    with limit_threads(options.threads), run.locked():
         session = Session(run, training)
         run.prolong(options)
         try:

@@ -9,7 +9,7 @@ from ..data import TextCorpus
 from ..errors import InputError
 from ..models import LanguageModel
 from ..training import Run, build_model, generate, load
-from ..training.environment import devices, versions
+from ..training.environment import blas_threads, devices, limit_threads, versions
 from ..training.options import COUNT, NOT_NEGATIVE, SEED
 from ..training.report import comparison
 from .console import PROGRAM, Parser, given, print_table
@@ -73,7 +73,8 @@ def evaluate(words: list[str]) -> int:
             ids = run.vocabulary.encode(text)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        columns.append(comparison(model, run.options, train_ids, ids))
+        with limit_threads(run.options.threads):
+            columns.append(comparison(model, run.options, train_ids, ids))
     print_table(
         ["", *(f"{name}\n{unit}" for name in texts for unit in ("bits/character", "perplexity"))],
         [
@@ -88,7 +89,8 @@ def info(words: list[str]) -> int:
     Parser(
         prog=f"{PROGRAM} info", description="Show versions, devices and the number of threads."
     ).parse(words)
-    found = versions() | {f"device {name}": what for name, what in devices().items()}
+    found = versions() | {"threads": f"{blas_threads()} (train uses --threads)"}
+    found |= {f"device {name}": what for name, what in devices().items()}
     for name, what in found.items():
         print(f"{name:{max(map(len, found))}}   {what}")
     return 0

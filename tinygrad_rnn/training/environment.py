@@ -1,12 +1,14 @@
-"""What the numbers of a run depend on besides its options: versions, BLAS, threads, devices."""
+"""What the numbers of a run depend on: versions, BLAS and its threads, devices."""
 
 from __future__ import annotations
 
-import os
 import platform
+from contextlib import AbstractContextManager
 from importlib import metadata
+from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import autograd as ag
 
@@ -14,25 +16,31 @@ from .. import __version__
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that computes or writes, and the number of BLAS threads."""
+    """Versions of everything that computes or writes."""
     return {
         "tinygrad-rnn": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": _blas(),
-        "threads": str(blas_threads()),
         "safetensors": metadata.version("safetensors"),
         "machine": platform.platform(),
     }
 
 
 def blas_threads() -> int:
-    """Threads that NumPy's matrix products use: what the environment asks for, else every core."""
-    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-        if os.environ.get(variable, "").isdecimal():
-            return int(os.environ[variable])
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    """Threads that NumPy's matrix products use at this moment."""
+    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return max(pools, default=1)
+
+
+def limit_threads(count: int) -> AbstractContextManager[Any]:
+    """A context in which matrix products use so many threads.
+
+    A matrix product of several threads waits, spinning, for the slowest of them: on an idle machine
+    more threads are somewhat faster, on a busy one they can be thirty times slower than one.
+    """
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=count, user_api="blas")
+    return limits
 
 
 def devices() -> dict[str, str]:

@@ -70,7 +70,7 @@ class Options:
     """A character language model and its training. InputError names a value that is not allowed."""
 
     model: str = _option("lstm", CELL, "recurrent cell")
-    hidden: int = _option(256, COUNT, "units of each recurrent layer")
+    hidden: int = _option(192, COUNT, "units of each recurrent layer")
     layers: int = _option(1, COUNT, "recurrent layers on top of each other")
     embed: int = _option(128, COUNT, "numbers that stand for one character")
     dropout: float = _option(0.0, PROBABILITY, "share of units silenced while training")
@@ -85,6 +85,9 @@ class Options:
     lr_decay: float = _option(0.7, FACTOR, "what the learning rate is multiplied with per epoch")
     clip: float = _option(1.0, POSITIVE, "largest norm of the gradient")
     seed: int = _option(0, SEED, "seed of everything random")
+    threads: int = _option(
+        1, COUNT, "threads of matrix products; more pay for large models on an idle machine"
+    )
     device: str = _option("cpu", DEVICE, "where to compute")
 
     def __post_init__(self) -> None:

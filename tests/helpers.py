@@ -1,0 +1,33 @@
+"""Small things that several tests of the engine need."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import autograd as ag
+
+
+def leaf(*values: float) -> Any:
+    """A vector in double precision that requires its gradient."""
+    return ag.tensor(np.array(values, float), requires_grad=True)
+
+
+def in_thread(work: Callable[[], None], stack: int = 0) -> None:
+    """Run `work` in a thread with a stack of this size; its exception is raised here."""
+    caught: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:
+            caught.append(error)
+
+    before = threading.stack_size(stack)
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    threading.stack_size(before)
+    thread.join()
+    if caught:
+        raise caught[0]
