@@ -1,0 +1,136 @@
+"""Operations along an axis in which the order matters: running sums and products, sorting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backend
+from .._primitive import primitive
+from .._tensor import Axis, _arrays
+from .indexing import getitem, take_along_axis
+from .movement import flip
+from .reduction import mean
+from .shape import axes_of, concatenate, moveaxis, ravel, reshape
+
+__all__ = [
+    "argpartition",
+    "argsort",
+    "cumprod",
+    "cumsum",
+    "median",
+    "partition",
+    "prod",
+    "sort",
+    "top_k",
+]
+
+
+def _along(x: Any, axis: int | None) -> tuple[Any, int]:
+    """The array and its axis, or the flat array for None."""
+    return (ravel(x), 0) if axis is None else (x, axes_of(axis, x.ndim)[0])
+
+
+@primitive(x=lambda g, axis: flip(_cumsum(flip(g, axis), axis=axis), axis))
+def _cumsum(xp: Any, x: Any, *, axis: int) -> Any:
+    return xp.cumsum(x, axis)
+
+
+def cumsum(x: Any, axis: int | None = None) -> Any:
+    """The sum of all elements up to each, along `axis` (None: of the flat array)."""
+    x, axis = _along(x, axis)
+    return _cumsum(x, axis=axis)
+
+
+def cumprod(x: Any, axis: int | None = None) -> Any:
+    """The product of all elements up to each, along `axis` (None: of the flat array).
+
+    By doubling (Hillis & Steele 1986): after k rounds each element is the product of the last 2^k.
+    There is no division, so zeros are no exception, in derivatives of any order.
+    """
+    x, axis = _along(x, axis)
+    x = moveaxis(x, axis, 0)
+    reach = 1
+    while reach < x.shape[0]:
+        grown = getitem(x, slice(reach, None)) * getitem(x, slice(None, -reach))
+        x = concatenate([getitem(x, slice(None, reach)), grown])
+        reach *= 2
+    return moveaxis(x, 0, axis)
+
+
+def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The product over `axis`, taken half by half; zeros are no exception, as in `cumprod`."""
+    axes = axes_of(axis, x.ndim)
+    shape = tuple(n for a, n in enumerate(x.shape) if a not in axes)
+    kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
+    order = [*axes, *(a for a in range(x.ndim) if a not in axes)]
+    length = 1
+    for a in axes:
+        length *= x.shape[a]
+    x = reshape(x.transpose(*order) if x.ndim else x, (length, *shape))
+    if length == 0:
+        xp = backend.of(_arrays(x)).xp
+        return reshape(x.sum(0) + xp.ones(shape, x.dtype), kept if keepdims else shape)
+    while x.shape[0] > 1:
+        half = x.shape[0] // 2
+        rest = getitem(x, slice(2 * half, None))
+        x = getitem(x, slice(None, half)) * getitem(x, slice(half, 2 * half))
+        x = concatenate([x, rest]) if rest.shape[0] else x
+    return reshape(x, kept if keepdims else shape)
+
+
+# --- sorting: the gradient follows the permutation ------------------------------------------------
+
+
+@primitive()
+def _argsort(xp: Any, x: Any, *, axis: int) -> Any:
+    return xp.argsort(x, axis, kind="stable")
+
+
+@primitive()
+def _argpartition(xp: Any, x: Any, *, kth: Any, axis: int) -> Any:
+    return xp.argpartition(x, kth, axis)
+
+
+def argsort(x: Any, axis: int | None = -1) -> Any:
+    """The indices that sort along `axis` (None: the flat array); equals keep their order."""
+    x, axis = _along(x, axis)
+    return _argsort(x, axis=axis)
+
+
+def sort(x: Any, axis: int | None = -1) -> Any:
+    """Sorted along `axis` (None: the flat array); the gradient follows the permutation."""
+    x, axis = _along(x, axis)
+    return take_along_axis(x, _argsort(x, axis=axis), axis)
+
+
+def argpartition(x: Any, kth: Any, axis: int | None = -1) -> Any:
+    """The indices that bring the kth smallest to its place, smaller before it, larger behind it."""
+    x, axis = _along(x, axis)
+    return _argpartition(x, kth=kth, axis=axis)
+
+
+def partition(x: Any, kth: Any, axis: int | None = -1) -> Any:
+    """With the kth smallest in its place, smaller before it; the gradient follows the elements."""
+    x, axis = _along(x, axis)
+    return take_along_axis(x, _argpartition(x, kth=kth, axis=axis), axis)
+
+
+def top_k(x: Any, k: int, axis: int = -1) -> Any:
+    """The k greatest along `axis`, descending, and their indices."""
+    (axis,) = axes_of(axis, x.ndim)
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"top_k: k={k} of the {x.shape[axis]} elements of axis {axis}")
+    chosen = getitem(_argsort(-x, axis=axis), (slice(None),) * axis + (slice(None, k),))
+    return take_along_axis(x, chosen, axis), chosen
+
+
+def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The middle of the sorted elements over `axis`, or the mean of the middle two."""
+    axes = axes_of(axis, x.ndim)
+    rest = tuple(a for a in range(x.ndim) if a not in axes)
+    shape = tuple(x.shape[a] for a in rest)
+    rows = reshape(x.transpose(*rest, *axes) if x.ndim else x, (*shape, -1))
+    n = rows.shape[-1]
+    middle = getitem(sort(rows), (..., slice((n - 1) // 2, n // 2 + 1)))
+    kept = tuple(1 if a in axes else m for a, m in enumerate(x.shape))
+    return reshape(mean(middle, -1), kept if keepdims else shape)
