@@ -178,7 +178,8 @@ class Tensor:
         `gradient` is the gradient of some later scalar with respect to this tensor; it may be left
         out for tensors of size 1 (it is 1 then). The graph is freed on the way unless
         `retain_graph`; `create_graph` (which implies it) records the gradients' own computation,
-        for higher derivatives.
+        for higher derivatives. A leaf's `.grad` then holds a graph that leads back to the leaf: a
+        cycle, which only the garbage collector frees (`gradients` and `grad` leave none).
         """
         seed = self._seed(gradient, create_graph)
         _graph.sweep([seed], retain_graph=retain_graph, create_graph=create_graph)
@@ -270,9 +271,6 @@ class Tensor:
             raise TypeError("a tensor of no dimension has no length")
         return self.shape[0]
 
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self[i] for i in range(len(self)))
-
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
         extra = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
@@ -352,6 +350,7 @@ class Tensor:
         def __and__(self, other: Any) -> Tensor: ...
         def __or__(self, other: Any) -> Tensor: ...
         def __getitem__(self, index: Any) -> Tensor: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
         def _to_device(self, device: str) -> Tensor: ...
         def astype(self, dtype: Any) -> Tensor: ...
         def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
