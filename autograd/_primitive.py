@@ -96,21 +96,20 @@ class Primitive:
                 return tuple([result(r, node, i) for i, r in enumerate(value)])
             if name == "y":
                 return Tensor(value, node)
-            if isinstance(value, tuple) and name in self.arguments:
-                return tuple(
-                    Tensor(v, p) if p is not None else v
-                    for v, p in zip(value, node.parents, strict=True)
-                )
-            if (
-                name in self.arguments
-                and (parent := node.parents[self.arguments.index(name)]) is not None
-            ):
-                return Tensor(value, parent)
-            return value
+            if name not in self.arguments:
+                return value
+            if isinstance(value, tuple):
+                return tuple(map(_rewrapped, value, node.parents))
+            return _rewrapped(value, node.parents[self.arguments.index(name)])
 
         return tuple(
             rewrap(name, value) for name, value in zip(self.needs, node.saved, strict=True)
         )
+
+
+def _rewrapped(value: Any, parent: Node | None) -> Any:
+    """A saved argument as a Tensor: a plain array too, since CuPy's do not operate on Tensors."""
+    return Tensor(value, parent) if hasattr(value, "dtype") else value
 
 
 def result(array: Array, node: Node, i: int) -> Tensor:

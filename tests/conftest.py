@@ -1,17 +1,43 @@
-"""What all tests share: how thorough hypothesis is, and where the default random stream starts.
+"""What all tests share: the device they run on, how thorough hypothesis is, and where the default
+random stream starts.
 
-`pytest --hypothesis-profile=deep` looks long; `ci` always looks at the same examples.
+`pytest --device strict` (or cuda) makes all tensors there; tests of what is on the host in any
+case, marked `host`, are skipped then. `pytest --hypothesis-profile=deep` looks long; `ci` always
+looks at the same examples.
 """
 
 import pytest
+import standin  # noqa: F401  # registers the device "strict"
 from hypothesis import settings
 
 import autograd as ag
 
 settings.register_profile("default", max_examples=40, deadline=None)
+settings.register_profile("quick", max_examples=10, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="where tensors live: cpu, strict or cuda")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    ag.set_default_device(config.getoption("--device"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--device") != "cpu":
+        for item in items:
+            if item.get_closest_marker("host"):
+                item.add_marker(pytest.mark.skip(reason="about the host only"))
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> str:
+    """The name of the device that the tests run on, such as "cpu" or "cuda:0"."""
+    return ag.backend.get(request.config.getoption("--device")).device
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,11 @@ import numpy as np
 import autograd as ag
 
 
+def on_device(array: Any) -> Any:
+    """A NumPy array as an array of the device that the tests run on."""
+    return ag.backend.current().asarray(array)
+
+
 def leaf(*values: float) -> Any:
     """A vector in double precision that requires its gradient."""
     return ag.tensor(np.array(values, float), requires_grad=True)

@@ -38,6 +38,7 @@ from cases import (
     variances,
     writings,
 )
+from helpers import on_device
 from hypothesis.strategies import SearchStrategy
 
 import autograd as ag
@@ -60,15 +61,16 @@ def check_forward(operation: Operation, case: Case) -> None:
     """Its values are NumPy's, and Tensors only if it was given Tensors."""
     args, static = case
     expected = ag.flatten(operation.reference(*args, **static))
-    on_tensors = ag.flatten(operation.call(*map(ag.Tensor, args), **static))
-    on_arrays = ag.flatten(operation.call(*args, **static))
+    arrays = [on_device(a) for a in args]
+    on_tensors = ag.flatten(operation.call(*map(ag.Tensor, arrays), **static))
+    on_arrays = ag.flatten(operation.call(*arrays, **static))
     for tensor, array, value in zip(on_tensors, on_arrays, expected, strict=True):
         assert isinstance(tensor, ag.Tensor)
         assert not isinstance(array, ag.Tensor)
         assert tensor.shape == value.shape
         assert tensor.dtype == value.dtype
         np.testing.assert_allclose(tensor.numpy(), value, rtol=1e-12, atol=1e-12)
-        np.testing.assert_array_equal(array, tensor.numpy())
+        np.testing.assert_array_equal(ag.Tensor(array).numpy(), tensor.numpy())
 
 
 def check_derivatives(operation: Operation, case: Case) -> None:
@@ -82,7 +84,7 @@ def check_dtypes(operation: Operation, case: Case, dtypes: list[Any]) -> None:
     args, static = case
     given = [a.astype(dtype) for a, dtype in zip(args, dtypes, strict=False)]
     expected = ag.flatten(operation.reference(*given, **static))
-    results = ag.flatten(operation.call(*map(ag.Tensor, given), **static))
+    results = ag.flatten(operation.call(*map(ag.tensor, given), **static))
     assert [r.dtype for r in results] == [e.dtype for e in expected]
     precise = two_orders(operation, [a.astype(np.float64) for a in given], static)
     for i, slope in enumerate(two_orders(operation, given, static)):
@@ -171,7 +173,7 @@ DIFFERENTIABLE = {
         "where": (
             choices(),
             lambda a, b, condition: np.where(condition, a, b),
-            lambda a, b, condition: ag.where(condition, a, b),
+            lambda a, b, condition: ag.where(on_device(condition), a, b),
         ),
         # reductions
         "log_softmax": (

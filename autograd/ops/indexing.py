@@ -53,7 +53,7 @@ def take(x: Any, indices: Any) -> Any:
     """The rows `x[indices]` for an array of integers of any shape, such as the rows of an
     embedding.
     """
-    return _take(x, indices=_arrays(indices))
+    return _take(x, indices=backend.of(_arrays(x)).asarray(_arrays(indices)))
 
 
 def _along(xp: Any, indices: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
@@ -70,9 +70,9 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     """`y[i, j, ...] = x[i, indices[i, j, ...], ...]`: one pick along `axis` for each place of
     `indices`.
     """
-    indices = _arrays(indices)
+    home = backend.of(_arrays(x))
     (axis,) = axes_of(axis, x.ndim)
-    return _getitem(x, index=_along(backend.of(indices).xp, indices, x.shape, axis))
+    return _getitem(x, index=_along(home.xp, home.asarray(_arrays(indices)), x.shape, axis))
 
 
 def _written(g: Any, index: Any) -> Any:
