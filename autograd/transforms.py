@@ -21,7 +21,7 @@ import numpy as np
 from . import _graph, random
 from ._graph import Node, enable_grad
 from ._primitive import Primitive, result
-from ._tensor import Tensor
+from ._tensor import Tensor, asarray
 from ._tree import flatten, tree_map
 from .ops.creation import zeros_like
 from .ops.shape import reshape, stack
@@ -136,7 +136,7 @@ def _tensor(value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
     is_array = hasattr(value, "dtype") and not isinstance(value, np.generic)
-    return Tensor(value if is_array else np.asarray(value))
+    return Tensor(value if is_array else asarray(np.asarray(value)))
 
 
 def _as_given(like: Any, value: Tensor) -> Any:

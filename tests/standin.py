@@ -34,7 +34,7 @@ FUNCTIONS = _names("""
 CREATION = _names("arange array asarray empty eye full ones zeros")
 
 ATTRIBUTES = _names("T dtype itemsize mT nbytes ndim shape size strides")
-METHODS = _names("astype copy fill item ravel reshape sum tolist transpose view")
+METHODS = _names("all any astype copy fill item max min ravel reshape sum tolist transpose view")
 OPERATORS = _names("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift")
 COMPARISONS = _names("eq ne lt le gt ge")
 SIGNS = _names("neg pos abs invert")
@@ -135,7 +135,7 @@ def _wrap(result: Any, sources: Any) -> Any:
         if isinstance(source, Array):
             if source._host is host:
                 return source
-            if host.base is not None and np.may_share_memory(host, source._host):
+            if host.base is not None and (not host.size or np.may_share_memory(host, source._host)):
                 return Array(host, source if source.base is None else source.base)
     return Array(host)
 

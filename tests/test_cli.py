@@ -14,6 +14,8 @@ from command import COMMAND, ENVIRONMENT, ROOT, SMALL, TEXT, run, succeeds
 
 from tinygrad_rnn.training import Options
 
+pytestmark = pytest.mark.host
+
 FILES = [
     "config.json",
     "corpus.txt",

@@ -16,6 +16,8 @@ import pytest
 from command import COMMAND, ENVIRONMENT, SMALL, TEXT, contents, fails, is_one_line, run, succeeds
 from safetensors.numpy import save_file
 
+pytestmark = pytest.mark.host
+
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -99,7 +99,7 @@ def closed_gradients(net: Elman, first: Callable[[int], int] = lambda t: 1) -> t
 
 def energy_by_loop(U: Any, W: Any, V: Any, net: Elman, detach_every: int | None = None) -> Any:
     s, energy = ag.tensor(net.start), 0.0
-    for t, (x, target) in enumerate(zip(net.inputs, net.targets, strict=True)):
+    for t, (x, target) in enumerate(zip(ag.tensor(net.inputs), net.targets, strict=True)):
         if detach_every and t % detach_every == 0:
             s = s.detach()
         s = ag.tanh(U @ x + W @ s)
@@ -112,7 +112,9 @@ def energy_by_scan(U: Any, W: Any, V: Any, net: Elman, detach_every: int | None 
         s = ag.tanh(U @ x + W @ s)
         return s, V @ s
 
-    _, scores = ag.scan(step, net.start, net.inputs, detach_every=detach_every)
+    _, scores = ag.scan(
+        step, ag.tensor(net.start), ag.tensor(net.inputs), detach_every=detach_every
+    )
     return cross_entropy(scores, net.targets, reduction="sum")
 
 
@@ -121,7 +123,7 @@ both_ways = pytest.mark.parametrize("energy", [energy_by_loop, energy_by_scan])
 
 def assert_equal(gradients: Any, closed: Any) -> None:
     for ours, theirs in zip(gradients, closed, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-10, atol=1e-10)
 
 
 @both_ways
@@ -129,7 +131,7 @@ def assert_equal(gradients: Any, closed: Any) -> None:
 def test_gradients_are_the_sums_of_products_of_jacobians(
     energy: Callable[..., Any], net: Elman
 ) -> None:
-    gradients = ag.grad(energy, argnums=(0, 1, 2))(net.U, net.W, net.V, net)
+    gradients = ag.grad(energy, argnums=(0, 1, 2))(*map(ag.tensor, (net.U, net.W, net.V)), net)
     assert_equal(gradients, closed_gradients(net))
 
 
@@ -137,7 +139,9 @@ def test_gradients_are_the_sums_of_products_of_jacobians(
 @given(net=networks(), window=st.integers(1, 12))
 def test_detaching_truncates_the_sums(energy: Callable[..., Any], net: Elman, window: int) -> None:
     """Detached before steps 1, 1 + window, ...: only the k in the window of t remain."""
-    gradients = ag.grad(energy, argnums=(0, 1, 2))(net.U, net.W, net.V, net, window)
+    gradients = ag.grad(energy, argnums=(0, 1, 2))(
+        *map(ag.tensor, (net.U, net.W, net.V)), net, window
+    )
     assert_equal(gradients, closed_gradients(net, lambda t: (t - 1) // window * window + 1))
 
 
@@ -145,6 +149,7 @@ def test_detaching_truncates_the_sums(energy: Callable[..., Any], net: Elman, wi
 
 
 def linear_run(W: np.ndarray, start: Any, steps: int) -> Any:
+    W = ag.tensor(W)
     end, _ = ag.scan(lambda s, _: (W @ s, None), start, None, length=steps)
     return end
 
@@ -152,7 +157,7 @@ def linear_run(W: np.ndarray, start: Any, steps: int) -> Any:
 @given(net=networks(), steps=st.integers(1, 10))
 def test_a_linear_networks_jacobian_is_a_power_of_its_matrix(net: Elman, steps: int) -> None:
     rows = [
-        ag.grad(lambda s_0, i=i: linear_run(net.W, s_0, steps)[i])(net.start)
+        ag.grad(lambda s_0, i=i: linear_run(net.W, s_0, steps)[i])(ag.tensor(net.start)).numpy()
         for i in range(len(net.start))
     ]
     np.testing.assert_allclose(rows, np.linalg.matrix_power(net.W, steps), rtol=1e-10, atol=1e-10)
@@ -162,9 +167,9 @@ def test_a_linear_networks_jacobian_is_a_power_of_its_matrix(net: Elman, steps: 
 def test_gradients_vanish_or_explode_as_a_power(scale: float) -> None:
     """With W = scale * a rotation, 100 steps back multiply a gradient's norm by scale^100."""
     rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))
-    weights = np.array([1.0, -2.0, 3.0, -4.0])
+    weights = ag.tensor([1.0, -2.0, 3.0, -4.0], dtype=float)
     gradient = ag.grad(lambda s_0: (linear_run(scale * rotation, s_0, 100) * weights).sum())(
-        np.ones(4)
+        ag.ones(4, float)
     )
-    expected = scale**100 * np.linalg.norm(weights)
-    assert np.linalg.norm(gradient) == pytest.approx(expected, rel=1e-10)
+    expected = scale**100 * np.linalg.norm(weights.numpy())
+    assert np.linalg.norm(gradient.numpy()) == pytest.approx(expected, rel=1e-10)

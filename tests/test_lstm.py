@@ -238,10 +238,14 @@ def test_gradients_equal_finite_differences(case: Case) -> None:
     check_layer(case)
 
 
+def constant(x: Any) -> Any:
+    return x.detach() if isinstance(x, ag.Tensor) else x
+
+
 BROKEN_RULES = {
     "tanh, sign": (ag.tanh, 0, lambda g, y: -g * (1 - y * y)),
     "tanh, forgotten square": (ag.tanh, 0, lambda g, y: g * (1 - y)),
-    "tanh, first order only": (ag.tanh, 0, lambda g, y: g * (1 - np.asarray(y.data) ** 2)),
+    "tanh, first order only": (ag.tanh, 0, lambda g, y: g * (1 - constant(y) ** 2)),
     "sigmoid, factor": (ag.sigmoid, 0, lambda g, y: 2 * g * (y * (1 - y))),
     "multiply, forgotten factor": (ag.multiply, 0, lambda g, b: g),
     "linear, last row only": (ag.linear, 1, lambda g, x: g[-1, ..., None] * x[-1, ..., None, :]),

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tinygrad_rnn.data import TextCorpus
 from tinygrad_rnn.models.markov import MarkovModel, markov_table
 
+pytestmark = pytest.mark.host
+
 V = 4
 characters = st.integers(0, V - 1)
 texts = st.lists(characters, max_size=60).map(np.array).map(lambda ids: ids.astype(np.int64))

@@ -18,6 +18,8 @@ from autograd import _graph
 from autograd.backend.numpy import NumpyBackend
 from autograd.ops import indexing, linalg, reduction, shape
 
+pytestmark = pytest.mark.host
+
 Patch = pytest.MonkeyPatch
 Rule = Callable[..., Any]
 

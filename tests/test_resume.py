@@ -15,7 +15,10 @@ import pytest
 from command import COMMAND, ENVIRONMENT, SMALL, TEXT, run, succeeds
 from safetensors.numpy import load_file
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals work differently")
+pytestmark = [
+    pytest.mark.host,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals work differently"),
+]
 
 # Two layers with dropout: the carried state and the random streams matter.
 MODEL = [*SMALL, "--layers", "2", "--dropout", "0.2", "--seed", "7"]

@@ -40,11 +40,12 @@ def same(found: tuple[Any, Any], expected: tuple[Any, Any]) -> None:
 
 @given(carry=states, xs=batches, reverse=st.booleans())
 def test_it_is_the_loop(carry: np.ndarray, xs: np.ndarray, reverse: bool) -> None:
-    state: Any = ag.Tensor(carry)
+    state: Any = ag.tensor(carry)
+    xs = ag.tensor(xs)
     ys: list[Any] = [None] * T
     for t in reversed(range(T)) if reverse else range(T):
         state, ys[t] = step(state, xs[t])
-    same(run(ag.Tensor(carry), xs, reverse=reverse), (state, ag.stack(ys)))
+    same(run(ag.tensor(carry), xs, reverse=reverse), (state, ag.stack(ys)))
 
 
 @given(carry=states, xs=batches, reverse=st.booleans(), lengths=st.none() | lengths_of_batch)
@@ -55,7 +56,10 @@ def test_derivatives(carry: Any, xs: Any, reverse: bool, lengths: Any) -> None:
 @given(xs=batches, w=arrays((N, N)))
 def test_derivatives_by_a_weight_of_every_step(xs: np.ndarray, w: np.ndarray) -> None:
     def f(w: Any) -> Any:
-        return ag.scan(lambda h, x: (ag.tanh(x + h @ w), None), ag.zeros((B, N), float), xs)
+        def step(h: Any, x: Any) -> Any:
+            return ag.tanh(x + h @ w), None
+
+        return ag.scan(step, ag.zeros((B, N), float), ag.tensor(xs))
 
     check_gradients(f, w)
 
@@ -66,7 +70,7 @@ def test_carry_and_xs_may_be_nested() -> None:
         total = total + x["a"] * x["b"][0]
         return (total, [count + 1]), {"total": total, "count": (count,)}
 
-    a, b = np.arange(3.0), np.arange(3.0) + 1
+    a, b = ag.arange(3.0), ag.arange(3.0) + 1
     (total, (count,)), ys = ag.scan(nested, (ag.zeros(()), [0]), {"a": a, "b": (b,)})
     assert total.item() == 8
     assert count == 3
@@ -100,9 +104,10 @@ def test_a_long_sequence_is_quick() -> None:
 
 @given(carry=states, xs=batches, lengths=lengths_of_batch, reverse=st.booleans())
 def test_each_sequence_runs_as_if_alone(carry: Any, xs: Any, lengths: Any, reverse: bool) -> None:
-    last, ys = run(ag.Tensor(carry), xs, lengths=lengths, reverse=reverse)
+    carry, xs = ag.tensor(carry), ag.tensor(xs)
+    last, ys = run(carry, xs, lengths=lengths, reverse=reverse)
     for b, n in enumerate(lengths):
-        alone, outputs = run(ag.Tensor(carry[b]), xs[:n, b], reverse=reverse)
+        alone, outputs = run(carry[b], xs[:n, b], reverse=reverse)
         np.testing.assert_allclose(last[b].numpy(), alone.numpy(), rtol=1e-14)
         assert (ys[n:, b].numpy() == 0).all()
         if n:
@@ -136,7 +141,7 @@ def test_padding_changes_nothing(xs: Any, lengths: Any, padding: float, reverse:
 @pytest.mark.parametrize("kind", [list, np.array, ag.tensor])
 def test_lengths_of_any_kind(kind: Any) -> None:
     last, _ = ag.scan(
-        lambda c, x: (c + x, c), ag.zeros(B), np.ones((T, B)), lengths=kind([2, 0, 4])
+        lambda c, x: (c + x, c), ag.zeros(B), ag.ones((T, B)), lengths=kind([2, 0, 4])
     )
     assert last.tolist() == [2, 0, 4]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.host
+
 ROOT = Path(__file__).parents[1]
 
 # From the ground up: a module may import its own package and the floors below, nothing beside it.

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from tinygrad_rnn.data import StatefulBatches, TextCorpus, Vocabulary, evaluation_streams
 from tinygrad_rnn.errors import InputError
 
+pytestmark = pytest.mark.host
+
 texts = st.text(st.characters(codec=None), min_size=1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd import Tensor, log_softmax, random, reshape, sum, take_along_axis, where
+from autograd import Tensor, backend, log_softmax, random, reshape, sum, take_along_axis, where
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -41,7 +41,7 @@ def cross_entropy(
         )
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction must be "mean", "sum" or "none", not {reduction!r}')
-    target = target.data if isinstance(target, Tensor) else target
+    target = backend.of(input.data).asarray(target.data if isinstance(target, Tensor) else target)
     counted = target != ignore_index
     wrong = counted & ((target < 0) | (target >= input.shape[-1]))
     if wrong.any():

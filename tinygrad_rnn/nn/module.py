@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from autograd import Tensor, backend, zeros
+from autograd import Tensor, backend, tensor, zeros
 
 
 class Parameter(Tensor):
@@ -20,8 +20,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any) -> None:
-        array = data.data if isinstance(data, Tensor) else data
-        super().__init__(backend.of(array).asarray(array))
+        super().__init__((data if isinstance(data, Tensor) else tensor(data)).data)
         self.requires_grad_()
 
 
