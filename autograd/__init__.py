@@ -13,7 +13,7 @@ from ._draw import draw
 from ._graph import enable_grad, no_grad
 from ._primitive import primitive
 from ._scan import scan
-from ._tensor import Tensor, get_default_dtype, set_default_dtype, tensor
+from ._tensor import Tensor, from_dlpack, get_default_dtype, set_default_dtype, tensor
 from ._tree import flatten, tree_map
 from .backend import default_device, set_default_device
 from .ops import creation, elementwise, indexing, linalg, reduction, shape
@@ -45,6 +45,7 @@ __all__ = [
     "draw",
     "enable_grad",
     "flatten",
+    "from_dlpack",
     "get_default_dtype",
     "grad",
     "gradients",

@@ -250,6 +250,16 @@ class Tensor:
             )
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
 
+    def __dlpack__(self, **options: Any) -> Any:
+        """For `from_dlpack` of other libraries: they see this tensor's memory, without a copy."""
+        if self._node is not None:
+            raise BufferError("a tensor in a graph would lose its history: detach() it first")
+        return self._data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self._data.__dlpack_device__()
+        return device
+
     def __float__(self) -> float:
         return float(self.item())
 
@@ -413,9 +423,28 @@ def tensor(
     Python floats become the default dtype (float32), arrays keep theirs. Raises TypeError for what
     is no number (complex data too), DeviceError for a device that is not there.
     """
-    array = asarray(data, dtype, device)
+    return Tensor(_real(asarray(data, dtype, device)).copy()).requires_grad_(requires_grad)
+
+
+def from_dlpack(data: Any) -> Tensor:
+    """A tensor on the memory of another library's array (PyTorch's, JAX's, CuPy's, ...), without a
+    copy: either sees what the other writes.
+
+    Raises DeviceError for memory that is neither the CPU's nor a CUDA device's.
+    """
+    kind, index = data.__dlpack_device__()
+    device = {1: "cpu", 2: f"cuda:{index}"}.get(int(kind))
+    if device is None:
+        raise backend.DeviceError(
+            f"an array of DLPack device type {int(kind)} cannot be taken over; "
+            "there are cpu (1) and cuda (2)"
+        )
+    return Tensor(_real(backend.get(device).xp.from_dlpack(data)))
+
+
+def _real(array: Array) -> Array:
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"cannot make a tensor of {array.dtype} data; real numbers and booleans are supported"
         )
-    return Tensor(array.copy()).requires_grad_(requires_grad)
+    return array

@@ -1,0 +1,142 @@
+"""Two devices in one program: here the CPU and the stand-in for a GPU."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import standin
+from command import TEXT
+
+import autograd as ag
+from autograd.backend import DeviceError
+from tinygrad_rnn import nn
+from tinygrad_rnn.data import TextCorpus
+from tinygrad_rnn.training import LanguageTraining, Options, generate
+from tinygrad_rnn.training.files import load_tree, save_tree
+
+pytestmark = pytest.mark.host  # which devices take part does not depend on --device
+
+STRICT = "strict:0"
+
+
+@pytest.fixture(autouse=True)
+def _cpu_by_default() -> Any:
+    with ag.default_device("cpu"):
+        yield
+
+
+def test_tensors_are_made_where_it_is_said() -> None:
+    made = [ag.tensor([1.0], device="strict"), ag.arange(3, device="strict")]
+    with ag.default_device("strict"):
+        made += [ag.tensor(np.ones(2)), ag.zeros(2), ag.random.default.normal((2, 2))]
+        made += nn.LSTM(2, 3).parameters()
+    assert {t.device for t in made} == {STRICT}
+    assert ag.zeros(2).device == "cpu"
+
+
+def test_results_and_gradients_stay_there() -> None:
+    x = ag.tensor([1.0, 2.0], requires_grad=True, device="strict")
+    (x * x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.device == STRICT
+    assert isinstance(x.grad.data, standin.Array)
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_a_gradient_travels_back() -> None:
+    x = ag.tensor([1.0, 2.0], requires_grad=True)
+    y = x.to("strict")
+    assert y.device == STRICT
+    (y * y).to("cpu").sum().backward()
+    assert x.grad is not None
+    assert x.grad.device == "cpu"
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_mixing_is_refused_by_name() -> None:
+    with pytest.raises(DeviceError, match=r"multiply: .* cpu and strict:0; move one with .to"):
+        ag.ones(2) * ag.ones(2, device="strict")
+
+
+def test_a_whole_module_moves() -> None:
+    there, here = nn.Linear(2, 3).to("strict"), nn.Linear(2, 3)
+    assert {p.device for p in there.parameters()} == {STRICT}
+    here.load_state_dict(there.state_dict())
+    x = ag.ones((4, 2))
+    np.testing.assert_array_equal(here(x).numpy(), there(x.to("strict")).numpy())
+
+
+def trained(device: str, file: Path) -> tuple[list[float], str]:
+    """Losses of a short training that is saved and resumed on the way, and what it then writes."""
+    options = Options(hidden=8, embed=4, batch=4, seq_len=8, layers=2, dropout=0.2, device=device)
+    corpus = TextCorpus(TEXT)
+    first, second = LanguageTraining(options, corpus), LanguageTraining(options, corpus)
+    records = [first.update() for _ in range(5)]
+    save_tree(file, first.state_dict())
+    second.load_state_dict(load_tree(file), file)
+    records += [second.update(), second.evaluate()]
+    losses = [record["bits_per_character"] for record in records]
+    assert next(second.model.parameters()).device == ag.backend.get(device).device
+    return losses, "".join(generate(second.model, corpus.vocabulary, 20))
+
+
+def test_training_gives_the_same_losses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the stand-in in the place of the GPU."""
+    monkeypatch.setitem(ag.backend._backends, "cuda", standin.StrictBackend(0))
+    losses, text = trained("cpu", tmp_path / "cpu.safetensors")
+    found, found_text = trained("cuda", tmp_path / "cuda.safetensors")
+    assert found == pytest.approx(losses, rel=1e-5)
+    assert found_text == text
+
+
+# --- DLPack ---------------------------------------------------------------------------------------
+
+
+def test_other_libraries_see_the_same_memory() -> None:
+    x = ag.tensor([[1.0, 2.0], [3.0, 4.0]])
+    theirs = np.from_dlpack(x.T)
+    assert np.shares_memory(theirs, x.data)
+    np.testing.assert_array_equal(theirs, [[1, 3], [2, 4]])
+
+
+def test_we_see_the_same_memory() -> None:
+    theirs = np.arange(6.0).reshape(2, 3)
+    ours = ag.from_dlpack(theirs[:, ::2])
+    theirs[1, 2] = 7
+    assert ours.tolist() == [[0.0, 2.0], [3.0, 7.0]]
+    assert ours.is_leaf
+    assert not ours.requires_grad
+
+
+def test_torch_and_we_see_the_same_memory() -> None:
+    torch = pytest.importorskip("torch")
+    x = ag.zeros(3)
+    torch.from_dlpack(x)[1] = 5
+    assert x.tolist() == [0.0, 5.0, 0.0]
+    theirs = torch.zeros(3)
+    ours = ag.from_dlpack(theirs)
+    theirs[1] = 5
+    assert ours.tolist() == [0.0, 5.0, 0.0]
+
+
+def test_a_recorded_tensor_is_not_handed_out() -> None:
+    with pytest.raises(BufferError, match=r"would lose its history: detach\(\) it first"):
+        np.from_dlpack(ag.ones(2, requires_grad=True))
+
+
+class Foreign:
+    """An array of a device that there is no backend for."""
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 10, 0
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise AssertionError("nobody could read it")
+
+
+def test_what_no_backend_can_hold_is_refused() -> None:
+    with pytest.raises(DeviceError, match=r"DLPack device type 10 .* cpu \(1\) and cuda \(2\)"):
+        ag.from_dlpack(Foreign())
+    with pytest.raises(TypeError, match="complex128"):
+        ag.from_dlpack(np.zeros(2, complex))
