@@ -5,6 +5,8 @@ NumPy asks its arguments before it computes: ufuncs through `__array_ufunc__` (N
 through `__array_function__` (NEP 18). Both are answered by the operation of the same name. Where
 there is none, the answer is an error: an array computed behind the engine's back would have no
 gradient.
+
+CuPy does not ask: `t * array` works, `array * t` is a TypeError there.
 """
 
 from __future__ import annotations

@@ -252,3 +252,4 @@ class StrictBackend(backend.Backend):
 
 
 backend.register("strict", StrictBackend)
+backend.get("strict")  # from here on its arrays are known

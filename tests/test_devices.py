@@ -54,6 +54,15 @@ def test_a_gradient_travels_back() -> None:
     assert x.grad.tolist() == [2.0, 4.0]
 
 
+def test_cupys_arrays_are_known_before_their_device_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ag.backend, "_backends", {"cpu": ag.backend.get("cpu")})
+    monkeypatch.setitem(ag.backend._factories, "cuda", standin.StrictBackend)
+    cupys = type("ndarray", (standin.Array,), {"__module__": "cupy"})
+    assert ag.tensor(cupys(np.ones(2))).device == STRICT
+
+
 def test_mixing_is_refused_by_name() -> None:
     with pytest.raises(DeviceError, match=r"multiply: .* cpu and strict:0; move one with .to"):
         ag.ones(2) * ag.ones(2, device="strict")

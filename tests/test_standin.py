@@ -9,6 +9,8 @@ import pytest
 import standin
 from standin import xp
 
+import autograd as ag
+
 pytestmark = pytest.mark.host
 
 NUMPY = np.arange(6.0).reshape(2, 3)
@@ -53,6 +55,13 @@ def test_numbers_are_welcome_on_either_side(number: Any, array: standin.Array) -
     for result in (array * number, number * array, xp.multiply(array, number)):
         assert isinstance(result, standin.Array)
         assert result.tolist() == (NUMPY * 2).tolist()
+
+
+def test_as_with_cupy_a_tensor_must_stand_on_the_left(array: standin.Array) -> None:
+    t = ag.Tensor(array)
+    assert (t * array).tolist() == (NUMPY * NUMPY).tolist()
+    with pytest.raises(TypeError, match=r"Unsupported type .*Tensor"):
+        array * t
 
 
 RESULTS: dict[str, Callable[[Any], Any]] = {

@@ -70,19 +70,20 @@ _cpu = get("cpu")
 
 def of(array: Array) -> Backend:
     """The backend that an array belongs to (host data and scalars: NumPy's)."""
-    for backend in _backends.values():
-        if backend is not _cpu and isinstance(array, backend.array_type):
-            where = getattr(array, "device", None)  # CuPy: several devices share one array type
-            return (
-                get(f"cuda:{where.id}") if where is not None and hasattr(where, "id") else backend
-            )
-    return _cpu
+    backend = of_type(type(array))
+    if backend is _cpu:
+        return backend
+    where = array.device  # CuPy: several devices share one array type
+    return get(f"cuda:{where.id}") if hasattr(where, "id") else backend
 
 
 def of_type(array_type: type) -> Backend:
     """The backend whose arrays are of this type (anything else: NumPy's)."""
-    found = [b for b in _backends.values() if issubclass(array_type, b.array_type)]
-    return found[0] if found else _cpu
+    for backend in _backends.values():
+        if issubclass(array_type, backend.array_type):
+            return backend
+    is_cupy = array_type.__module__.partition(".")[0] == "cupy"  # made before "cuda" was asked for
+    return get("cuda") if is_cupy else _cpu
 
 
 _default: ContextVar[str | None] = ContextVar("default_device", default=None)

@@ -83,7 +83,7 @@ class CupyBackend(Backend):
     def erf(self, x: Array) -> Array:
         from cupyx.scipy.special import erf
 
-        return erf(x)
+        return erf(x).astype(np.result_type(x.dtype, np.float16), copy=False)  # of float16: float64
 
     def synchronize(self) -> None:
         self._device.synchronize()
