@@ -10,6 +10,7 @@ from command import TEXT
 
 import autograd as ag
 from autograd.backend import DeviceError
+from autograd.ops.movement import repeat
 from tinygrad_rnn import nn
 from tinygrad_rnn.data import TextCorpus
 from tinygrad_rnn.training import LanguageTraining, Options, generate
@@ -29,7 +30,12 @@ def _cpu_by_default() -> Any:
 def test_tensors_are_made_where_it_is_said() -> None:
     made = [ag.tensor([1.0], device="strict"), ag.arange(3, device="strict")]
     with ag.default_device("strict"):
-        made += [ag.tensor(np.ones(2)), ag.zeros(2), ag.random.default.normal((2, 2))]
+        made += [
+            ag.tensor(np.ones(2)),
+            ag.zeros(2),
+            ag.one_hot([1, 0], 2),
+            ag.random.default.normal((2, 2)),
+        ]
         made += nn.LSTM(2, 3).parameters()
     assert {t.device for t in made} == {STRICT}
     assert ag.zeros(2).device == "cpu"
@@ -61,6 +67,14 @@ def test_cupys_arrays_are_known_before_their_device_is_asked_for(
     monkeypatch.setitem(ag.backend._factories, "cuda", standin.StrictBackend)
     cupys = type("ndarray", (standin.Array,), {"__module__": "cupy"})
     assert ag.tensor(cupys(np.ones(2))).device == STRICT
+
+
+@pytest.mark.parametrize(
+    "kind", [list, np.array, lambda counts: ag.tensor(counts, device="strict")]
+)
+def test_counts_of_any_kind(kind: Any) -> None:
+    repeated = repeat(ag.tensor([1.0, 2.0], device="strict"), kind([2, 1]))
+    assert repeated.tolist() == [1.0, 1.0, 2.0]
 
 
 def test_mixing_is_refused_by_name() -> None:

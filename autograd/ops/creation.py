@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from .._primitive import primitive
-from .._tensor import Tensor, _arrays, get_default_dtype
+from .._tensor import Tensor, _arrays, asarray, get_default_dtype
 
 __all__ = ["arange", "eye", "full", "one_hot", "ones", "ones_like", "zeros", "zeros_like"]
 
@@ -69,7 +69,7 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
 
 def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
     """For each index a row of `classes` zeros with a one at the index: shape (..., classes)."""
-    array = _arrays(indices)
+    array = asarray(indices)
     home = backend.of(array)
     rows = home.xp.eye(classes, dtype=dtype or get_default_dtype())
     return Tensor(home.asarray(rows[array]))

@@ -98,6 +98,8 @@ def tile(x: Any, reps: int | tuple[int, ...]) -> Any:
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each element repeated, `repeats` times (an integer, or one for each place of `axis`)."""
+    repeats = _arrays(repeats)
+    repeats = repeats.tolist() if hasattr(repeats, "tolist") else repeats  # CuPy takes no array
     return _moved(x, move=lambda xp, a: xp.repeat(a, repeats, axis))
 
 
