@@ -110,7 +110,7 @@ def _operand(value: Any) -> Any:
 
 def _argument(value: Any) -> Any:
     """The same for an argument that may be a list of arrays, or no array at all."""
-    if isinstance(value, np.ndarray) or type(value).__module__.startswith("autograd"):
+    if hasattr(type(value), "__array_ufunc__") and not isinstance(value, (Array, np.generic)):
         raise TypeError(f"Unsupported type {type(value)}")
     if isinstance(value, (tuple, list)):
         return type(value)(map(_argument, value))
