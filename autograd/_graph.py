@@ -171,7 +171,7 @@ def sweep(
     order: list[tuple[int, Node]] = []  # the same nodes as a heap, greatest number first
     edges: list[Any] = seeds
     incoming: Any = None  # the gradient that the edges were computed from
-    fresh = False  # whether each edge has an array of its own
+    fresh = False  # whether the rule that made the edges returns arrays of its own, or g's
 
     while True:
         for node, gradient in edges:
@@ -183,7 +183,7 @@ def sweep(
                 pending[node] = gradient
                 heappush(order, (-node.number, node))
                 if fresh and gradient is not incoming and gradient.base is None:
-                    owned.add(node)  # a rule made it just now: neither handed on nor a view
+                    owned.add(node)  # made just now: neither g handed on nor a view of something
             elif node in owned:
                 pending[node] += gradient
             else:
@@ -221,7 +221,7 @@ def sweep(
         if type(incoming) is list:
             incoming = _fill(incoming, node)
         edges = _pull(node, incoming, between, create_graph)
-        fresh = primitive.joint is None and not create_graph
+        fresh = primitive.fresh and not create_graph
         if not (retain_graph or create_graph):
             node.saved = None
             node.parents = ()

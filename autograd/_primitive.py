@@ -82,6 +82,9 @@ class Primitive:
         }
         self.joint = picked.get("*")
         self.rules = [picked.get(argument, (_no_gradient, _pick([]))) for argument in arguments]
+        # Our rules return new arrays, `g` or views; a user's may return anybody's array.
+        ours = all(str(rule.__module__).startswith(f"{__package__}.") for rule in rules.values())
+        self.fresh = ours and self.joint is None
         self.differentiable = [
             self.joint is not None or argument in rules for argument in arguments
         ]
@@ -121,7 +124,10 @@ def result(array: Array, node: Node, i: int) -> Tensor:
 
 
 def _pick(positions: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """A function that takes these positions out of a tuple, as a tuple."""
+    """A function that takes these positions out of a tuple, as a tuple, at C speed.
+
+    `itemgetter` does that for two or more; for fewer, a slice makes it return a tuple too.
+    """
     if len(positions) > 1:
         return itemgetter(*positions)
     start = positions[0] if positions else 0
@@ -156,10 +162,15 @@ def _array(value: Any) -> Array:
     """An operand that is no Tensor: numbers stay weak, arrays stay as they are, lists become
     arrays.
     """
-    return value if type(value) in _NUMBERS or hasattr(value, "dtype") else asarray(value)
+    if type(value) in _NUMBERS:
+        return value
+    array = value if hasattr(value, "dtype") else asarray(value)
+    if array.dtype.kind == "c":
+        raise TypeError(f"complex arrays are not supported (got {array.shape} {array.dtype})")
+    return array
 
 
-# --- applying, the same in each of the three: take the arrays out, compute, record ----------------
+# --- applying, to one, two, any number of arguments: take the arrays out, compute, record ---------
 
 
 def elementwise(
@@ -273,6 +284,21 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
             for p in parameters
             if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
         }
+        fixed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        known = ["y", *arrays, *(f"{name}_shape" for name in arrays), *fixed]
+        for p in parameters:
+            if p.name in arrays and p.default is not p.empty:
+                raise TypeError(
+                    f"{forward.__name__}: {p.name} has a default, so it is no array; "
+                    "make it keyword-only (after a *)"
+                )
+        for rule in (*joint, *rules.values()):
+            for name in list(inspect.signature(rule).parameters)[1:]:
+                if name not in known:
+                    raise TypeError(
+                        f"{forward.__name__}: a rule asks for {name!r}; "
+                        f"there are {', '.join(known)}"
+                    )
         unknown = set(rules) - set(arrays)
         if unknown or len(joint) > 1 or (joint and rules):
             raise TypeError(

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import backend
 from ._tensor import Tensor, _arrays
-from ._tree import flatten, tree_map
+from ._tree import flatten, structure, tree_map
 from .ops.elementwise import where
 from .ops.shape import stack, unstack
 
@@ -55,17 +55,23 @@ def scan(
         raise ValueError(f"detach_every counts steps, from 1 on, not {detach_every}")
 
     ys: list[Any] = [None] * steps
+    earlier = 0
     for done, t in enumerate(reversed(range(steps)) if reverse else range(steps)):
         if detach_every is not None and done and done % detach_every == 0:
             carry = tree_map(_detach, carry)
         now = iter(slices)
         x = tree_map(lambda leaf, t=t, now=now: next(now)[t], xs)
-        new, y = step(carry, x)
+        pair = step(carry, x)
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise TypeError(f"scan: a step returns (carry, y), not {structure(pair)}")
+        new, y = pair
+        tree_map(_nothing, new, carry)  # the same nesting, or an error
+        if done:
+            tree_map(_nothing, y, ys[earlier])
+        earlier = t
         if alive is not None and not alive.full[t]:
             new = tree_map(lambda n, c, t=t: where(alive.mask(t, n), n, c), new, carry)
             y = tree_map(lambda v, t=t: where(alive.mask(t, v), v, 0), y)
-        elif done == 0:
-            tree_map(lambda n, c: None, new, carry)  # the same nesting, or an error
         carry, ys[t] = new, y
     return carry, _stacked(ys)
 
@@ -73,6 +79,8 @@ def scan(
 def _length(xs: Any, length: int | None) -> int:
     found = {len(leaf) for leaf in flatten(xs)}
     if length is not None:
+        if not isinstance(length, int) or length < 0:
+            raise ValueError(f"scan: length= is the number of steps, not {length!r}")
         found.add(length)
     if len(found) != 1:
         raise ValueError(
@@ -88,8 +96,12 @@ def _stacked(ys: list[Any]) -> Any:
     if not ys:
         return None
     columns = [flatten(y) for y in ys]
-    leaves = (stack(column) for column in zip(*columns, strict=True))
+    leaves = iter([stack(column) for column in zip(*columns, strict=True)])
     return tree_map(lambda _: next(leaves), ys[0])
+
+
+def _nothing(*leaves: Any) -> None:
+    """For the comparison that `tree_map` makes on its way."""
 
 
 def _detach(value: Any) -> Any:

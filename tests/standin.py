@@ -143,7 +143,9 @@ def _wrap(result: Any, sources: Any) -> Any:
 def _function(call: Any, take: Any) -> Any:
     def function(*args: Any, **options: Any) -> Any:
         hosts = map(take, args)
-        return _wrap(call(*hosts, **{k: _argument(v) for k, v in options.items()}), args)
+        with np.errstate(over="ignore"):  # CuPy does not warn
+            made = call(*hosts, **{k: _argument(v) for k, v in options.items()})
+        return _wrap(made, args)
 
     return function
 

@@ -236,3 +236,21 @@ def test_a_copy_of_a_leaf_is_a_leaf_of_its_own(kind: Any, duplicate: Any) -> Non
     assert y.grad.item() == 3.0
     y.data[...] = 7
     assert x.item() == 2.0
+
+
+@pytest.mark.host
+def test_an_array_that_a_users_rule_returns_is_never_written() -> None:
+    """Not into what the rule keeps or closes over, and not shared with `.grad` either."""
+    constant = np.full(3, 5.0, np.float32)
+    kept = ag.primitive(x=lambda g, c: c)(lambda xp, x, c: x * c)
+    closed_over = ag.primitive(x=lambda g: constant)(lambda xp, x: x * constant)
+    for own in (lambda a: kept(a, constant), closed_over):
+        a = ag.tensor([1.0, 1.0, 1.0], requires_grad=True)
+        (own(a) + a * 1.0 + own(a)).sum().backward()
+        assert a.grad is not None
+        assert a.grad.tolist() == [11.0] * 3
+        b = ag.tensor([1.0, 1.0, 1.0], requires_grad=True)
+        own(b).sum().backward()
+        assert b.grad is not None
+        b.grad.data[...] = 0
+        assert constant.tolist() == [5.0] * 3

@@ -321,3 +321,9 @@ def test_a_norm_that_is_not_finite_makes_all_gradients_nan(wrong: float) -> None
 def test_the_norm_to_clip_to_is_positive(max_norm: float) -> None:
     with pytest.raises(ValueError, match="max_norm must be positive, not"):
         nn.utils.clip_grad_norm_([], max_norm)
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_an_embedding_knows_its_rows_only(index: int) -> None:
+    with pytest.raises(IndexError, match=f"index {index} is none of the 4 embeddings"):
+        nn.Embedding(4, 2)(np.array([0, index]))

@@ -223,3 +223,13 @@ def test_an_optimiser_needs_parameters_each_once() -> None:
 def test_a_rate_cannot_shrink_to_nothing(gamma: float) -> None:
     with pytest.raises(ValueError, match="gamma must be positive"):
         ExponentialLR(two_groups(), gamma)
+
+
+def test_only_leaves_are_optimised() -> None:
+    p = nn.Parameter(np.ones(2))
+    for wrong in ([p * 1], [1, 2], [ag.tensor([1.0])]):
+        with pytest.raises(TypeError, match="parameter 0 is no leaf tensor"):
+            optim.Adam(wrong)
+    with pytest.raises(ValueError, match="unknown option 'learning_rate'"):
+        optim.Adam([{"params": [p], "learning_rate": 1.0}])
+    assert optim.Adam(p).param_groups[0]["params"] == [p]

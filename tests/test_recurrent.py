@@ -227,7 +227,7 @@ def test_a_cell_is_one_step_of_the_layer(seed: int, bias: bool, batched: bool) -
             r"Expected hidden\[1\] size \(1, 2, 2\), got \(2, 2, 2\)",
         ),
         (
-            lambda: lstm_of()(normal(4, I), (normal(1, 2, H), normal(1, 2, H))),
+            lambda: lstm_of()(normal(4, I), (normal(2, H), normal(2, H))),
             r"Expected hidden\[0\] size",
         ),
         (lambda: lstm_of()(normal(4, 2, I), normal(1, 2, H)), r"\(\*, \*\) and \*"),
@@ -251,3 +251,19 @@ def test_a_cell_is_one_step_of_the_layer(seed: int, bias: bool, batched: bool) -
 def test_what_does_not_fit_is_named(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_assigning_a_parameter_ties_it() -> None:
+    """`b.weight_hh_l0 = a.weight_hh_l0` makes b compute with, list and save a's weight."""
+    a, b = nn.LSTM(2, 3), nn.LSTM(2, 3)
+    b.weight_hh_l0 = a.weight_hh_l0
+    assert dict(b.named_parameters())["weight_hh_l0"] is a.weight_hh_l0
+    b.weight_ih_l0, b.bias_ih_l0, b.bias_hh_l0 = a.weight_ih_l0, a.bias_ih_l0, a.bias_hh_l0
+    x = np.ones((4, 1, 2), np.float32)
+    assert a(x)[0].tolist() == b(x)[0].tolist()
+
+
+def test_unbatched_input_takes_unbatched_states() -> None:
+    state = ag.zeros((1, 1, 4))
+    with pytest.raises(ValueError, match="hx should also be 2-D but got 3-D"):
+        nn.LSTM(3, 4)(np.zeros((5, 3), np.float32), (state, state))

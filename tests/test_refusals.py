@@ -241,3 +241,32 @@ FAILURES: dict[str, Callable[[], Any]] = {
 def test_errors_name_the_operation_and_the_shapes(message: str) -> None:
     with pytest.raises((ValueError, TypeError, IndexError), match=message):
         FAILURES[message]()
+
+
+# --- a user's own operations ----------------------------------------------------------------------
+
+
+def test_a_rule_may_ask_for_what_there_is_only() -> None:
+    with pytest.raises(TypeError, match=r"own: a rule asks for 'q'; there are .*x_shape"):
+
+        @ag.primitive(x=lambda g, q: g)
+        def own(xp: Any, x: Any) -> Any:
+            return x
+
+
+def test_an_array_argument_has_no_default() -> None:
+    with pytest.raises(TypeError, match="own: n has a default"):
+
+        @ag.primitive(x=lambda g: g)
+        def own(xp: Any, x: Any, n: int = 2) -> Any:
+            return x
+
+
+def test_complex_operands_are_refused() -> None:
+    with pytest.raises(TypeError, match="complex"):
+        ag.tensor([1.0, 2.0]) * np.array([1j, 2.0])
+
+
+def test_limits_of_clip_are_numbers() -> None:
+    with pytest.raises(TypeError, match="minimum"):
+        ag.clip(ag.tensor([1.0]), ag.tensor([0.0]), 2.0)  # type: ignore[arg-type]

@@ -192,3 +192,20 @@ def test_refusals(message: str) -> None:
 def test_a_step_must_keep_the_nesting_of_its_carry(lengths: Any) -> None:
     with pytest.raises(ValueError, match=r"nested structures differ: \(\*, \*\) and \*"):
         ag.scan(lambda c, x: ((c, c), c), ag.ones((B, N)), XS, lengths=lengths)
+
+
+def test_a_step_keeps_its_nesting() -> None:
+    """From the first step to the last, in carry and outputs; an error, not a result with less."""
+    zero, xs = ag.tensor(0.0), np.zeros(3)
+    with pytest.raises(ValueError, match="nested structures differ"):
+        ag.scan(lambda c, x: (c + 1, (c, c) if c.item() > 0 else c), zero, xs)
+    with pytest.raises(ValueError, match="nested structures differ"):
+        ag.scan(lambda c, x: ((c, c) if c.item() > 0 else c + 1, c), zero, xs)
+    with pytest.raises(TypeError, match=r"a step returns \(carry, y\)"):
+        ag.scan(lambda c, x: c, zero, xs)
+
+
+@pytest.mark.parametrize("length", [-3, 2.0])
+def test_a_length_is_a_number_of_steps(length: Any) -> None:
+    with pytest.raises(ValueError, match="length= is the number of steps"):
+        ag.scan(lambda c, x: (c, c), ag.tensor(0.0), None, length=length)

@@ -1,5 +1,6 @@
 """Where derivatives break down: kinks, ties, poles, overflow. Each convention is stated once."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -151,3 +152,16 @@ def test_half_precision_sums_up_in_single(n: int) -> None:
     assert x.mean().item() == np.float16(0.1)
     assert x.var().item() == 0
     assert ag.norm(x * 0.1).item() == pytest.approx(0.01 * np.sqrt(n * 10_000), rel=2e-3)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+def test_sigmoid_is_precise_where_it_is_small(dtype: Any, rtol: float) -> None:
+    x = np.array([-1, -15, -17, -20, -38, -80, 0, 20], dtype)
+    expected = [1 / (1 + math.exp(-float(value))) for value in x]
+    t = ag.tensor(x, requires_grad=True)
+    y = ag.sigmoid(t)
+    np.testing.assert_allclose(y.numpy(), expected, rtol)
+    y.sum().backward()
+    assert t.grad is not None
+    slopes = [s * (1 - s) for s in expected]
+    np.testing.assert_allclose(t.grad.numpy()[:-1], slopes[:-1], 10 * rtol)

@@ -52,6 +52,10 @@ class Backend(ABC):
     def erf(self, x: Array) -> Array:
         """The error function, element by element, in the dtype of `x`."""
 
+    def sigmoid(self, x: Array) -> Array:
+        """1 / (1 + exp(-x)), where exp(-x) may be infinite."""
+        return 1.0 / (1.0 + self.xp.exp(self.xp.multiply(x, -1.0)))
+
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until everything asked of the device so far is done."""

@@ -41,6 +41,13 @@ class NumpyBackend(Backend):
     def erf(self, x: Array) -> Array:
         return np.asarray(_erf(x), np.result_type(x, np.float16))
 
+    def sigmoid(self, x: Array) -> Array:
+        y = np.multiply(x, -1.0)
+        with np.errstate(over="ignore"):  # NumPy would warn of an infinite exp(-x)
+            y = np.exp(y)
+        y += 1.0
+        return np.reciprocal(y)
+
     def synchronize(self) -> None:
         """Nothing to wait for: NumPy returns when the work is done."""
 

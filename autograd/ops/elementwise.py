@@ -224,18 +224,11 @@ def sinc(x: Any) -> Any:
 # --- what networks use ----------------------------------------------------------------------------
 
 
-def _sigmoid(xp: Any, x: Any) -> Any:
-    y = xp.tanh(x * 0.5)
-    y *= 0.5
-    y += 0.5
-    return y
-
-
 sigmoid = elementwise(
     "sigmoid",
     lambda g, y: g * (y * (1 - y)),
-    forward=_sigmoid,
-    doc="1 / (1 + exp(-x)), computed as (1 + tanh(x/2)) / 2, which never overflows.",
+    forward=lambda xp, x: backend.of(x).sigmoid(x),
+    doc="1 / (1 + exp(-x)), precise for negative x too, and never overflowing.",
 )
 relu = elementwise(
     "relu",
@@ -361,6 +354,9 @@ def clip(x: Any, a_min: float | None = None, a_max: float | None = None) -> Any:
     """`x` limited to [a_min, a_max] (numbers); the gradient is 1 inside, the limits included, and 0
     outside.
     """
+    for limit in (a_min, a_max):
+        if hasattr(limit, "shape"):
+            raise TypeError("clip takes numbers as limits; for arrays: minimum(maximum(x, a), b)")
     return _clip(x, low=a_min, high=a_max)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from autograd import Tensor, linear, take
 
 from . import functional, init
@@ -57,6 +59,11 @@ class Embedding(Module):
         init.normal_(self.weight)
 
     def forward(self, indices: Any) -> Tensor:
+        """IndexError for an index that is no row; there is no counting from the end."""
+        array = indices.data if isinstance(indices, Tensor) else np.asarray(indices)
+        if array.size and (int(array.min()) < 0 or int(array.max()) >= self.num_embeddings):
+            wrong = int(array.min()) if int(array.min()) < 0 else int(array.max())
+            raise IndexError(f"index {wrong} is none of the {self.num_embeddings} embeddings")
         return take(self.weight, indices)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:

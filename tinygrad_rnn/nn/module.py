@@ -98,7 +98,9 @@ class Module:
         """
         own = dict(self._all_parameters(""))
         arrays = {name: np.asarray(value) for name, value in state.items()}
-        wrong = [f"missing: {name}" for name in own if name not in arrays]
+        complex_ = [name for name, array in arrays.items() if array.dtype.kind == "c"]
+        wrong = [f"{name}: complex numbers" for name in complex_]
+        wrong += [f"missing: {name}" for name in own if name not in arrays]
         wrong += [f"unexpected: {name}" for name in arrays if name not in own]
         wrong += [
             f"{name}: expected shape {own[name].shape}, got {array.shape}"

@@ -66,11 +66,16 @@ class Recurrent(Module):
         sizes = [input_size] + [self.directions * output_size] * (num_layers - 1)
         self.cells = ModuleList(make_cell(size) for size in sizes for _ in range(self.directions))
 
-    def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
+    def _places(self) -> Iterator[tuple[str, Module, str, Parameter]]:
+        """Each parameter: its name here, its cell, its name there, itself."""
         for k, cell in enumerate(self.cells):
             layer, backward = divmod(k, self.directions)
             for name, value in cell._own_parameters():
-                yield f"{name}_l{layer}" + ("_reverse" if backward else ""), value
+                yield f"{name}_l{layer}" + ("_reverse" if backward else ""), cell, name, value
+
+    def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for name, _, _, value in self._places():
+            yield name, value
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """None by name: the cells' parameters are this module's own."""
@@ -87,6 +92,14 @@ class Recurrent(Module):
                 if own == name:
                     return value
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assigning to `weight_hh_l0` (to tie weights, say) sets the cell's own."""
+        for own, cell, inside, _ in self._places() if "cells" in vars(self) else ():
+            if own == name:
+                setattr(cell, inside, value)
+                return
+        super().__setattr__(name, value)
 
     def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
         """Run over `input` (T, B, I), (B, T, I) with batch_first, or (T, I) without a batch.
@@ -108,6 +121,11 @@ class Recurrent(Module):
             )
         unbatched = xs.ndim == 2
         if unbatched:
+            if any(leaf.ndim != 2 for leaf in flatten(hx)):
+                dims = next(leaf.ndim for leaf in flatten(hx) if leaf.ndim != 2)
+                raise ValueError(
+                    f"For unbatched 2-D input, hx should also be 2-D but got {dims}-D tensor"
+                )
             xs = expand_dims(xs, 1)
             hx = tree_map(lambda leaf: expand_dims(leaf, 1), hx)
         elif self.batch_first:

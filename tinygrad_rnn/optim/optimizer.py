@@ -18,15 +18,22 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        given = list(params)
+        given = _listed(params)
         if not given:
             raise ValueError("an optimiser needs at least one parameter")
         groups = given if isinstance(given[0], dict) else [{"params": given}]
         self.param_groups = [
-            {**defaults, **group, "params": list(group["params"])} for group in groups
+            {**defaults, **group, "params": _listed(group["params"])} for group in groups
         ]
         self.state: dict[Tensor, dict[str, Any]] = {}
+        for group in self.param_groups:
+            if strange := set(group) - {*defaults, "params"}:
+                there_are = ", ".join(defaults)
+                raise ValueError(f"unknown option {min(strange)!r}; there are {there_are}")
         everyone = self._parameters()
+        for i, one in enumerate(everyone):
+            if not (isinstance(one, Tensor) and one.requires_grad and one.is_leaf):
+                raise TypeError(f"parameter {i} is no leaf tensor that wants a gradient: {one!r}")
         if len(set(everyone)) != len(everyone):
             raise ValueError("some parameter appears twice among the groups")
 
@@ -82,6 +89,11 @@ class Optimizer:
         for group, old in zip(self.param_groups, saved["param_groups"], strict=True):
             group.update({key: value for key, value in old.items() if key != "params"})
         self.state = restored
+
+
+def _listed(params: Any) -> list[Any]:
+    """One parameter or several, as a list. (A list of a Tensor would be its rows.)"""
+    return [params] if isinstance(params, Tensor) else list(params)
 
 
 def _restored(parameter: Tensor, value: Any) -> Any:
