@@ -57,7 +57,7 @@ class Embedding(Module):
         init.normal_(self.weight)
 
     def forward(self, indices: Any) -> Tensor:
-        return take(self.weight, indices)  # type: ignore[no-any-return]
+        return take(self.weight, indices, 0)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}"
