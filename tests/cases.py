@@ -54,7 +54,7 @@ def quotients(draw: Any) -> Case:
     left, right = draw(broadcastable_shapes(2, max_dims=2))
     b = draw(arrays(right, avoid=SMALL))
     quotient = draw(arrays(np.broadcast_shapes(left, right), -3, 3, (-2, -1, 0, 1, 2)))
-    return just(quotient * b, b)
+    return just(np.asarray(quotient * b), b)
 
 
 def axes(ndim: int) -> SearchStrategy[Any]:
