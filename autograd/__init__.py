@@ -9,6 +9,7 @@ tensor([2., 4.])
 """
 
 from . import backend, numpy_protocol, random, testing
+from ._anomaly import detect_anomaly
 from ._draw import draw
 from ._graph import enable_grad, no_grad
 from ._primitive import primitive
@@ -16,11 +17,24 @@ from ._scan import scan
 from ._tensor import Tensor, from_dlpack, get_default_dtype, set_default_dtype, tensor
 from ._tree import flatten, tree_map
 from .backend import default_device, set_default_device
-from .ops import creation, elementwise, indexing, linalg, reduction, shape
+from .ops import (
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    movement,
+    ordering,
+    products,
+    reduction,
+    shape,
+)
 from .ops.creation import *
 from .ops.elementwise import *
 from .ops.indexing import *
 from .ops.linalg import *
+from .ops.movement import *
+from .ops.ordering import *
+from .ops.products import *
 from .ops.reduction import *
 from .ops.shape import *
 from .random import Generator, manual_seed
@@ -42,6 +56,7 @@ __all__ = [
     "backend",
     "checkpoint",
     "default_device",
+    "detect_anomaly",
     "draw",
     "enable_grad",
     "flatten",
@@ -71,5 +86,8 @@ __all__ += creation.__all__
 __all__ += elementwise.__all__
 __all__ += indexing.__all__
 __all__ += linalg.__all__
+__all__ += movement.__all__
+__all__ += ordering.__all__
+__all__ += products.__all__
 __all__ += reduction.__all__
 __all__ += shape.__all__

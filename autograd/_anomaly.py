@@ -30,16 +30,19 @@ class detect_anomaly:
     Per thread and per async task. Everything is slower meanwhile.
     """
 
+    def __init__(self) -> None:
+        self._tokens: list[Token[bool]] = []
+
     def __enter__(self) -> None:
         global _users
-        self._token: Token[bool] = _on.set(True)
+        self._tokens.append(_on.set(True))
         with _lock:
             _users += 1
             Tensor.__init__ = _watched_init  # type: ignore[method-assign]
 
     def __exit__(self, *exception: Any) -> None:
         global _users
-        _on.reset(self._token)
+        _on.reset(self._tokens.pop())
         with _lock:
             _users -= 1
             if not _users:
@@ -67,7 +70,12 @@ def _watched(primitive: Any, line: str) -> Any:
         rule, pick = entry
 
         def checked(g: Any, *needed: Any) -> Any:
-            made = rule(g, *needed)
+            try:
+                made = rule(g, *needed)
+            except FloatingPointError as error:  # one of its operations is watched too
+                raise FloatingPointError(
+                    f"in the gradient rule of {primitive.name}, recorded at {line}: {error}"
+                ) from error
             for one in made if primitive.joint is not None else (made,):
                 if (what := _anomaly(one._data if isinstance(one, Tensor) else one)) is not None:
                     raise FloatingPointError(

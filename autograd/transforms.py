@@ -21,7 +21,7 @@ import numpy as np
 from . import _graph, random
 from ._graph import Node, enable_grad
 from ._primitive import Primitive, result
-from ._tensor import Tensor, asarray
+from ._tensor import Tensor, asarray, get_default_dtype
 from ._tree import flatten, tree_map
 from .ops.creation import zeros_like
 from .ops.shape import reshape, stack
@@ -257,7 +257,11 @@ def _shape(value: Any) -> tuple[int, ...]:
 def _pushforward(call: _Call) -> Callable[[list[Any], bool], list[Tensor]]:
     """v -> Jv, from the transpose of u -> u'J: recorded once at u = 0, swept back for every v."""
     outputs = [_tensor(o) for o in flatten(call.out)]
-    probes = [zeros_like(o.detach()).requires_grad_() for o in outputs]
+    kinds = [o.dtype if o.dtype.kind == "f" else get_default_dtype() for o in outputs]
+    probes = [
+        zeros_like(o.detach(), kind).requires_grad_()
+        for o, kind in zip(outputs, kinds, strict=True)
+    ]
     with _differentiating():
         pulled = call.pull(outputs, list(probes), True)
     return lambda tangents, record: _pull(pulled, probes, tangents, record)
@@ -367,7 +371,7 @@ def checkpoint(f: Function) -> Function:
     """
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        start, stream = _graph.clock(), random.get_state()
+        start, stream, nested = _graph.clock(), random.get_state(), _nested.get()
         out = f(*args, **kwargs)
         outputs = [o for o in flatten(out) if _is_recorded(o) and o._node.number > start]
         outside = _inputs_from_outside([o._node for o in outputs], start)
@@ -375,11 +379,14 @@ def checkpoint(f: Function) -> Function:
             return out
 
         def pull(g: Any) -> list[Any]:
-            now = random.get_state()
-            random.set_state(stream)
-            with enable_grad():
-                again = flatten(f(*args, **kwargs))
-            random.set_state(now)
+            now, token = random.get_state(), _nested.set(nested)
+            try:
+                random.set_state(stream)
+                with enable_grad():
+                    again = flatten(f(*args, **kwargs))
+            finally:
+                random.set_state(now)
+                _nested.reset(token)
             again = [o for o in again if _is_recorded(o) and o._node.number > start]
             seeds = [(o._node, one) for o, one in zip(again, g, strict=True)]
             found = _graph.sweep(seeds, outside, False, isinstance(g[0], Tensor), stop=True)

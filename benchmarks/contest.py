@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Case = Any  # a NamedTuple
-Result = tuple[Array, dict[str, Array]]
+Result = tuple[Array, dict[str, Any]]
 Measure = Callable[[str, Case], Result]
 
 ROUNDS = 5
@@ -100,7 +100,7 @@ def compare(case: int, contenders: Sequence[str], threads: int) -> dict[str, Any
     differ from ours at most, relative to the greatest of ours.
     """
     medians: dict[str, list[float]] = {name: [] for name in contenders}
-    gradients: dict[str, dict[str, Array]] = {}
+    gradients: dict[str, dict[str, Any]] = {}
     for _ in range(ROUNDS):
         for name in contenders:
             figures, gradients[name] = measure_apart(name, case, threads)
@@ -168,7 +168,7 @@ def run(
     if options.turn:
         name, case, result = options.turn
         figures, gradients = measure(name, cases[int(case)])
-        np.savez(result, allow_pickle=False, figures=figures, **gradients)
+        np.savez(result, figures=figures, **gradients)
         return
 
     versions = {name: LIBRARIES[name].version() for name in contenders if name in LIBRARIES}

@@ -2,8 +2,8 @@
 
     python benchmarks/step_memory.py [--threads 2] [--json FILE]
 
-T = 1000 steps, forward and backward with the gradients of all weights, float32. The figure is by how
-much the step raises the peak of the process's resident size, after a short step has warmed it up.
+T = 1000 steps, forward and backward with the gradients of all weights, float32. The figure is by
+how much that raises the peak of the process's resident size, after a short one has warmed it up.
 """
 
 import resource

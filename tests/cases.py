@@ -12,6 +12,10 @@ from hypothesis.strategies import SearchStrategy
 
 from autograd.testing.strategies import arrays, broadcastable_shapes, indices, shapes
 
+WHOLE = (-2.0, -1.0, 0.0, 1.0, 2.0)
+HALF = (-1.5, -0.5, 0.5, 1.5)
+SMALL = (-0.2, -0.1, 0.0, 0.1, 0.2)
+
 Case = tuple[tuple[np.ndarray, ...], dict[str, Any]]  # the arrays, and all other arguments by name
 
 
@@ -36,6 +40,21 @@ def unequal(draw: Any) -> Case:
     left, right = draw(broadcastable_shapes(2, max_dims=2))
     a = draw(arrays(left))
     return just(a, draw(arrays(right, avoid=tuple(a.ravel()))))
+
+
+@st.composite
+def rounded(draw: Any) -> Case:
+    (x,), _ = draw(unary(-2, 2, *HALF))
+    return just(x, decimals=draw(st.sampled_from([0, -1])))
+
+
+@st.composite
+def quotients(draw: Any) -> Case:
+    """Two arrays, no quotient of which is near a whole number."""
+    left, right = draw(broadcastable_shapes(2, max_dims=2))
+    b = draw(arrays(right, avoid=SMALL))
+    quotient = draw(arrays(np.broadcast_shapes(left, right), -3, 3, (-2, -1, 0, 1, 2)))
+    return just(np.asarray(quotient * b), b)
 
 
 def axes(ndim: int) -> SearchStrategy[Any]:
@@ -105,6 +124,90 @@ def new_axes(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
     return {"axis": draw(places | two)}
 
 
+def nothing(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {}
+
+
+def several_axes(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"axis": draw(axes(len(shape)))}
+
+
+def diagonal_number(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"k": draw(st.integers(-3, 3))}
+
+
+def offset_and_axes(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    first, second = draw(st.permutations(range(len(shape))))[:2]
+    return {"offset": draw(st.integers(-2, 2)), "axis1": first, "axis2": second - len(shape)}
+
+
+def turn(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    first, second = draw(st.permutations(range(len(shape))))[:2]
+    return {"k": draw(st.integers(-2, 5)), "axes": (first, second)}
+
+
+def shifts(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    axis = draw(axes(len(shape)).filter(lambda axis: axis != ()))
+    shift = st.integers(-4, 4)
+    if isinstance(axis, tuple):
+        return {"shift": tuple(draw(shift) for _ in axis), "axis": axis}
+    return {"shift": draw(shift), "axis": axis}
+
+
+def axis_and_start(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"axis": draw(one_axis(shape)), "start": draw(st.integers(-len(shape), len(shape)))}
+
+
+def repetitions(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    """How often to repeat each element: the same for all, or one number for each place."""
+    axis = draw(st.none() | one_axis(shape))
+    n = math.prod(shape) if axis is None else shape[axis]
+    times = st.integers(0, 3)
+    return {"repeats": draw(times | st.lists(times, min_size=n, max_size=n)), "axis": axis}
+
+
+def tiles(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    times = st.integers(0, 2)
+    return {"reps": draw(times | st.lists(times, max_size=4).map(tuple))}
+
+
+def paddings(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    widths = st.tuples(st.integers(0, 3), st.integers(0, 3))
+    pad_width = draw(st.integers(0, 2) | st.tuples(*[widths] * len(shape)).filter(len))
+    modes = ["edge", "reflect", "symmetric", "wrap"] if math.prod(shape) else []
+    mode = draw(st.sampled_from(["constant", *modes]))
+    constant = {"constant_values": draw(st.sampled_from([0, 0.5]))} if mode == "constant" else {}
+    return {"pad_width": pad_width, "mode": mode, **constant}
+
+
+def windows(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    lengths = tuple(draw(st.integers(1, n)) for n in shape)
+    axis = draw(one_axis(shape))
+    return draw(
+        st.sampled_from(
+            [
+                {"window_shape": lengths, "axis": None},
+                {"window_shape": lengths[axis], "axis": axis},
+                {"window_shape": lengths[:1], "axis": (0,)},
+            ]
+        )
+    )
+
+
+def differences(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"n": draw(st.integers(0, 3)), "axis": draw(one_axis(shape))}
+
+
+def slopes(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    several = st.lists(st.integers(0, len(shape) - 1), unique=True, min_size=1).map(tuple)
+    axis = draw(st.none() | one_axis(shape) | several)
+    return {"spacing": draw(st.sampled_from([1.0, 0.5])), "axis": axis}
+
+
+def axis_or_all(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"axis": draw(st.none() | one_axis(shape) if shape else st.none())}
+
+
 def source_and_destination(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
     return {"source": draw(one_axis(shape)), "destination": draw(one_axis(shape))}
 
@@ -128,9 +231,9 @@ def permutation(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 @st.composite
-def lists(draw: Any, equal: bool) -> Case:
+def lists(draw: Any, equal: bool, min_dims: int = 1) -> Case:
     """Arrays of one shape and an axis; unless `equal`, of several lengths along it."""
-    shape = draw(shapes(min_dims=1))
+    shape = draw(shapes(min_dims=min_dims))
     axis = draw(one_axis(shape) if not equal else st.integers(-len(shape) - 1, len(shape)))
     made = []
     for _ in range(draw(st.integers(1, 3))):
@@ -141,14 +244,129 @@ def lists(draw: Any, equal: bool) -> Case:
     return just(*made, axis=axis)
 
 
+def alike_lists() -> SearchStrategy[Case]:
+    """Arrays of one shape."""
+    return lists(equal=True, min_dims=0).map(lambda case: just(*case[0]))
+
+
 @st.composite
-def splits(draw: Any) -> Case:
-    x = draw(arrays(shapes(min_dims=1, max_side=6)))
-    axis = draw(one_axis(x.shape))
-    n = x.shape[axis]
-    parts = st.sampled_from([k for k in range(1, max(n, 1) + 1) if n % k == 0])
+def splits(draw: Any, min_dims: int = 1, axis: int | None = None, equal: bool = True) -> Case:
+    """An array to be cut at indices or into so many parts, `equal` or not; the axis is one of the
+    arguments unless it is given.
+    """
+    x = draw(arrays(shapes(min_dims=min_dims, max_side=6)))
+    along = draw(one_axis(x.shape)) if axis is None else min(axis, x.ndim - 1)
+    n = x.shape[along]
+    parts = st.sampled_from([k for k in range(1, max(n, 1) + 2) if n % k == 0 or not equal])
     cuts = st.lists(st.integers(0, n), min_size=1, max_size=3).map(sorted).map(tuple)
-    return just(x, sections=draw(parts | cuts), axis=axis)
+    return just(x, sections=draw(parts | cuts), **({"axis": along} if axis is None else {}))
+
+
+@st.composite
+def appended(draw: Any) -> Case:
+    """Two arrays and an axis along which they fit, or None."""
+    axis = draw(st.none() | st.integers(0, 2))
+    if axis is None:
+        return just(draw(arrays(shapes())), draw(arrays(shapes())), axis=None)
+    sides = list(draw(shapes(min_dims=axis + 1)))
+    x = draw(arrays(tuple(sides)))
+    sides[axis] = draw(st.integers(0, 3))
+    return just(x, draw(arrays(tuple(sides))), axis=axis)
+
+
+@st.composite
+def ordered(draw: Any, kth: bool = False, any_dtype: bool = False) -> Case:
+    """An array and an axis of it, or None; with `kth` also a place in the order along it."""
+    found = shapes(min_dims=1, min_side=1 if kth else 0)
+    x = draw(alike(shape=found))[0][0] if any_dtype else draw(arrays(found, distinct=True))
+    axis = draw(st.none() | one_axis(x.shape))
+    n = x.size if axis is None else x.shape[axis]
+    place = {"kth": draw(st.integers(-n, n - 1))} if kth else {}
+    return just(x, **place, axis=axis)
+
+
+@st.composite
+def greatest(draw: Any) -> Case:
+    x = draw(arrays(shapes(min_dims=1), distinct=True))
+    axis = draw(one_axis(x.shape))
+    return just(x, k=draw(st.integers(0, x.shape[axis])), axis=axis)
+
+
+# --- products -------------------------------------------------------------------------------------
+
+
+@st.composite
+def contracted(draw: Any, second_last: bool) -> Case:
+    """Two arrays, the last axis of the one as long as the last (but one) of the other."""
+    n = draw(st.integers(0, 3))
+    before, behind = draw(shapes(max_dims=2)), draw(shapes(max_dims=2))
+    right = (*behind[:-1], n, *behind[-1:]) if second_last else (*behind, n)
+    scalar = draw(st.sampled_from([None, None, None, 0, 1]))
+    found = [() if scalar == i else side for i, side in enumerate(((*before, n), right))]
+    return just(*[draw(arrays(shape)) for shape in found])
+
+
+def two(**shape: int) -> SearchStrategy[Case]:
+    """Two arrays whose shapes have nothing in common."""
+    return st.builds(just, arrays(shapes(**shape)), arrays(shapes(**shape)))
+
+
+@st.composite
+def of_one_size(draw: Any) -> Case:
+    shape = draw(shapes())
+    return just(draw(arrays(shape)), draw(arrays(draw(st.sampled_from([shape, shape[::-1]])))))
+
+
+@st.composite
+def common_axes(draw: Any) -> Case:
+    """Two arrays and the axes over which `tensordot` sums."""
+    common = draw(shapes(max_dims=2))
+    left = (*draw(shapes(max_dims=1)), *common)
+    right = (*common, *draw(shapes(max_dims=1)))
+    count = len(common)
+    listed = [
+        list(range(-count, 0)),
+        list(range(count)),
+    ]
+    return just(
+        draw(arrays(left)), draw(arrays(right)), axes=draw(st.sampled_from([count, listed]))
+    )
+
+
+@st.composite
+def space_vectors(draw: Any) -> Case:
+    """Arrays of vectors of length 3 along one axis, counted from the front or from behind."""
+    left, right = draw(broadcastable_shapes(2, max_dims=2))
+    if draw(st.booleans()) and len(left) == len(right):
+        return just(draw(arrays((3, *left))), draw(arrays((3, *right))), axis=0)
+    return just(draw(arrays((*left, 3))), draw(arrays((*right, 3))), axis=-1)
+
+
+@st.composite
+def signals(draw: Any) -> Case:
+    vectors = arrays(shapes(1, 1, min_side=1, max_side=5))
+    mode = draw(st.sampled_from(["full", "same", "valid"]))
+    return just(draw(vectors), draw(vectors), mode=mode)
+
+
+@st.composite
+def sums_of_products(draw: Any) -> Case:
+    """Operands that suit an expression of Einstein's."""
+    expressions = [
+        *("ij,jk->ik", "ij,jk", "i,j->ji", "i,i", "bij,bjk->bik", "ij,j,ik->k", "i,j,k->"),
+        *("ij->", "ji", "ij->j", "ii", "ii->i", "iij->j", "iii,i->i", "i,jj->i"),
+        *("...", "...i->i...", "...ij,...jk->...ik", "i...,...->...i", "...i,...i", " ij , j -> i"),
+    ]
+    subscripts = draw(st.sampled_from(expressions))
+    inputs = subscripts.replace(" ", "").partition("->")[0].split(",")
+    side = {c: draw(st.sampled_from([0, 1, 2, 2, 3, 3])) for c in subscripts if c.isalpha()}
+    dots = draw(broadcastable_shapes(len(inputs), max_dims=2))
+    operands = []
+    for labels, extra in zip(inputs, dots, strict=True):
+        before, ellipsis, behind = labels.partition("...")
+        shape = (*[side[c] for c in before], *(extra if ellipsis else ()))
+        operands.append(draw(arrays((*shape, *[side[c] for c in behind]))))
+    return just(*operands, subscripts=subscripts)
 
 
 @st.composite
@@ -182,12 +400,12 @@ def limits(draw: Any) -> Case:
 
 
 @st.composite
-def rows(draw: Any) -> Case:
+def takes(draw: Any) -> Case:
     x = draw(arrays(shapes(min_dims=1, min_side=1)))
-    n = len(x)
-    return just(
-        x, indices=draw(hnp.arrays(np.int64, shapes(max_dims=2), elements=st.integers(-n, n - 1)))
-    )
+    axis = draw(st.none() | one_axis(x.shape))
+    n = x.size if axis is None else x.shape[axis]
+    indices = hnp.arrays(np.int64, shapes(max_dims=2), elements=st.integers(-n, n - 1))
+    return just(x, indices=draw(indices), axis=axis)
 
 
 @st.composite

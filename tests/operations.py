@@ -3,41 +3,14 @@
 `check_forward`, `check_derivatives` and `check_dtypes` are what the suite asks of each.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cases
 import numpy as np
-from cases import (
-    Case,
-    alike,
-    along_axis,
-    binary,
-    choices,
-    expansions,
-    extremes,
-    just,
-    layers,
-    limits,
-    lists,
-    matrices,
-    new_axes,
-    new_shape,
-    ones,
-    permutation,
-    picks,
-    readings,
-    rearranged,
-    reductions,
-    rows,
-    source_and_destination,
-    splits,
-    two_axes,
-    unary,
-    unequal,
-    variances,
-    writings,
-)
+from cases import HALF, SMALL, WHOLE, Case, just, rearranged, unary
 from helpers import on_device
 from hypothesis.strategies import SearchStrategy
 
@@ -115,7 +88,21 @@ def _sum_of_squares(tensors: list[Any]) -> Any:
 
 def joined(several: Callable[..., Any]) -> Callable[..., Any]:
     """A function of a list of arrays, as one of many arguments."""
-    return lambda *arrays, axis: several(arrays, axis)
+    return lambda *arrays, **static: several(arrays, *static.values())
+
+
+def in_order(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose arguments have other names in NumPy."""
+    return lambda *arrays, **static: f(*arrays, *static.values())
+
+
+def greatest(x: np.ndarray, k: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    places = np.take(np.argsort(-x, axis), range(k), axis)
+    return np.take_along_axis(x, places, axis), places
+
+
+def erf(x: np.ndarray) -> np.ndarray:
+    return np.vectorize(math.erf, otypes=[x.dtype])(x)
 
 
 def write(x: np.ndarray, value: np.ndarray, index: Any) -> np.ndarray:
@@ -124,13 +111,10 @@ def write(x: np.ndarray, value: np.ndarray, index: Any) -> np.ndarray:
     return y
 
 
-def _entry(name: str, cases: Any, reference: Any = None, call: Any = None) -> Operation:
+def _entry(name: str, tried: Any, reference: Any = None, call: Any = None) -> Operation:
     """Cases; unless given, the function and its reference are those of this name in ag and np."""
-    return Operation(call or getattr(ag, name), reference or getattr(np, name), cases)
+    return Operation(call or getattr(ag, name), reference or getattr(np, name), tried)
 
-
-_WHOLE = (-2.0, -1.0, 0.0, 1.0, 2.0)
-_SMALL = (-0.2, -0.1, 0.0, 0.1, 0.2)
 
 DIFFERENTIABLE = {
     name: _entry(name, *(entry if isinstance(entry, tuple) else (entry,)))
@@ -138,118 +122,233 @@ DIFFERENTIABLE = {
         # elementwise
         "abs": unary(-2, 2, 0),
         "absolute": unary(-2, 2, 0),
-        "add": binary(),
+        "add": cases.binary(),
+        "angle": unary(-2, 2, 0),
+        "arccos": unary(-0.9, 0.9),
+        "arccosh": unary(1.2, 3),
+        "arcsin": unary(-0.9, 0.9),
+        "arcsinh": unary(),
         "arctan": unary(),
+        "arctan2": cases.binary(a=(0.3, 2)),
+        "arctanh": unary(-0.8, 0.8),
         "astype": (unary().map(lambda case: just(*case[0], dtype=np.float64)), np.ndarray.astype),
-        "ceil": unary(-2, 2, *_WHOLE),
-        "clip": limits(),
+        "cbrt": unary(-2, 2, *SMALL),
+        "ceil": unary(-2, 2, *WHOLE),
+        "clip": cases.limits(),
+        "conj": unary(),
+        "copysign": cases.binary(a=(-2, 2, 0), b=(-2, 2, 0)),
         "cos": unary(),
         "cosh": unary(),
-        "divide": binary(b=(-2, 2, *_SMALL)),
+        "deg2rad": unary(),
+        "degrees": unary(),
+        "divide": cases.binary(b=(-2, 2, *SMALL)),
+        "elu": (unary(-2, 2, 0), lambda x: np.where(x > 0, x, np.expm1(x))),
+        "erf": (unary(), erf),
         "exp": unary(),
+        "exp2": unary(),
         "expm1": unary(),
-        "floor": unary(-2, 2, *_WHOLE),
+        "fabs": unary(-2, 2, 0),
+        "fix": unary(-2, 2, *WHOLE),
+        "floor": unary(-2, 2, *WHOLE),
+        "floor_divide": cases.quotients(),
+        "fmax": cases.unequal(),
+        "fmin": cases.unequal(),
+        "fmod": cases.quotients(),
+        "gelu": (unary(), lambda x: x * (1 + erf(x / 2**0.5)) / 2),
+        "hypot": cases.binary(a=(-2, 2, *SMALL)),
+        "imag": unary(),
+        "leaky_relu": (unary(-2, 2, 0), lambda x: np.where(x > 0, x, 0.01 * x)),
         "log": unary(0.3, 3),
         "log10": unary(0.3, 3),
         "log1p": unary(-0.7, 2),
         "log2": unary(0.3, 3),
-        "maximum": unequal(),
-        "minimum": unequal(),
-        "multiply": binary(),
+        "logaddexp": cases.binary(),
+        "logaddexp2": cases.binary(),
+        "maximum": cases.unequal(),
+        "minimum": cases.unequal(),
+        "mod": cases.quotients(),
+        "multiply": cases.binary(),
+        "nan_to_num": unary(),
         "negative": unary(),
-        "power": binary(a=(0.3, 2)),
-        "reciprocal": unary(-2, 2, *_SMALL),
+        "power": cases.binary(a=(0.3, 2)),
+        "rad2deg": unary(),
+        "radians": unary(),
+        "real": unary(),
+        "real_if_close": unary(),
+        "reciprocal": unary(-2, 2, *SMALL),
         "relu": (unary(-2, 2, 0), lambda x: np.where(x > 0, x, 0)),
+        "remainder": cases.quotients(),
+        "rint": unary(-2, 2, *HALF),
+        "round": cases.rounded(),
+        "select": (
+            cases.choices(),
+            lambda a, b, condition: np.select([condition, ~condition], [a, b]),
+            lambda a, b, condition: ag.select([condition, ~condition], [a, b]),
+        ),
         "sigmoid": (unary(), lambda x: 1 / (1 + np.exp(-x))),
         "sign": unary(-2, 2, 0),
+        "silu": (unary(), lambda x: x / (1 + np.exp(-x))),
         "sin": unary(),
+        "sinc": unary(),
         "sinh": unary(),
         "softplus": (unary(), lambda x: np.log(1 + np.exp(x))),
         "sqrt": unary(0.3, 3),
         "square": unary(),
-        "subtract": binary(),
+        "subtract": cases.binary(),
         "tan": unary(-1, 1),
         "tanh": unary(),
+        "true_divide": cases.binary(b=(-2, 2, *SMALL)),
+        "trunc": unary(-2, 2, *WHOLE),
         "where": (
-            choices(),
+            cases.choices(),
             lambda a, b, condition: np.where(condition, a, b),
             lambda a, b, condition: ag.where(on_device(condition), a, b),
         ),
         # reductions
         "log_softmax": (
-            along_axis(1),
+            cases.along_axis(1),
             lambda x, axis: x - np.log(np.exp(x).sum(axis, keepdims=True)),
         ),
-        "logsumexp": (reductions(), lambda x, **over: np.log(np.sum(np.exp(x), **over))),
-        "max": reductions(distinct=True),
-        "mean": reductions(),
-        "min": reductions(distinct=True),
-        "norm": (reductions(0, avoid=(0.0,)), lambda x, **over: np.sqrt(np.sum(x * x, **over))),
-        "softmax": (along_axis(1), lambda x, axis: np.exp(x) / np.exp(x).sum(axis, keepdims=True)),
-        "std": variances(),
-        "sum": reductions(0),
-        "var": variances(),
+        "logsumexp": (cases.reductions(), lambda x, **over: np.log(np.sum(np.exp(x), **over))),
+        "max": cases.reductions(distinct=True),
+        "mean": cases.reductions(),
+        "min": cases.reductions(distinct=True),
+        "norm": (
+            cases.reductions(0, avoid=(0.0,)),
+            lambda x, **over: np.sqrt(np.sum(x * x, **over)),
+        ),
+        "softmax": (
+            cases.along_axis(1),
+            lambda x, axis: np.exp(x) / np.exp(x).sum(axis, keepdims=True),
+        ),
+        "std": cases.variances(),
+        "sum": cases.reductions(0),
+        "var": cases.variances(),
         # shapes
-        "broadcast_to": expansions(),
-        "concatenate": (lists(equal=False), joined(np.concatenate), joined(ag.concatenate)),
-        "expand_dims": rearranged(new_axes),
-        "moveaxis": rearranged(source_and_destination, min_dims=1),
+        "append": cases.appended(),
+        "array_split": (cases.splits(equal=False), in_order(np.array_split)),
+        "atleast_1d": unary(),
+        "atleast_2d": unary(),
+        "atleast_3d": unary(),
+        "broadcast_to": cases.expansions(),
+        "column_stack": (cases.alike_lists(), joined(np.column_stack), joined(ag.column_stack)),
+        "concatenate": (cases.lists(equal=False), joined(np.concatenate), joined(ag.concatenate)),
+        "diag": rearranged(cases.diagonal_number, min_dims=1, max_dims=2),
+        "diagonal": rearranged(cases.offset_and_axes, min_dims=2),
+        "diff": rearranged(cases.differences, min_dims=1),
+        "dsplit": (cases.splits(min_dims=3, axis=2), in_order(np.dsplit)),
+        "dstack": (cases.alike_lists(), joined(np.dstack), joined(ag.dstack)),
+        "expand_dims": rearranged(cases.new_axes),
+        "flip": rearranged(cases.several_axes),
+        "fliplr": rearranged(cases.nothing, min_dims=2),
+        "flipud": rearranged(cases.nothing, min_dims=1),
+        "gradient": (
+            rearranged(cases.slopes, min_dims=1, min_side=2, max_side=4),
+            lambda x, spacing, axis: np.gradient(x, spacing, axis=axis),
+        ),
+        "hsplit": (cases.splits(axis=1), in_order(np.hsplit)),
+        "hstack": (cases.alike_lists(), joined(np.hstack), joined(ag.hstack)),
+        "moveaxis": rearranged(cases.source_and_destination, min_dims=1),
+        "pad": rearranged(cases.paddings),
         "ravel": rearranged(lambda draw, shape: {}),
+        "repeat": rearranged(cases.repetitions, min_dims=1),
         "reshape": (
-            rearranged(new_shape),
+            rearranged(cases.new_shape),
             lambda x, shape: np.reshape(x, shape),
             lambda x, shape: ag.reshape(x, *shape),
         ),
-        "split": (
-            splits(),
-            lambda x, sections, axis: tuple(np.split(x, sections, axis)),
+        "roll": rearranged(cases.shifts),
+        "rollaxis": rearranged(cases.axis_and_start, min_dims=1),
+        "rot90": rearranged(cases.turn, min_dims=2),
+        "sliding_window_view": (
+            rearranged(cases.windows, min_dims=1, min_side=1, max_side=4),
+            np.lib.stride_tricks.sliding_window_view,
         ),
-        "squeeze": rearranged(ones, max_side=2),
-        "stack": (lists(equal=True), joined(np.stack), joined(ag.stack)),
-        "swapaxes": rearranged(two_axes, min_dims=1),
+        "split": (cases.splits(), in_order(np.split)),
+        "squeeze": rearranged(cases.ones, max_side=2),
+        "stack": (cases.lists(equal=True), joined(np.stack), joined(ag.stack)),
+        "swapaxes": rearranged(cases.two_axes, min_dims=1),
+        "tile": rearranged(cases.tiles),
+        "trace": rearranged(cases.offset_and_axes, min_dims=2),
         "transpose": (
-            rearranged(permutation) | rearranged(permutation, min_dims=3, min_side=1),
+            rearranged(cases.permutation) | rearranged(cases.permutation, min_dims=3, min_side=1),
             lambda x, axes: np.transpose(x, axes),
             lambda x, axes: ag.transpose(x, axes),
         ),
-        "unstack": (along_axis(), lambda x, axis: tuple(np.moveaxis(x, axis, 0))),
+        "tril": rearranged(cases.diagonal_number, min_dims=1),
+        "triu": rearranged(cases.diagonal_number, min_dims=1),
+        "unstack": (cases.along_axis(), lambda x, axis: tuple(np.moveaxis(x, axis, 0))),
+        "vsplit": (cases.splits(min_dims=2, axis=0), in_order(np.vsplit)),
+        "vstack": (cases.alike_lists(), joined(np.vstack), joined(ag.vstack)),
+        # order
+        "cumprod": cases.ordered(),
+        "cumsum": cases.ordered(),
+        "median": cases.reductions(distinct=True).filter(lambda case: case[1]["axis"] != ()),
+        "partition": (
+            cases.ordered(kth=True),
+            lambda x, kth, axis: np.take_along_axis(x, np.argpartition(x, kth, axis), axis),
+        ),
+        "prod": cases.reductions(0),
+        "sort": cases.ordered(),
+        "top_k": (cases.greatest(), greatest),
         # indices
-        "getitem": (readings(), lambda x, index: x[index], lambda x, index: x[index]),
+        "getitem": (cases.readings(), lambda x, index: x[index], lambda x, index: x[index]),
         "index_update": (
-            writings(),
+            cases.writings(),
             write,
             lambda x, value, index: ag.index_update(x, index, value),
         ),
-        "take": (rows(), lambda x, indices: np.take(x, indices, 0)),
-        "take_along_axis": picks(),
+        "take": cases.takes(),
+        "take_along_axis": cases.picks(),
         # products
-        "linear": (layers(), lambda x, weight: x @ weight.T),
-        "matmul": matrices(),
+        "convolve": cases.signals(),
+        "cross": cases.space_vectors(),
+        "dot": cases.contracted(second_last=True),
+        "einsum": (
+            cases.sums_of_products(),
+            lambda *operands, subscripts: np.einsum(subscripts, *operands),
+            lambda *operands, subscripts: ag.einsum(subscripts, *operands),
+        ),
+        "inner": cases.contracted(second_last=False),
+        "kron": cases.two(max_dims=2),
+        "linear": (cases.layers(), lambda x, weight: x @ weight.T),
+        "matmul": cases.matrices(),
+        "outer": cases.two(max_dims=2),
+        "tensordot": cases.common_axes(),
+        "vdot": cases.of_one_size(),
     }.items()
 }
 
 
 NOT_DIFFERENTIABLE = {
-    name: _entry(name, cases)
-    for name, cases in {
-        "argmax": extremes(),
-        "argmin": extremes(),
-        "bitwise_and": alike(2, "biu"),
-        "bitwise_or": alike(2, "biu"),
-        "equal": alike(2),
-        "greater": alike(2),
-        "greater_equal": alike(2),
-        "invert": alike(1, "biu"),
-        "isfinite": alike(),
-        "isinf": alike(),
-        "isnan": alike(),
-        "less": alike(2),
-        "less_equal": alike(2),
-        "logical_and": alike(2),
-        "logical_not": alike(),
-        "logical_or": alike(2),
-        "not_equal": alike(2),
-        "ones_like": alike(),
-        "zeros_like": alike(),
+    name: _entry(name, *(entry if isinstance(entry, tuple) else (entry,)))
+    for name, entry in {
+        "argmax": cases.extremes(),
+        "argmin": cases.extremes(),
+        "argpartition": cases.ordered(kth=True, any_dtype=True),
+        "argsort": (
+            cases.ordered(any_dtype=True),
+            lambda x, axis: np.argsort(x, axis, stable=True),
+        ),
+        "bitwise_and": cases.alike(2, "biu"),
+        "bitwise_or": cases.alike(2, "biu"),
+        "equal": cases.alike(2),
+        "greater": cases.alike(2),
+        "greater_equal": cases.alike(2),
+        "invert": cases.alike(1, "biu"),
+        "isfinite": cases.alike(),
+        "isinf": cases.alike(),
+        "isnan": cases.alike(),
+        "isneginf": cases.alike(),
+        "isposinf": cases.alike(),
+        "less": cases.alike(2),
+        "less_equal": cases.alike(2),
+        "logical_and": cases.alike(2),
+        "logical_not": cases.alike(),
+        "logical_or": cases.alike(2),
+        "not_equal": cases.alike(2),
+        "ones_like": cases.alike(),
+        "signbit": cases.alike(),
+        "zeros_like": cases.alike(),
     }.items()
 }

@@ -24,13 +24,14 @@ def wrong_at(*place: int) -> Any:
     return ag.primitive(a=lambda g, b: g * b * b, b=slope)(lambda xp, a, b: a * b * b)
 
 
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
 @pytest.mark.parametrize(("shape", "place"), [((2, 3), (1, 2)), ((20, 30), (7, 11)), ((), ())])
-def test_it_names_the_entry_the_values_and_the_order(shape: Any, place: Any) -> None:
+def test_it_names_the_entry_the_values_and_the_order(mode: str, shape: Any, place: Any) -> None:
     x = np.full(shape, 2.0)
     with pytest.raises(AssertionError) as caught:
-        check_gradients(wrong_at(*place), np.ones(shape), x)
+        check_gradients(wrong_at(*place), np.ones(shape), x, modes=(mode,))
     message = str(caught.value)
-    assert message.startswith("reverse mode, order 1: ")
+    assert message.startswith(f"{mode} mode, order 1: ")
     assert (f"by entry {place} of argument 1" if shape else "by argument 1") in message
     assert "where" in message
     if x.size <= 32:

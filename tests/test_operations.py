@@ -177,14 +177,15 @@ def test_matrix_product_operator() -> None:
 
 
 METHODS = [
-    *("argmax", "argmin", "astype", "max", "mean", "min", "ravel", "reshape", "squeeze", "std"),
-    *("sum", "swapaxes", "transpose", "var"),
+    *("argmax", "argmin", "argsort", "astype", "clip", "cumprod", "cumsum", "diagonal", "dot"),
+    *("max", "mean", "min", "prod", "ravel", "repeat", "reshape", "round", "squeeze", "std"),
+    *("sum", "swapaxes", "trace", "transpose", "var"),
 ]
 
 
 @pytest.mark.parametrize("name", METHODS)
 @given(data=st.data())
 def test_methods(name: str, data: st.DataObject) -> None:
-    (x,), static = data.draw((DIFFERENTIABLE | NOT_DIFFERENTIABLE)[name].cases)
-    options = tuple(static.values())
-    same(getattr(ag.Tensor(x), name)(*options), getattr(ag, name)(ag.Tensor(x), *options))
+    args, static = data.draw((DIFFERENTIABLE | NOT_DIFFERENTIABLE)[name].cases)
+    x, *others = [*map(ag.Tensor, args), *static.values()]
+    same(getattr(x, name)(*others), getattr(ag, name)(x, *others))

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from .. import _graph
 from .._tensor import Tensor
-from . import creation, elementwise, indexing, linalg, reduction, shape
+from . import (
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    movement,
+    ordering,
+    products,
+    reduction,
+    shape,
+)
 
 _graph.wrap = Tensor
 _graph.fit = reduction.fit
@@ -42,11 +52,14 @@ for _name, _operation in {
     "T": property(shape.transpose),
     "mT": property(lambda self: shape.swapaxes(self, -1, -2)),
     "_to_device": creation.to_device,
-    "astype": elementwise.astype,
+    **{name: getattr(elementwise, name) for name in ("astype", "clip", "round")},
     **{
         name: getattr(reduction, name)
         for name in ("sum", "mean", "var", "std", "max", "min", "argmax", "argmin")
     },
+    **{name: getattr(movement, name) for name in ("diagonal", "repeat", "trace")},
+    **{name: getattr(ordering, name) for name in ("argsort", "cumprod", "cumsum", "prod")},
+    "dot": products.dot,
     **{
         name: getattr(shape, name)
         for name in ("reshape", "ravel", "transpose", "swapaxes", "squeeze")

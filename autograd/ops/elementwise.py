@@ -16,45 +16,87 @@ __all__ = [
     "abs",
     "absolute",
     "add",
+    "angle",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
     "arctan",
+    "arctan2",
+    "arctanh",
     "astype",
     "bitwise_and",
     "bitwise_or",
+    "cbrt",
     "ceil",
     "clip",
+    "conj",
+    "copysign",
     "cos",
     "cosh",
+    "deg2rad",
+    "degrees",
     "divide",
+    "elu",
     "equal",
+    "erf",
     "exp",
+    "exp2",
     "expm1",
+    "fabs",
+    "fix",
     "floor",
+    "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
+    "gelu",
     "greater",
     "greater_equal",
+    "hypot",
+    "imag",
     "invert",
     "isfinite",
     "isinf",
     "isnan",
+    "isneginf",
+    "isposinf",
+    "leaky_relu",
     "less",
     "less_equal",
     "log",
     "log10",
     "log1p",
     "log2",
+    "logaddexp",
+    "logaddexp2",
     "logical_and",
     "logical_not",
     "logical_or",
     "maximum",
     "minimum",
+    "mod",
     "multiply",
+    "nan_to_num",
     "negative",
     "not_equal",
     "power",
+    "rad2deg",
+    "radians",
+    "real",
+    "real_if_close",
     "reciprocal",
     "relu",
+    "remainder",
+    "rint",
+    "round",
+    "select",
     "sigmoid",
     "sign",
+    "signbit",
+    "silu",
     "sin",
+    "sinc",
     "sinh",
     "softplus",
     "sqrt",
@@ -62,6 +104,8 @@ __all__ = [
     "subtract",
     "tan",
     "tanh",
+    "true_divide",
+    "trunc",
     "where",
 ]
 
@@ -124,7 +168,8 @@ logaddexp2 = elementwise(
 
 def _weight(a: Any, b: Any) -> Any:
     """exp(a) / (exp(a) + exp(b)); a half where both are the same infinity."""
-    return sigmoid(where(a == b, 0, a - b))
+    same = isinf(a) & (a == b)
+    return sigmoid(where(same, 0, a) - where(same, 0, b))
 
 
 hypot = elementwise(
@@ -281,6 +326,17 @@ trunc = elementwise("trunc", lambda g: 0 * g)
 rint = elementwise("rint", lambda g: 0 * g)
 floor_divide = elementwise("floor_divide", lambda g: 0 * g, lambda g: 0 * g)
 fix = trunc
+
+
+@primitive(x=lambda g: 0 * g)
+def _round(xp: Any, x: Any, *, decimals: int) -> Any:
+    return xp.round(x, decimals)
+
+
+def round(x: Any, decimals: int = 0) -> Any:
+    """`x` rounded to so many decimals, halves to the even neighbour."""
+    return _round(x, decimals=decimals)
+
 
 # --- truth values: no gradient --------------------------------------------------------------------
 

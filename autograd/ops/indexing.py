@@ -9,7 +9,7 @@ from typing import Any
 from .. import backend
 from .._primitive import primitive
 from .._tensor import _arrays
-from .shape import axes_of
+from .shape import along
 
 __all__ = ["index_update", "take", "take_along_axis"]
 
@@ -44,19 +44,26 @@ def _scatter(xp: Any, values: Any, *, index: Any, shape: tuple[int, ...]) -> Any
     return target
 
 
-@primitive(x=lambda g, x_shape, indices: _scatter(g, index=indices, shape=x_shape))
-def _take(xp: Any, x: Any, *, indices: Any) -> Any:
-    return xp.take(x, indices, 0)
+@primitive(x=lambda g, x_shape, indices, axis: _scatter(g, index=_at(indices, axis), shape=x_shape))
+def _take(xp: Any, x: Any, *, indices: Any, axis: int) -> Any:
+    return xp.take(x, indices, axis)
 
 
-def take(x: Any, indices: Any) -> Any:
-    """The rows `x[indices]` for an array of integers of any shape, such as the rows of an
-    embedding.
+def _at(indices: Any, axis: int) -> Any:
+    """`take` as a plain index."""
+    return (slice(None),) * axis + (indices,) if axis else indices
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """The slices of `x` at `indices` (integers, of any shape) along `axis`; None: elements of the
+    flat array.
     """
-    return _take(x, indices=backend.of(_arrays(x)).asarray(_arrays(indices)))
+    x, axis = along(x, axis)
+    indices = backend.of(_arrays(x)).asarray(_arrays(indices))
+    return _take(x, indices=indices, axis=axis)
 
 
-def _along(xp: Any, indices: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
+def _grid(xp: Any, indices: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
     """`take_along_axis` as a plain index: `indices` on its axis, every other axis running along."""
     grids = [
         xp.arange(n).reshape(tuple(-1 if b == a else 1 for b in range(len(shape))))
@@ -66,13 +73,13 @@ def _along(xp: Any, indices: Any, shape: tuple[int, ...], axis: int) -> tuple[An
     return tuple(grids)
 
 
-def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
+def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     """`y[i, j, ...] = x[i, indices[i, j, ...], ...]`: one pick along `axis` for each place of
-    `indices`.
+    `indices` (None: from the flat array).
     """
     home = backend.of(_arrays(x))
-    (axis,) = axes_of(axis, x.ndim)
-    return _getitem(x, index=_along(home.xp, home.asarray(_arrays(indices)), x.shape, axis))
+    x, axis = along(x, axis)
+    return _getitem(x, index=_grid(home.xp, home.asarray(_arrays(indices)), x.shape, axis))
 
 
 def _written(g: Any, index: Any) -> Any:

@@ -15,7 +15,7 @@ from .._primitive import primitive
 from .._tensor import Axis, _arrays
 from .indexing import _scatter, getitem
 from .reduction import sum
-from .shape import axes_of, concatenate, expand_dims, moveaxis, ravel, reshape, split
+from .shape import axes_of, concatenate, moveaxis, ravel, reshape, split
 
 __all__ = [
     "append",
@@ -189,7 +189,7 @@ def dstack(arrays: Any) -> Any:
 
 def column_stack(arrays: Any) -> Any:
     """Joined along the second axis, vectors as columns."""
-    return concatenate([expand_dims(x, 1) if x.ndim == 1 else x for x in arrays], 1)
+    return concatenate([reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in arrays], 1)
 
 
 def append(x: Any, values: Any, axis: int | None = None) -> Any:

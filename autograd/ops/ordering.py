@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod as prod_of
 from typing import Any
 
 from .. import backend
@@ -10,7 +11,7 @@ from .._tensor import Axis, _arrays
 from .indexing import getitem, take_along_axis
 from .movement import flip
 from .reduction import mean
-from .shape import axes_of, concatenate, moveaxis, ravel, reshape
+from .shape import along, axes_of, concatenate, moveaxis, reshape
 
 __all__ = [
     "argpartition",
@@ -25,11 +26,6 @@ __all__ = [
 ]
 
 
-def _along(x: Any, axis: int | None) -> tuple[Any, int]:
-    """The array and its axis, or the flat array for None."""
-    return (ravel(x), 0) if axis is None else (x, axes_of(axis, x.ndim)[0])
-
-
 @primitive(x=lambda g, axis: flip(_cumsum(flip(g, axis), axis=axis), axis))
 def _cumsum(xp: Any, x: Any, *, axis: int) -> Any:
     return xp.cumsum(x, axis)
@@ -37,7 +33,7 @@ def _cumsum(xp: Any, x: Any, *, axis: int) -> Any:
 
 def cumsum(x: Any, axis: int | None = None) -> Any:
     """The sum of all elements up to each, along `axis` (None: of the flat array)."""
-    x, axis = _along(x, axis)
+    x, axis = along(x, axis)
     return _cumsum(x, axis=axis)
 
 
@@ -47,7 +43,7 @@ def cumprod(x: Any, axis: int | None = None) -> Any:
     By doubling (Hillis & Steele 1986): after k rounds each element is the product of the last 2^k.
     There is no division, so zeros are no exception, in derivatives of any order.
     """
-    x, axis = _along(x, axis)
+    x, axis = along(x, axis)
     x = moveaxis(x, axis, 0)
     reach = 1
     while reach < x.shape[0]:
@@ -63,9 +59,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     shape = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
     order = [*axes, *(a for a in range(x.ndim) if a not in axes)]
-    length = 1
-    for a in axes:
-        length *= x.shape[a]
+    length = prod_of(x.shape[a] for a in axes)
     x = reshape(x.transpose(*order) if x.ndim else x, (length, *shape))
     if length == 0:
         xp = backend.of(_arrays(x)).xp
@@ -93,25 +87,25 @@ def _argpartition(xp: Any, x: Any, *, kth: Any, axis: int) -> Any:
 
 def argsort(x: Any, axis: int | None = -1) -> Any:
     """The indices that sort along `axis` (None: the flat array); equals keep their order."""
-    x, axis = _along(x, axis)
+    x, axis = along(x, axis)
     return _argsort(x, axis=axis)
 
 
 def sort(x: Any, axis: int | None = -1) -> Any:
     """Sorted along `axis` (None: the flat array); the gradient follows the permutation."""
-    x, axis = _along(x, axis)
+    x, axis = along(x, axis)
     return take_along_axis(x, _argsort(x, axis=axis), axis)
 
 
 def argpartition(x: Any, kth: Any, axis: int | None = -1) -> Any:
     """The indices that bring the kth smallest to its place, smaller before it, larger behind it."""
-    x, axis = _along(x, axis)
+    x, axis = along(x, axis)
     return _argpartition(x, kth=kth, axis=axis)
 
 
 def partition(x: Any, kth: Any, axis: int | None = -1) -> Any:
     """With the kth smallest in its place, smaller before it; the gradient follows the elements."""
-    x, axis = _along(x, axis)
+    x, axis = along(x, axis)
     return take_along_axis(x, _argpartition(x, kth=kth, axis=axis), axis)
 
 
@@ -129,8 +123,8 @@ def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     axes = axes_of(axis, x.ndim)
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     shape = tuple(x.shape[a] for a in rest)
-    rows = reshape(x.transpose(*rest, *axes) if x.ndim else x, (*shape, -1))
-    n = rows.shape[-1]
+    n = prod_of(x.shape[a] for a in axes)
+    rows = reshape(x.transpose(*rest, *axes) if x.ndim else x, (*shape, n))
     middle = getitem(sort(rows), (..., slice((n - 1) // 2, n // 2 + 1)))
     kept = tuple(1 if a in axes else m for a, m in enumerate(x.shape))
     return reshape(mean(middle, -1), kept if keepdims else shape)

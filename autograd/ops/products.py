@@ -98,7 +98,7 @@ def _without_ones(parts: list[Any], inputs: list[str], output: str) -> tuple[lis
     longest: dict[str, int] = {}
     for x, labels in zip(parts, inputs, strict=True):
         for c, n in zip(labels, x.shape, strict=True):
-            longest[c] = max(longest.get(c, 1), n) if n else 0
+            longest[c] = longest.get(c, 1) if n == 1 else n
     kept_parts, kept_inputs = [], []
     for x, labels in zip(parts, inputs, strict=True):
         drop = [a for a, c in enumerate(labels) if x.shape[a] == 1 and longest[c] != 1]
@@ -167,11 +167,11 @@ def kron(a: Any, b: Any) -> Any:
 
 def cross(a: Any, b: Any, axis: int = -1) -> Any:
     """The cross product of vectors of length 3 that lie along `axis`."""
-    a, b = moveaxis(a, axis, 0), moveaxis(b, axis, 0)
-    if a.shape[0] != 3 or b.shape[0] != 3:
-        raise ValueError(f"cross: vectors of length 3 are needed, got {a.shape[0]}, {b.shape[0]}")
-    ahead, behind = [1, 2, 0], [2, 0, 1]
-    return moveaxis(a[ahead] * b[behind] - a[behind] * b[ahead], 0, axis)
+    a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ValueError(f"cross: vectors of length 3 are needed, got {a.shape[-1]}, {b.shape[-1]}")
+    ahead, behind = (..., [1, 2, 0]), (..., [2, 0, 1])
+    return moveaxis(a[ahead] * b[behind] - a[behind] * b[ahead], -1, axis)
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:

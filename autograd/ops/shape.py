@@ -37,6 +37,11 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     return positive
 
 
+def along(x: Any, axis: int | None) -> tuple[Any, int]:
+    """The array and its axis, or the flat array for None."""
+    return (ravel(x), 0) if axis is None else (x, axes_of(axis, x.ndim)[0])
+
+
 @primitive(x=lambda g, x_shape: reshape(g, x_shape))
 def _reshape(xp: Any, x: Any, *, shape: Any) -> Any:
     return xp.reshape(x, shape)

@@ -1,7 +1,8 @@
 """Gradients against finite differences.
 
 With J the Jacobian of f, weights v of its outputs and a direction u of its inputs, the number v'Ju
-can be had in two ways: reverse mode gives the row v'J, differences of f along u give the column Ju.
+can be had in three ways: reverse mode gives the row v'J, forward mode the column Ju, and so do
+differences of f along u.
 Unit vectors for u and v compare the Jacobian entry by entry; for large functions random ones do.
 At the second order the function (x, v) -> v'J takes the place of f.
 
@@ -22,7 +23,7 @@ from .._graph import enable_grad
 from .._tensor import Tensor
 from .._tree import flatten
 from ..ops.creation import zeros_like
-from ..transforms import gradients
+from ..transforms import gradients, jvp
 
 Function = Callable[..., Any]
 
@@ -35,7 +36,7 @@ def check_gradients(
     f: Function,
     *args: Any,
     order: int = 2,
-    modes: Sequence[str] = ("reverse",),
+    modes: Sequence[str] = ("reverse", "forward"),
     rtol: float = 1e-6,
     atol: float = 1e-6,
 ) -> None:
@@ -51,8 +52,8 @@ def check_gradients(
     arguments or results that are not float64; ValueError for an unknown mode, or when there is
     nothing to check.
     """
-    if unknown := [mode for mode in modes if mode != "reverse"]:
-        raise ValueError(f"there is no mode {unknown[0]!r}; the one mode is 'reverse'")
+    if unknown := [mode for mode in modes if mode not in ("reverse", "forward")]:
+        raise ValueError(f"there is no mode {unknown[0]!r}, only 'reverse' and 'forward'")
     if order < 1 or not modes or not args:
         raise ValueError("nothing to check: give arguments, a mode, and an order of at least 1")
     points = [_point(arg, i) for i, arg in enumerate(args)]
@@ -62,9 +63,10 @@ def check_gradients(
     for n in range(1, order + 1):
         jacobian = _Jacobian(f, points)
         weights = [_random(rng, y.shape) for y in jacobian.outputs]
-        failure = _compare(jacobian, rng, rtol, atol, arguments, results)
-        if failure:
-            raise AssertionError(f"reverse mode, order {n}: {failure}")
+        for mode in modes:
+            failure = _compare(jacobian, mode, rng, rtol, atol, arguments, results)
+            if failure:
+                raise AssertionError(f"{mode} mode, order {n}: {failure}")
         f, results = _gradient_of(f, len(points)), "gradient"
         points = points + weights
         arguments += [f"the weight of output {k}" for k in range(len(weights))]
@@ -91,11 +93,12 @@ def _probes(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.eye(size) if 0 < size <= SMALL else _random(rng, (DIRECTIONS, size))
 
 
-# --- the two ways to the Jacobian -----------------------------------------------------------------
+# --- the three ways to the Jacobian ---------------------------------------------------------------
 
 
 class _Jacobian:
-    """The derivative of f at a point: `row` by reverse mode, `column` by differences.
+    """The derivative of f at a point: `row` by reverse mode, `pushed` by forward mode, `column` by
+    differences.
 
     Vectors run over the entries of all outputs, or inputs, one after another.
     """
@@ -116,6 +119,28 @@ class _Jacobian:
                     f"argument {i} is {x.shape} {x.dtype}, its gradient {slope.shape} {slope.dtype}"
                 )
         return _flat(slopes)
+
+    def pushed(self, u: np.ndarray) -> np.ndarray:
+        """Ju by the rules."""
+        points = [x.detach() for x in self.inputs]
+        directions = [_tensor(part) for part in _parts(u, points)]
+        outputs, tangents = jvp(lambda *xs: _outputs(self.f, xs), points, directions)
+        for k, (tangent, y) in enumerate(zip(tangents, outputs, strict=True)):
+            if (tangent.shape, tangent.dtype) != (y.shape, y.dtype):
+                raise AssertionError(
+                    f"output {k} is {y.shape} {y.dtype}, its tangent {tangent.shape} "
+                    f"{tangent.dtype}"
+                )
+        return _flat(tangents)
+
+    def products(self, mode: str, vs: np.ndarray, us: np.ndarray) -> np.ndarray:
+        """v'Ju by the rules for all rows v of `vs` and u of `us`."""
+        found: np.ndarray
+        if mode == "reverse":
+            found = np.stack([self.row(v) for v in vs]) @ us.T
+        else:
+            found = vs @ np.stack([self.pushed(u) for u in us]).T
+        return found
 
     def column(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ju, and the difference between its two estimates (large across a kink)."""
@@ -189,6 +214,7 @@ def _gradient_of(f: Function, count: int) -> Function:
 
 def _compare(
     jacobian: _Jacobian,
+    mode: str,
     rng: np.random.Generator,
     rtol: float,
     atol: float,
@@ -198,15 +224,16 @@ def _compare(
     """What is wrong, in words, if anything is."""
     vs = _probes(rng, sum(y.size for y in jacobian.outputs))
     us = _probes(rng, sum(x.size for x in jacobian.inputs))
-    analytic = np.stack([jacobian.row(v) for v in vs]) @ us.T
+    analytic = jacobian.products(mode, vs, us)
     numeric = vs @ np.stack([jacobian.column(u)[0] for u in us]).T
     wrong = ~(np.abs(analytic - numeric) <= atol + rtol * np.abs(numeric))
     if not wrong.any():
         return None
     i, j = np.argwhere(wrong)[0]
-    v, u = vs[i], _worst_entry(jacobian, vs[i], us[j])
+    v, u = vs[i], _worst_entry(jacobian, mode, vs[i], us[j])
     column, doubt = jacobian.column(u)
-    exact, quotient = jacobian.row(v) @ u / u.sum(), v @ column / u.sum()
+    exact = jacobian.products(mode, v[None], u[None]).item() / u.sum()
+    quotient = v @ column / u.sum()
     of = f"the weighted {results}s"
     if np.count_nonzero(v) == 1:
         of = _entry(v, jacobian.outputs, [f"{results} {k}" for k in range(len(jacobian.outputs))])
@@ -220,7 +247,7 @@ def _compare(
     )
 
 
-def _worst_entry(jacobian: _Jacobian, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+def _worst_entry(jacobian: _Jacobian, mode: str, v: np.ndarray, u: np.ndarray) -> np.ndarray:
     """The entry of the direction u most to blame for a mismatch in v'Ju, found by halving u."""
     row = jacobian.row(v)
     if not np.isfinite(row).all():
@@ -229,7 +256,8 @@ def _worst_entry(jacobian: _Jacobian, v: np.ndarray, u: np.ndarray) -> np.ndarra
         return unit
 
     def mismatch(w: np.ndarray) -> float:
-        return float(np.nan_to_num(abs(row @ w - v @ jacobian.column(w)[0]), nan=np.inf))
+        analytic = jacobian.products(mode, v[None], w[None]).item()
+        return float(np.nan_to_num(abs(analytic - v @ jacobian.column(w)[0]), nan=np.inf))
 
     while np.count_nonzero(u) > 1:
         entries = np.flatnonzero(u)

@@ -1,4 +1,5 @@
-"""Hypothesis strategies for what operations are tried on: shapes, arrays, layouts and indices.
+"""Hypothesis strategies for what operations are tried on: shapes, arrays, layouts and indices; and
+for whole programs.
 
 The numbers in `arrays` come from a seed and are in general position: no ties, no round values, none
 near a kink. What shrinks is shapes. Ties and singular points deserve tests that name them.
@@ -7,6 +8,8 @@ near a kink. What shrinks is shapes. Ties and singular points deserve tests that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.strategies import SearchStrategy
 
+from .. import ops
 from ..backend import Array
 
 Shape = tuple[int, ...]
@@ -164,3 +168,65 @@ def _mixed_indices(draw: Draw, shape: Shape) -> tuple[Any, ...]:
     last = extra == (...,) and len(parts) < len(shape)
     place = len(parts) if last else draw(st.integers(0, len(parts)))
     return (*parts[:place], *extra, *parts[place:])
+
+
+# --- programs -------------------------------------------------------------------------------------
+
+# Smooth steps that broadcast, and keep numbers and slopes of size 1 however often they are taken.
+_STEPS: dict[str, Callable[..., Any]] = {
+    "average": lambda a, b: (a + b) / 2,
+    "bell": lambda a: ops.elementwise.exp(-a * a),
+    "difference": lambda a, b: (a - b) / 2,
+    "ends": lambda a: ops.reduction.mean(ops.indexing.take(a, [0, -1, 0]), keepdims=True) * a,
+    "flip": lambda a: ops.movement.flip(a),
+    "gate": lambda a, b: a * ops.elementwise.sigmoid(b),
+    "middle": lambda a: ops.reduction.mean(a, -1 if a.ndim else None, keepdims=True),
+    "outwards": lambda a: ops.shape.unstack(ops.shape.stack([a, -a, ops.elementwise.sin(a)]))[2],
+    "product": lambda a, b: a * b / 4,
+    "quotient": lambda a, b: a / (2 + b * b),
+    "running": lambda a: ops.ordering.cumsum(a, -1) / a.shape[-1] if a.ndim else a,
+    "sin": ops.elementwise.sin,
+    "softmax": lambda a: ops.reduction.softmax(a) if a.ndim else a,
+    "tanh of sum": lambda a, b: ops.elementwise.tanh(a + b),
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function of several arrays: steps, each on any of the values so far. Its results are the
+    values that no step uses.
+    """
+
+    inputs: int
+    steps: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        values = list(arrays)
+        for name, operands in self.steps:
+            values.append(_STEPS[name](*[values[i] for i in operands]))
+        used = {i for _, operands in self.steps for i in operands}
+        return [value for i, value in enumerate(values) if i not in used]
+
+    def __repr__(self) -> str:
+        lines = [
+            f"x{self.inputs + n} = {name}({', '.join(f'x{i}' for i in operands)})"
+            for n, (name, operands) in enumerate(self.steps)
+        ]
+        return "\n".join([f"inputs x0 to x{self.inputs - 1}", *lines])
+
+
+@st.composite
+def programs(
+    draw: Draw, min_steps: int = 3, max_steps: int = 15
+) -> tuple[Program, tuple[Array, ...]]:
+    """Random programs, in which values are shared and fan out, with arrays to run them on."""
+    count = draw(st.integers(1, 3))
+    steps: list[tuple[str, tuple[int, ...]]] = []
+    for n in range(draw(st.integers(min_steps, max_steps))):
+        name = draw(st.sampled_from(sorted(_STEPS)))
+        operand = st.integers(0, count + n - 1)
+        arity = len(signature(_STEPS[name]).parameters)
+        steps.append((name, tuple(draw(operand) for _ in range(arity))))
+    fitting = hnp.mutually_broadcastable_shapes(num_shapes=count, min_side=1, max_side=3)
+    found = draw(fitting.map(lambda shapes: shapes.input_shapes))
+    return Program(count, tuple(steps)), tuple(draw(arrays(shape)) for shape in found)

@@ -64,7 +64,7 @@ class Embedding(Module):
         if array.size and (int(array.min()) < 0 or int(array.max()) >= self.num_embeddings):
             wrong = int(array.min()) if int(array.min()) < 0 else int(array.max())
             raise IndexError(f"index {wrong} is none of the {self.num_embeddings} embeddings")
-        return take(self.weight, indices)  # type: ignore[no-any-return]
+        return take(self.weight, indices, 0)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}"

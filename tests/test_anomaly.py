@@ -1,0 +1,136 @@
+"""`detect_anomaly` names the operation and the line that made the first nan or infinity."""
+
+import linecache
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import in_thread, leaf
+
+import autograd as ag
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+def lines_of(error: BaseException) -> list[str]:
+    """The source lines that a message names."""
+    places = re.findall(r"at (/\S+):(\d+), in ", str(error))
+    return [linecache.getline(path, int(number)).strip() for path, number in places]
+
+
+def caught(f: Callable[[], Any]) -> FloatingPointError:
+    with pytest.raises(FloatingPointError) as found, ag.detect_anomaly():
+        f()
+    return found.value
+
+
+def test_the_forward_line_that_made_it() -> None:
+    def f() -> Any:
+        x = leaf(1, -1)
+        y = ag.exp(x)
+        z = ag.log(x)  # here
+        return (y + z).sum()
+
+    error = caught(f)
+    assert str(error).startswith("log made a nan in a result of shape (2,)")
+    assert lines_of(error)[0].endswith("# here")
+    assert f.__name__ in str(error)
+
+
+def test_an_infinity_is_told_from_a_nan() -> None:
+    assert "divide made an infinity" in str(caught(lambda: 1 / leaf(0, 1)))
+    assert "subtract made a nan" in str(caught(lambda: leaf(np.inf) - np.inf))
+
+
+def test_the_forward_line_of_a_gradient() -> None:
+    def f() -> None:
+        x = leaf(0, 4)
+        y = ag.sqrt(x)  # here
+        (y * 2).sum().backward()
+
+    error = caught(f)
+    assert "gradient rule of sqrt made an infinity" in str(error)
+    assert "shape (2,)" in str(error)
+    assert lines_of(error)[0].endswith("# here")
+
+
+@pytest.mark.parametrize(
+    "differentiate",
+    [
+        lambda f, x: ag.grad(f)(x),
+        lambda f, x: ag.vjp(f, x)[1](1.0),
+        lambda f, x: ag.hvp(f, (x,), (x,)),
+        lambda f, x: ag.grad(ag.checkpoint(f))(x),
+    ],
+)
+def test_in_transforms(differentiate: Any) -> None:
+    error = caught(lambda: differentiate(lambda x: ag.sum(ag.sqrt(x)), np.array([0.0, 1.0])))
+    assert "gradient rule of sqrt" in str(error)
+    assert any("sqrt(x)" in line for line in lines_of(error))
+
+
+def test_operations_of_several_arguments_and_results() -> None:
+    def f() -> None:
+        top, _ = ag.split(leaf(0, 1, 2, 3), 2)
+        ag.concatenate([ag.sqrt(top), top]).sum().backward()
+
+    assert "gradient rule of sqrt" in str(caught(f))
+
+
+def test_in_a_scan() -> None:
+    def step(h: Any, x: Any) -> Any:
+        h = ag.log(h * x)  # here
+        return h, h
+
+    error = caught(lambda: ag.scan(step, leaf(1.0), leaf(2.0, -2.0)))
+    assert "log made a nan" in str(error)
+    assert lines_of(error)[0].endswith("# here")
+
+
+def test_what_is_finite_is_left_alone() -> None:
+    def slope(x: Any) -> Any:
+        y = ag.tanh(ag.stack(ag.unstack(x)) @ x)
+        return ag.gradients(y, x, create_graph=True)[0]
+
+    with ag.detect_anomaly():
+        watched = slope(leaf(1, 2))
+    np.testing.assert_array_equal(watched.numpy(), slope(leaf(1, 2)).numpy())
+
+
+def test_infinities_that_the_user_brings_are_no_anomaly() -> None:
+    with ag.detect_anomaly():
+        mask = ag.tensor([0.0, -np.inf])
+        assert ag.softmax(ag.where([True, False], leaf(1, 1), 0.0)).sum().item() == pytest.approx(1)
+        assert mask[1].item() == -np.inf
+
+
+def test_it_costs_nothing_before_and_after() -> None:
+    plain = ag.Tensor.__init__
+    with pytest.raises(ZeroDivisionError), ag.detect_anomaly(), ag.detect_anomaly():
+        1 / (ag.Tensor.__init__ is plain)
+    assert ag.Tensor.__init__ is plain
+    assert ag.log(leaf(-1.0)).requires_grad
+
+
+def test_nested_contexts() -> None:
+    with ag.detect_anomaly():
+        with ag.detect_anomaly():
+            pass
+        with pytest.raises(FloatingPointError):
+            ag.log(leaf(-1.0))
+
+
+def test_one_object_used_again() -> None:
+    watch = ag.detect_anomaly()
+    with watch, watch:
+        pass
+    assert ag.log(leaf(-1.0)).requires_grad
+    with watch, pytest.raises(FloatingPointError):
+        ag.log(leaf(-1.0))
+
+
+def test_other_threads_are_not_watched() -> None:
+    with ag.detect_anomaly():
+        in_thread(lambda: ag.log(leaf(-1.0)))

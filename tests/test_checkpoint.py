@@ -1,0 +1,137 @@
+"""`checkpoint`: the same results and gradients, recomputed instead of remembered."""
+
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import leaf
+from hypothesis import given
+from hypothesis import strategies as st
+from operations import DIFFERENTIABLE
+
+import autograd as ag
+from autograd.testing import check_gradients
+
+
+def dropped(x: Any) -> Any:
+    """Dropout by the default random stream."""
+    return x * ag.random.default.mask(x.shape, 0.5)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@given(data=st.data())
+def test_every_operation_the_same(name: str, data: st.DataObject) -> None:
+    operation = DIFFERENTIABLE[name]
+    args, static = data.draw(operation.cases)
+
+    def slopes(f: Any) -> list[Any]:
+        inputs = [ag.tensor(a, requires_grad=True) for a in args]
+        results = [y for y in ag.flatten(f(*inputs)) if y.requires_grad]
+        total = [(y * y).sum() for y in results]
+        found = ag.gradients(total, inputs, allow_unused=True) if total else ()
+        return [t.numpy() for t in (*results, *found) if t is not None]
+
+    plain = slopes(lambda *a: operation.call(*a, **static))
+    again = slopes(ag.checkpoint(lambda *a: operation.call(*a, **static)))
+    for one, other in zip(plain, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_parameters_from_around_it_get_their_gradients() -> None:
+    w, x = leaf(2, 3), leaf(5, 7)
+    layer = ag.checkpoint(lambda x: {"y": ag.tanh(w * x), "w": w, "count": 2})
+    out = layer(x)
+    assert out["w"] is w
+    assert out["count"] == 2
+    (out["y"] * w).sum().backward()
+    y = np.tanh(w.numpy() * x.numpy())
+    np.testing.assert_allclose(w.grad.numpy(), y + w.numpy() * (1 - y * y) * x.numpy())
+    np.testing.assert_allclose(x.grad.numpy(), w.numpy() ** 2 * (1 - y * y))
+
+
+def test_higher_derivatives_nested_and_alone() -> None:
+    w = leaf(0.3, -0.5)
+
+    def f(x: Any) -> Any:
+        return ag.checkpoint(lambda y: ag.sin(y) * x * w)(x * x)
+
+    check_gradients(f, np.array([0.4, 1.2]))
+    check_gradients(ag.checkpoint(f), np.array([0.4, 1.2]))
+    check_gradients(lambda x: ag.grad(lambda x: f(x).sum())(x), np.array([0.4, 1.2]))
+
+
+def test_dropout_drops_the_same() -> None:
+    x = ag.ones(64, requires_grad=True)
+    y = ag.checkpoint(dropped)(x)
+    before = ag.random.get_state()
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), y.numpy())  # type: ignore[union-attr]
+    assert 0 < y.sum().item() < 64
+    assert ag.random.get_state() == before
+
+
+def test_dropout_drops_the_same_in_second_derivatives() -> None:
+    x = ag.ones(64, requires_grad=True)
+    y = ag.checkpoint(lambda x: dropped(x * x * x))(x)
+    slope: Any = ag.gradients(y.sum(), x, create_graph=True)[0]
+    curvature: Any = ag.gradients(slope.sum(), x)[0]
+    np.testing.assert_array_equal(slope.numpy(), 3 * y.numpy())
+    np.testing.assert_array_equal(curvature.numpy(), 6 * y.numpy())
+
+
+def test_an_exception_in_the_second_evaluation_leaves_the_random_stream_alone() -> None:
+    calls = []
+
+    def fails_later(x: Any) -> Any:
+        calls.append(dropped(x))
+        if len(calls) > 1:
+            raise ZeroDivisionError
+        return x * x
+
+    y = ag.checkpoint(fails_later)(ag.ones(3, requires_grad=True))
+    dropped(y)
+    before = ag.random.get_state()
+    with pytest.raises(ZeroDivisionError):
+        y.sum().backward()
+    assert ag.random.get_state() == before
+
+
+def test_nothing_inside_is_kept() -> None:
+    inside: list[weakref.ref[Any]] = []
+
+    def f(x: Any) -> Any:
+        for _ in range(5):
+            x = ag.tanh(x)
+            inside.append(weakref.ref(x.data))
+        return x * 2
+
+    gc.disable()
+    try:
+        y = ag.checkpoint(f)(ag.ones(3, requires_grad=True))
+        assert [ref() for ref in inside] == [None] * 5
+        y.sum().backward()
+        assert [ref() for ref in inside] == [None] * 10
+    finally:
+        gc.enable()
+
+
+def test_where_nothing_is_recorded_nothing_is_recomputed() -> None:
+    calls = []
+    f = ag.checkpoint(lambda x: calls.append(1) or x * x)
+    with ag.no_grad():
+        assert not f(leaf(1, 2)).requires_grad
+    assert not f(ag.ones(2)).requires_grad
+    assert len(calls) == 2
+
+
+def test_one_result_twice_and_one_unused() -> None:
+    def f(x: Any) -> Any:
+        y = x * x
+        return y, y, ag.exp(x)
+
+    x = leaf(1, 2)
+    first, second, _ = ag.checkpoint(f)(x)
+    (first * 2 + second).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 6 * x.numpy())

@@ -1,0 +1,141 @@
+"""NumPy's own functions on Tensors: the same results, and the same gradients, as ours."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from operations import DIFFERENTIABLE, NOT_DIFFERENTIABLE, Operation
+
+import autograd as ag
+from autograd.testing.strategies import arrays, shapes
+
+OPERATIONS = DIFFERENTIABLE | NOT_DIFFERENTIABLE
+NOT_WRITTEN_IN_NUMPY = {"astype", "erf", "gelu", "index_update"}
+
+ones = ag.ones((2, 3))
+
+
+def results_and_slopes(f: Any, args: tuple[np.ndarray, ...], static: Any) -> list[np.ndarray]:
+    """What f makes of Tensors, and the gradients of the sum of its squares."""
+    tensors = [ag.tensor(a, requires_grad=a.dtype.kind == "f") for a in args]
+    results = ag.flatten(f(*tensors, **static))
+    assert all(isinstance(r, ag.Tensor) for r in results)
+    live = [(r * r).sum() for r in results if r.requires_grad]
+    inputs = [t for t in tensors if t.requires_grad]
+    slopes = ag.gradients(live, inputs, allow_unused=True) if live else ()
+    return [t.numpy() for t in (*results, *slopes) if t is not None]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # NumPy's way to write a norm, of nothing
+@pytest.mark.parametrize("name", sorted({*OPERATIONS} - NOT_WRITTEN_IN_NUMPY))
+@given(data=st.data())
+def test_numpys_function_is_ours(name: str, data: st.DataObject) -> None:
+    operation: Operation = OPERATIONS[name]
+    args, static = data.draw(operation.cases)
+    by_numpy = results_and_slopes(operation.reference, args, static)
+    by_us = results_and_slopes(operation.call, args, static)
+    for found, expected in zip(by_numpy, by_us, strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda t: np.sum(t, axis=0, keepdims=True),
+        lambda t: np.sum(t, axis=0, dtype=None, out=None),
+        lambda t: np.std(t, 0, None, None, 1),
+        lambda t: np.median(t, 1, None, False, True),
+        lambda t: np.sort(t, kind="stable"),
+        lambda t: np.einsum("ij,kj->ik", t, t, optimize=True),
+        lambda t: np.tile(A=t, reps=2),
+        lambda t: np.split(t, indices_or_sections=3, axis=1)[2],
+        lambda t: np.pad(t, 1, constant_values=3),
+        lambda t: np.clip(t, 0, 1),
+        lambda t: np.reshape(t, -1),
+        lambda t: np.nan_to_num(t, copy=True, nan=1.0),
+        lambda t: np.gradient(t, 0.5, axis=0),
+        lambda t: np.where(t > 0, t, 0),
+        lambda t: np.take(t, [[0, -1]]),
+        lambda t: np.linalg.norm(t),
+        lambda t: np.linalg.norm(t, 2, 0),
+        lambda t: np.linalg.norm(t, axis=1, keepdims=True),
+        lambda t: np.linalg.matmul(t, np.linalg.outer(t[0], t[1])),
+        lambda t: np.linalg.tensordot(t, np.linalg.cross(t, t + 1), axes=2),
+        lambda t: np.amax(t, 0) - np.amin(t, 0),
+    ],
+)
+def test_numpys_ways_to_pass_arguments(f: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3))
+    found = f(ag.tensor(x, requires_grad=True))
+    assert found.requires_grad
+    np.testing.assert_allclose(found.numpy(), f(x), rtol=1e-12)
+
+
+# --- what has no derivative by nature -------------------------------------------------------------
+
+PLAIN: dict[str, Any] = {
+    "all": lambda x: np.all(x > 0, axis=0),
+    "allclose": lambda x: np.allclose(x, x),
+    "any": lambda x: np.any(x > 0),
+    "argwhere": lambda x: np.argwhere(x > 0),
+    "array_equal": lambda x: np.array_equal(x, x),
+    "array_repr": np.array_repr,
+    "array_str": np.array_str,
+    "can_cast": lambda x: np.can_cast(np.float32, "f8") and x.ndim,
+    "count_nonzero": lambda x: np.count_nonzero(x, axis=1),
+    "full_like": lambda x: np.full_like(x, 2.0),
+    "isclose": lambda x: np.isclose(x, x + 1e-12),
+    "iscomplexobj": np.iscomplexobj,
+    "isrealobj": np.isrealobj,
+    "ndim": np.ndim,
+    "nonzero": np.nonzero,
+    "ones_like": lambda x: np.ones_like(x, dtype=None),
+    "result_type": lambda x: np.result_type(x, np.float32),
+    "searchsorted": lambda x: np.searchsorted(np.sort(x, None), x),
+    "shape": np.shape,
+    "size": lambda x: np.size(x, 1),
+    "zeros_like": np.zeros_like,
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@given(x=arrays(shapes(2, 2)))
+def test_what_has_no_derivative_just_computes(name: str, x: np.ndarray) -> None:
+    found = ag.flatten(PLAIN[name](ag.tensor(x, requires_grad=True)))
+    for one, expected in zip(found, ag.flatten(PLAIN[name](x)), strict=True):
+        assert isinstance(one, ag.Tensor) == isinstance(expected, np.ndarray)
+        if isinstance(one, ag.Tensor):
+            assert not one.requires_grad
+            assert one.dtype == expected.dtype
+            np.testing.assert_array_equal(one.numpy(), expected)
+        else:
+            assert one == expected
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "words"),
+    [
+        (lambda t: np.nanmean(t), ["np.nanmean ", "np.mean"]),
+        (lambda t: np.linalg.inv(t), ["np.linalg.inv ", "t.numpy()"]),
+        (lambda t: np.fft.fft(t), ["np.fft.fft "]),
+        (lambda t: np.float_power(t, 2), ["np.float_power ", "np.power"]),
+        (lambda t: np.add.reduce(t), ["np.add.reduce ", "np.sum"]),
+        (lambda t: np.multiply.outer(t, t), ["np.multiply.outer ", "np.multiply"]),
+        (lambda t: np.copyto(np.zeros((2, 3)), t), ["np.copyto "]),
+        (lambda t: np.sum(t, 0, np.float32), ["np.sum ", "dtype="]),
+        (lambda t: np.argmax(t, axis=0, keepdims=True), ["np.argmax ", "keepdims="]),
+        (lambda t: np.add(t, 1, out=np.zeros((2, 3))), ["np.add ", "out="]),
+        (lambda t: np.linalg.norm(t, 1), ["np.linalg.norm", "ord=1"]),
+        (lambda t: np.linalg.norm(t, 2), ["np.linalg.norm", "ord=2"]),  # the spectral norm
+    ],
+)
+def test_an_error_names_the_function_and_what_works(f: Any, words: list[str]) -> None:
+    with pytest.raises(TypeError) as caught:
+        f(ones)
+    assert all(word in str(caught.value) for word in words), caught.value

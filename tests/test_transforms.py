@@ -1,0 +1,333 @@
+"""Transforms of functions, nested in any mixture: against finite differences and each other."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from operations import DIFFERENTIABLE
+
+import autograd as ag
+from autograd.testing import check_gradients
+from autograd.testing.strategies import arrays, shapes
+
+Function = Callable[..., Any]
+
+vectors = arrays(shapes(1, 1, min_side=1, max_side=4))
+
+
+def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def weave(x: Any) -> Any:
+    """A scalar with derivatives of every order in all directions."""
+    return ag.sum(ag.sin(x) * ag.cumsum(x)) * ag.exp(-ag.mean(x * x))
+
+
+def slope_by_differences(f: Function, x: np.ndarray, v: np.ndarray, step: float = 1e-5) -> Any:
+    """The derivative of f at x in the direction v."""
+    return (np.asarray(f(x + step * v)) - np.asarray(f(x - step * v))) / (2 * step)
+
+
+def close(found: Any, expected: Any, tolerance: float = 1e-7) -> None:
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+# --- forward mode against reverse mode ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@given(data=st.data())
+def test_forward_mode_is_the_transpose_of_reverse_mode(name: str, data: st.DataObject) -> None:
+    """<u, J v> = <J' u, v>."""
+    operation = DIFFERENTIABLE[name]
+    args, static = data.draw(operation.cases)
+
+    def f(*arguments: Any) -> list[Any]:
+        return [y for y in ag.flatten(operation.call(*arguments, **static)) if y.dtype.kind == "f"]
+
+    vs = [normal(a.shape, i) for i, a in enumerate(args)]
+    out, tangents = ag.jvp(f, args, vs)
+    same_out, pullback = ag.vjp(f, *args)
+    us = [normal(y.shape, 10 + i) for i, y in enumerate(out)]
+    slopes = pullback(us)
+    for y, same, tangent in zip(out, same_out, tangents, strict=True):
+        np.testing.assert_array_equal(y, same)
+        assert (tangent.shape, tangent.dtype) == (y.shape, y.dtype)
+    pushed = sum(np.vdot(u, t) for u, t in zip(us, tangents, strict=True))
+    pulled = sum(np.vdot(s, v) for s, v in zip(slopes, vs, strict=True))
+    assert pushed == pytest.approx(pulled, rel=1e-9, abs=1e-9)
+
+
+# --- against finite differences -------------------------------------------------------------------
+
+
+@given(x=vectors, seed=st.integers(0, 99))
+def test_every_transform_is_right(x: np.ndarray, seed: int) -> None:
+    v = normal(x.shape, seed)
+    slope = ag.grad(weave)(x)
+    along = slope_by_differences(weave, x, v)
+    close(slope @ v, along)
+    close(ag.jvp(weave, (x,), (v,))[1], along)
+    close(ag.vjp(weave, x)[1](1.0)[0], slope)
+    close(ag.jacobian(weave)(x), slope)
+    close(ag.value_and_grad(weave)(x)[0], weave(x))
+    product = slope_by_differences(ag.grad(weave), x, v)
+    close(ag.hvp(weave, (x,), (v,)), product)
+    close(ag.hessian(weave)(x) @ v, product)
+
+
+@given(x=arrays(shapes(max_dims=2)), size=st.integers(0, 3))
+def test_jacobian_whether_tall_or_wide(x: np.ndarray, size: int) -> None:
+    weights = normal((size, x.size))
+
+    def f(x: Any) -> Any:
+        return ag.tanh(weights @ ag.ravel(x))
+
+    found = ag.jacobian(f)(x)
+    assert found.shape == (size, *x.shape)
+    slope = (1 - np.tanh(weights @ x.ravel()) ** 2)[:, None] * weights
+    close(found, slope.reshape(found.shape))
+
+
+def test_second_derivatives_of_several_arguments() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return ag.sum(x * x * y)
+
+    x, y = normal((2,)), normal((2,), 1)
+    (xx, xy), (yx, yy) = ag.hessian(f, (0, 1))(x, y)
+    close(xx, np.diag(2 * y))
+    close(xy, np.diag(2 * x))
+    close(yx, np.diag(2 * x))
+    close(yy, np.zeros((2, 2)))
+    by_x, by_y = ag.hvp(f, (x, y), (x, y))
+    close(by_x, 2 * y * x + 2 * x * y)
+    close(by_y, 2 * x * x)
+
+
+# --- nested in any mixture ------------------------------------------------------------------------
+
+
+def by_reverse(f: Function) -> Function:
+    return ag.grad(f)
+
+
+def by_forward(f: Function) -> Function:
+    return lambda x: ag.jvp(f, (x,), (1.0,))[1]
+
+
+def by_pullback(f: Function) -> Function:
+    return lambda x: ag.vjp(f, x)[1](1.0)[0]
+
+
+def by_jacobian(f: Function) -> Function:
+    return ag.jacobian(f)
+
+
+def by_checkpoint(f: Function) -> Function:
+    return ag.grad(ag.checkpoint(f))
+
+
+WAYS = st.sampled_from([by_reverse, by_forward, by_pullback, by_jacobian, by_checkpoint])
+
+
+@given(ways=st.lists(WAYS, max_size=4), x=st.floats(-2, 2))
+def test_any_mixture_to_the_fourth_order(ways: list[Any], x: float) -> None:
+    """Derivatives of exp(x) sin(x) = Im exp((1 + i) x)."""
+
+    def f(x: Any) -> Any:
+        return ag.exp(x) * ag.sin(x)
+
+    for way in ways:
+        f = way(f)
+    expected = ((1 + 1j) ** len(ways) * np.exp((1 + 1j) * x)).imag
+    assert float(f(x)) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(outer=WAYS, inner=WAYS, x=st.floats(-2, 2))
+def test_inner_and_outer_variables_are_not_confused(outer: Any, inner: Any, x: float) -> None:
+    assert outer(lambda x: x * inner(lambda y: x + y)(1.0))(x) == pytest.approx(1)
+    assert outer(lambda x: x * inner(lambda y: x * y)(2.0))(x) == pytest.approx(2 * x)
+    assert outer(lambda x: inner(lambda y: x * y * y)(x))(x) == pytest.approx(4 * x)
+    assert outer(lambda x: inner(lambda _: x * x)(x))(x) == pytest.approx(0)
+
+
+@given(x=vectors)
+def test_reverse_over_forward_is_forward_over_reverse(x: np.ndarray) -> None:
+    v = normal(x.shape)
+    product = ag.hvp(weave, (x,), (v,))
+    close(ag.grad(lambda x: ag.jvp(weave, (x,), (v,))[1])(x), product)
+    close(ag.grad(lambda x: ag.sum(ag.grad(weave)(x) * v))(x), product)
+    twice = ag.jvp(lambda x: ag.jvp(weave, (x,), (v,))[1], (x,), (v,))[1]
+    close(twice, product @ v)
+
+
+def test_results_are_recorded_for_a_backward_around_them() -> None:
+    x = ag.tensor(normal((3,)), requires_grad=True)
+    check_gradients(lambda x: ag.grad(weave)(x), x)
+    check_gradients(lambda x, v: ag.jvp(weave, (x,), (v,))[1], x, normal((3,), 1), order=1)
+    check_gradients(lambda x, u: ag.vjp(ag.sin, x)[1](u)[0], x, normal((3,), 1))
+    check_gradients(lambda x: ag.jacobian(ag.cumprod)(x), x, order=1)
+    assert ag.grad(weave)(x).requires_grad
+    assert not ag.grad(weave)(x.detach()).requires_grad
+
+
+def test_tangents_that_are_recorded() -> None:
+    x, v = normal((3,)), ag.tensor(normal((3,), 1), requires_grad=True)
+    _, tangent = ag.jvp(ag.sin, (ag.tensor(x),), (v,))
+    close(ag.gradients(tangent.sum(), v)[0].numpy(), np.cos(x))
+
+
+# --- kinds of arguments and results ---------------------------------------------------------------
+
+
+def test_nested_containers() -> None:
+    params = {"w": normal((2, 3)), "rest": [normal((2,)), (2.0,)], "none": None}
+
+    def f(p: Any, x: Any) -> Any:
+        return ag.sum(ag.tanh(p["w"] @ x + p["rest"][0])) * p["rest"][1][0]
+
+    x = normal((3,), 1)
+    slope = ag.grad(f)(params, x)
+    inside = 1 - np.tanh(params["w"] @ x + params["rest"][0]) ** 2
+    assert slope["none"] is None
+    close(slope["w"], 2 * np.outer(inside, x))
+    close(slope["rest"][0], 2 * inside)
+    assert isinstance(slope["rest"][1], tuple)
+    close(slope["rest"][1][0], f(params, x) / 2)
+    out, tangent = ag.jvp(lambda p: {"y": f(p, x), "c": 1.0}, (params,), (slope,))
+    assert tangent["c"] == 0
+    close(tangent["y"], sum(np.vdot(leaf, leaf) for leaf in ag.flatten(slope)))
+    close(out["y"], f(params, x))
+    blocks = ag.jacobian(lambda p: [p["w"] @ x, p["rest"][0]])(params)
+    close(blocks[0]["w"], np.einsum("ij,k->ijk", np.eye(2), x))
+    close(blocks[1]["rest"][0], np.eye(2))
+    close(blocks[1]["w"], np.zeros((2, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    "given_value", [2.0, np.float32(2), np.full(3, 2.0), np.ones(2, np.float32), ag.ones(2)]
+)
+def test_results_are_of_the_arguments_kind(given_value: Any) -> None:
+    def f(x: Any) -> Any:
+        return ag.sum(ag.square(x))
+
+    kind = float if np.ndim(given_value) == 0 else type(given_value)
+    value, slope = ag.value_and_grad(f)(given_value)
+    _, tangent = ag.jvp(ag.square, (given_value,), (given_value,))
+    (pulled,) = ag.vjp(ag.square, given_value)[1](given_value)
+    for found in (slope, tangent, pulled, ag.hvp(f, (given_value,), (given_value,))):
+        assert isinstance(found, kind)
+        assert getattr(found, "dtype", None) == getattr(given_value, "dtype", None) or kind is float
+    assert not isinstance(value, ag.Tensor) or kind is ag.Tensor
+
+
+def test_python_floats_count_as_double() -> None:
+    assert ag.grad(ag.exp)(0.1) == np.exp(0.1)
+
+
+def test_what_is_not_used_has_the_gradient_0() -> None:
+    x = normal((3,))
+    assert ag.grad(lambda x, y: y * 2, (0, 1))(1.0, 3.0) == (0, 2)
+    np.testing.assert_array_equal(ag.grad(lambda x: 5.0)(x), np.zeros(3))
+    np.testing.assert_array_equal(ag.jvp(lambda x: np.ones(2), (x,), (x,))[1], np.zeros(2))
+    np.testing.assert_array_equal(ag.jacobian(lambda x: np.ones(2))(x), np.zeros((2, 3)))
+    np.testing.assert_array_equal(ag.hessian(lambda x: ag.sum(x))(x), np.zeros((3, 3)))
+    np.testing.assert_array_equal(ag.vjp(lambda x: np.ones(2), x)[1](np.ones(2))[0], np.zeros(3))
+
+
+def test_integers_among_the_results_have_the_tangent_0() -> None:
+    x = normal((4,))
+    (_, places), (tangent, none) = ag.jvp(lambda x: ag.top_k(x, 2), (x,), (x,))
+    np.testing.assert_array_equal(tangent, x[places])
+    np.testing.assert_array_equal(none, np.zeros(2))
+    assert ag.jacobian(ag.argsort)(x).tolist() == np.zeros((4, 4)).tolist()
+
+
+def test_auxiliary_results() -> None:
+    def f(x: Any) -> Any:
+        return ag.sum(x * x), {"doubled": 2 * x, "text": "kept"}
+
+    slope, aux = ag.grad(f, has_aux=True)(np.ones(2))
+    assert slope.tolist() == [2, 2]
+    assert aux["text"] == "kept"
+    (value, again), _ = ag.value_and_grad(f, has_aux=True)(np.ones(2))
+    assert value == 2
+    assert again["text"] == "kept"
+
+
+def test_argnums_and_keywords() -> None:
+    def f(a: Any, b: Any, c: Any, *, power: int) -> Any:
+        return a * b**power * c
+
+    assert ag.grad(f, -1)(2.0, 3.0, 4.0, power=2) == 18
+    assert ag.grad(f, (1, 0))(2.0, 3.0, 4.0, power=2) == (48, 36)
+    assert ag.grad(f, (-3,))(2.0, 3.0, 4.0, power=2) == (36,)
+    assert ag.jacobian(f, (2, 0))(2.0, 3.0, 4.0, power=2) == (18, 36)
+
+
+def test_a_pullback_may_be_called_again() -> None:
+    out, pullback = ag.vjp(lambda x: {"y": x * x}, normal((3,)))
+    first, second = pullback({"y": np.ones(3)}), pullback({"y": np.ones(3)})
+    np.testing.assert_array_equal(first[0], second[0])
+    assert isinstance(out["y"], np.ndarray)
+
+
+def test_arguments_are_left_alone() -> None:
+    x = ag.tensor([1.0, 2.0])
+    ag.grad(lambda x: ag.sum(x * x))(x)
+    assert not x.requires_grad
+    y = ag.tensor([1.0, 2.0], requires_grad=True)
+    ag.grad(lambda y: ag.sum(y * y))(y)
+    assert y.grad is None
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ag.grad(ag.sin)(np.ones(3)), r"one element.*\(3,\)"),
+        (lambda: ag.grad(ag.sin, 1)(1.0), "argnums 1 is out of range: there are 1"),
+        (lambda: ag.grad(ag.sin, -2)(1.0), "argnums -2 is out of range"),
+        (lambda: ag.jvp(ag.sin, (np.ones(3),), (np.ones(2),)), r"tangent of shape \(2,\).*\(3,\)"),
+        (lambda: ag.jvp(ag.sin, (np.ones(3),), ()), "differ"),
+        (lambda: ag.vjp(ag.sin, np.ones(3))[1]((np.ones(3),)), "differ"),
+        (lambda: ag.vjp(ag.sin, np.ones(3))[1](np.ones(2)), r"\(2,\).*\(3,\)"),
+    ],
+)
+def test_errors_say_what_is_wrong(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("transform", [ag.grad, ag.jacobian, ag.hessian, by_forward, by_pullback])
+def test_integers_cannot_be_differentiated_by(transform: Any) -> None:
+    with pytest.raises(TypeError, match="float"):
+        transform(lambda x: x * x)(np.int64(3))
+
+
+@pytest.mark.parametrize("way", [by_reverse, by_forward, by_jacobian, by_checkpoint])
+def test_an_exception_inside_leaves_no_state_behind(way: Any) -> None:
+    def broken(x: Any) -> Any:
+        with ag.no_grad():
+            raise ZeroDivisionError
+
+    x = ag.tensor(1.0, requires_grad=True)
+    with pytest.raises(ZeroDivisionError):
+        way(lambda x: x * way(broken)(x))(x)
+    assert (x * 2).requires_grad
+    assert not ag.grad(ag.sin)(x.detach()).requires_grad  # no transform is running any more
+    with ag.no_grad():
+        with pytest.raises(ZeroDivisionError):
+            way(broken)(x)
+        assert not (x * 2).requires_grad
+
+
+def test_transforms_work_under_no_grad() -> None:
+    with ag.no_grad():
+        assert ag.hessian(lambda x: ag.sum(x**3))(np.ones(1)).tolist() == [[6]]
