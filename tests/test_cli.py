@@ -106,6 +106,14 @@ def test_options_may_stand_before_between_and_after_texts(tmp_path: Path) -> Non
     assert (tmp_path / "r" / "corpus.txt").read_text() == "a" * 500 + "b" * 500
 
 
+def test_words_after_two_dashes_are_texts(tmp_path: Path) -> None:
+    for name in ("a", "-b"):
+        (tmp_path / name).write_text(name * 500)
+    words = ["train", *SMALL, "--max-steps", 1, "--out", "r", "a", "--", "-b", "-"]
+    succeeds(*words, cwd=tmp_path, input="c")
+    assert (tmp_path / "r" / "corpus.txt").read_text() == "a" * 500 + "-b" * 500 + "c"
+
+
 def test_without_text_it_learns_from_pythons_documentation(tmp_path: Path) -> None:
     words = ["train", "--hidden", 4, "--embed", 2, "--max-steps", 1, "--out", "r"]
     printed = succeeds(*words, cwd=tmp_path)

@@ -53,6 +53,10 @@ WORDS = [
     ("sample done --lenght 5", ["--lenght", "did you mean --length?"]),
     ("eval", ["RUN"]),
     ("info now", ["'now'"]),
+    ("sample -x", ["unknown option -x"]),
+    ("eval --encodign latin-1", ["--encodign", "did you mean --encoding?"]),
+    ("sample -- -x", ["no run -x"]),
+    ("train text.txt -- -missing.txt", ["-missing.txt", "No such file"]),
 ]
 TEXTS = [
     ("train missing.txt", ["missing.txt", "No such file"]),
@@ -67,6 +71,7 @@ TEXTS = [
     ("train text.txt --encoding utf-99", ["utf-99"]),
     ("train --encoding latin-1", ["--encoding", "TEXT"]),
     ("train -", ["empty"]),
+    ("eval done --encoding latin-1", ["--encoding", "TEXT"]),
     ("eval done missing.txt", ["missing.txt"]),
     ("eval done latin.txt", ["latin.txt", "byte 12", "--encoding"]),
     ("eval done latin.txt --encoding latin-1", ["latin.txt", "'é'", "U+00E9"]),
@@ -133,6 +138,18 @@ FOLDERS = [
 @pytest.mark.parametrize(("line", "says"), WORDS + TEXTS + VALUES + FOLDERS)
 def test_bad_input_is_one_line(workshop: Path, line: str, says: list[str]) -> None:
     fails(*line.split(), cwd=workshop, says=says, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
+def test_a_text_without_a_name(workshop: Path, command: list[str]) -> None:
+    fails(*command, "", cwd=workshop, says=["name of a text file is empty"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="standard input closes differently")
+@pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
+def test_standard_input_that_is_closed(workshop: Path, command: list[str]) -> None:
+    says = ["standard input is closed"]
+    fails(*command, "-", cwd=workshop, says=says, preexec_fn=lambda: os.close(0))
 
 
 def test_unreadable_file(copy: Path) -> None:

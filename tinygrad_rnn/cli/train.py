@@ -20,7 +20,7 @@ from ..training.loop import read_metrics
 from ..training.progress import clock, shown_on
 from ..training.report import comparison, draw_loss
 from ..training.run import check_folder, name_a_run
-from .console import PROGRAM, Parser, describe, given, print_table
+from .console import PROGRAM, Parser, describe, given, print_table, read_texts
 
 RULES = {entry.name: entry.metadata["rule"] for entry in fields(Options)}
 
@@ -83,7 +83,7 @@ def _begun(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Option
     options = Options(**given(arguments, RULES))
     check_folder(arguments.out, arguments.overwrite)
     _check_device(options.device)
-    corpus = _read(arguments) or TextCorpus.default()
+    corpus = read_texts(arguments.text, arguments.encoding) or TextCorpus.default()
     training = LanguageTraining(options, corpus)
     return Run.create(arguments.out, options, corpus, arguments.overwrite), training, options
 
@@ -95,17 +95,9 @@ def _resumed(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Opti
     run = Run.open(arguments.out)
     options = run.options.prolonged(given(arguments, RULES))
     _check_device(options.device)
-    if corpus := _read(arguments):
+    if corpus := read_texts(arguments.text, arguments.encoding):
         run.check_same_text(corpus)
     return run, LanguageTraining(options, run.corpus()), options
-
-
-def _read(arguments: argparse.Namespace) -> TextCorpus | None:
-    if arguments.text:
-        return TextCorpus.from_files(arguments.text, arguments.encoding or "utf-8")
-    if arguments.encoding:
-        raise InputError("--encoding says how TEXT is read, and no TEXT is given")
-    return None
 
 
 def _check_device(device: str) -> None:
