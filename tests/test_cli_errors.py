@@ -4,6 +4,7 @@ Each test runs the real command line; `fails` also holds that no file came, went
 """
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -219,10 +220,56 @@ def test_checkpoint_of_another_model(copy: Path) -> None:
     fails("train", "--resume", "--out", "done", "--epochs", 99, cwd=copy, says=says)
 
 
-def test_records_that_are_damaged(copy: Path) -> None:
-    records = copy / "done" / "metrics.jsonl"
-    records.write_bytes(records.read_bytes().replace(b"{", b"[", 1))
-    fails("train", "--resume", "--out", "done", cwd=copy, says=["metrics.jsonl is damaged"])
+@pytest.mark.parametrize("line", [b'"\xff"', b"[]", b"{}", b"garbage", b'{"event": "update"}', b""])
+def test_records_that_are_damaged(copy: Path, line: bytes) -> None:
+    """This is found before the training, which would otherwise be for nothing."""
+    path = copy / "done" / "metrics.jsonl"
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([lines[0], line, *lines[2:], b""]))
+    says = ["done/metrics.jsonl, line 2 is damaged"]
+    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_records_that_are_missing(copy: Path, kept: int) -> None:
+    path = copy / "done" / "metrics.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:kept]))
+    says = [f"metrics.jsonl is damaged: it has {kept} lines"]
+    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"vocabulary": ""}, "vocabulary"),
+        ({"vocabulary": ["ab", "c"]}, "vocabulary"),
+        ({"vocabulary": None}, "vocabulary"),
+        ({"text": {}}, "'source'"),
+        ({"text": {"source": "text.txt", "sha256": ""}}, "'characters'"),
+        ({"text": {"source": "text.txt", "characters": 9}}, "'sha256'"),
+        ({"text": []}, "'source'"),
+        ({"options": {"hiden": 3}}, "'hiden'"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", ["train --resume --max-steps 9 --out done", "sample done", "eval done"]
+)
+def test_config_that_is_damaged(
+    copy: Path, command: str, damage: dict[str, object], says: str
+) -> None:
+    path = copy / "done" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    fails(*command.split(), cwd=copy, says=["done/config.json is damaged: ", says])
+
+
+def test_vocabulary_that_is_not_the_texts(copy: Path) -> None:
+    path = copy / "done" / "config.json"
+    config = json.loads(path.read_text())
+    config["vocabulary"] = config["vocabulary"][:-1] + "~"
+    path.write_text(json.dumps(config))
+    says = ["done/config.json is damaged", "vocabulary", "done/corpus.txt"]
+    fails("eval", "done", cwd=copy, says=says)
+    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
 
 
 def test_corpus_that_was_changed(copy: Path) -> None:

@@ -16,7 +16,6 @@ from ..errors import InputError
 from ..training import LanguageTraining, Options, Run, Session, generate, load
 from ..training.environment import limit_threads, versions
 from ..training.files import write_file
-from ..training.loop import read_metrics
 from ..training.progress import clock, shown_on
 from ..training.report import comparison, draw_loss
 from ..training.run import check_folder, name_a_run
@@ -141,7 +140,7 @@ def _report(run: Run, session: Session) -> None:
     (ours, bits), *markov = comparison(
         model, options, training.train_ids, training.valid_ids
     ).items()
-    draw_loss(run.path("loss.png"), read_metrics(run.path("metrics.jsonl")), dict(markov))
+    draw_loss(run.path("loss.png"), session.records, dict(markov))
     text = "".join(generate(model, run.vocabulary, 300, temperature=0.8, seed=options.seed))
     write_file(run.path("sample.txt"), (text + "\n").encode("utf-8", "surrogatepass"))
     print(f"{at.characters:,} characters were read in {clock(session.seconds)}.")
