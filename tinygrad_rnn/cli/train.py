@@ -149,10 +149,17 @@ def _report(run: Run, session: Session) -> None:
         ["on the validation text", "bits per character", ""],
         [
             [ours, f"{bits:.3f}", ""],
-            *([name, f"{its:.3f}", "beaten" if bits < its else "ahead"] for name, its in markov),
+            *([name, f"{its:.3f}", _verdict(f"{bits:.3f}", f"{its:.3f}")] for name, its in markov),
         ],
     )
     print(f"It writes:\n\n{text}\n")
+
+
+def _verdict(ours: str, its: str) -> str:
+    """What became of a Markov model, by the figures that are shown."""
+    if ours == its:
+        return "level"
+    return "beaten" if float(ours) < float(its) else "ahead"
 
 
 def _farewell(run: Run, session: Session) -> int:
@@ -166,11 +173,16 @@ def _farewell(run: Run, session: Session) -> int:
         return 128 + session.signal
     names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
     print(f"Saved in {run.folder}: {names}\n\nNext:")
-    print(f"  {PROGRAM} sample {run.folder}")
-    print(f"  {PROGRAM} eval {run.folder}")
+    print(f"  {PROGRAM} sample {_quoted(run)}")
+    print(f"  {PROGRAM} eval {_quoted(run)}")
     print(f"  {_resume_command(run)} {training.options.typed(session.limit, times=2)}")
     return 0
 
 
 def _resume_command(run: Run) -> str:
-    return f"{PROGRAM} train --resume --out {shlex.quote(str(run.folder))}"
+    return f"{PROGRAM} train --resume --out {_quoted(run)}"
+
+
+def _quoted(run: Run) -> str:
+    """The run's folder as one word of a shell."""
+    return shlex.quote(str(run.folder))
