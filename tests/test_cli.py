@@ -81,6 +81,16 @@ def test_the_table_compares_with_markov_models(trained: tuple[Path, str]) -> Non
         assert verdict == ("beaten" if ours < float(bits) else "ahead")
 
 
+def test_a_text_of_one_character_is_a_tie(tmp_path: Path) -> None:
+    """And the commands that come next are words of a shell, whatever the folder is called."""
+    (tmp_path / "a.txt").write_text("a" * 900)
+    words = ["train", "a.txt", *SMALL, "--max-steps", 1, "--out", "my run"]
+    printed = succeeds(*words, cwd=tmp_path)
+    assert len(re.findall(r"Markov, order \d +0\.000 +level", printed)) == 6
+    for command in ("sample", "eval", "train --resume --out"):
+        assert f"  tinygrad-rnn {command} 'my run'" in printed
+
+
 def test_without_out_every_run_gets_a_fresh_name(workshop: Path) -> None:
     """Also when they start at the same moment."""
     words = [*COMMAND, "train", "text.txt", *SMALL, "--max-steps", "1"]
@@ -104,6 +114,14 @@ def test_options_may_stand_before_between_and_after_texts(tmp_path: Path) -> Non
         (tmp_path / name).write_text(name * 500)
     succeeds("train", "a", *SMALL, "b", "--max-steps", 1, "--out", "r", cwd=tmp_path)
     assert (tmp_path / "r" / "corpus.txt").read_text() == "a" * 500 + "b" * 500
+
+
+def test_words_after_two_dashes_are_texts(tmp_path: Path) -> None:
+    for name in ("a", "-b"):
+        (tmp_path / name).write_text(name * 500)
+    words = ["train", *SMALL, "--max-steps", 1, "--out", "r", "a", "--", "-b", "-"]
+    succeeds(*words, cwd=tmp_path, input="c")
+    assert (tmp_path / "r" / "corpus.txt").read_text() == "a" * 500 + "-b" * 500 + "c"
 
 
 def test_without_text_it_learns_from_pythons_documentation(tmp_path: Path) -> None:
@@ -189,6 +207,13 @@ def test_the_module_runs_without_being_installed(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert re.fullmatch(r"tinygrad-rnn \d+\.\d+.*\n", done.stdout)
+
+
+def test_ctrl_c_while_the_program_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run([*COMMAND, "info"], cwd=tmp_path, env=environment, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -4,6 +4,7 @@ Each test runs the real command line; `fails` also holds that no file came, went
 """
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -53,6 +54,10 @@ WORDS = [
     ("sample done --lenght 5", ["--lenght", "did you mean --length?"]),
     ("eval", ["RUN"]),
     ("info now", ["'now'"]),
+    ("sample -x", ["unknown option -x"]),
+    ("eval --encodign latin-1", ["--encodign", "did you mean --encoding?"]),
+    ("sample -- -x", ["no run -x"]),
+    ("train text.txt -- -missing.txt", ["-missing.txt", "No such file"]),
 ]
 TEXTS = [
     ("train missing.txt", ["missing.txt", "No such file"]),
@@ -67,6 +72,7 @@ TEXTS = [
     ("train text.txt --encoding utf-99", ["utf-99"]),
     ("train --encoding latin-1", ["--encoding", "TEXT"]),
     ("train -", ["empty"]),
+    ("eval done --encoding latin-1", ["--encoding", "TEXT"]),
     ("eval done missing.txt", ["missing.txt"]),
     ("eval done latin.txt", ["latin.txt", "byte 12", "--encoding"]),
     ("eval done latin.txt --encoding latin-1", ["latin.txt", "'é'", "U+00E9"]),
@@ -74,9 +80,9 @@ TEXTS = [
 ]
 VALUES = [
     ("train text.txt --model elman", ["--model elman", "lstm"]),
-    ("train text.txt --hidden 0", ["--hidden 0", "at least 1"]),
+    ("train text.txt --hidden 0", ["--hidden 0", "from 1 to 1,000,000"]),
     ("train text.txt --hidden 1.5", ["--hidden 1.5", "whole number"]),
-    ("train text.txt --layers -1", ["--layers -1", "at least 1"]),
+    ("train text.txt --layers -1", ["--layers -1", "from 1 to 1,000"]),
     ("train text.txt --embed many", ["--embed many", "whole number"]),
     ("train text.txt --dropout 1", ["--dropout 1", "below 1"]),
     ("train text.txt --batch 0", ["--batch 0"]),
@@ -91,7 +97,15 @@ VALUES = [
     ("train text.txt --seed -1", ["--seed -1"]),
     ("train text.txt --seed 9223372036854775808", ["--seed 9223372036854775808"]),
     ("train text.txt --device gpu", ["--device gpu", "cpu, cuda or cuda:N"]),
-    ("train text.txt --hidden 100000000", ["not enough memory"]),
+    ("train text.txt --hidden 1000000", ["not enough memory"]),
+    ("train text.txt --hidden 99999999999999999999", ["--hidden 9", "1,000,000"]),
+    ("train text.txt --embed 1000001", ["--embed 1000001", "1,000,000"]),
+    ("train text.txt --batch 1000001", ["--batch 1000001", "1,000,000"]),
+    ("train text.txt --seq-len 1000001", ["--seq-len 1000001", "1,000,000"]),
+    ("train text.txt --layers 1000000000", ["--layers 1000000000", "from 1 to 1,000"]),
+    ("train text.txt --threads 1025", ["--threads 1025", "1,024"]),
+    ("train text.txt --epochs 1000000000001", ["--epochs 1", "1,000,000,000,000"]),
+    ("train text.txt --max-steps 1000000000001", ["--max-steps 1", "1,000,000,000,000"]),
     ("sample done --length 0", ["--length 0"]),
     ("sample done --temperature -1", ["--temperature -1"]),
     ("sample done --top-k 0", ["--top-k 0"]),
@@ -125,6 +139,18 @@ FOLDERS = [
 @pytest.mark.parametrize(("line", "says"), WORDS + TEXTS + VALUES + FOLDERS)
 def test_bad_input_is_one_line(workshop: Path, line: str, says: list[str]) -> None:
     fails(*line.split(), cwd=workshop, says=says, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
+def test_a_text_without_a_name(workshop: Path, command: list[str]) -> None:
+    fails(*command, "", cwd=workshop, says=["name of a text file is empty"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="standard input closes differently")
+@pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
+def test_standard_input_that_is_closed(workshop: Path, command: list[str]) -> None:
+    says = ["standard input is closed"]
+    fails(*command, "-", cwd=workshop, says=says, preexec_fn=lambda: os.close(0))
 
 
 def test_unreadable_file(copy: Path) -> None:
@@ -194,10 +220,56 @@ def test_checkpoint_of_another_model(copy: Path) -> None:
     fails("train", "--resume", "--out", "done", "--epochs", 99, cwd=copy, says=says)
 
 
-def test_records_that_are_damaged(copy: Path) -> None:
-    records = copy / "done" / "metrics.jsonl"
-    records.write_bytes(records.read_bytes().replace(b"{", b"[", 1))
-    fails("train", "--resume", "--out", "done", cwd=copy, says=["metrics.jsonl is damaged"])
+@pytest.mark.parametrize("line", [b'"\xff"', b"[]", b"{}", b"garbage", b'{"event": "update"}', b""])
+def test_records_that_are_damaged(copy: Path, line: bytes) -> None:
+    """This is found before the training, which would otherwise be for nothing."""
+    path = copy / "done" / "metrics.jsonl"
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([lines[0], line, *lines[2:], b""]))
+    says = ["done/metrics.jsonl, line 2 is damaged"]
+    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_records_that_are_missing(copy: Path, kept: int) -> None:
+    path = copy / "done" / "metrics.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:kept]))
+    says = [f"metrics.jsonl is damaged: it has {kept} lines"]
+    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"vocabulary": ""}, "vocabulary"),
+        ({"vocabulary": ["ab", "c"]}, "vocabulary"),
+        ({"vocabulary": None}, "vocabulary"),
+        ({"text": {}}, "'source'"),
+        ({"text": {"source": "text.txt", "sha256": ""}}, "'characters'"),
+        ({"text": {"source": "text.txt", "characters": 9}}, "'sha256'"),
+        ({"text": []}, "'source'"),
+        ({"options": {"hiden": 3}}, "'hiden'"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", ["train --resume --max-steps 9 --out done", "sample done", "eval done"]
+)
+def test_config_that_is_damaged(
+    copy: Path, command: str, damage: dict[str, object], says: str
+) -> None:
+    path = copy / "done" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    fails(*command.split(), cwd=copy, says=["done/config.json is damaged: ", says])
+
+
+def test_vocabulary_that_is_not_the_texts(copy: Path) -> None:
+    path = copy / "done" / "config.json"
+    config = json.loads(path.read_text())
+    config["vocabulary"] = config["vocabulary"][:-1] + "~"
+    path.write_text(json.dumps(config))
+    says = ["done/config.json is damaged", "vocabulary", "done/corpus.txt"]
+    fails("eval", "done", cwd=copy, says=says)
+    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
 
 
 def test_corpus_that_was_changed(copy: Path) -> None:

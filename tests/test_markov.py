@@ -83,6 +83,12 @@ def test_without_fit_every_character_is_equally_likely() -> None:
     np.testing.assert_array_equal(model.probabilities([1, 2]), np.full(8, 1 / 8))
 
 
+def test_certainty_costs_no_bits() -> None:
+    """Shown as 0.000, not as -0.000."""
+    ids = np.zeros(9, dtype=np.int64)
+    assert [f"{bits:.3f}" for bits in markov_table(ids, ids, 1).values()] == ["0.000"] * 6
+
+
 def test_a_period_is_learned_by_the_order_that_spans_it() -> None:
     """In 0 0 1 0 0 1 ... two characters say which is next, one does not."""
     period = np.tile([0, 0, 1], 2000)

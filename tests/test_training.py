@@ -122,6 +122,21 @@ def test_save_and_load_a_module(tmp_path: Path) -> None:
         load(tmp_path / "linear", nn.Linear(3, 4))
 
 
+def test_arrays_that_may_not_be_read_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As safetensors raises it: without the file's name."""
+
+    def refuse(*arguments: Any, **settings: Any) -> None:
+        raise PermissionError("Permission denied (os error 13)")
+
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    monkeypatch.setattr(files, "safe_open", refuse)
+    with pytest.raises(InputError, match=r"model\.safetensors: Permission denied"):
+        files.read_arrays(path)
+
+
 # --- options --------------------------------------------------------------------------------------
 
 
@@ -281,6 +296,13 @@ def test_programs_cannot_overwrite_foreign_folders_either(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="replaces runs only"):
         Run.create(tmp_path, SMALL, CORPUS, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["sample.txt"]
+
+
+def test_a_folder_left_by_a_kill_can_be_overwritten(tmp_path: Path) -> None:
+    """One that was killed between making the folder and publishing its first file."""
+    files.prepare(tmp_path / "config.json", b"{")
+    Run.create(tmp_path, SMALL, CORPUS, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "corpus.txt"}
 
 
 def test_checkpoints_are_seconds_apart_and_change_nothing(

@@ -2,6 +2,15 @@
 
 import sys
 
-from tinygrad_rnn.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command; Ctrl-C ends it quietly even while it is being loaded, which takes time."""
+    try:
+        from tinygrad_rnn.cli import main as command
+    except KeyboardInterrupt:
+        return 130
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
+from ..data import TextCorpus
 from ..errors import InputError
 from ..training.options import Rule, flag
 
@@ -26,15 +29,23 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message.removeprefix('argument ')} (see {self.prog} --help)")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
-        """The words' meaning; InputError for words that mean nothing here."""
-        arguments, unknown = self.parse_known_intermixed_args(words)
-        for word in unknown:
-            option = word.partition("=")[0]
-            if not option.startswith("-"):
-                self.error(f"unexpected word {word!r}")
-            self.error(
-                f"unknown option {option}{did_you_mean(option, self._option_string_actions)}"
-            )
+        """The words' meaning; InputError for words that mean nothing here.
+
+        What follows the word `--` is a path (or `-`), even if it begins with a dash.
+        """
+        end = words.index("--") if "--" in words else len(words)
+        options, paths = words[:end], words[end + 1 :]
+        known = self._option_string_actions
+        for option in (word.partition("=")[0] for word in options):
+            if re.fullmatch(r"--?[A-Za-z]\S*", option) and option not in known:
+                self.error(f"unknown option {option}{did_you_mean(option, known)}")
+        protected = [
+            os.path.join(os.curdir, path) if path.startswith("-") and path != "-" else path
+            for path in paths
+        ]
+        arguments, unexpected = self.parse_known_intermixed_args(options + protected)
+        if unexpected:
+            self.error(f"unexpected word {unexpected[0]!r}")
         return arguments
 
     def add_option(self, name: str, default: Any, rule: Rule, words: str) -> None:
@@ -52,6 +63,15 @@ def given(arguments: argparse.Namespace, rules: Mapping[str, Rule]) -> dict[str,
     """The values of those options that were given; InputError for one that is not allowed."""
     typed = vars(arguments)
     return {name: rules[name].parse(name, typed[name]) for name in rules if name in typed}
+
+
+def read_texts(names: list[str], encoding: str | None) -> TextCorpus | None:
+    """The files' texts, if any are named; InputError for an --encoding of nothing."""
+    if names:
+        return TextCorpus.from_files(names, encoding or "utf-8")
+    if encoding is not None:
+        raise InputError("--encoding says how TEXT is read, and no TEXT is given")
+    return None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -16,11 +16,10 @@ from ..errors import InputError
 from ..training import LanguageTraining, Options, Run, Session, generate, load
 from ..training.environment import limit_threads, versions
 from ..training.files import write_file
-from ..training.loop import read_metrics
 from ..training.progress import clock, shown_on
 from ..training.report import comparison, draw_loss
 from ..training.run import check_folder, name_a_run
-from .console import PROGRAM, Parser, describe, given, print_table
+from .console import PROGRAM, Parser, describe, given, print_table, read_texts
 
 RULES = {entry.name: entry.metadata["rule"] for entry in fields(Options)}
 
@@ -83,7 +82,7 @@ def _begun(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Option
     options = Options(**given(arguments, RULES))
     check_folder(arguments.out, arguments.overwrite)
     _check_device(options.device)
-    corpus = _read(arguments) or TextCorpus.default()
+    corpus = read_texts(arguments.text, arguments.encoding) or TextCorpus.default()
     training = LanguageTraining(options, corpus)
     return Run.create(arguments.out, options, corpus, arguments.overwrite), training, options
 
@@ -95,17 +94,9 @@ def _resumed(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Opti
     run = Run.open(arguments.out)
     options = run.options.prolonged(given(arguments, RULES))
     _check_device(options.device)
-    if corpus := _read(arguments):
+    if corpus := read_texts(arguments.text, arguments.encoding):
         run.check_same_text(corpus)
     return run, LanguageTraining(options, run.corpus()), options
-
-
-def _read(arguments: argparse.Namespace) -> TextCorpus | None:
-    if arguments.text:
-        return TextCorpus.from_files(arguments.text, arguments.encoding or "utf-8")
-    if arguments.encoding:
-        raise InputError("--encoding says how TEXT is read, and no TEXT is given")
-    return None
 
 
 def _check_device(device: str) -> None:
@@ -149,7 +140,7 @@ def _report(run: Run, session: Session) -> None:
     (ours, bits), *markov = comparison(
         model, options, training.train_ids, training.valid_ids
     ).items()
-    draw_loss(run.path("loss.png"), read_metrics(run.path("metrics.jsonl")), dict(markov))
+    draw_loss(run.path("loss.png"), session.records, dict(markov))
     text = "".join(generate(model, run.vocabulary, 300, temperature=0.8, seed=options.seed))
     write_file(run.path("sample.txt"), (text + "\n").encode("utf-8", "surrogatepass"))
     print(f"{at.characters:,} characters were read in {clock(session.seconds)}.")
@@ -158,10 +149,17 @@ def _report(run: Run, session: Session) -> None:
         ["on the validation text", "bits per character", ""],
         [
             [ours, f"{bits:.3f}", ""],
-            *([name, f"{its:.3f}", "beaten" if bits < its else "ahead"] for name, its in markov),
+            *([name, f"{its:.3f}", _verdict(f"{bits:.3f}", f"{its:.3f}")] for name, its in markov),
         ],
     )
     print(f"It writes:\n\n{text}\n")
+
+
+def _verdict(ours: str, its: str) -> str:
+    """What became of a Markov model, by the figures that are shown."""
+    if ours == its:
+        return "level"
+    return "beaten" if float(ours) < float(its) else "ahead"
 
 
 def _farewell(run: Run, session: Session) -> int:
@@ -175,11 +173,16 @@ def _farewell(run: Run, session: Session) -> int:
         return 128 + session.signal
     names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
     print(f"Saved in {run.folder}: {names}\n\nNext:")
-    print(f"  {PROGRAM} sample {run.folder}")
-    print(f"  {PROGRAM} eval {run.folder}")
+    print(f"  {PROGRAM} sample {_quoted(run)}")
+    print(f"  {PROGRAM} eval {_quoted(run)}")
     print(f"  {_resume_command(run)} {training.options.typed(session.limit, times=2)}")
     return 0
 
 
 def _resume_command(run: Run) -> str:
-    return f"{PROGRAM} train --resume --out {shlex.quote(str(run.folder))}"
+    return f"{PROGRAM} train --resume --out {_quoted(run)}"
+
+
+def _quoted(run: Run) -> str:
+    """The run's folder as one word of a shell."""
+    return shlex.quote(str(run.folder))

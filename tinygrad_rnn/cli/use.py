@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..data import TextCorpus
 from ..errors import InputError
 from ..models import LanguageModel
 from ..training import Run, build_model, generate, load
 from ..training.environment import blas_threads, devices, limit_threads, versions
 from ..training.options import COUNT, NOT_NEGATIVE, SEED
 from ..training.report import comparison
-from .console import PROGRAM, Parser, given, print_table
+from .console import PROGRAM, Parser, given, print_table, read_texts
 
 SAMPLE = {
     "length": (500, COUNT, "characters to write"),
@@ -60,12 +59,10 @@ def evaluate(words: list[str]) -> int:
     parser.add_argument("text", nargs="?", metavar="TEXT", help="text file, or - (standard input)")
     parser.add_argument("--encoding", metavar="NAME", help="how TEXT is encoded (default: utf-8)")
     arguments = parser.parse(words)
+    other = read_texts([] if arguments.text is None else [arguments.text], arguments.encoding)
     run, model = _open(arguments.run)
     train, valid, test = run.corpus().split()
-    texts = {"validation": valid, "test": test}
-    if arguments.text:
-        other = TextCorpus.from_files([arguments.text], arguments.encoding or "utf-8")
-        texts = {other.source: other.text}
+    texts = {other.source: other.text} if other else {"validation": valid, "test": test}
     train_ids = run.vocabulary.encode(train)
     columns = []
     for name, text in texts.items():

@@ -231,15 +231,16 @@ def _called(name: str) -> str:
 
 def _read(name: str, encoding: str) -> str:
     """The text of one file, with InputError for all that can be wrong with it."""
-    if name == "-":
-        content = sys.stdin.buffer.read()
-    elif os.path.isdir(name):
+    if not name:
+        raise InputError("the name of a text file is empty")
+    if name == "-" and sys.stdin is None:
+        raise InputError("standard input is closed; name text files")
+    if name != "-" and os.path.isdir(name):
         raise InputError(f"{name}: is a directory; name text files")
-    else:
-        try:
-            content = Path(name).read_bytes()
-        except OSError as error:
-            raise InputError(f"{name}: {error.strerror or error}") from error
+    try:
+        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise InputError(f"{_called(name)}: {error.strerror or error}") from error
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

@@ -124,7 +124,7 @@ def _keys(shorter: Ids, ids: Ids, k: int, V: int) -> Ids:
 
 
 def _bits(probabilities: Floats) -> float:
-    return float(-np.log2(probabilities).mean())
+    return float(-np.log2(probabilities).mean()) + 0.0  # of certainty 0, not -0
 
 
 def _find(keys: Ids, wanted: Ids) -> Ids:

@@ -84,9 +84,14 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def partial_files(folder: Path) -> list[Path]:
+    """What `prepare` wrote, or was writing, and nobody has published."""
+    return list(folder.glob(f".*.[0-9]*{_PARTIAL}"))
+
+
 def remove_partial_files(folder: Path) -> None:
     """Delete what writers that were killed left behind."""
-    for leftover in folder.glob(f".*{_PARTIAL}"):
+    for leftover in partial_files(folder):
         leftover.unlink(missing_ok=True)
 
 
@@ -132,6 +137,8 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except SafetensorError as error:
         raise InputError(f"{path} is damaged or not a safetensors file: {error}") from error
+    except OSError as error:  # safe_open's does not name the file
+        raise InputError(f"{path}: {error.strerror or error}") from error
 
 
 def save_tree(path: Path, tree: Any) -> None:

@@ -67,13 +67,30 @@ class Metrics:
         self._pending.clear()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a run, without a last line that was cut short."""
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+def read_metrics(path: Path, count: int) -> list[dict[str, Any]]:
+    """The first `count` records of a run; InputError names the line that is damaged or missing."""
+    lines = path.read_bytes().splitlines()[:count] if path.exists() else []
+    if len(lines) < count:
+        raise InputError(
+            f"{path} is damaged: it has {len(lines)} lines, and the checkpoint is after {count}"
+        )
+    return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _record(line: bytes, place: str) -> dict[str, Any]:
+    """The record in a line of metrics.jsonl; InputError, naming the place, if it is none."""
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}") from error
+        record = json.loads(line)
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise InputError(f"{place} is damaged: {error}") from error
+    figures = ("step", "characters", "bits_per_character")
+    if (
+        not isinstance(record, dict)
+        or record.get("event") not in ("update", "evaluation")
+        or not all(isinstance(record.get(name), (int, float)) for name in figures)
+    ):
+        raise InputError(f"{place} is damaged: not the record of an update or an evaluation")
+    return record
 
 
 def limit_reached(training: LanguageTraining, seconds: float) -> str | None:
@@ -103,6 +120,7 @@ class Session:
             try:
                 training.load_state_dict(saved["training"], path)
                 self._seconds, self._records = saved["seconds"], saved["records"]
+                read_metrics(run.path("metrics.jsonl"), self._records)
             except InputError:
                 raise
             except (KeyError, TypeError, ValueError) as error:
@@ -128,6 +146,11 @@ class Session:
                     break
                 self._update(progress)
             self._save()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What `train` has written down of the run, in earlier sessions too."""
+        return read_metrics(self._metrics.path, self._metrics.count)
 
     @property
     def seconds(self) -> float:

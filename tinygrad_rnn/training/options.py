@@ -47,7 +47,12 @@ def one_of(*names: str) -> Rule:
     return Rule(str, lambda value: value in names, " or ".join(names))
 
 
-COUNT = Rule(int, lambda n: n >= 1, "a whole number of at least 1")
+def count_to(most: int) -> Rule:
+    return Rule(int, lambda n: 1 <= n <= most, f"a whole number from 1 to {most:,}")
+
+
+COUNT = count_to(10**12)
+SIZE = count_to(10**6)  # of arrays: beyond it no machine has the memory
 SEED = Rule(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2**63 - 1")
 POSITIVE = Rule(float, lambda x: 0 < x < math.inf, "a number above 0")
 NOT_NEGATIVE = Rule(float, lambda x: 0 <= x < math.inf, "a number of at least 0")
@@ -70,12 +75,12 @@ class Options:
     """A character language model and its training. InputError names a value that is not allowed."""
 
     model: str = _option("lstm", CELL, "recurrent cell")
-    hidden: int = _option(192, COUNT, "units of each recurrent layer")
-    layers: int = _option(1, COUNT, "recurrent layers on top of each other")
-    embed: int = _option(128, COUNT, "numbers that stand for one character")
+    hidden: int = _option(192, SIZE, "units of each recurrent layer")
+    layers: int = _option(1, count_to(1000), "recurrent layers on top of each other")
+    embed: int = _option(128, SIZE, "numbers that stand for one character")
     dropout: float = _option(0.0, PROBABILITY, "share of units silenced while training")
-    batch: int = _option(32, COUNT, "places of the text that are read at once")
-    seq_len: int = _option(64, COUNT, "characters that gradients reach back")
+    batch: int = _option(32, SIZE, "places of the text that are read at once")
+    seq_len: int = _option(64, SIZE, "characters that gradients reach back")
     epochs: int = _option(6, COUNT, "passes over the text, at most")
     max_steps: int | None = _option(None, COUNT, "updates of the weights, at most")
     max_seconds: float | None = _option(
@@ -86,7 +91,9 @@ class Options:
     clip: float = _option(1.0, POSITIVE, "largest norm of the gradient")
     seed: int = _option(0, SEED, "seed of everything random")
     threads: int = _option(
-        1, COUNT, "threads of matrix products; more pay for large models on an idle machine"
+        1,
+        count_to(1024),
+        "threads of matrix products; more pay for large models on an idle machine",
     )
     device: str = _option("cpu", DEVICE, "where to compute")
 

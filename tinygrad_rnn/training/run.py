@@ -25,7 +25,15 @@ from typing import Any
 from ..data import TextCorpus, Vocabulary
 from ..errors import InputError
 from .environment import versions
-from .files import as_json, prepare, publish, read_json, remove_partial_files, write_file
+from .files import (
+    as_json,
+    partial_files,
+    prepare,
+    publish,
+    read_json,
+    remove_partial_files,
+    write_file,
+)
 from .options import Options
 
 FORMAT = "tinygrad-rnn character language model, version 1"
@@ -88,11 +96,17 @@ class Run:
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise InputError(f"{folder / 'config.json'} does not describe a run of this program")
         try:
+            characters, text = config["vocabulary"], dict(config["text"])
+            if not (isinstance(characters, str) and characters):
+                raise ValueError("the vocabulary is not a string of characters")
+            for name, kind in _TEXT.items():
+                if not isinstance(text.get(name), kind):
+                    raise ValueError(f"the text's {name!r} is missing or no {kind.__name__}")
             return cls(
                 folder,
                 Options(**config["options"]),
-                Vocabulary(config["vocabulary"]),
-                dict(config["text"]),
+                Vocabulary(characters),
+                text,
                 dict(config["versions"]),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -125,7 +139,11 @@ class Run:
         content = path.read_bytes()
         if _digest(content) != self.text["sha256"]:
             raise InputError(f"{path} was changed since the run began: its checksum differs")
-        return TextCorpus(content.decode("utf-8", "surrogatepass"), self.text["source"])
+        corpus = TextCorpus(content.decode("utf-8", "surrogatepass"), self.text["source"])
+        if corpus.vocabulary != self.vocabulary:
+            config = self.path("config.json")
+            raise InputError(f"{config} is damaged: its vocabulary is not that of {path}")
+        return corpus
 
     def check_same_text(self, corpus: TextCorpus) -> None:
         """InputError if `corpus` is another text than the run's own."""
@@ -169,7 +187,7 @@ def check_folder(folder: Path | None, overwrite: bool) -> None:
         )
     if not folder.is_dir():
         raise InputError(f"--overwrite replaces runs only, and {folder} is not a folder")
-    if any(folder.iterdir()):
+    if set(folder.iterdir()) - set(partial_files(folder)):  # else: empty, or killed while made
         try:
             Run.open(folder)
         except InputError as error:
@@ -212,6 +230,10 @@ def _make_folder(folder: Path | None, model: str, overwrite: bool) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=overwrite)
     return folder
+
+
+_TEXT = {"source": str, "characters": int, "sha256": str}
+"""What `_describe` tells of a text."""
 
 
 def _describe(corpus: TextCorpus) -> dict[str, Any]:

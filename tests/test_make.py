@@ -1,0 +1,59 @@
+"""The Makefile and the run of all checks, in a folder of their own, with a stand-in for Python."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from command import ENVIRONMENT, ROOT
+
+pytestmark = [
+    pytest.mark.host,
+    pytest.mark.skipif(shutil.which("make") is None, reason="needs make"),
+]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The Makefile beside a finished installation, whose Python does nothing, and a run."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "runs" / "lstm-1").mkdir(parents=True)
+    script(tmp_path / ".venv" / "bin" / "python", "true")
+    for name in ("python", "train", "test", "dev"):
+        (tmp_path / ".venv" / f"{name}.stamp").touch()
+    return tmp_path
+
+
+def script(path: Path, command: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{command}\n")
+    path.chmod(0o755)
+
+
+def test_training_ends_with_where_the_command_is(checkout: Path) -> None:
+    printed = subprocess.check_output(
+        ["make", "--no-print-directory", "train"], cwd=checkout, encoding="utf-8"
+    )
+    last = printed.splitlines()[-1]
+    assert ".venv/bin/tinygrad-rnn" in last
+    assert ". .venv/bin/activate" in last
+
+
+def test_cleaning_keeps_the_runs(checkout: Path) -> None:
+    subprocess.run(["make", "clean"], cwd=checkout, check=True, capture_output=True)
+    assert sorted(path.name for path in checkout.iterdir()) == [
+        "Makefile",
+        "pyproject.toml",
+        "runs",
+    ]
+    assert (checkout / "runs" / "lstm-1").is_dir()
+
+
+def test_all_checks_start_from_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    script(tmp_path / "bin" / "make", 'echo "$*" >> made; echo 1 passed')
+    environment = ENVIRONMENT | {"PATH": f"{tmp_path / 'bin'}:{ENVIRONMENT['PATH']}"}
+    subprocess.run([".ci/run"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert (tmp_path / "made").read_text().split() == ["clean", "test", "lint"]
