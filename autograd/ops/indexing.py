@@ -49,6 +49,13 @@ def _take(xp: Any, x: Any, *, indices: Any, axis: int) -> Any:
     return xp.take(x, indices, axis)
 
 
+def _beside(x: Any, indices: Any) -> Any:
+    """Indices as an array where `x` lives; an empty list is one of integers too."""
+    indices = _arrays(indices)
+    dtype = None if hasattr(indices, "dtype") else "int64"
+    return backend.of(_arrays(x)).asarray(indices, dtype)
+
+
 def _at(indices: Any, axis: int) -> Any:
     """`take` as a plain index."""
     return (slice(None),) * axis + (indices,) if axis else indices
@@ -59,8 +66,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     flat array.
     """
     x, axis = along(x, axis)
-    indices = backend.of(_arrays(x)).asarray(_arrays(indices))
-    return _take(x, indices=indices, axis=axis)
+    return _take(x, indices=_beside(x, indices), axis=axis)
 
 
 def _grid(xp: Any, indices: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
@@ -79,7 +85,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     """
     home = backend.of(_arrays(x))
     x, axis = along(x, axis)
-    return _getitem(x, index=_grid(home.xp, home.asarray(_arrays(indices)), x.shape, axis))
+    return _getitem(x, index=_grid(home.xp, _beside(x, indices), x.shape, axis))
 
 
 def _written(g: Any, index: Any) -> Any:
