@@ -97,7 +97,7 @@ def in_order(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def greatest(x: np.ndarray, k: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    places = np.take(np.argsort(-x, axis), range(k), axis)
+    places = np.take(np.argsort(-x, axis), np.arange(k), axis)
     return np.take_along_axis(x, places, axis), places
 
 
@@ -183,7 +183,9 @@ DIFFERENTIABLE = {
         "select": (
             cases.choices(),
             lambda a, b, condition: np.select([condition, ~condition], [a, b]),
-            lambda a, b, condition: ag.select([condition, ~condition], [a, b]),
+            lambda a, b, condition: ag.select(
+                [on_device(c) for c in (condition, ~condition)], [a, b]
+            ),
         ),
         "sigmoid": (unary(), lambda x: 1 / (1 + np.exp(-x))),
         "sign": unary(-2, 2, 0),
