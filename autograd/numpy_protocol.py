@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from . import backend
 from ._tensor import Tensor
 from ._tree import tree_map
 from .ops import (
@@ -86,6 +87,7 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options:
 
 def _array_function(self: Tensor, function: Any, types: Any, args: Any, options: Any) -> Any:
     if function in _PLAIN:
+        function = getattr(backend.of(self._data).xp, function.__name__, function)
         return tree_map(_wrapped, function(*_unwrapped(args), **_unwrapped(options)))
     module = function.__module__.removeprefix("numpy").removeprefix(".")
     name = f"{module}.{function.__name__}" if module else function.__name__

@@ -220,7 +220,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     def pullback(u: Any) -> tuple[Any, ...]:
         tree_map(lambda o, w: None, call.out, u)  # the same nesting, or an error
         call.record = call.record or _nested.get() or any(map(_is_recorded, flatten(u)))
-        pulled = call.pull(flatten(call.out), [_tensor(w) for w in flatten(u)], call.record)
+        pulled = call.pull(flatten(call.out), flatten(u), call.record)
         return _like_arguments(call, primals, pulled)
 
     return tree_map(call.returned, call.out), pullback
@@ -240,7 +240,7 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     call = _Call(f, primals, dict(enumerate(primals)), {})
     push = _pushforward(call)
     call.record = call.record or any(map(_is_recorded, flatten(tangents)))
-    pushed = iter(push([_tensor(t) for t in flatten(tangents)], call.record))
+    pushed = iter(push(flatten(tangents), call.record))
     tangent = tree_map(lambda _: call.returned(next(pushed)), call.out)
     return tree_map(call.returned, call.out), tangent
 

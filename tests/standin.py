@@ -28,8 +28,8 @@ ELEMENTWISE = _names("""
 """)
 FUNCTIONS = _names("""
     argmax argmin argpartition argsort broadcast_to clip concatenate copyto cumsum diag diagonal
-    einsum isneginf isposinf matmul max min moveaxis ones_like pad repeat reshape roll rot90 split
-    stack sum take tile transpose tril triu where zeros_like
+    einsum isneginf isposinf matmul max min moveaxis ones_like pad repeat reshape roll rot90 round
+    split stack sum take tile transpose tril triu where zeros_like
 """)
 CREATION = _names("arange array asarray empty eye full ones zeros")
 

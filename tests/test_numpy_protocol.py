@@ -11,6 +11,8 @@ from operations import DIFFERENTIABLE, NOT_DIFFERENTIABLE, Operation
 import autograd as ag
 from autograd.testing.strategies import arrays, shapes
 
+pytestmark = pytest.mark.host  # references and arguments are NumPy's
+
 OPERATIONS = DIFFERENTIABLE | NOT_DIFFERENTIABLE
 NOT_WRITTEN_IN_NUMPY = {"astype", "erf", "gelu", "index_update"}
 

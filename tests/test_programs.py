@@ -3,11 +3,14 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 
 import autograd as ag
 from autograd.testing import check_gradients
 from autograd.testing.strategies import programs
+
+pytestmark = pytest.mark.host  # finite differences and their arrays are NumPy's
 
 
 @given(programs())

@@ -13,6 +13,8 @@ import autograd as ag
 from autograd.testing import check_gradients
 from autograd.testing.strategies import arrays, shapes
 
+pytestmark = pytest.mark.host  # references and arguments are NumPy's
+
 Function = Callable[..., Any]
 
 vectors = arrays(shapes(1, 1, min_side=1, max_side=4))
