@@ -37,7 +37,7 @@ def limit_threads(count: int) -> AbstractContextManager[Any]:
     """A context in which matrix products use so many threads.
 
     A matrix product of several threads waits, spinning, for the slowest of them: on an idle machine
-    more threads are somewhat faster, on a busy one they can be thirty times slower than one.
+    more threads are somewhat faster, on a busy one they can be many times slower than one.
     """
     limits: AbstractContextManager[Any] = threadpool_limits(limits=count, user_api="blas")
     return limits
