@@ -66,29 +66,23 @@ def _watched_init(self: Tensor, data: Any, node: Node | None = None) -> None:
 def _watched(primitive: Any, line: str) -> Any:
     """A copy of a primitive whose gradient rules look at what they return."""
 
-    def watch(entry: Any) -> Any:
-        rule, pick = entry
-
-        def checked(g: Any, *needed: Any) -> Any:
-            try:
-                made = rule(g, *needed)
-            except FloatingPointError as error:  # one of its operations is watched too
+    def pull(g: Any, saved: Any, parents: Any) -> Any:
+        try:
+            made = primitive.pull(g, saved, parents)
+        except FloatingPointError as error:  # one of its operations is watched too
+            raise FloatingPointError(
+                f"in the gradient rule of {primitive.name}, recorded at {line}: {error}"
+            ) from error
+        for one in made:
+            if (what := _anomaly(one._data if isinstance(one, Tensor) else one)) is not None:
                 raise FloatingPointError(
-                    f"in the gradient rule of {primitive.name}, recorded at {line}: {error}"
-                ) from error
-            for one in made if primitive.joint is not None else (made,):
-                if (what := _anomaly(one._data if isinstance(one, Tensor) else one)) is not None:
-                    raise FloatingPointError(
-                        f"the gradient rule of {primitive.name} made {what} for an argument of "
-                        f"shape {one.shape}; the operation was recorded at {line}"
-                    )
-            return made
-
-        return checked, pick
+                    f"the gradient rule of {primitive.name} made {what} for an argument of "
+                    f"shape {one.shape}; the operation was recorded at {line}"
+                )
+        return made
 
     watched = copy.copy(primitive)
-    watched.joint = primitive.joint and watch(primitive.joint)
-    watched.rules = [watch(entry) for entry in primitive.rules]
+    watched.pull = pull
     return watched
 
 

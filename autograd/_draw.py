@@ -197,8 +197,8 @@ class _Text:
             return
         if value := _value(self.known.get(node)):
             yield f"= {value}"
-        if node.gradient is not None:
-            yield f"grad {_value(node.gradient._data) or node.gradient.shape}"
+        if node.watch is not None and (gradient := node.watch.gradient) is not None:
+            yield f"grad {_value(gradient._data) or gradient.shape}"
         if kept := [f"{name} {_size(value)}" for name, value in _kept(node)]:
             yield f"keeps {', '.join(kept)}"
 

@@ -35,17 +35,7 @@ class Node:
     result is then a node of its own, with the primitive OUTPUT and its position as `saved`.
     """
 
-    __slots__ = (
-        "dtype",
-        "gradient",
-        "hooks",
-        "number",
-        "parents",
-        "primitive",
-        "retains",
-        "saved",
-        "shape",
-    )
+    __slots__ = ("dtype", "number", "parents", "primitive", "saved", "shape", "watch")
 
     def __init__(
         self, primitive: Any, parents: tuple[Node | None, ...], saved: Any, shape: Any, dtype: Any
@@ -56,9 +46,20 @@ class Node:
         self.saved = saved
         self.shape = shape
         self.dtype = dtype
+        self.watch = Watch(retains=True) if primitive is None else None
+
+
+class Watch:
+    """What a leaf, or a result that somebody watches, does with its complete gradient: shows it to
+    hooks, adds it to `gradient` if it `retains` it.
+    """
+
+    __slots__ = ("gradient", "hooks", "retains")
+
+    def __init__(self, retains: bool = False) -> None:
         self.gradient: Any = None
-        self.hooks: dict[int, Callable[[Any], Any]] | None = None
-        self.retains = primitive is None
+        self.hooks: dict[int, Callable[[Any], Any]] = {}
+        self.retains = retains
 
 
 OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
@@ -164,89 +165,74 @@ def sweep(
             return sweep(seeds, wanted, retain_graph, create_graph, stop)
     found: dict[Node, Any] = {}
     targets = None if wanted is None else set(wanted)
-    seeds = list(seeds)
-    between = None if targets is None else _between([node for node, _ in seeds], targets, stop)
+    edges: Any = list(seeds)  # pairs of a node, or None, and what goes into its gradient
+    between = None
+    if targets is not None:
+        between = _between([node for node, _ in edges], targets, stop)
+        edges = [(node, gradient) for node, gradient in edges if node in between]
     pending: dict[Node, Any] = {}  # gradients of nodes whose turn has not come
-    owned: set[Node] = set()  # nodes whose pending gradient is an array that nobody else can see
-    order: list[tuple[int, Node]] = []  # the same nodes as a heap, greatest number first
-    edges: list[Any] = seeds
-    incoming: Any = None  # the gradient that the edges were computed from
-    fresh = False  # whether the rule that made the edges returns arrays of its own, or g's
+    sums: set[Node] = set()  # the nodes whose pending gradient was summed up here: nobody else's
+    order: list[tuple[int, Node]] = []  # the nodes as a heap, greatest number first
 
     while True:
-        for node, gradient in edges:
-            if gradient is None or (between is not None and node not in between):
+        for parent, gradient in edges:
+            if parent is None or gradient is None:
                 continue
-            if gradient.shape != node.shape or gradient.dtype != node.dtype:
-                gradient = fit(gradient, node.shape, node.dtype)
-            if node not in pending:
-                pending[node] = gradient
-                heappush(order, (-node.number, node))
-                if fresh and gradient is not incoming and gradient.base is None:
-                    owned.add(node)  # made just now: neither g handed on nor a view of something
-            elif node in owned:
-                pending[node] += gradient
+            if gradient.shape != parent.shape or gradient.dtype is not parent.dtype:
+                gradient = fit(gradient, parent.shape, parent.dtype)
+            if parent not in pending:
+                pending[parent] = gradient
+                heappush(order, (-parent.number, parent))
+            elif parent in sums:
+                pending[parent] += gradient
             else:
-                pending[node] = pending[node] + gradient
+                pending[parent] = pending[parent] + gradient
                 if not create_graph:
-                    owned.add(node)
+                    sums.add(parent)
         if not order:
             return found
 
         node = heappop(order)[1]
-        incoming = pending.pop(node)
-        if node.hooks:
-            incoming = _run_hooks(node, incoming)
-            owned.discard(node)  # hooks have seen it
+        gradient, edges = pending.pop(node), ()
+        if ours := node in sums:
+            sums.remove(node)
+        if node.watch is not None:
+            if node.watch.hooks:
+                gradient, ours = _run_hooks(node, gradient), False
+            if targets is None and node.watch.retains:
+                _keep(node.watch, gradient, ours)
         if targets is not None and node in targets:
-            found[node] = _apart(incoming, node in owned)
+            found[node] = _apart(gradient, ours)
             if stop:
-                edges = []
                 continue
-        elif targets is None and node.retains:
-            _keep(node, incoming, node in owned)
-        edges = []
         primitive = node.primitive
         if primitive is None:
             continue
-        if primitive is OUTPUT:
-            whole = node.parents[0]
-            assert whole is not None
+        if primitive is OUTPUT:  # one of several results: its place in the gradient of them all
+            whole: Any = node.parents[0]
             if whole not in pending:
                 pending[whole] = [None] * len(whole.shape)
                 heappush(order, (-whole.number, whole))
             slots, i = pending[whole], node.saved
-            slots[i] = incoming if slots[i] is None else slots[i] + incoming
+            slots[i] = gradient if slots[i] is None else slots[i] + gradient
             continue
-        if type(incoming) is list:
-            incoming = _fill(incoming, node)
-        edges = _pull(node, incoming, between, create_graph)
-        fresh = primitive.fresh and not create_graph
+        if type(gradient) is list:
+            gradient = _fill(gradient, node)
+        if node.saved is None:
+            raise RuntimeError(
+                f"{primitive.name}: this part of the graph was freed by an earlier backward; "
+                "pass retain_graph=True to the first one to go through it again"
+            )
+        if node.number < _last_write:
+            _check_unwritten(node)
+        saved = primitive.rewrapped(node) if create_graph else node.saved
+        parents: Any = node.parents
+        if between is not None:
+            parents = tuple([parent if parent in between else None for parent in parents])
+        edges = zip(parents, primitive.pull(gradient, saved, parents))
         if not (retain_graph or create_graph):
             node.saved = None
             node.parents = ()
-
-
-def _pull(node: Node, gradient: Any, between: set[Node] | None, create_graph: bool) -> list[Any]:
-    """Apply a node's rules to its complete gradient: pairs of input node and contribution."""
-    primitive = node.primitive
-    if node.saved is None:
-        raise RuntimeError(
-            f"{primitive.name}: this part of the graph was freed by an earlier backward; "
-            "pass retain_graph=True to the first one to go through it again"
-        )
-    if node.number < _last_write:
-        _check_unwritten(node)
-    saved = primitive.rewrapped(node) if create_graph else node.saved
-    if primitive.joint is not None:
-        rule, pick = primitive.joint
-        found = zip(node.parents, rule(gradient, *pick(saved)), strict=True)
-        return [(parent, one) for parent, one in found if parent is not None]
-    return [
-        (parent, rule(gradient, *pick(saved)))
-        for parent, (rule, pick) in zip(node.parents, primitive.rules)
-        if parent is not None and (between is None or parent in between)
-    ]
 
 
 def _between(starts: list[Node], targets: set[Node], stop: bool) -> set[Node]:
@@ -280,8 +266,8 @@ def _fill(outputs: list[Any], node: Node) -> tuple[Any, ...]:
 def _run_hooks(node: Node, gradient: Any) -> Any:
     """Show the complete gradient to the node's hooks; what one returns replaces it."""
     plain = not hasattr(gradient, "backward")
-    assert node.hooks is not None
-    for hook in list(node.hooks.values()):
+    assert node.watch is not None
+    for hook in list(node.watch.hooks.values()):
         replaced = hook(wrap(gradient, None) if plain else gradient)
         if replaced is not None:
             gradient = fit(
@@ -292,17 +278,17 @@ def _run_hooks(node: Node, gradient: Any) -> Any:
     return gradient
 
 
-def _keep(node: Node, gradient: Any, owned: bool) -> None:
+def _keep(watch: Watch, gradient: Any, ours: bool) -> None:
     """Add to a tensor's `.grad`, out of place: somebody may hold the old one."""
-    if node.gradient is None:
-        gradient = _apart(gradient, owned)
+    if watch.gradient is None:
+        gradient = _apart(gradient, ours)
     tensor = gradient if hasattr(gradient, "backward") else wrap(gradient, None)
-    node.gradient = tensor if node.gradient is None else node.gradient + tensor
+    watch.gradient = tensor if watch.gradient is None else watch.gradient + tensor
 
 
-def _apart(gradient: Any, owned: bool) -> Any:
+def _apart(gradient: Any, ours: bool) -> Any:
     """A gradient that leaves the sweep, as an array, or Tensor of one, that nobody else can see."""
     if hasattr(gradient, "backward"):
         return wrap(gradient._data.copy(), gradient._node)
     array = backend.of(gradient).asarray(gradient)  # NumPy gives scalars for 0-d results
-    return array if owned else array.copy()
+    return array if ours else array.copy()

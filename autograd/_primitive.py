@@ -26,7 +26,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -57,8 +56,17 @@ class Kernels(dict[type, Callable[..., Any]]):
 
 
 class Primitive:
-    """The rules of one operation, and which values they need (`needs`, in the order of a node's
-    `saved`).
+    """One operation: its forward function, and its rules, each under the argument that it is for
+    (under "*" the one rule for all).
+
+    `needs` names the values that a node saves for the rules. Two functions are made of them:
+    `keep(arrays, y, static, parents)` takes these values, and `pull(g, saved, parents)` gives the
+    gradient of each argument; both leave out (None) what only arguments without a parent need. For
+    `multiply`, whose rules are a: (g, b) and b: (g, a), they are
+
+        keep = (arrays[1] if parents[0] else None, arrays[0] if parents[1] else None)
+        pull = (rule_a(g, saved[0]) if parents[0] else None,
+                rule_b(g, saved[1]) if parents[1] else None)
     """
 
     def __init__(
@@ -67,27 +75,47 @@ class Primitive:
         forward: Callable[..., Any] | str,
         arguments: list[str],
         rules: dict[str, Rule],
+        variadic: bool = False,
     ) -> None:
         self.name = name
         self.kernels = Kernels(forward)
         self.arguments = arguments
-        parameters = {
-            argument: list(inspect.signature(rule).parameters)[1:]
-            for argument, rule in rules.items()
-        }
-        self.needs = list(dict.fromkeys(name for names in parameters.values() for name in names))
-        picked = {
-            argument: (rules[argument], _pick([self.needs.index(n) for n in parameters[argument]]))
-            for argument in rules
-        }
-        self.joint = picked.get("*")
-        self.rules = [picked.get(argument, (_no_gradient, _pick([]))) for argument in arguments]
-        # Our rules return new arrays, `g` or views; a user's may return anybody's array.
-        ours = all(str(rule.__module__).startswith(f"{__package__}.") for rule in rules.values())
-        self.fresh = ours and self.joint is None
-        self.differentiable = [
-            self.joint is not None or argument in rules for argument in arguments
+        self.rules = rules
+        self.variadic = variadic
+        self.differentiable = ["*" in rules or argument in rules for argument in arguments]
+        asked = {key: list(inspect.signature(rule).parameters)[1:] for key, rule in rules.items()}
+        self.needs = list(dict.fromkeys(name for names in asked.values() for name in names))
+
+        def if_wanted(code: str, keys: list[str]) -> str:
+            if keys == list(rules):
+                return code  # a node has some parent
+            parents = " or ".join(f"parents[{arguments.index(key)}]" for key in keys)
+            return f"{code} if {parents} else None"
+
+        def call(key: str) -> str:
+            saved = "".join(f", saved[{self.needs.index(name)}]" for name in asked[key])
+            return f"rule_{key.strip('*')}(g{saved})"
+
+        kept = [
+            if_wanted(_value(name, arguments, variadic), [k for k in rules if name in asked[k]])
+            for name in self.needs
         ]
+        pulled = [if_wanted(call(a), [a]) if a in rules else "None" for a in arguments]
+        self.keep = _function("arrays, y, static, parents", _tuple(kept), {})
+        self.pull = _function(
+            "g, saved, parents",
+            f"one_each({call('*')}, parents)" if "*" in rules else _tuple(pulled),
+            {"one_each": self._one_each}
+            | {f"rule_{key.strip('*')}": rule for key, rule in rules.items()},
+        )
+
+    def _one_each(self, gradients: Any, parents: tuple[Node | None, ...]) -> Any:
+        if len(gradients) != len(parents):
+            raise ValueError(
+                f"the rule of {self.name} returned {len(gradients)} gradients for "
+                f"{len(parents)} arguments"
+            )
+        return gradients
 
     def rewrapped(self, node: Node) -> tuple[Any, ...]:
         """What a node saved, with its arguments and result as Tensors again: for rules that are to
@@ -110,6 +138,29 @@ class Primitive:
         )
 
 
+def _value(name: str, arguments: list[str], variadic: bool) -> str:
+    """The code of the value that a rule calls `name`."""
+    argument = name if name in arguments else name.removesuffix("_shape")
+    if argument not in arguments:
+        return "y" if name == "y" else f"static[{name!r}]"
+    if variadic:
+        return "arrays" if name == argument else "tuple([array.shape for array in arrays])"
+    array = f"arrays[{arguments.index(argument)}]"
+    return array if name == argument else f"{array}.shape"
+
+
+def _tuple(items: list[str]) -> str:
+    return f"({''.join(f'{item}, ' for item in items)})"
+
+
+def _function(parameters: str, code: str, names: dict[str, Any]) -> Callable[..., Any]:
+    """A function made of code; `__file__` counts it to the engine."""
+    made: Callable[..., Any] = eval(
+        compile(f"lambda {parameters}: {code}", __file__, "eval"), names
+    )
+    return made
+
+
 def _rewrapped(value: Any, parent: Node | None) -> Any:
     """A saved argument as a Tensor: a plain array too, since CuPy's do not operate on Tensors."""
     return Tensor(value, parent) if hasattr(value, "dtype") else value
@@ -123,21 +174,6 @@ def result(array: Array, node: Node, i: int) -> Tensor:
     )
 
 
-def _pick(positions: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """A function that takes these positions out of a tuple, as a tuple, at C speed.
-
-    `itemgetter` does that for two or more; for fewer, a slice makes it return a tuple too.
-    """
-    if len(positions) > 1:
-        return itemgetter(*positions)
-    start = positions[0] if positions else 0
-    return itemgetter(slice(start, start + len(positions)))
-
-
-def _no_gradient(g: Any) -> None:
-    """The rule of an argument that has no gradient, such as a condition or an index."""
-
-
 def describe(value: Any) -> str:
     """An argument in an error message: its shape and dtype."""
     return f"{value.shape} {value.dtype}" if hasattr(value, "dtype") else repr(value)
@@ -145,12 +181,15 @@ def describe(value: Any) -> str:
 
 def failure(name: str, error: Exception, arrays: Any) -> Exception:
     """`error`, saying which operation failed and on what."""
-    homes = {backend.of(a).device for a in arrays if hasattr(a, "dtype")}
+    real = [a for a in arrays if hasattr(a, "dtype") and a.dtype.kind != "c"]
+    homes = {backend.of(a).device for a in real}
     if len(homes) > 1:
         return backend.DeviceError(
             f"{name}: arguments on different devices, {' and '.join(sorted(homes))}; "
             f"move one with .to({min(homes)!r})"
         )
+    if len(real) < sum(hasattr(a, "dtype") for a in arrays):
+        error = TypeError("complex arrays are not supported")
     message = f"{name}({', '.join(map(describe, arrays))}): {error}"
     return type(error)(message) if isinstance(error, (ValueError, TypeError, IndexError)) else error
 
@@ -164,13 +203,128 @@ def _array(value: Any) -> Array:
     """
     if type(value) in _NUMBERS:
         return value
-    array = value if hasattr(value, "dtype") else asarray(value)
-    if array.dtype.kind == "c":
-        raise TypeError(f"complex arrays are not supported (got {array.shape} {array.dtype})")
-    return array
+    return value if hasattr(value, "dtype") else asarray(value)
 
 
 # --- applying, to one, two, any number of arguments: take the arrays out, compute, record ---------
+
+
+def _unary(primitive: Primitive) -> Callable[[Any], Any]:
+    kernels, keep, needs = primitive.kernels, primitive.keep, primitive.needs
+    (differentiable,) = primitive.differentiable
+
+    def operation(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return kernels[type(x)](_array(x))
+        array = x._data
+        try:
+            y = kernels[type(array)](array)
+        except Exception as error:
+            raise failure(primitive.name, error, (array,)) from error
+        parent = x._node if differentiable else None
+        if type(y) is not type(array) or y.dtype.kind != "f":
+            return _recorded(primitive, (parent,), (array,), y, {})
+        if parent is None or not recording.get():
+            return Tensor(y)
+        parents = (parent,)
+        saved = keep((array,), y, None, parents) if needs else ()
+        return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
+
+    return operation
+
+
+def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
+    kernels, keep, needs = primitive.kernels, primitive.keep, primitive.needs
+    a_differentiable, b_differentiable = primitive.differentiable
+
+    def operation(a: Any, b: Any) -> Any:
+        a_parent = b_parent = None
+        is_tensor = False
+        if isinstance(a, Tensor):
+            is_tensor = True
+            if a_differentiable:
+                a_parent = a._node
+            a = a._data
+        elif type(a) not in kernels:
+            a = _array(a)
+        if isinstance(b, Tensor):
+            is_tensor = True
+            if b_differentiable:
+                b_parent = b._node
+            b = b._data
+        elif type(b) not in kernels:
+            b = _array(b)
+        array_type = type(b) if type(a) in _NUMBERS else type(a)
+        try:
+            y = kernels[array_type](a, b)
+        except Exception as error:
+            raise failure(primitive.name, error, (a, b)) from error
+        if not is_tensor:
+            return y
+        parents = (a_parent, b_parent)
+        if type(y) is not array_type or y.dtype.kind != "f":
+            return _recorded(primitive, parents, (a, b), y, {})
+        if a_parent is b_parent is None or not recording.get():
+            return Tensor(y)
+        saved = keep((a, b), y, None, parents) if needs else ()
+        return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
+
+    return operation
+
+
+def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]:
+    kernels = primitive.kernels
+
+    def operation(*arguments: Any, **static: Any) -> Any:
+        is_tensor = [isinstance(argument, Tensor) for argument in arguments]
+        arrays = tuple([a._data if is_t else _array(a) for a, is_t in zip(arguments, is_tensor)])
+        array_type = next((type(a) for a in arrays if type(a) not in _NUMBERS), float)
+        try:
+            y = kernels[array_type](*arrays, **static)
+        except Exception as error:
+            raise failure(primitive.name, error, arrays) from error
+        if True not in is_tensor:
+            return y
+        differentiable = primitive.differentiable * (len(arrays) if primitive.variadic else 1)
+        parents = tuple(
+            [
+                argument._node if is_t and wanted else None
+                for argument, is_t, wanted in zip(arguments, is_tensor, differentiable)
+            ]
+        )
+        return _recorded(primitive, parents, arrays, y, {**defaults, **static})
+
+    return operation
+
+
+def _recorded(
+    primitive: Primitive,
+    parents: tuple[Node | None, ...],
+    arrays: tuple[Array, ...],
+    y: Any,
+    static: dict[str, Any],
+) -> Any:
+    """The result as a Tensor, or several as a tuple of them, with a node if one is wanted."""
+    several = type(y) is tuple
+    y = tuple([_no_scalar(r) for r in y]) if several else _no_scalar(y)
+    if not several and y.dtype.kind == "c":
+        raise failure(primitive.name, TypeError("the result is complex"), arrays)
+    if not any(parents) or not recording.get() or not (several or y.dtype.kind == "f"):
+        return tuple([Tensor(r) for r in y]) if several else Tensor(y)
+    saved = primitive.keep(arrays, y, static, parents)
+    if not several:
+        return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
+    shapes, dtypes = tuple([r.shape for r in y]), tuple([r.dtype for r in y])
+    node = Node(primitive, parents, saved, shapes, dtypes)
+    return tuple([result(r, node, i) for i, r in enumerate(y)])
+
+
+def _no_scalar(y: Any) -> Array:
+    """NumPy gives scalars for results of no dimension."""
+    return backend.of(y).asarray(y) if isinstance(y, np.generic) else y
+
+
+# --- declaring ------------------------------------------------------------------------------------
 
 
 def elementwise(
@@ -183,86 +337,9 @@ def elementwise(
     `elementwise("multiply", lambda g, b: g * b, lambda g, a: g * a)`.
     """
     arguments = ["x"] if len(rules) == 1 else ["a", "b"]
-    given = {
-        argument: rule for argument, rule in zip(arguments, rules, strict=True) if rule is not None
-    }
-    primitive = Primitive(name, forward or name, arguments, given)
-    operation: Any = _unary(primitive) if len(rules) == 1 else _binary(primitive)
-    operation.__name__ = operation.__qualname__ = name
+    given = {a: rule for a, rule in zip(arguments, rules, strict=True) if rule is not None}
+    operation = _operation(Primitive(name, forward or name, arguments, given), [], {})
     operation.__doc__ = f"{name}({', '.join(arguments)}), element by element. {doc}".rstrip()
-    operation.primitive = primitive
-    return operation
-
-
-def _unary(primitive: Primitive) -> Callable[[Any], Any]:
-    kernels = primitive.kernels
-    keeps_x, keeps_y = "x" in primitive.needs, "y" in primitive.needs
-    x_first = primitive.needs[:1] == ["x"]
-    differentiable = primitive.differentiable[0]
-
-    def operation(x: Any) -> Any:
-        if not isinstance(x, Tensor):
-            return kernels[type(x)](_array(x))
-        data = x._data
-        try:
-            y = kernels[type(data)](data)
-        except Exception as error:
-            raise failure(primitive.name, error, (data,)) from error
-        if type(y) is not type(data):  # NumPy gives scalars for 0-d results
-            y = backend.of(data).asarray(y)
-        node = x._node
-        if node is None or not differentiable or not recording.get():
-            return Tensor(y)
-        if keeps_x:
-            saved: tuple[Any, ...] = ((data, y) if x_first else (y, data)) if keeps_y else (data,)
-        else:
-            saved = (y,) if keeps_y else ()
-        return Tensor(y, Node(primitive, (node,), saved, y.shape, y.dtype))
-
-    return operation
-
-
-def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
-    kernels, needs = primitive.kernels, primitive.needs
-    by_rule = [
-        [name in inspect.signature(rule).parameters for name in needs]
-        for rule, _ in primitive.rules
-    ]
-    # which values to keep when only `a` wants its gradient (1), only `b` (2), or both (3)
-    kept = {1: by_rule[0], 2: by_rule[1], 3: [True] * len(needs)}
-    order = [("a", "b", "y").index(name) for name in needs]
-    a_weight, b_weight = primitive.differentiable[0] * 1, primitive.differentiable[1] * 2
-
-    def operation(a: Any, b: Any) -> Any:
-        a_node = b_node = None
-        is_tensor = False
-        if isinstance(a, Tensor):
-            is_tensor = True
-            a_node = a._node
-            a = a._data
-        elif type(a) not in _NUMBERS:
-            a = _array(a)
-        if isinstance(b, Tensor):
-            is_tensor = True
-            b_node = b._node
-            b = b._data
-        elif type(b) not in _NUMBERS:
-            b = _array(b)
-        try:
-            y = kernels[type(a) if type(a) not in _NUMBERS else type(b)](a, b)
-        except Exception as error:
-            raise failure(primitive.name, error, (a, b)) from error
-        if not is_tensor:
-            return y
-        if isinstance(y, np.generic):  # NumPy gives scalars for 0-d results
-            y = backend.of(y).asarray(y)
-        wanted = (a_node is not None and a_weight) + (b_node is not None and b_weight)
-        if not wanted or not recording.get():
-            return Tensor(y)
-        values = (a, b, y)
-        saved = tuple([values[i] if keep else None for i, keep in zip(order, kept[wanted])])
-        return Tensor(y, Node(primitive, (a_node, b_node), saved, y.shape, y.dtype))
-
     return operation
 
 
@@ -308,12 +385,8 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
         if any(p.name == "y" for p in parameters):
             raise TypeError(f"{forward.__name__}: in rules y is the result; rename the parameter y")
         name = forward.__name__.strip("_")
-        operation = _general(
-            Primitive(name, forward, arrays, {"*": joint[0]} if joint else rules),
-            variadic,
-            defaults,
-        )
-        operation.__name__ = operation.__qualname__ = name
+        made = Primitive(name, forward, arrays, {"*": joint[0]} if joint else rules, variadic)
+        operation = _operation(made, fixed, defaults)
         operation.__doc__ = forward.__doc__
         operation.__module__ = forward.__module__
         return operation
@@ -321,67 +394,14 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
     return decorate
 
 
-def _general(primitive: Primitive, variadic: bool, defaults: dict[str, Any]) -> Any:
-    kernels = primitive.kernels
-    differentiable = primitive.differentiable
-    keep = [_keeper(name, primitive.arguments, variadic) for name in primitive.needs]
-
-    def operation(*arguments: Any, **static: Any) -> Any:
-        is_tensor = [isinstance(argument, Tensor) for argument in arguments]
-        arrays = tuple([a._data if is_t else _array(a) for a, is_t in zip(arguments, is_tensor)])
-        array_type = next((type(a) for a in arrays if type(a) not in _NUMBERS), float)
-        try:
-            y = kernels[array_type](*arrays, **static)
-        except Exception as error:
-            raise failure(primitive.name, error, arrays) from error
-        if True not in is_tensor:
-            return y
-        several = type(y) is tuple
-        if several:
-            y = tuple([backend.of(r).asarray(r) for r in y])
-        elif isinstance(y, np.generic):
-            y = backend.of(y).asarray(y)
-        parents: tuple[Node | None, ...] = ()
-        if recording.get():
-            parents = tuple(
-                [
-                    a._node if is_t and (variadic or differentiable[i]) else None
-                    for i, (a, is_t) in enumerate(zip(arguments, is_tensor))
-                ]
-            )
-        if not any(parents) or not (several or y.dtype.kind == "f"):
-            return tuple([Tensor(r) for r in y]) if several else Tensor(y)
-        static = {**defaults, **static}
-        saved = tuple([k(arrays, y, static) for k in keep])
-        if not several:
-            return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
-        node = Node(
-            primitive, parents, saved, tuple([r.shape for r in y]), tuple([r.dtype for r in y])
-        )
-        return tuple([result(r, node, i) for i, r in enumerate(y)])
-
-    operation.primitive = primitive  # type: ignore[attr-defined]
+def _operation(primitive: Primitive, static: list[str], defaults: dict[str, Any]) -> Any:
+    """The function that users call."""
+    fast = {1: _unary, 2: _binary}.get(len(primitive.arguments))
+    operation: Any
+    if fast is None or static or primitive.variadic:
+        operation = _general(primitive, defaults)
+    else:
+        operation = fast(primitive)
+    operation.__name__ = operation.__qualname__ = primitive.name
+    operation.primitive = primitive
     return operation
-
-
-def _keeper(
-    name: str, arguments: list[str], variadic: bool
-) -> Callable[[tuple[Array, ...], Any, dict[str, Any]], Any]:
-    """How to find the value that a rule calls `name`."""
-    if name == "y":
-        return lambda arrays, y, static: y
-    shape = name.endswith("_shape") and name.removesuffix("_shape") in arguments
-    if not shape and name not in arguments:
-        return lambda arrays, y, static: static[name]
-    if variadic:
-        return (
-            (lambda arrays, y, static: tuple([a.shape for a in arrays]))
-            if shape
-            else (lambda arrays, y, static: arrays)
-        )
-    i = arguments.index(name.removesuffix("_shape") if shape else name)
-    return (
-        (lambda arrays, y, static: arrays[i].shape)
-        if shape
-        else (lambda arrays, y, static: arrays[i])
-    )

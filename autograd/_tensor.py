@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _graph, backend
-from ._graph import Node
+from ._graph import Node, Watch
 from .backend import Array
 
 Axis = int | tuple[int, ...] | None
@@ -76,7 +76,8 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
-        return len(self._data.shape)
+        ndim: int = self._data.ndim
+        return ndim
 
     @property
     def size(self) -> int:
@@ -128,7 +129,8 @@ class Tensor:
         """The gradient that `backward` has summed up here, a Tensor of the same shape, dtype and
         device.
         """
-        return None if self._node is None else self._node.gradient
+        watch = None if self._node is None else self._node.watch
+        return None if watch is None else watch.gradient
 
     @grad.setter
     def grad(self, value: Any) -> None:
@@ -145,7 +147,13 @@ class Tensor:
                 )
             self.requires_grad_()
         if self._node is not None:
-            self._node.gradient = value
+            self._watch().gradient = value
+
+    def _watch(self) -> Watch:
+        """What this tensor's node does with its gradient."""
+        assert self._node is not None
+        self._node.watch = self._node.watch or Watch()
+        return self._node.watch
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in `.grad` too."""
@@ -153,7 +161,7 @@ class Tensor:
             raise RuntimeError(
                 "this tensor does not require a gradient, so there is none to retain"
             )
-        self._node.retains = True
+        self._watch().retains = True
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
         """Call `hook(gradient)` when this tensor's gradient is complete; a result that is not None
@@ -165,7 +173,7 @@ class Tensor:
             raise RuntimeError(
                 "this tensor does not require a gradient, so a hook on it would never be called"
             )
-        hooks = self._node.hooks = self._node.hooks or {}
+        hooks = self._watch().hooks
         key = _graph.clock()
         hooks[key] = hook
         return lambda: hooks.pop(key, None) and None

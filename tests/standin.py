@@ -34,7 +34,9 @@ FUNCTIONS = _names("""
 CREATION = _names("arange array asarray empty eye full ones zeros")
 
 ATTRIBUTES = _names("T dtype itemsize mT nbytes ndim shape size strides")
-METHODS = _names("all any astype copy fill item max min ravel reshape sum tolist transpose view")
+METHODS = _names(
+    "all any astype copy dot fill item max min ravel reshape sum swapaxes tolist transpose view"
+)
 OPERATORS = _names("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift")
 COMPARISONS = _names("eq ne lt le gt ge")
 SIGNS = _names("neg pos abs invert")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from helpers import with_rule
 from hypothesis import example, given
 from hypothesis import strategies as st
 from reference.make_reference import Record, lstm_record, recorded
@@ -258,9 +259,8 @@ def test_the_check_fails_on_a_broken_rule(
 ) -> None:
     operation, argument, rule = broken
     check_layer(make_case(T=2, B=1))
-    rules = list(operation.primitive.rules)
-    rules[argument] = (rule, rules[argument][1])
-    monkeypatch.setattr(operation.primitive, "rules", rules)
+    name = operation.primitive.arguments[argument]
+    monkeypatch.setattr(operation.primitive, "pull", with_rule(operation, name, rule))
     with pytest.raises(AssertionError, match=r"order [12]"):
         check_layer(make_case(T=2, B=1))
 

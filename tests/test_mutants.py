@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_singular
+from helpers import with_rule
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from operations import DIFFERENTIABLE, check_derivatives, check_dtypes, check_forward
@@ -31,10 +32,9 @@ def instead(operation: Any, wrong: Callable[[Rule], Rule], argument: int = 0) ->
     """Replace the rule of one argument by `wrong(rule)`."""
 
     def patch(monkeypatch: Patch) -> None:
-        rules = list(operation.primitive.rules)
-        rule, pick = rules[argument]
-        rules[argument] = (wrong(rule), pick)
-        monkeypatch.setattr(operation.primitive, "rules", rules)
+        name = operation.primitive.arguments[argument]
+        rule = wrong(operation.primitive.rules[name])
+        monkeypatch.setattr(operation.primitive, "pull", with_rule(operation, name, rule))
 
     return patch
 
@@ -43,8 +43,8 @@ def instead_of_joint(operation: Any, wrong: Callable[[Rule], Rule]) -> Any:
     """Replace the one rule of all arguments."""
 
     def patch(monkeypatch: Patch) -> None:
-        rule, pick = operation.primitive.joint
-        monkeypatch.setattr(operation.primitive, "joint", (wrong(rule), pick))
+        rule = wrong(operation.primitive.rules["*"])
+        monkeypatch.setattr(operation.primitive, "pull", with_rule(operation, "*", rule))
 
     return patch
 

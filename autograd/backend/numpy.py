@@ -10,6 +10,10 @@ import numpy as np
 
 from .base import Array, Backend
 
+_EXP_LIMITS = {  # x whose exp(x) is finite, and sigmoid(x) 1; with a 1 of the same dtype
+    np.dtype(name): (np.array(limit, name), np.array(1, name))
+    for name, limit in (("float16", 11), ("float32", 88), ("float64", 709))
+}
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf of its own
 
 
@@ -42,11 +46,13 @@ class NumpyBackend(Backend):
         return np.asarray(_erf(x), np.result_type(x, np.float16))
 
     def sigmoid(self, x: Array) -> Array:
-        y = np.multiply(x, -1.0)
-        with np.errstate(over="ignore"):  # NumPy would warn of an infinite exp(-x)
-            y = np.exp(y)
-        y += 1.0
-        return np.reciprocal(y)
+        if x.dtype not in _EXP_LIMITS or not x.ndim:
+            x = np.asarray(x, np.result_type(x, np.float16))
+            return self.sigmoid(x.reshape(-1)).reshape(x.shape)
+        limit, one = _EXP_LIMITS[x.dtype]
+        y = np.minimum(x, limit)
+        np.exp(y, y)
+        return np.divide(y, y + one, y)  # exp(x) / (exp(x) + 1)
 
     def synchronize(self) -> None:
         """Nothing to wait for: NumPy returns when the work is done."""

@@ -49,7 +49,7 @@ for _name, _operation in {
     "__or__": elementwise.bitwise_or,
     "__getitem__": indexing.getitem,
     "__iter__": lambda self: iter(shape.unstack(self)) if len(self) else iter(()),
-    "T": property(shape.transpose),
+    "T": property(shape.reversed_axes),
     "mT": property(lambda self: shape.swapaxes(self, -1, -2)),
     "_to_device": creation.to_device,
     **{name: getattr(elementwise, name) for name in ("astype", "clip", "round")},

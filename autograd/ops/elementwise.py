@@ -232,7 +232,7 @@ arctan2 = elementwise(
 )
 sinh = elementwise("sinh", lambda g, x: g * cosh(x))
 cosh = elementwise("cosh", lambda g, x: g * sinh(x))
-tanh = elementwise("tanh", lambda g, y: g * (1 - y * y))
+tanh = elementwise("tanh", lambda g, y: g - g * y * y)
 arcsinh = elementwise("arcsinh", lambda g, x: g / sqrt(x * x + 1))
 arccosh = elementwise("arccosh", lambda g, x: g / sqrt(x * x - 1))
 arctanh = elementwise("arctanh", lambda g, x: g / (1 - x * x))
@@ -271,7 +271,7 @@ def sinc(x: Any) -> Any:
 
 sigmoid = elementwise(
     "sigmoid",
-    lambda g, y: g * (y * (1 - y)),
+    lambda g, y: g * (y - y * y),
     forward=lambda xp, x: backend.of(x).sigmoid(x),
     doc="1 / (1 + exp(-x)), precise for negative x too, and never overflowing.",
 )

@@ -6,36 +6,32 @@ from math import prod
 from typing import Any
 
 from .._primitive import primitive
-from .shape import expand_dims, reshape, squeeze, swapaxes
+from .shape import expand_dims, reshape, squeeze
 
 __all__ = ["linear", "matmul"]
 
 
-def _matmul_left(g: Any, b: Any) -> Any:
-    return _matmul(g, swapaxes(b, -1, -2))
-
-
-def _matmul_right(g: Any, a: Any) -> Any:
-    return _matmul(swapaxes(a, -1, -2), g)
-
-
-@primitive(a=_matmul_left, b=_matmul_right)
+@primitive(
+    a=lambda g, b: _matmul(g, b.swapaxes(-1, -2)),
+    b=lambda g, a: _matmul(a.swapaxes(-1, -2), g),
+)
 def _matmul(xp: Any, a: Any, b: Any) -> Any:
-    return xp.matmul(a, b)
+    return a.dot(b) if a.ndim == b.ndim == 2 else xp.matmul(a, b)  # dot is faster where it can be
 
 
 def matmul(a: Any, b: Any) -> Any:
     """The matrix product, as NumPy has it: the last two axes are matrices, the others broadcast,
     vectors allowed.
     """
-    if getattr(a, "ndim", 0) > 1 and getattr(b, "ndim", 0) > 1:
+    a_ndim, b_ndim = getattr(a, "ndim", 0), getattr(b, "ndim", 0)
+    if a_ndim > 1 and b_ndim > 1:
         return _matmul(a, b)
-    if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
+    if not a_ndim or not b_ndim:
         raise ValueError("matmul: both arguments need at least one dimension; use * for scalars")
     product = _matmul(
-        a if a.ndim > 1 else expand_dims(a, 0), b if b.ndim > 1 else expand_dims(b, 1)
+        a if a_ndim > 1 else expand_dims(a, 0), b if b_ndim > 1 else expand_dims(b, 1)
     )
-    axes = tuple(axis for axis, operand in ((-2, a), (-1, b)) if operand.ndim == 1)
+    axes = tuple(axis for axis, ndim in ((-2, a_ndim), (-1, b_ndim)) if ndim == 1)
     return squeeze(product, axes)
 
 
@@ -46,7 +42,7 @@ def _rows(x: Any) -> Any:
 
 @primitive(
     x=lambda g, weight: matmul(g, weight),
-    weight=lambda g, x: _matmul(swapaxes(_rows(g), 0, 1), _rows(x)),
+    weight=lambda g, x: _matmul(_rows(g).T, _rows(x)),
 )
 def linear(xp: Any, x: Any, weight: Any) -> Any:
     """`x @ weight.T` for x (..., I) and weight (O, I): what a layer with PyTorch's weight layout
@@ -55,4 +51,4 @@ def linear(xp: Any, x: Any, weight: Any) -> Any:
     A primitive for speed: its weight's gradient is one product over all leading axes, in the
     weight's own layout.
     """
-    return xp.matmul(x, weight.T)
+    return x.dot(weight.T) if x.ndim == 2 else xp.matmul(x, weight.T)

@@ -33,7 +33,7 @@ def _kept(x_shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
 
 @primitive(x=lambda g, x_shape, axes: broadcast_to(reshape(g, _kept(x_shape, axes)), x_shape))
 def _sum(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return xp.sum(x, axes, keepdims=keepdims)
+    return x.sum(axes, keepdims=keepdims)
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -175,8 +175,9 @@ def fit(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         extra = len(g.shape) - len(shape)
         if extra < 0:
             return fit(broadcast_to(g, shape), shape, dtype)
-        axes = tuple(range(extra)) + tuple(
-            a + extra for a, n in enumerate(shape) if n == 1 and g.shape[a + extra] != 1
-        )
-        g = reshape(_sum(g, axes=axes, keepdims=True), shape) if axes else broadcast_to(g, shape)
+        aligned = (1,) * extra + shape
+        axes = tuple([a for a, n in enumerate(aligned) if n == 1 and g.shape[a] != 1])
+        g = _sum(g, axes=axes, keepdims=True) if axes else g
+        g = reshape(g, g.shape[extra:]) if extra else g
+        g = g if g.shape == shape else broadcast_to(g, shape)
     return astype(g, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from .._primitive import primitive
@@ -27,6 +28,8 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     """An `axis` argument as a tuple of non-negative axes (None: all of them)."""
     if axis is None:
         return tuple(range(ndim))
+    if isinstance(axis, int) and -ndim <= axis < ndim:
+        return (axis % ndim,)
     axes = axis if isinstance(axis, tuple) else (axis,)
     for a in axes:
         if not -ndim <= a < ndim:
@@ -66,6 +69,12 @@ def _transpose_back(g: Any, axes: tuple[int, ...]) -> Any:
 @primitive(x=_transpose_back)
 def _transpose(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
     return xp.transpose(x, axes)
+
+
+@primitive(x=lambda g: g.T)
+def reversed_axes(xp: Any, x: Any) -> Any:
+    """`x.T`: the axes in reverse order."""
+    return x.T
 
 
 def transpose(x: Any, *axes: Any) -> Any:
@@ -136,7 +145,10 @@ def _concatenate(xp: Any, *arrays: Any, axis: int) -> Any:
 
 def concatenate(arrays: Any, axis: int = 0) -> Any:
     """Arrays joined along an axis that they have."""
-    return _concatenate(*arrays, axis=axis)
+    arrays = tuple(arrays)
+    if not arrays:
+        raise ValueError("concatenate: there must be at least one array")
+    return _concatenate(*arrays, axis=axes_of(axis, getattr(arrays[0], "ndim", 1))[0])
 
 
 @primitive(lambda g, axis: unstack(g, axis))
@@ -151,20 +163,26 @@ def stack(arrays: Any, axis: int = 0) -> Any:
 
 @primitive(x=lambda g, axis: _concatenate(*g, axis=axis))
 def _split(xp: Any, x: Any, *, indices: tuple[int, ...], axis: int) -> Any:
-    return tuple(xp.split(x, indices, axis))
+    before = (slice(None),) * axis
+    return tuple([x[(*before, slice(*ends))] for ends in pairwise((0, *indices, x.shape[axis]))])
 
 
 def split(x: Any, sections: int | tuple[int, ...] | list[int], axis: int = 0) -> Any:
     """A tuple of parts along `axis`: so many equal ones, or cut at the given indices."""
+    (axis,) = axes_of(axis, x.ndim)
+    length = x.shape[axis]
     if isinstance(sections, int):
-        (a,) = axes_of(axis, x.ndim)
-        if sections < 1 or x.shape[a] % sections:
+        if sections < 1 or length % sections:
             raise ValueError(
                 f"split: axis {axis} of shape {x.shape} does not divide into {sections} equal parts"
             )
-        step = x.shape[a] // sections
-        sections = tuple(range(step, x.shape[a], step)) if step else (0,) * (sections - 1)
-    return _split(x, indices=tuple(sections), axis=axis)
+        step = length // sections
+        cuts = tuple(range(step, length, step)) if step else (0,) * (sections - 1)
+    else:
+        cuts = tuple([slice(cut).indices(length)[1] for cut in sections])
+        if any(later < earlier for earlier, later in pairwise(cuts)):
+            raise ValueError(f"split: cuts must not go back, as in {list(sections)}")
+    return _split(x, indices=cuts, axis=axis)
 
 
 @primitive(x=lambda g, axis: _stack(*g, axis=axis))
