@@ -10,13 +10,14 @@ tensor([2., 4.])
 
 from . import backend, numpy_protocol, random, testing
 from ._anomaly import detect_anomaly
+from ._checkpoint import checkpoint
 from ._draw import draw
 from ._graph import enable_grad, no_grad
 from ._primitive import primitive
 from ._scan import scan
-from ._tensor import Tensor, from_dlpack, get_default_dtype, set_default_dtype, tensor
+from ._tensor import Tensor
 from ._tree import flatten, tree_map
-from .backend import default_device, set_default_device
+from .backend import default_device, get_default_dtype, set_default_device, set_default_dtype
 from .ops import (
     creation,
     elementwise,
@@ -39,7 +40,6 @@ from .ops.reduction import *
 from .ops.shape import *
 from .random import Generator, manual_seed
 from .transforms import (
-    checkpoint,
     grad,
     gradients,
     hessian,
@@ -60,7 +60,6 @@ __all__ = [
     "draw",
     "enable_grad",
     "flatten",
-    "from_dlpack",
     "get_default_dtype",
     "grad",
     "gradients",
@@ -76,7 +75,6 @@ __all__ = [
     "scan",
     "set_default_device",
     "set_default_dtype",
-    "tensor",
     "testing",
     "tree_map",
     "value_and_grad",

@@ -129,7 +129,13 @@ def note_write(array: Array) -> None:
     _writes[key] = (_last_write, weakref.ref(owner, lambda _: _writes.pop(key, None)))
 
 
-def _check_unwritten(node: Node) -> None:
+def _check_usable(node: Node) -> None:
+    """Whether what a node saved is still there, and unchanged."""
+    if node.saved is None:
+        raise RuntimeError(
+            f"{node.primitive.name}: this part of the graph was freed by an earlier backward; "
+            "pass retain_graph=True to the first one to go through it again"
+        )
     for item in node.saved:
         for array in item if isinstance(item, tuple) else (item,):
             if (
@@ -197,10 +203,7 @@ def sweep(
         if ours := node in sums:
             sums.remove(node)
         if node.watch is not None:
-            if node.watch.hooks:
-                gradient, ours = _run_hooks(node, gradient), False
-            if targets is None and node.watch.retains:
-                _keep(node.watch, gradient, ours)
+            gradient, ours = _watched(node, gradient, ours, keep=targets is None)
         if targets is not None and node in targets:
             found[node] = _apart(gradient, ours)
             if stop:
@@ -218,13 +221,8 @@ def sweep(
             continue
         if type(gradient) is list:
             gradient = _fill(gradient, node)
-        if node.saved is None:
-            raise RuntimeError(
-                f"{primitive.name}: this part of the graph was freed by an earlier backward; "
-                "pass retain_graph=True to the first one to go through it again"
-            )
-        if node.number < _last_write:
-            _check_unwritten(node)
+        if node.saved is None or node.number < _last_write:
+            _check_usable(node)
         saved = primitive.rewrapped(node) if create_graph else node.saved
         parents: Any = node.parents
         if between is not None:
@@ -263,27 +261,23 @@ def _fill(outputs: list[Any], node: Node) -> tuple[Any, ...]:
     )
 
 
-def _run_hooks(node: Node, gradient: Any) -> Any:
-    """Show the complete gradient to the node's hooks; what one returns replaces it."""
+def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bool]:
+    """Show a complete gradient to hooks, whose result replaces it, and add it to `.grad`."""
+    watch: Any = node.watch
     plain = not hasattr(gradient, "backward")
-    assert node.watch is not None
-    for hook in list(node.watch.hooks.values()):
+    for hook in list(watch.hooks.values()):
         replaced = hook(wrap(gradient, None) if plain else gradient)
+        ours = False  # the hook has seen it
         if replaced is not None:
-            gradient = fit(
-                replaced.data if plain and hasattr(replaced, "backward") else replaced,
-                node.shape,
-                node.dtype,
-            )
-    return gradient
-
-
-def _keep(watch: Watch, gradient: Any, ours: bool) -> None:
-    """Add to a tensor's `.grad`, out of place: somebody may hold the old one."""
-    if watch.gradient is None:
-        gradient = _apart(gradient, ours)
-    tensor = gradient if hasattr(gradient, "backward") else wrap(gradient, None)
-    watch.gradient = tensor if watch.gradient is None else watch.gradient + tensor
+            replaced = replaced.data if plain and hasattr(replaced, "backward") else replaced
+            gradient = fit(replaced, node.shape, node.dtype)
+    if keep and watch.retains:
+        if watch.gradient is None:
+            one = _apart(gradient, ours)
+            watch.gradient = wrap(one, None) if plain else one
+        else:  # out of place: somebody may hold the old one
+            watch.gradient = watch.gradient + (wrap(gradient, None) if plain else gradient)
+    return gradient, ours
 
 
 def _apart(gradient: Any, ours: bool) -> Any:

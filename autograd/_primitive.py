@@ -32,7 +32,7 @@ import numpy as np
 
 from . import backend
 from ._graph import OUTPUT, Node, recording
-from ._tensor import Tensor, asarray
+from ._tensor import Tensor
 from .backend import Array
 
 Rule = Callable[..., Any]
@@ -203,7 +203,7 @@ def _array(value: Any) -> Array:
     """
     if type(value) in _NUMBERS:
         return value
-    return value if hasattr(value, "dtype") else asarray(value)
+    return value if hasattr(value, "dtype") else backend.asarray(value)
 
 
 # --- applying, to one, two, any number of arguments: take the arrays out, compute, record ---------
@@ -338,7 +338,7 @@ def elementwise(
     """
     arguments = ["x"] if len(rules) == 1 else ["a", "b"]
     given = {a: rule for a, rule in zip(arguments, rules, strict=True) if rule is not None}
-    operation = _operation(Primitive(name, forward or name, arguments, given), [], {})
+    operation = _operation(Primitive(name, forward or name, arguments, given), {})
     operation.__doc__ = f"{name}({', '.join(arguments)}), element by element. {doc}".rstrip()
     return operation
 
@@ -353,40 +353,32 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
     """
 
     def decorate(forward: Callable[..., Any]) -> Any:
+        def check(right: bool, problem: str) -> None:
+            if not right:
+                raise TypeError(f"{forward.__name__}: {problem}")
+
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         arrays = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-        variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        defaults = {
-            p.name: p.default
-            for p in parameters
-            if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
-        }
-        fixed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-        known = ["y", *arrays, *(f"{name}_shape" for name in arrays), *fixed]
+        static = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        known = ["y", *arrays, *(f"{name}_shape" for name in arrays), *static]
         for p in parameters:
-            if p.name in arrays and p.default is not p.empty:
-                raise TypeError(
-                    f"{forward.__name__}: {p.name} has a default, so it is no array; "
-                    "make it keyword-only (after a *)"
-                )
+            check(p.name != "y", "in rules y is the result; rename the parameter y")
+            check(
+                p.name in static or p.default is p.empty,
+                f"{p.name} has a default, so it is no array; make it keyword-only (after a *)",
+            )
         for rule in (*joint, *rules.values()):
             for name in list(inspect.signature(rule).parameters)[1:]:
-                if name not in known:
-                    raise TypeError(
-                        f"{forward.__name__}: a rule asks for {name!r}; "
-                        f"there are {', '.join(known)}"
-                    )
-        unknown = set(rules) - set(arrays)
-        if unknown or len(joint) > 1 or (joint and rules):
-            raise TypeError(
-                f"{forward.__name__}: rules must be named after array arguments "
-                f"({', '.join(arrays)}), or be one rule for all"
-            )
-        if any(p.name == "y" for p in parameters):
-            raise TypeError(f"{forward.__name__}: in rules y is the result; rename the parameter y")
+                check(name in known, f"a rule asks for {name!r}; there are {', '.join(known)}")
+        check(
+            set(rules) <= set(arrays) and len(joint) <= 1 and not (joint and rules),
+            f"rules must be named after array arguments ({', '.join(arrays)}), "
+            "or be one rule for all",
+        )
         name = forward.__name__.strip("_")
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         made = Primitive(name, forward, arrays, {"*": joint[0]} if joint else rules, variadic)
-        operation = _operation(made, fixed, defaults)
+        operation = _operation(made, static)
         operation.__doc__ = forward.__doc__
         operation.__module__ = forward.__module__
         return operation
@@ -394,12 +386,12 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
     return decorate
 
 
-def _operation(primitive: Primitive, static: list[str], defaults: dict[str, Any]) -> Any:
-    """The function that users call."""
+def _operation(primitive: Primitive, static: dict[str, Any]) -> Any:
+    """The function that users call; `static` are the static parameters and their defaults."""
     fast = {1: _unary, 2: _binary}.get(len(primitive.arguments))
     operation: Any
     if fast is None or static or primitive.variadic:
-        operation = _general(primitive, defaults)
+        operation = _general(primitive, static)
     else:
         operation = fast(primitive)
     operation.__name__ = operation.__qualname__ = primitive.name

@@ -19,21 +19,6 @@ from .backend import Array
 Axis = int | tuple[int, ...] | None
 Scalar = bool | int | float
 
-_default_dtype: Any = np.dtype(np.float32)
-
-
-def set_default_dtype(dtype: Any) -> None:
-    """The dtype that Python floats become in `tensor`, `zeros`, ... (at first float32)."""
-    global _default_dtype
-    if np.dtype(dtype).kind != "f":
-        raise TypeError(f"the default dtype must be a floating one, not {np.dtype(dtype)}")
-    _default_dtype = np.dtype(dtype)
-
-
-def get_default_dtype() -> Any:
-    """The dtype that Python floats become."""
-    return _default_dtype
-
 
 class Tensor:
     """An array with a place in the recorded graph. Made by `tensor(...)` and by every operation on
@@ -298,43 +283,6 @@ class Tensor:
             extra += ", requires_grad=True" if primitive is None else f", made_by={primitive.name}"
         return f"tensor({values}{extra})"
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        recording = _graph.recording.get()
-        target, source = self._node, value._node if isinstance(value, Tensor) else None
-        if (target is not None and (recording or target.primitive)) or (source and recording):
-            raise TypeError(
-                "assigning in a recorded graph would lose a gradient; "
-                "`x = ag.index_update(x, index, value)` is the differentiable form"
-            )
-        self._data[_arrays(index)] = _arrays(value)
-        _graph.note_write(self._data)
-
-    def _write(self, result: Any) -> Tensor:
-        """In-place operators: where nothing is recorded they write; otherwise the name is bound to
-        the result.
-        """
-        if result._node is not None:
-            if self._node is not None and self._node.primitive is None:
-                raise RuntimeError(
-                    "a leaf that requires a gradient can be written in place under no_grad() only"
-                )
-            return result  # type: ignore[no-any-return]
-        backend.of(self._data).xp.copyto(self._data, result._data)  # refuses to round to integers
-        _graph.note_write(self._data)
-        return self
-
-    def __iadd__(self, other: Any) -> Tensor:
-        return self._write(self + other)
-
-    def __isub__(self, other: Any) -> Tensor:
-        return self._write(self - other)
-
-    def __imul__(self, other: Any) -> Tensor:
-        return self._write(self * other)
-
-    def __itruediv__(self, other: Any) -> Tensor:
-        return self._write(self / other)
-
     __hash__ = object.__hash__
 
     # --- written and bound by `ops` ---------------------------------------------------------------
@@ -343,55 +291,35 @@ class Tensor:
         T: Tensor
         mT: Tensor
 
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __rpow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __rmatmul__(self, other: Any) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __pos__(self) -> Tensor: ...
-        def __abs__(self) -> Tensor: ...
-        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
-        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
-        def __invert__(self) -> Tensor: ...
-        def __and__(self, other: Any) -> Tensor: ...
-        def __or__(self, other: Any) -> Tensor: ...
-        def __getitem__(self, index: Any) -> Tensor: ...
+        def _of_two(self, other: Any) -> Tensor: ...
+        def _of_one(self) -> Tensor: ...
+        def _compared(self, other: object) -> Tensor: ...
+        def _reduced(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+        def _spread(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor: ...
+        def _along(self, axis: int | None = None) -> Tensor: ...
+        def _crossed(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _of_two
+        __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _of_two
+        __iadd__ = __isub__ = __imul__ = __itruediv__ = _of_two
+        __lt__ = __le__ = __gt__ = __ge__ = __and__ = __or__ = __getitem__ = dot = _of_two
+        __eq__ = __ne__ = _compared  # type: ignore[assignment]
+        __neg__ = __pos__ = __abs__ = __invert__ = ravel = _of_one
+        sum = mean = max = min = prod = _reduced
+        var = std = _spread
+        argmax = argmin = cumsum = cumprod = _along
+        diagonal = trace = _crossed
+
         def __iter__(self) -> Iterator[Tensor]: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
         def _to_device(self, device: str) -> Tensor: ...
         def astype(self, dtype: Any) -> Tensor: ...
-        def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor: ...
-        def std(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor: ...
-        def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def argmax(self, axis: int | None = None) -> Tensor: ...
-        def argmin(self, axis: int | None = None) -> Tensor: ...
         def reshape(self, *shape: Any) -> Tensor: ...
-        def ravel(self) -> Tensor: ...
         def transpose(self, *axes: Any) -> Tensor: ...
         def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
         def squeeze(self, axis: Axis = None) -> Tensor: ...
-        def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def cumsum(self, axis: int | None = None) -> Tensor: ...
-        def cumprod(self, axis: int | None = None) -> Tensor: ...
         def argsort(self, axis: int | None = -1) -> Tensor: ...
         def repeat(self, repeats: Any, axis: int | None = None) -> Tensor: ...
-        def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
-        def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
-        def dot(self, other: Any) -> Tensor: ...
         def clip(self, a_min: float | None = None, a_max: float | None = None) -> Tensor: ...
         def round(self, decimals: int = 0) -> Tensor: ...
 
@@ -408,61 +336,3 @@ def _arrays(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_arrays(item) for item in value)
     return value._data if isinstance(value, Tensor) else value
-
-
-def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
-    """`data` as an array of a backend: arrays keep theirs, Python floats take the default dtype."""
-    if isinstance(data, Tensor):
-        data = data._data
-    owner = backend.of(data)
-    home = owner if device is None and owner.device != "cpu" else backend.get(device)
-    if home is not owner:
-        data = owner.to_host(data) if isinstance(data, owner.array_type) else data
-    if dtype is None and not hasattr(data, "dtype"):
-        if isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
-            raise TypeError(
-                "tensor() of a list of Tensors would lose their history: use ag.stack(...)"
-            )
-        data = np.asarray(data)
-        dtype = _default_dtype if data.dtype.kind == "f" else None
-        if data.dtype.kind not in "biuf":
-            raise TypeError(
-                f"cannot make a tensor of {data.dtype} data; numbers and booleans are supported"
-            )
-    return home.asarray(data, dtype)
-
-
-def tensor(
-    data: Any, requires_grad: bool = False, dtype: Any = None, device: str | None = None
-) -> Tensor:
-    """A tensor that holds a copy of `data`: numbers, nested lists, a NumPy or CuPy array, another
-    Tensor.
-
-    Python floats become the default dtype (float32), arrays keep theirs. Raises TypeError for what
-    is no number (complex data too), DeviceError for a device that is not there.
-    """
-    return Tensor(_real(asarray(data, dtype, device)).copy()).requires_grad_(requires_grad)
-
-
-def from_dlpack(data: Any) -> Tensor:
-    """A tensor on the memory of another library's array (PyTorch's, JAX's, CuPy's, ...), without a
-    copy: either sees what the other writes.
-
-    Raises DeviceError for memory that is neither the CPU's nor a CUDA device's.
-    """
-    kind, index = data.__dlpack_device__()
-    device = {1: "cpu", 2: f"cuda:{index}"}.get(int(kind))
-    if device is None:
-        raise backend.DeviceError(
-            f"an array of DLPack device type {int(kind)} cannot be taken over; "
-            "there are cpu (1) and cuda (2)"
-        )
-    return Tensor(_real(backend.get(device).xp.from_dlpack(data)))
-
-
-def _real(array: Array) -> Array:
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"cannot make a tensor of {array.dtype} data; real numbers and booleans are supported"
-        )
-    return array

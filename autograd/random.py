@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from ._tensor import Tensor, get_default_dtype
-from .backend import Array
+from ._tensor import Tensor
+from .backend import Array, get_default_dtype
 
 
 class Generator:

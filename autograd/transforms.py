@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from . import _graph, random
-from ._graph import Node, enable_grad
-from ._primitive import Primitive, result
-from ._tensor import Tensor, asarray, get_default_dtype
+from . import _graph
+from ._graph import enable_grad
+from ._tensor import Tensor
 from ._tree import flatten, tree_map
+from .backend import asarray, get_default_dtype
 from .ops.creation import zeros_like
 from .ops.shape import reshape, stack
 
 Function = Callable[..., Any]
 
-_nested: ContextVar[bool] = ContextVar("nested", default=False)
+nested: ContextVar[bool] = ContextVar("nested", default=False)
 """Whether a function is being differentiated right now, so that what happens inside is recorded."""
 
 
@@ -77,7 +77,7 @@ class _Call:
 
     def __init__(self, f: Function, args: Any, chosen: dict[int, Any], kwargs: Any) -> None:
         self.given = flatten(list(chosen.values()))
-        self.record = _nested.get() or any(_is_recorded(leaf) for leaf in flatten(args))
+        self.record = nested.get() or any(is_recorded(leaf) for leaf in flatten(args))
         with _differentiating():
             inputs = {i: tree_map(_stand_in, tree) for i, tree in chosen.items()}
             self.out = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
@@ -98,18 +98,18 @@ class _Call:
 
 @contextmanager
 def _differentiating() -> Iterator[None]:
-    token = _nested.set(True)
+    token = nested.set(True)
     try:
         with enable_grad():
             yield
     finally:
-        _nested.reset(token)
+        nested.reset(token)
 
 
 def _pull(
     outputs: list[Any], leaves: list[Tensor], weights: list[Any], record: bool
 ) -> list[Tensor]:
-    live = [(o, w) for o, w in zip(outputs, weights, strict=True) if _is_recorded(o)]
+    live = [(o, w) for o, w in zip(outputs, weights, strict=True) if is_recorded(o)]
     found: tuple[Tensor | None, ...] = (None,) * len(leaves)
     if live:
         tensors, seeds = [o for o, _ in live], [w for _, w in live]
@@ -118,7 +118,7 @@ def _pull(
     return [zeros_like(x.detach()) if g is None else g for x, g in zip(leaves, found, strict=True)]
 
 
-def _is_recorded(value: Any) -> bool:
+def is_recorded(value: Any) -> bool:
     return isinstance(value, Tensor) and value._node is not None
 
 
@@ -219,7 +219,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
 
     def pullback(u: Any) -> tuple[Any, ...]:
         tree_map(lambda o, w: None, call.out, u)  # the same nesting, or an error
-        call.record = call.record or _nested.get() or any(map(_is_recorded, flatten(u)))
+        call.record = call.record or nested.get() or any(map(is_recorded, flatten(u)))
         pulled = call.pull(flatten(call.out), flatten(u), call.record)
         return _like_arguments(call, primals, pulled)
 
@@ -239,7 +239,7 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     tree_map(_check_tangent, primals, tangents)
     call = _Call(f, primals, dict(enumerate(primals)), {})
     push = _pushforward(call)
-    call.record = call.record or any(map(_is_recorded, flatten(tangents)))
+    call.record = call.record or any(map(is_recorded, flatten(tangents)))
     pushed = iter(push(flatten(tangents), call.record))
     tangent = tree_map(lambda _: call.returned(next(pushed)), call.out)
     return tree_map(call.returned, call.out), tangent
@@ -356,61 +356,3 @@ def hvp(f: Function, primals: Any, tangents: Any) -> Any:
     slopes = grad(f, tuple(range(len(primals))))
     product = jvp(slopes, primals, tangents)[1]
     return product[0] if len(primals) == 1 else product
-
-
-# --- memory for time ------------------------------------------------------------------------------
-
-
-def checkpoint(f: Function) -> Function:
-    """The same function, but its inner record is dropped at once and made again when backward
-    arrives: memory for one more evaluation (Griewank & Walther 2000).
-
-    The default random stream is put back for the second evaluation, so that dropout drops the same;
-    `f` must be a pure function otherwise. Tensors that it takes from around it, such as parameters,
-    get their gradients too. Derivatives of any order go through it.
-    """
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        start, stream, nested = _graph.clock(), random.get_state(), _nested.get()
-        out = f(*args, **kwargs)
-        outputs = [o for o in flatten(out) if _is_recorded(o) and o._node.number > start]
-        outside = _inputs_from_outside([o._node for o in outputs], start)
-        if not outside:
-            return out
-
-        def pull(g: Any) -> list[Any]:
-            now, token = random.get_state(), _nested.set(nested)
-            try:
-                random.set_state(stream)
-                with enable_grad():
-                    again = flatten(f(*args, **kwargs))
-            finally:
-                random.set_state(now)
-                _nested.reset(token)
-            again = [o for o in again if _is_recorded(o) and o._node.number > start]
-            seeds = [(o._node, one) for o, one in zip(again, g, strict=True)]
-            found = _graph.sweep(seeds, outside, False, isinstance(g[0], Tensor), stop=True)
-            return [found.get(node) for node in outside]
-
-        primitive = Primitive("checkpoint", pull, [], {"*": pull})
-        shapes, dtypes = [o.shape for o in outputs], [o.dtype for o in outputs]
-        node = Node(primitive, tuple(outside), (), tuple(shapes), tuple(dtypes))
-        places = {id(o): i for i, o in enumerate(outputs)}
-        return tree_map(
-            lambda o: result(o.data, node, places[id(o)]) if id(o) in places else o, out
-        )
-
-    return run
-
-
-def _inputs_from_outside(nodes: list[Node], start: int) -> list[Node]:
-    """The nodes made before `start` that these nodes were computed from."""
-    seen: set[Node] = set()
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            if node.number > start:
-                stack += [parent for parent in node.parents if parent is not None]
-    return sorted((n for n in seen if n.number < start), key=lambda n: n.number)

@@ -31,6 +31,7 @@ CREATED: dict[str, tuple[ag.Tensor, np.ndarray]] = {
     "full": (ag.full((2, 0), 3), np.full((2, 0), 3)),
     "one_hot": (ag.one_hot(ag.tensor([[2], [0]]), 3), np.eye(3, dtype=np.float32)[[[2], [0]]]),
     "ones": (ag.ones((2, 3)), np.ones((2, 3), np.float32)),
+    "tensor": (ag.tensor([1.5, 2]), np.array([1.5, 2], np.float32)),
     "zeros": (ag.zeros(4), np.zeros(4, np.float32)),
 }
 
@@ -45,7 +46,7 @@ def test_no_operation_is_forgotten() -> None:
     }
     assert "add" in operations
     assert "sum" in operations
-    assert operations <= {*DIFFERENTIABLE, *NOT_DIFFERENTIABLE, *CREATED}
+    assert operations <= {*DIFFERENTIABLE, *NOT_DIFFERENTIABLE, *CREATED, "from_dlpack"}
 
 
 @pytest.mark.parametrize("name", [*DIFFERENTIABLE, *NOT_DIFFERENTIABLE])

@@ -21,6 +21,7 @@ ENGINE = [
     {"ops"},
     {"random", "numpy_protocol"},
     {"transforms"},
+    {"_checkpoint"},
     {"compile"},
     {"_scan"},
     {"testing", "_draw"},

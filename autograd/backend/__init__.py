@@ -1,4 +1,5 @@
-"""Array modules by device name: the one place where "cpu" or "cuda:1" becomes code.
+"""Array modules by device name: the one place where "cpu" or "cuda:1" becomes code, and where
+Python's numbers become arrays.
 
 `register` adds a further array module, and devices of its name are then as good as the built-in
 ones.
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+
 from .base import Array, Backend, DeviceError
 from .numpy import NumpyBackend
 
@@ -18,12 +21,15 @@ __all__ = [
     "Array",
     "Backend",
     "DeviceError",
+    "asarray",
     "current",
     "default_device",
     "get",
+    "get_default_dtype",
     "of",
     "register",
     "set_default_device",
+    "set_default_dtype",
 ]
 
 
@@ -116,3 +122,41 @@ class default_device:
 
     def __exit__(self, *exception: Any) -> None:
         _default.reset(self._token)
+
+
+# --- Python's numbers and lists as arrays ---------------------------------------------------------
+
+_default_dtype: Any = np.dtype(np.float32)
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """The dtype that Python floats become in `tensor`, `zeros`, ... (at first float32)."""
+    global _default_dtype
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"the default dtype must be a floating one, not {np.dtype(dtype)}")
+    _default_dtype = np.dtype(dtype)
+
+
+def get_default_dtype() -> Any:
+    """The dtype that Python floats become."""
+    return _default_dtype
+
+
+def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
+    """`data` as an array of a backend: arrays keep theirs, Python floats take the default dtype."""
+    owner = of(data)
+    home = owner if device is None and owner.device != "cpu" else get(device)
+    if home is not owner:
+        data = owner.to_host(data) if isinstance(data, owner.array_type) else data
+    if dtype is None and not hasattr(data, "dtype"):
+        if isinstance(data, (list, tuple)) and any(hasattr(item, "backward") for item in data):
+            raise TypeError(
+                "tensor() of a list of Tensors would lose their history: use ag.stack(...)"
+            )
+        data = np.asarray(data)
+        dtype = _default_dtype if data.dtype.kind == "f" else None
+        if data.dtype.kind not in "biuf":
+            raise TypeError(
+                f"cannot make a tensor of {data.dtype} data; numbers and booleans are supported"
+            )
+    return home.asarray(data, dtype)

@@ -8,6 +8,7 @@ from . import (
     creation,
     elementwise,
     indexing,
+    inplace,
     linalg,
     movement,
     ordering,
@@ -30,6 +31,8 @@ _OPERATORS = {
 }
 for _name, _operation in _OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _operation)
+    if _name in ("add", "sub", "mul", "truediv"):
+        setattr(Tensor, f"__i{_name}__", inplace.written(_operation))
     setattr(
         Tensor, f"__r{_name}__", lambda self, other, operation=_operation: operation(other, self)
     )
@@ -48,6 +51,7 @@ for _name, _operation in {
     "__and__": elementwise.bitwise_and,
     "__or__": elementwise.bitwise_or,
     "__getitem__": indexing.getitem,
+    "__setitem__": inplace.setitem,
     "__iter__": lambda self: iter(shape.unstack(self)) if len(self) else iter(()),
     "T": property(shape.reversed_axes),
     "mT": property(lambda self: shape.swapaxes(self, -1, -2)),

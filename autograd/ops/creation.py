@@ -1,4 +1,4 @@
-"""Making tensors from nothing, and moving them between devices."""
+"""Making tensors, from data and from nothing, and moving them between devices."""
 
 from __future__ import annotations
 
@@ -6,9 +6,57 @@ from typing import Any
 
 from .. import backend
 from .._primitive import primitive
-from .._tensor import Tensor, _arrays, asarray, get_default_dtype
+from .._tensor import Tensor, _arrays
+from ..backend import Array, asarray, get_default_dtype
 
-__all__ = ["arange", "eye", "full", "one_hot", "ones", "ones_like", "zeros", "zeros_like"]
+__all__ = [
+    "arange",
+    "eye",
+    "from_dlpack",
+    "full",
+    "one_hot",
+    "ones",
+    "ones_like",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]
+
+
+def tensor(
+    data: Any, requires_grad: bool = False, dtype: Any = None, device: str | None = None
+) -> Tensor:
+    """A tensor that holds a copy of `data`: numbers, nested lists, a NumPy or CuPy array, another
+    Tensor.
+
+    Python floats become the default dtype (float32), arrays keep theirs. Raises TypeError for what
+    is no number (complex data too), DeviceError for a device that is not there.
+    """
+    return Tensor(_real(asarray(_arrays(data), dtype, device)).copy()).requires_grad_(requires_grad)
+
+
+def from_dlpack(data: Any) -> Tensor:
+    """A tensor on the memory of another library's array (PyTorch's, JAX's, CuPy's, ...), without a
+    copy: either sees what the other writes.
+
+    Raises DeviceError for memory that is neither the CPU's nor a CUDA device's.
+    """
+    kind, index = data.__dlpack_device__()
+    device = {1: "cpu", 2: f"cuda:{index}"}.get(int(kind))
+    if device is None:
+        raise backend.DeviceError(
+            f"an array of DLPack device type {int(kind)} cannot be taken over; "
+            "there are cpu (1) and cuda (2)"
+        )
+    return Tensor(_real(backend.get(device).xp.from_dlpack(data)))
+
+
+def _real(array: Array) -> Array:
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"cannot make a tensor of {array.dtype} data; real numbers and booleans are supported"
+        )
+    return array
 
 
 def zeros(
@@ -69,7 +117,7 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
 
 def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
     """For each index a row of `classes` zeros with a one at the index: shape (..., classes)."""
-    array = asarray(indices)
+    array = asarray(_arrays(indices))
     home = backend.of(array)
     rows = home.xp.eye(classes, dtype=dtype or get_default_dtype())
     return Tensor(home.asarray(rows[array]))
