@@ -14,6 +14,12 @@ def on_device(array: Any) -> Any:
     return ag.backend.current().asarray(array)
 
 
+def on_host(value: Any) -> np.ndarray:
+    """A Tensor, an array of any device, or a number, as a NumPy array."""
+    array = value.data if isinstance(value, ag.Tensor) else value
+    return ag.backend.of(array).to_host(array)
+
+
 def leaf(*values: float) -> Any:
     """A vector in double precision that requires its gradient."""
     return ag.tensor(np.array(values, float), requires_grad=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import in_thread, leaf
+from helpers import in_thread, leaf, on_device
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -238,10 +238,9 @@ def test_a_copy_of_a_leaf_is_a_leaf_of_its_own(kind: Any, duplicate: Any) -> Non
     assert x.item() == 2.0
 
 
-@pytest.mark.host
 def test_an_array_that_a_users_rule_returns_is_never_written() -> None:
     """Not into what the rule keeps or closes over, and not shared with `.grad` either."""
-    constant = np.full(3, 5.0, np.float32)
+    constant = on_device(np.full(3, 5.0, np.float32))
     kept = ag.primitive(x=lambda g, c: c)(lambda xp, x, c: x * c)
     closed_over = ag.primitive(x=lambda g: constant)(lambda xp, x: x * constant)
     for own in (lambda a: kept(a, constant), closed_over):
