@@ -105,6 +105,17 @@ def test_threads_do_not_see_each_others_no_grad() -> None:
     assert seen == [True]
 
 
+def test_threads_do_not_see_each_others_transforms() -> None:
+    seen = []
+
+    def outer(x: Any) -> Any:
+        in_thread(lambda: seen.append(ag.grad(lambda y: y * y)(3.0)))
+        return x * x
+
+    ag.grad(outer)(1.0)
+    assert isinstance(seen[0], float)  # within a transform it would be a Tensor
+
+
 def twisted(w: Any, x: Any) -> Any:
     """Something with slopes and curvatures, through a loop and a checkpoint."""
     carry, ys = ag.scan(lambda c, row: (ag.tanh(c * w + row), ag.sin(c)), w, x)
