@@ -1,6 +1,7 @@
 """The table of all public operations: what NumPy calls them, and cases that suit them.
 
-`check_forward`, `check_derivatives` and `check_dtypes` are what the suite asks of each.
+`check_forward`, `check_derivatives`, `check_dtypes` and `check_integers` are what the suite asks of
+each.
 """
 
 import math
@@ -12,6 +13,7 @@ import cases
 import numpy as np
 from cases import HALF, SMALL, WHOLE, Case, just, rearranged, unary
 from helpers import on_device
+from hypothesis import reject
 from hypothesis.strategies import SearchStrategy
 
 import autograd as ag
@@ -67,6 +69,22 @@ def check_dtypes(operation: Operation, case: Case, dtypes: list[Any]) -> None:
                 np.testing.assert_allclose(slope.numpy(), precise[i].numpy(), rtol=1e-4, atol=1e-4)
 
 
+def check_integers(operation: Operation, case: Case, dtype: Any) -> None:
+    """Integers give what NumPy gives, in a dtype that is no narrower."""
+    args, static = case
+    given = [np.asarray(np.abs(np.rint(a)), dtype) for a in args]
+    try:
+        expected = ag.flatten(operation.reference(*given, **static))
+    except (ValueError, TypeError, OverflowError):
+        reject()
+    results = ag.flatten(operation.call(*map(ag.tensor, given), **static))
+    for result, value in zip(results, expected, strict=True):
+        assert np.can_cast(np.asarray(value).dtype, result.dtype)
+        rough = 1e-2 if np.asarray(value).dtype == np.float16 else 1e-12
+        np.testing.assert_allclose(result.numpy(), value, rtol=rough, atol=rough)
+        assert not result.requires_grad
+
+
 def two_orders(operation: Operation, args: list[np.ndarray], static: dict[str, Any]) -> list[Any]:
     """The gradients of a scalar of the results by all arguments, and those of a scalar of these."""
     tensors = [ag.tensor(a, requires_grad=True) for a in args]
@@ -102,7 +120,7 @@ def greatest(x: np.ndarray, k: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def erf(x: np.ndarray) -> np.ndarray:
-    return np.vectorize(math.erf, otypes=[x.dtype])(x)
+    return np.vectorize(math.erf, otypes=[np.result_type(x.dtype, np.float16)])(x)
 
 
 def write(x: np.ndarray, value: np.ndarray, index: Any) -> np.ndarray:
@@ -187,9 +205,9 @@ DIFFERENTIABLE = {
                 [on_device(c) for c in (condition, ~condition)], [a, b]
             ),
         ),
-        "sigmoid": (unary(), lambda x: 1 / (1 + np.exp(-x))),
+        "sigmoid": (unary(), lambda x: 1 / (1 + np.exp(-1.0 * x))),
         "sign": unary(-2, 2, 0),
-        "silu": (unary(), lambda x: x / (1 + np.exp(-x))),
+        "silu": (unary(), lambda x: x / (1 + np.exp(-1.0 * x))),
         "sin": unary(),
         "sinc": unary(),
         "sinh": unary(),
@@ -217,7 +235,7 @@ DIFFERENTIABLE = {
         "min": cases.reductions(distinct=True),
         "norm": (
             cases.reductions(0, avoid=(0.0,)),
-            lambda x, **over: np.sqrt(np.sum(x * x, **over)),
+            lambda x, **over: np.sqrt(np.sum(np.abs(x) ** 2.0, **over)),
         ),
         "softmax": (
             cases.along_axis(1),
