@@ -263,7 +263,7 @@ DIFFERENTIABLE = {
         "fliplr": rearranged(cases.nothing, min_dims=2),
         "flipud": rearranged(cases.nothing, min_dims=1),
         "gradient": (
-            rearranged(cases.slopes, min_dims=1, min_side=2, max_side=4),
+            rearranged(cases.slopes, min_dims=1, max_side=4),
             lambda x, spacing, axis: np.gradient(x, spacing, axis=axis),
         ),
         "hsplit": (cases.splits(axis=1), in_order(np.hsplit)),
@@ -271,7 +271,7 @@ DIFFERENTIABLE = {
         "moveaxis": rearranged(cases.source_and_destination, min_dims=1),
         "pad": rearranged(cases.paddings),
         "ravel": rearranged(lambda draw, shape: {}),
-        "repeat": rearranged(cases.repetitions, min_dims=1),
+        "repeat": rearranged(cases.repetitions),
         "reshape": (
             rearranged(cases.new_shape),
             lambda x, shape: np.reshape(x, shape),
@@ -286,7 +286,7 @@ DIFFERENTIABLE = {
         ),
         "split": (cases.splits(), in_order(np.split)),
         "squeeze": rearranged(cases.ones, max_side=2),
-        "stack": (cases.lists(equal=True), joined(np.stack), joined(ag.stack)),
+        "stack": (cases.lists(equal=True, min_dims=0), joined(np.stack), joined(ag.stack)),
         "swapaxes": rearranged(cases.two_axes, min_dims=1),
         "tile": rearranged(cases.tiles),
         "trace": rearranged(cases.offset_and_axes, min_dims=2),

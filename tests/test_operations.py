@@ -87,6 +87,10 @@ def test_integers_are_computed_as_in_numpy(name: str, data: st.DataObject) -> No
         check_integers(DIFFERENTIABLE[name], case, dtype)
 
 
+def test_squares_of_short_integers_do_not_wrap_around() -> None:
+    assert ag.norm(ag.tensor(np.array([200, 0], np.uint8))).item() == 200
+
+
 @pytest.mark.parametrize("name", NOT_DIFFERENTIABLE)
 @given(data=st.data())
 def test_the_others_never_require_a_gradient(name: str, data: st.DataObject) -> None:
