@@ -1,6 +1,7 @@
 """Small things that several tests of the engine need."""
 
 import functools
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,12 @@ from autograd._primitive import Primitive
 def on_device(array: Any) -> Any:
     """A NumPy array as an array of the device that the tests run on."""
     return ag.backend.current().asarray(array)
+
+
+def on_host(value: Any) -> np.ndarray:
+    """A Tensor, an array of any device, or a number, as a NumPy array."""
+    array = value.data if isinstance(value, ag.Tensor) else value
+    return ag.backend.of(array).to_host(array)
 
 
 def leaf(*values: float) -> Any:
@@ -36,18 +43,33 @@ def with_rule(operation: Any, argument: str, rule: Callable[..., Any]) -> Callab
 
 def in_thread(work: Callable[[], None], stack: int = 0) -> None:
     """Run `work` in a thread with a stack of this size; its exception is raised here."""
-    caught: list[BaseException] = []
+    at_once([work], stack)
 
-    def guarded() -> None:
+
+def at_once(works: list[Callable[[], None]], stack: int = 0) -> None:
+    """Run each in a thread of its own, all started together and made to take turns very often; the
+    first exception is raised here.
+    """
+    caught: list[BaseException] = []
+    start = threading.Barrier(len(works))
+
+    def guarded(work: Callable[[], None]) -> None:
         try:
+            start.wait()
             work()
         except BaseException as error:
             caught.append(error)
 
-    before = threading.stack_size(stack)
-    thread = threading.Thread(target=guarded)
-    thread.start()
-    threading.stack_size(before)
-    thread.join()
+    before, interval = threading.stack_size(stack), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6 if len(works) > 1 else interval)
+    try:
+        threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        threading.stack_size(before)
+        sys.setswitchinterval(interval)
     if caught:
         raise caught[0]

@@ -27,10 +27,13 @@ ELEMENTWISE = _names("""
     reciprocal remainder rint sign signbit sin sinh sqrt square subtract tan tanh trunc
 """)
 FUNCTIONS = _names("""
-    argmax argmin argpartition argsort broadcast_to clip concatenate copyto cumsum diag diagonal
-    einsum isneginf isposinf matmul max min moveaxis ones_like pad repeat reshape roll rot90 round
-    split stack sum take tile transpose tril triu where zeros_like
+    all any argmax argmin argpartition argsort argwhere array_repr array_str broadcast_to can_cast
+    clip concatenate copyto cumsum diag diagonal einsum full_like isclose iscomplexobj isneginf
+    isposinf isrealobj matmul max min moveaxis ndim nonzero ones_like pad repeat reshape result_type
+    roll rot90 round searchsorted shape size split stack sum take tile transpose tril triu where
+    zeros_like
 """)
+JUDGEMENTS = _names("allclose array_equal count_nonzero")  # arrays, where NumPy's are of Python
 CREATION = _names("arange array asarray empty eye full ones zeros")
 
 ATTRIBUTES = _names("T dtype itemsize mT nbytes ndim shape size strides")
@@ -61,6 +64,8 @@ class Array:
         raise TypeError("implicit conversion of a device array to a NumPy array")
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        if any(kind is not Array for kind in types):
+            return NotImplemented  # the answer is left to the other, a Tensor
         raise TypeError(f"np.{function.__name__} of a device array")
 
     def __getitem__(self, index: Any) -> Any:
@@ -152,6 +157,10 @@ def _function(call: Any, take: Any) -> Any:
     return function
 
 
+def _judgement(call: Any) -> Any:
+    return lambda *args, **options: np.asarray(call(*args, **options))
+
+
 def _method(name: str) -> Any:
     def method(self: Array, *args: Any, **options: Any) -> Any:
         args = tuple(map(_argument, args))
@@ -208,6 +217,7 @@ xp = SimpleNamespace(
     ),
     **{name: _function(getattr(np, name), _operand) for name in ELEMENTWISE},
     **{name: _function(getattr(np, name), _argument) for name in [*FUNCTIONS, *CREATION]},
+    **{name: _function(_judgement(getattr(np, name)), _argument) for name in JUDGEMENTS},
 )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import standin
 from command import TEXT
+from helpers import at_once
 
 import autograd as ag
 from autograd.backend import DeviceError
@@ -77,6 +78,22 @@ def test_counts_of_any_kind(kind: Any) -> None:
     assert repeated.tolist() == [1.0, 1.0, 2.0]
 
 
+def test_devices_are_asked_for_while_others_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many names of one device, first asked for in one thread while others look scalars up."""
+    monkeypatch.setattr(ag.backend, "_backends", dict(ag.backend._backends))
+    monkeypatch.setitem(ag.backend._factories, "many", lambda index: standin.StrictBackend(0))
+    found = set()
+
+    def ask() -> None:
+        found.update(ag.backend.get(f"many:{i}") for i in range(500))
+
+    def compute() -> None:
+        assert {ag.backend.of(1.0) for _ in range(2000)} == {ag.backend.get("cpu")}
+
+    at_once([ask, ask, compute, compute])
+    assert found == {ag.backend.get("strict")}
+
+
 def test_mixing_is_refused_by_name() -> None:
     with pytest.raises(DeviceError, match=r"multiply: .* cpu and strict:0; move one with .to"):
         ag.ones(2) * ag.ones(2, device="strict")
@@ -106,7 +123,8 @@ def trained(device: str, file: Path) -> tuple[list[float], str]:
 
 def test_training_gives_the_same_losses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With the stand-in in the place of the GPU."""
-    monkeypatch.setitem(ag.backend._backends, "cuda", standin.StrictBackend(0))
+    there = ag.backend._backends | {"cuda": standin.StrictBackend(0)}
+    monkeypatch.setattr(ag.backend, "_backends", there)
     losses, text = trained("cpu", tmp_path / "cpu.safetensors")
     found, found_text = trained("cuda", tmp_path / "cuda.safetensors")
     assert found == pytest.approx(losses, rel=1e-5)

@@ -14,6 +14,7 @@ from operations import (
     check_derivatives,
     check_dtypes,
     check_forward,
+    check_integers,
 )
 
 import autograd as ag
@@ -76,6 +77,19 @@ def test_gradients_have_their_tensors_dtype(name: str, data: st.DataObject) -> N
     dtypes = [data.draw(DTYPES) for _ in args]
     with np.errstate(over="ignore"):  # half precision ends at 65504
         check_dtypes(DIFFERENTIABLE[name], (args, static), dtypes)
+
+
+@pytest.mark.parametrize("name", sorted({*DIFFERENTIABLE} - {"fabs"}))
+@given(data=st.data())
+def test_integers_are_computed_as_in_numpy(name: str, data: st.DataObject) -> None:
+    dtype = data.draw(st.sampled_from([np.int64, np.int32, np.uint8]))
+    case = data.draw(DIFFERENTIABLE[name].cases)
+    with np.errstate(all="ignore"):  # many a function has a pole or a kink at an integer
+        check_integers(DIFFERENTIABLE[name], case, dtype)
+
+
+def test_squares_of_short_integers_do_not_wrap_around() -> None:
+    assert ag.norm(ag.tensor(np.array([200, 0], np.uint8))).item() == 200
 
 
 @pytest.mark.parametrize("name", NOT_DIFFERENTIABLE)

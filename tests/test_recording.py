@@ -1,11 +1,13 @@
 """What is recorded and what is not; gradients of intermediate results; `gradients`."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import in_thread, leaf
+from helpers import at_once, in_thread, leaf
 
 import autograd as ag
 
@@ -27,17 +29,73 @@ def test_no_grad_decorates() -> None:
     assert is_recording()
 
 
-@pytest.mark.parametrize("context", [ag.no_grad, ag.enable_grad])
-def test_an_exception_leaves_no_recording_state_behind(context: Any) -> None:
-    def fail(x: Any = None) -> None:
-        with context():
-            raise ZeroDivisionError
+def fail(*_: Any) -> Any:
+    raise ZeroDivisionError
 
-    for run in (fail, context()(fail), lambda: ag.grad(fail)(1.0)):
+
+def fail_in_a_context(*_: Any) -> Any:
+    with ag.no_grad(), ag.enable_grad(), ag.detect_anomaly():
+        raise ZeroDivisionError
+
+
+def fail_in_backward(x: Any) -> Any:
+    """A function whose gradient fails."""
+    return ag.primitive(x=lambda g: fail())(lambda xp, x: x * 1)(x)
+
+
+def fail_later() -> Callable[[Any], Any]:
+    """A function that fails when it is called again."""
+    calls = iter([lambda x: x * x])
+    return lambda x: next(calls, fail_in_a_context)(x)
+
+
+def hooked(x: Any) -> Any:
+    y = x * 1
+    y.register_hook(fail)
+    return y
+
+
+recorded = ag.enable_grad()  # decorates: whatever is around it, there is a graph
+plain_init = ag.Tensor.__init__
+
+FAILURES: dict[str, Callable[[], Any]] = {
+    "no_grad": ag.no_grad()(fail),
+    "enable_grad": ag.enable_grad()(fail),
+    "detect_anomaly": fail_in_a_context,
+    "grad": lambda: ag.grad(fail)(1.0),
+    "grad in grad": lambda: ag.grad(lambda x: ag.grad(fail_in_a_context)(x))(1.0),
+    "value_and_grad": lambda: ag.value_and_grad(fail_in_a_context)(1.0),
+    "vjp": lambda: ag.vjp(fail, 1.0),
+    "a pullback": lambda: ag.vjp(fail_in_backward, 1.0)[1](1.0),
+    "jvp": lambda: ag.jvp(fail, (1.0,), (1.0,)),
+    "jvp, sweeping": lambda: ag.jvp(fail_in_backward, (1.0,), (1.0,)),
+    "jacobian": lambda: ag.jacobian(fail)(1.0),
+    "hessian": lambda: ag.hessian(fail)(1.0),
+    "hvp": lambda: ag.hvp(fail, (1.0,), (1.0,)),
+    "checkpoint": lambda: ag.checkpoint(fail)(leaf(1.0)),
+    "checkpoint, again": lambda: recorded(ag.checkpoint(fail_later()))(leaf(1.0)).backward(),
+    "checkpoint in grad, again": lambda: ag.grad(ag.checkpoint(fail_later()))(1.0),
+    "scan": lambda: ag.scan(fail, leaf(1.0), leaf(1.0, 2.0)),
+    "scan in grad": lambda: ag.grad(lambda c: ag.scan(fail, c, leaf(1.0)))(1.0),
+    "backward": lambda: recorded(fail_in_backward)(leaf(1.0)).backward(),
+    "backward with history": lambda: recorded(fail_in_backward)(leaf(1.0)).backward(
+        create_graph=True
+    ),
+    "a hook": lambda: recorded(hooked)(leaf(1.0)).backward(),
+    "a forward function": lambda: ag.primitive()(lambda xp, x: fail())(leaf(1.0)),
+}
+
+
+@pytest.mark.parametrize("recording", [True, False])
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+def test_an_exception_leaves_no_recording_state_behind(failure: Any, recording: bool) -> None:
+    with ag.enable_grad() if recording else ag.no_grad():
         with pytest.raises(ZeroDivisionError):
-            run()
-        assert is_recording()
+            failure()
+        assert is_recording() == recording
         assert isinstance(ag.grad(lambda x: x * x)(3.0), float)  # a Tensor if still nested
+        assert ag.Tensor.__init__ is plain_init  # no anomaly is looked for
+    assert is_recording()
 
 
 def test_threads_do_not_see_each_others_no_grad() -> None:
@@ -45,6 +103,55 @@ def test_threads_do_not_see_each_others_no_grad() -> None:
     with ag.no_grad():
         in_thread(lambda: seen.append(is_recording()))
     assert seen == [True]
+
+
+def test_threads_do_not_see_each_others_transforms() -> None:
+    seen = []
+
+    def outer(x: Any) -> Any:
+        in_thread(lambda: seen.append(ag.grad(lambda y: y * y)(3.0)))
+        return x * x
+
+    ag.grad(outer)(1.0)
+    assert isinstance(seen[0], float)  # within a transform it would be a Tensor
+
+
+def twisted(w: Any, x: Any) -> Any:
+    """Something with slopes and curvatures, through a loop and a checkpoint."""
+    carry, ys = ag.scan(lambda c, row: (ag.tanh(c * w + row), ag.sin(c)), w, x)
+    return (ag.checkpoint(lambda c: ag.exp(-c * c) * w)(carry)).sum() + ys.sum()
+
+
+def by_backward(w: Any, x: Any) -> Any:
+    """The gradient by a leaf of this thread's own, from operations on the shared one too."""
+    mine = ag.tensor(x, requires_grad=True)
+    (slope,) = ag.gradients(twisted(w, mine), mine)
+    return slope
+
+
+DERIVATIVES: dict[str, Callable[[Any, Any], Any]] = {
+    "gradients by the shared leaf": lambda w, x: ag.gradients(twisted(w, x), w)[0],
+    "gradients by a leaf of its own": by_backward,
+    "gradients of gradients": lambda w, x: ag.gradients(
+        ag.gradients(twisted(w, x), w, create_graph=True)[0].sum(), w
+    )[0],
+    "grad": lambda w, x: ag.grad(lambda x: twisted(w.detach(), x))(x),
+    "jvp": lambda w, x: ag.jvp(twisted, (w.detach(), x), (x[0], x))[1],
+}
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
+def test_eight_threads_differentiate_at_once(derivative: Any) -> None:
+    w = leaf(0.3, -0.8)
+    inputs = [ag.tensor(np.random.default_rng(i).normal(size=(5, 2))) for i in range(8)]
+    alone = [derivative(w, x).tolist() for x in inputs]
+    found: list[Any] = [[] for _ in inputs]
+
+    def work(i: int) -> None:
+        found[i] = [derivative(w, inputs[i]).tolist() for _ in range(5)]
+
+    at_once([partial(work, i) for i in range(8)])
+    assert found == [[one] * 5 for one in alone]
 
 
 def test_tasks_do_not_see_each_others_no_grad() -> None:

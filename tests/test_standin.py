@@ -11,7 +11,7 @@ from standin import xp
 
 import autograd as ag
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.host  # about the stand-in itself, whatever --device is
 
 NUMPY = np.arange(6.0).reshape(2, 3)
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -103,7 +103,10 @@ def test_it_has_no_function_that_is_not_listed() -> None:
 
 def test_cupy_has_all_that_it_has() -> None:
     cupy = pytest.importorskip("cupy")
-    names = [*standin.ELEMENTWISE, *standin.FUNCTIONS, *standin.CREATION, "finfo"]
+    names = [
+        *(*standin.ELEMENTWISE, *standin.FUNCTIONS, *standin.JUDGEMENTS, *standin.CREATION),
+        "finfo",
+    ]
     assert [name for name in names if not hasattr(cupy, name)] == []
     assert hasattr(cupy.lib.stride_tricks, "sliding_window_view")
     methods = [name for name in vars(standin.Array) if name not in IMPLIED]

@@ -8,6 +8,7 @@ ones.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -44,6 +45,7 @@ _factories: dict[str, Callable[[int], Backend]] = {
     "cuda": _cupy,
 }
 _backends: dict[str, Backend] = {}
+_making = threading.Lock()
 
 
 def register(name: str, factory: Callable[[int], Backend]) -> None:
@@ -56,6 +58,7 @@ def get(device: str | Backend | None = None) -> Backend:
 
     Raises DeviceError, with what to install, if the device is not there.
     """
+    global _backends
     if isinstance(device, Backend):
         return device
     if device is None:
@@ -66,8 +69,11 @@ def get(device: str | Backend | None = None) -> Backend:
             raise DeviceError(
                 f"unknown device {device!r}; there are {', '.join(_factories)} (and 'cuda:1', ...)"
             )
-        backend = _factories[name](int(index or 0))
-        _backends[device] = _backends.setdefault(backend.device, backend)
+        with _making:
+            made = _factories[name](int(index or 0))
+            backend = _backends.get(made.device, made)
+            # A new dict: other threads may be walking through this one.
+            _backends = _backends | {made.device: backend, device: backend}
     return _backends[device]
 
 

@@ -14,7 +14,7 @@ from .. import backend
 from .._primitive import primitive
 from .._tensor import Axis, _arrays
 from .indexing import _scatter, getitem
-from .reduction import sum
+from .reduction import floating, sum
 from .shape import axes_of, concatenate, moveaxis, ravel, reshape, split
 
 __all__ = [
@@ -250,7 +250,7 @@ def gradient(x: Any, spacing: float = 1.0, axis: Axis = None) -> Any:
 
     As `numpy.gradient`: one array for one axis, a list for several (None: all).
     """
-    axes = axes_of(axis, x.ndim)
+    axes, x = axes_of(axis, x.ndim), floating(x)
     slopes = []
     for a in axes:
         if x.shape[a] < 2:

@@ -8,6 +8,7 @@ from typing import Any
 from .. import backend
 from .._primitive import primitive
 from .._tensor import Axis, _arrays
+from .elementwise import astype
 from .indexing import getitem, take_along_axis
 from .movement import flip
 from .reduction import mean
@@ -37,13 +38,19 @@ def cumsum(x: Any, axis: int | None = None) -> Any:
     return _cumsum(x, axis=axis)
 
 
+def _wide(x: Any) -> Any:
+    """Integers in 64 bits, as NumPy multiplies and adds them up."""
+    wide = {"b": "int64", "i": "int64", "u": "uint64"}.get(x.dtype.kind)
+    return astype(x, wide) if wide else x
+
+
 def cumprod(x: Any, axis: int | None = None) -> Any:
     """The product of all elements up to each, along `axis` (None: of the flat array).
 
     By doubling (Hillis & Steele 1986): after k rounds each element is the product of the last 2^k.
     There is no division, so zeros are no exception, in derivatives of any order.
     """
-    x, axis = along(x, axis)
+    x, axis = along(_wide(x), axis)
     x = moveaxis(x, axis, 0)
     reach = 1
     while reach < x.shape[0]:
@@ -55,7 +62,7 @@ def cumprod(x: Any, axis: int | None = None) -> Any:
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The product over `axis`, taken half by half; zeros are no exception, as in `cumprod`."""
-    axes = axes_of(axis, x.ndim)
+    axes, x = axes_of(axis, x.ndim), _wide(x)
     shape = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
     order = [*axes, *(a for a in range(x.ndim) if a not in axes)]

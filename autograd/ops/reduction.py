@@ -48,11 +48,14 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
     return count
 
 
+def floating(x: Any) -> Any:
+    """Integers and booleans as float64, in which nothing wraps around."""
+    return x if x.dtype.kind == "f" else astype(x, "float64")
+
+
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The mean over `axis`; half precision is summed up in single precision."""
-    axes = axes_of(axis, x.ndim)
-    if x.dtype.kind != "f":
-        x = astype(x, "float64")
+    axes, x = axes_of(axis, x.ndim), floating(x)
     wide = astype(x, "float32") if x.dtype == "float16" else x
     return astype(_sum(wide, axes=axes, keepdims=keepdims) / _count(x, axes), x.dtype)
 
@@ -125,7 +128,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))), shifted by the maximum so that nothing overflows; for rows of -inf it is
     -inf and its gradient 0.
     """
-    axes = axes_of(axis, x.ndim)
+    axes, x = axes_of(axis, x.ndim), floating(x)
     peak = _max(_without_history(x), axes=axes, keepdims=True)
     peak = where(isfinite(peak), peak, 0)
     total = _sum(exp(x - peak), axes=axes, keepdims=True)
@@ -144,11 +147,12 @@ def _without_history(x: Any) -> Any:
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The Euclidean norm; where it is 0 its gradient is 0."""
+    x = floating(x)
     wide = astype(x, "float32") if x.dtype == "float16" else x
     squared = sum(square(absolute(wide)), axis, keepdims)
     zero = squared == 0
     root = where(zero, 0, sqrt(where(zero, 1, squared)))
-    return astype(root, x.dtype) if x.dtype.kind == "f" else root
+    return astype(root, x.dtype)
 
 
 @primitive(x=lambda g, y, axis: g - exp(y) * _sum(g, axes=axes_of(axis, y.ndim), keepdims=True))
@@ -159,7 +163,7 @@ def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """log(softmax(x)) along `axis`, computed without ever forming a vanishing probability."""
-    return _log_softmax(x, axis=axis)
+    return _log_softmax(floating(x), axis=axis)
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
