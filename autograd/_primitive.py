@@ -105,17 +105,9 @@ class Primitive:
         self.pull = _function(
             "g, saved, parents",
             f"one_each({call('*')}, parents)" if "*" in rules else _tuple(pulled),
-            {"one_each": self._one_each}
+            {"one_each": partial(_one_each, name)}
             | {f"rule_{key.strip('*')}": rule for key, rule in rules.items()},
         )
-
-    def _one_each(self, gradients: Any, parents: tuple[Node | None, ...]) -> Any:
-        if len(gradients) != len(parents):
-            raise ValueError(
-                f"the rule of {self.name} returned {len(gradients)} gradients for "
-                f"{len(parents)} arguments"
-            )
-        return gradients
 
     def rewrapped(self, node: Node) -> tuple[Any, ...]:
         """What a node saved, with its arguments and result as Tensors again: for rules that are to
@@ -159,6 +151,14 @@ def _function(parameters: str, code: str, names: dict[str, Any]) -> Callable[...
         compile(f"lambda {parameters}: {code}", __file__, "eval"), names
     )
     return made
+
+
+def _one_each(name: str, gradients: Any, parents: tuple[Node | None, ...]) -> Any:
+    if len(gradients) != len(parents):
+        raise ValueError(
+            f"the rule of {name} returned {len(gradients)} gradients for {len(parents)} arguments"
+        )
+    return gradients
 
 
 def _rewrapped(value: Any, parent: Node | None) -> Any:

@@ -47,7 +47,7 @@ class NumpyBackend(Backend):
 
     def sigmoid(self, x: Array) -> Array:
         if x.dtype not in _EXP_LIMITS or not x.ndim:
-            x = np.asarray(x, np.result_type(x, np.float16))
+            x = np.asarray(x, np.result_type(x, 0.0))
             return self.sigmoid(x.reshape(-1)).reshape(x.shape)
         limit, one = _EXP_LIMITS[x.dtype]
         y = np.minimum(x, limit)
