@@ -1,4 +1,4 @@
-"""Memory for time: a function whose record is dropped at once, and made again for backward
+"""Memory for time: a record that is dropped at once, and made again when backward arrives
 (Griewank & Walther 2000).
 """
 
@@ -11,13 +11,13 @@ from . import _graph, random
 from ._graph import Node, enable_grad
 from ._primitive import Primitive, result
 from ._tensor import Tensor
-from ._tree import flatten, tree_map
+from ._tree import flatten, unflatten
 from .transforms import is_recorded, nested
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, but its inner record is dropped at once and made again when backward
-    arrives: memory for one more evaluation (Griewank & Walther 2000).
+    arrives: memory for one more evaluation.
 
     The default random stream is put back for the second evaluation, so that dropout drops the same;
     `f` must be a pure function otherwise. Tensors that it takes from around it, such as parameters,
@@ -25,46 +25,77 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        start, stream, was_nested = _graph.clock(), random.get_state(), nested.get()
+        again = as_now(lambda: f(*args, **kwargs))
+        start = _graph.clock()
         out = f(*args, **kwargs)
-        outputs = [o for o in flatten(out) if is_recorded(o) and o._node.number > start]
-        outside = _inputs_from_outside([o._node for o in outputs], start)
-        if not outside:
+        inputs = since(start, out)[1]
+        if not inputs:
             return out
-
-        def pull(g: Any) -> list[Any]:
-            now, token = random.get_state(), nested.set(was_nested)
-            try:
-                random.set_state(stream)
-                with enable_grad():
-                    again = flatten(f(*args, **kwargs))
-            finally:
-                random.set_state(now)
-                nested.reset(token)
-            again = [o for o in again if is_recorded(o) and o._node.number > start]
-            seeds = [(o._node, one) for o, one in zip(again, g, strict=True)]
-            found = _graph.sweep(seeds, outside, False, isinstance(g[0], Tensor), stop=True)
-            return [found.get(node) for node in outside]
-
-        primitive = Primitive("checkpoint", pull, [], {"*": pull})
-        shapes, dtypes = [o.shape for o in outputs], [o.dtype for o in outputs]
-        node = Node(primitive, tuple(outside), (), tuple(shapes), tuple(dtypes))
-        places = {id(o): i for i, o in enumerate(outputs)}
-        return tree_map(
-            lambda o: result(o.data, node, places[id(o)]) if id(o) in places else o, out
-        )
+        return on_one_node(out, lambda o: is_recorded(o) and o._node.number > start, inputs, again)
 
     return run
 
 
-def _inputs_from_outside(nodes: list[Node], start: int) -> list[Node]:
-    """The nodes made before `start` that these nodes were computed from."""
-    seen: set[Node] = set()
-    stack = list(nodes)
+def as_now(f: Callable[[], Any]) -> Callable[[], Any]:
+    """`f`, to be recorded later from the same place in the default random stream."""
+    stream, was_nested = random.get_state(), nested.get()
+
+    def again() -> Any:
+        now, token = random.get_state(), nested.set(was_nested)
+        try:
+            random.set_state(stream)
+            with enable_grad():
+                return f()
+        finally:
+            random.set_state(now)
+            nested.reset(token)
+
+    return again
+
+
+def since(start: int, out: Any) -> tuple[set[Node], set[Node]]:
+    """The nodes behind `out` made after `start`, and those from before which they refer to."""
+    inside: set[Node] = set()
+    before: set[Node] = set()
+    stack = [leaf._node for leaf in flatten(out) if is_recorded(leaf)]
     while stack:
         node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            if node.number > start:
-                stack += [parent for parent in node.parents if parent is not None]
-    return sorted((n for n in seen if n.number < start), key=lambda n: n.number)
+        if node.number < start:
+            before.add(node)
+        elif node not in inside:
+            inside.add(node)
+            stack += [parent for parent in node.parents if parent is not None]
+    return inside, before
+
+
+def on_one_node(
+    out: Any, chosen: Callable[[Any], bool], inputs: set[Node], again: Callable[[], Any]
+) -> Any:
+    """`out`, with its `chosen` leaves as results of one node that knows only `inputs`, and how the
+    same results are computed `again`.
+    """
+    flat = flatten(out)
+    places = [i for i, leaf in enumerate(flat) if chosen(leaf)]
+    parents = sorted(inputs, key=lambda node: node.number)
+
+    def pull(g: Any) -> list[Any]:
+        start = _graph.clock()
+        flat = flatten(again())
+        remade = [flat[i] for i in places]
+        if strange := since(start, remade)[1] - inputs:
+            shapes = ", ".join(str(node.shape) for node in strange)
+            raise RuntimeError(
+                "under checkpointing, the second evaluation used tensors that the first had not: "
+                f"of shape {shapes}; what is evaluated must be a pure function, a step of scan one "
+                "that uses the same tensors at every step"
+            )
+        seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
+        found = _graph.sweep(seeds, parents, False, isinstance(g[0], Tensor), stop=True)
+        return [found.get(node) for node in parents]
+
+    primitive = Primitive("checkpoint", pull, [], {"*": pull})
+    shapes, dtypes = [flat[i].shape for i in places], [flat[i].dtype for i in places]
+    node = Node(primitive, tuple(parents), (), tuple(shapes), tuple(dtypes))
+    for n, i in enumerate(places):
+        flat[i] = result(flat[i].data, node, n)
+    return unflatten(out, flat)

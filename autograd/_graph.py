@@ -111,7 +111,7 @@ _writes: dict[int, tuple[int, weakref.ref[Any]]] = {}
 _last_write = 0
 
 
-def _owner(array: Array) -> Array:
+def owner(array: Array) -> Array:
     """The array that owns the memory which `array` shows."""
     while (base := getattr(array, "base", None)) is not None and type(base) is type(array):
         array = base
@@ -123,10 +123,10 @@ def note_write(array: Array) -> None:
     stale.
     """
     global _last_write
-    owner = _owner(array)
-    key = id(owner)
+    memory = owner(array)
+    key = id(memory)
     _last_write = clock()
-    _writes[key] = (_last_write, weakref.ref(owner, lambda _: _writes.pop(key, None)))
+    _writes[key] = (_last_write, weakref.ref(memory, lambda _: _writes.pop(key, None)))
 
 
 def _check_usable(node: Node) -> None:
@@ -140,7 +140,7 @@ def _check_usable(node: Node) -> None:
         for array in item if isinstance(item, tuple) else (item,):
             if (
                 hasattr(array, "shape")
-                and _writes.get(id(_owner(array)), (0, None))[0] > node.number
+                and _writes.get(id(owner(array)), (0, None))[0] > node.number
             ):
                 raise RuntimeError(
                     f"{node.primitive.name}: an array {array.shape} that its gradient needs was "

@@ -9,13 +9,16 @@ time (Werbos 1990) is the engine's ordinary backward over that record.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from . import backend
+from ._parts import InParts, detached, joined
 from ._tensor import Tensor, _arrays
-from ._tree import flatten, structure, tree_map
+from ._tree import flatten, same_nesting, structure, tree_map, unflatten
 from .ops.elementwise import where
 from .ops.shape import stack, unstack
 
@@ -30,13 +33,17 @@ def scan(
     length: int | None = None,
     lengths: Any = None,
     reverse: bool = False,
+    precompute: Callable[[Any], Any] | None = None,
+    checkpoint: int | str | None = None,
+    memory_budget: int | None = None,
     detach_every: int | None = None,
 ) -> tuple[Any, Any]:
     """Run `step` over the first axis of `xs`, handing the carry on; returns the last carry and the
     stacked ys.
 
     `carry` and `xs` may be nested; every leaf of `xs` has the time as its first axis. With `xs`
-    None, `length` says how many steps there are, and `step` gets None.
+    None, `length` says how many steps there are, and `step` gets None. `precompute(xs)`, where
+    given, computes for many steps at once what does not depend on the carry: step gets its slices.
 
     `lengths` (B integers, any order, 0 allowed) makes the batch ragged: sequence b, the b-th entry
     of the second axis of xs and of the first axis of every carry, ends after lengths[b] steps. From
@@ -44,36 +51,71 @@ def scan(
     start; ys stay in the order of the input. `detach_every` cuts the history of the carry at every
     so many steps.
 
-    Raises ValueError for lengths that do not agree, or for a step that changes the nesting of its
-    carry.
+    Backward needs a record of every step. `checkpoint`, a number of steps, keeps the carry at every
+    so many of them instead and records them again when backward arrives; "sqrt" takes the root of
+    the number of steps (Chen et al. 2016). `memory_budget`, in bytes, evaluates as few steps again
+    as that memory allows (Gruslys et al. 2016); it is for what is kept beside xs and ys. Under
+    both, `step` must be a pure function that uses the same tensors at every step.
+
+    Raises ValueError for lengths that do not agree, for a step that changes the nesting of its
+    carry, for a budget that does not hold a single step.
     """
-    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs)
-    steps = _length(xs, length)
-    slices = [unstack(leaf) for leaf in flatten(xs)]
-    alive = None if lengths is None else _Alive(lengths, steps, carry)
     if detach_every is not None and detach_every < 1:
         raise ValueError(f"detach_every counts steps, from 1 on, not {detach_every}")
+    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs)
+    steps = _length(xs, length)
+    alive = None if lengths is None else _Alive(lengths, steps, carry)
+    loop = _Loop(step, steps, alive, reverse, precompute, detach_every)
+    if checkpoint is not None and memory_budget is not None:
+        raise ValueError("scan takes checkpoint= or memory_budget=, not both")
+    if checkpoint is not None:
+        return InParts(loop.record, steps, reverse).every(checkpoint, carry, xs)
+    if memory_budget is not None:
+        return InParts(loop.record, steps, reverse).within(memory_budget, carry, xs)
+    return loop.record(0, steps, carry, xs)
 
-    ys: list[Any] = [None] * steps
-    earlier = 0
-    for done, t in enumerate(reversed(range(steps)) if reverse else range(steps)):
-        if detach_every is not None and done and done % detach_every == 0:
-            carry = tree_map(_detach, carry)
-        now = iter(slices)
-        x = tree_map(lambda leaf, t=t, now=now: next(now)[t], xs)
-        pair = step(carry, x)
-        if not (isinstance(pair, tuple) and len(pair) == 2):
-            raise TypeError(f"scan: a step returns (carry, y), not {structure(pair)}")
-        new, y = pair
-        tree_map(_nothing, new, carry)  # the same nesting, or an error
-        if done:
-            tree_map(_nothing, y, ys[earlier])
-        earlier = t
-        if alive is not None and not alive.full[t]:
-            new = tree_map(lambda n, c, t=t: where(alive.mask(t, n), n, c), new, carry)
-            y = tree_map(lambda v, t=t: where(alive.mask(t, v), v, 0), y)
-        carry, ys[t] = new, y
-    return carry, _stacked(ys)
+
+@dataclass
+class _Loop:
+    """The steps of a recurrence, one by one."""
+
+    step: Step
+    steps: int
+    alive: _Alive | None
+    reverse: bool
+    precompute: Callable[[Any], Any] | None
+    detach_every: int | None
+
+    def record(self, first: int, last: int, carry: Any, xs: Any) -> tuple[Any, Any]:
+        """Execute the steps from `first` to before `last`, in the order of execution, on the xs of
+        just these steps.
+        """
+        if self.precompute is not None and xs is not None:
+            xs = self.precompute(xs)
+        slices = [unstack(leaf) for leaf in flatten(xs)]
+        ys: list[Any] = []
+        for n in range(first, last):
+            if self.detach_every is not None and n and n % self.detach_every == 0:
+                carry = tree_map(detached, carry)
+            i = last - 1 - n if self.reverse else n - first
+            pair = self.step(carry, unflatten(xs, [leaf[i] for leaf in slices]))
+            if not (isinstance(pair, tuple) and len(pair) == 2):
+                raise TypeError(f"scan: a step returns (carry, y), not {structure(pair)}")
+            new, y = pair
+            for name, now, before in (("carry", new, carry), ("y", y, ys[-1] if ys else y)):
+                if not same_nesting(now, before):
+                    raise ValueError(
+                        f"scan: a step must keep the nesting of its {name}: "
+                        f"it was {structure(before)}, and became {structure(now)}"
+                    )
+            t = self.steps - 1 - n if self.reverse else n
+            if self.alive is not None and not self.alive.full[t]:
+                mask = partial(self.alive.mask, t)
+                new = tree_map(lambda n, c, mask=mask: where(mask(n), n, c), new, carry)
+                y = tree_map(lambda v, mask=mask: where(mask(v), v, 0), y)
+            carry = new
+            ys.append(y)
+        return carry, joined(stack, ys, self.reverse)
 
 
 def _length(xs: Any, length: int | None) -> int:
@@ -89,23 +131,6 @@ def _length(xs: Any, length: int | None) -> int:
             else "scan: without xs, length= must say how many steps there are"
         )
     return found.pop()
-
-
-def _stacked(ys: list[Any]) -> Any:
-    """The ys of all steps, leaf by leaf, along a new first axis; None if there was no step."""
-    if not ys:
-        return None
-    columns = [flatten(y) for y in ys]
-    leaves = iter([stack(column) for column in zip(*columns, strict=True)])
-    return tree_map(lambda _: next(leaves), ys[0])
-
-
-def _nothing(*leaves: Any) -> None:
-    """For the comparison that `tree_map` makes on its way."""
-
-
-def _detach(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) else value
 
 
 class _Alive:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -23,36 +23,45 @@ def tree_map(fn: Callable[..., Any], tree: Any, *others: Any) -> Any:
     Raises ValueError where the nestings differ.
     """
     for other in others:
-        _check_same(tree, other)
+        if not same_nesting(tree, other):
+            raise ValueError(f"nested structures differ: {structure(tree)} and {structure(other)}")
+    return _map(fn, tree, *others)
+
+
+def _map(fn: Callable[..., Any], tree: Any, *others: Any) -> Any:
     if tree is None:
         return None
     if isinstance(tree, dict):
-        return {key: tree_map(fn, tree[key], *(other[key] for other in others)) for key in tree}
+        return {key: _map(fn, tree[key], *(other[key] for other in others)) for key in tree}
     if isinstance(tree, (tuple, list)):
-        items = [tree_map(fn, *parts) for parts in zip(tree, *others, strict=True)]
-        if hasattr(tree, "_fields"):  # a named tuple
-            return type(tree)(*items)
-        return type(tree)(items)
+        items = [_map(fn, *parts) for parts in zip(tree, *others, strict=True)]
+        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
     return fn(tree, *others)
 
 
-def _check_same(tree: Any, other: Any) -> None:
-    """One level: both dicts of the same keys, both sequences of the same kind and length, or both
-    leaves.
+def unflatten(tree: Any, leaves: Iterable[Any]) -> Any:
+    """The nesting of `tree` with other leaves, given in order."""
+    if not isinstance(tree, (tuple, list, dict)):
+        return None if tree is None else next(iter(leaves))
+    left = iter(leaves)
+    return _map(lambda _: next(left), tree)
+
+
+def same_nesting(tree: Any, other: Any) -> bool:
+    """Whether two trees have the same keys and lengths, tuples where the other has tuples, and None
+    where the other has None.
     """
-    containers = (tuple, list, dict)
-    if isinstance(tree, dict) and isinstance(other, dict):
-        same = tree.keys() == other.keys()
-    elif isinstance(tree, (tuple, list)) and isinstance(other, (tuple, list)):
-        same = len(tree) == len(other) and isinstance(tree, tuple) == isinstance(other, tuple)
-    else:
-        same = (
-            (tree is None) == (other is None)
-            and not isinstance(tree, containers)
-            and not isinstance(other, containers)
+    if isinstance(tree, dict):
+        same = isinstance(other, dict) and tree.keys() == other.keys()
+        return same and all(same_nesting(tree[key], other[key]) for key in tree)
+    if isinstance(tree, (tuple, list)):
+        kind = tuple if isinstance(tree, tuple) else list
+        return (
+            isinstance(other, kind)
+            and len(tree) == len(other)
+            and all(map(same_nesting, tree, other))
         )
-    if not same:
-        raise ValueError(f"nested structures differ: {structure(tree)} and {structure(other)}")
+    return (tree is None) == (other is None) and not isinstance(other, (tuple, list, dict))
 
 
 def structure(tree: Any) -> str:

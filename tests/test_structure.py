@@ -22,6 +22,7 @@ ENGINE = [
     {"random", "numpy_protocol"},
     {"transforms"},
     {"_checkpoint"},
+    {"_parts"},
     {"compile"},
     {"_scan"},
     {"testing", "_draw"},

@@ -12,7 +12,7 @@ from .base import Array, Backend
 
 _EXP_LIMITS = {  # x whose exp(x) is finite, and sigmoid(x) 1; with a 1 of the same dtype
     np.dtype(name): (np.array(limit, name), np.array(1, name))
-    for name, limit in (("float16", 11), ("float32", 88), ("float64", 709))
+    for name, limit in (("longdouble", 11355), ("float16", 11), ("float32", 88), ("float64", 709))
 }
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf of its own
 
