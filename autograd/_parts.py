@@ -61,6 +61,12 @@ class InParts:
 
     # --- how much to keep -------------------------------------------------------------------------
 
+    def scan(self, carry: Any, xs: Any, count: Any, budget: int | None) -> tuple[Any, Any]:
+        """The whole recurrence, by `checkpoint=` or `memory_budget=`."""
+        if count is not None and budget is not None:
+            raise ValueError("scan takes checkpoint= or memory_budget=, not both")
+        return self.every(count, carry, xs) if budget is None else self.within(budget, carry, xs)
+
     def every(self, count: Any, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Keep the carry at every so many steps."""
         if count == "sqrt":

@@ -66,13 +66,9 @@ def scan(
     steps = _length(xs, length)
     alive = None if lengths is None else _Alive(lengths, steps, carry)
     loop = _Loop(step, steps, alive, reverse, precompute, detach_every)
-    if checkpoint is not None and memory_budget is not None:
-        raise ValueError("scan takes checkpoint= or memory_budget=, not both")
-    if checkpoint is not None:
-        return InParts(loop.record, steps, reverse).every(checkpoint, carry, xs)
-    if memory_budget is not None:
-        return InParts(loop.record, steps, reverse).within(memory_budget, carry, xs)
-    return loop.record(0, steps, carry, xs)
+    if checkpoint is None and memory_budget is None:
+        return loop.record(0, steps, carry, xs)
+    return InParts(loop.record, steps, reverse).scan(carry, xs, checkpoint, memory_budget)
 
 
 @dataclass

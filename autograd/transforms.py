@@ -21,7 +21,7 @@ import numpy as np
 from . import _graph
 from ._graph import enable_grad
 from ._tensor import Tensor
-from ._tree import flatten, tree_map
+from ._tree import flatten, tree_map, unflatten
 from .backend import asarray, get_default_dtype
 from .ops.creation import zeros_like
 from .ops.shape import reshape, stack
@@ -240,8 +240,7 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     call = _Call(f, primals, dict(enumerate(primals)), {})
     push = _pushforward(call)
     call.record = call.record or any(map(is_recorded, flatten(tangents)))
-    pushed = iter(push(flatten(tangents), call.record))
-    tangent = tree_map(lambda _: call.returned(next(pushed)), call.out)
+    tangent = unflatten(call.out, map(call.returned, push(flatten(tangents), call.record)))
     return tree_map(call.returned, call.out), tangent
 
 
@@ -283,35 +282,29 @@ def jacobian(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
         chosen = _chosen(args, positions)
         call = _Call(f, args, chosen, kwargs)
         outputs = [_tensor(o) for o in flatten(call.out)]
-        blocks = _blocks(call, outputs)
-        rows = iter(blocks)
-
-        def row(_: Any) -> Any:
-            found = _like_arguments(call, chosen.values(), next(rows))
-            return found if isinstance(argnums, tuple) else found[0]
-
-        return tree_map(row, call.out)
+        rows = [_like_arguments(call, chosen.values(), row) for row in _blocks(call, outputs)]
+        return unflatten(call.out, [row if isinstance(argnums, tuple) else row[0] for row in rows])
 
     return matrix
 
 
 def _blocks(call: _Call, outputs: list[Tensor]) -> list[list[Tensor]]:
     """The blocks of the Jacobian: [output][leaf], of shape (*output.shape, *leaf.shape)."""
-    rows, columns = sum(o.size for o in outputs), sum(x.size for x in call.leaves)
-    if rows <= columns:
+    if sum(o.size for o in outputs) <= sum(x.size for x in call.leaves):
         by_output = []
         for o in outputs:
             lines = [call.pull([o], [unit], call.record) for unit in _units(o)]
-            by_output.append([_joined(line, o, x) for line, x in _columns(lines, call.leaves)])
+            by_output.append(
+                [_joined([line[k] for line in lines], o, x) for k, x in enumerate(call.leaves)]
+            )
         return by_output
     push = _pushforward(call)
     by_leaf = []
     for k, x in enumerate(call.leaves):
         zero = [zeros_like(other.detach()) for other in call.leaves]
         lines = [push([*zero[:k], unit, *zero[k + 1 :]], call.record) for unit in _units(x)]
-        by_leaf.append(
-            [_moved(_joined(line, x, o), x.ndim) for line, o in _columns(lines, outputs)]
-        )
+        columns = [_joined([line[i] for line in lines], x, o) for i, o in enumerate(outputs)]
+        by_leaf.append([_moved(column, x.ndim) for column in columns])
     return [list(row) for row in zip(*by_leaf, strict=True)]
 
 
@@ -321,12 +314,6 @@ def _units(like: Tensor) -> Iterator[Tensor]:
         unit = zeros_like(like.detach())
         unit.data.reshape(-1)[i : i + 1] = 1
         yield unit
-
-
-def _columns(lines: list[list[Tensor]], targets: list[Tensor]) -> Iterator[tuple[Any, Tensor]]:
-    """For each target what the lines say of it."""
-    for k, target in enumerate(targets):
-        yield [line[k] for line in lines], target
 
 
 def _joined(line: list[Tensor], outer: Tensor, inner: Tensor) -> Tensor:
