@@ -131,7 +131,7 @@ def test_broadcastable_shapes_are(found: Any) -> None:
 STRIDED = arrays((3, 2)).filter(lambda x: not x.flags.contiguous)
 
 
-@pytest.mark.host
+@pytest.mark.host  # a device may lay its arrays out as it likes
 @given(x=STRIDED)
 def test_the_layout_reaches_the_function(x: np.ndarray) -> None:
     seen = []

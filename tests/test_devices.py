@@ -155,10 +155,31 @@ def test_torch_and_we_see_the_same_memory() -> None:
     x = ag.zeros(3)
     torch.from_dlpack(x)[1] = 5
     assert x.tolist() == [0.0, 5.0, 0.0]
+    for dtype in ("float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool"):
+        t = ag.zeros((2, 3), dtype).T
+        there = torch.from_dlpack(t)
+        back = ag.from_dlpack(there)
+        assert str(there.dtype) == f"torch.{dtype}"
+        assert back.dtype == t.dtype
+        assert back.data.ctypes.data == there.data_ptr() == t.data.ctypes.data
+        assert back.data.strides == t.data.strides
     theirs = torch.zeros(3)
     ours = ag.from_dlpack(theirs)
     theirs[1] = 5
     assert ours.tolist() == [0.0, 5.0, 0.0]
+
+
+def test_jax_and_we_see_the_same_memory() -> None:
+    """Ours, as JAX asks for it, if it starts at a multiple of 64 bytes; JAX copies it otherwise."""
+    jnp = pytest.importorskip("jax.numpy")
+    raw = np.zeros(128, np.uint8)
+    start = -raw.ctypes.data % 64
+    x = ag.Tensor(raw[start : start + 16].view(np.float32))
+    there = jnp.from_dlpack(x)
+    x[1] = 5
+    assert there.tolist() == [0.0, 5.0, 0.0, 0.0]
+    theirs = jnp.arange(3.0)
+    assert ag.from_dlpack(theirs).data.ctypes.data == theirs.unsafe_buffer_pointer()
 
 
 def test_a_recorded_tensor_is_not_handed_out() -> None:

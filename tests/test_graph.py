@@ -129,6 +129,28 @@ def test_indices_of_any_integer_type(dtype: Any) -> None:
     np.testing.assert_array_equal(x.grad.numpy(), counts)
 
 
+ONCE: dict[str, Any] = {
+    "an integer": 1,
+    "a slice": slice(None, None, -2),
+    "a newaxis": (None, 1),
+    "an ellipsis": (..., 0),
+    "a mask": np.array([True, False, True]),
+}
+
+
+@pytest.mark.parametrize("index", ONCE)
+def test_where_no_index_can_repeat_nothing_is_scattered(
+    index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adding at repeated indices is slow."""
+    monkeypatch.delattr(type(ag.backend.current()), "scatter_add")
+    x: Any = ag.zeros((3, 2), requires_grad=True)
+    x[ONCE[index]].sum().backward()
+    expected = np.zeros((3, 2))
+    expected[ONCE[index]] = 1
+    np.testing.assert_array_equal(x.grad.numpy(), expected)
+
+
 @given(data=st.data())
 def test_results_that_nobody_uses(data: st.DataObject) -> None:
     use = data.draw(st.sets(st.integers(0, 3), min_size=1))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tinygrad_rnn.data import TextCorpus
 from tinygrad_rnn.models.markov import MarkovModel, markov_table
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.host  # these models count on the host
 
 V = 4
 characters = st.integers(0, V - 1)

@@ -203,7 +203,7 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
     ),
     "wrong axis": (instead(reduction._sum, if_square(transposed)), derivatives("sum")),
     "the permutation, not its inverse": (
-        instead(shape._transpose, lambda rule: ag.transpose),
+        instead(shape._transpose, lambda rule: lambda g, axes: ag.transpose(g, axes)),
         derivatives("transpose"),
     ),
     "n - 1": (attribute(reduction, "_count", lambda f: lambda *args: f(*args) - 1), values("mean")),

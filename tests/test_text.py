@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tinygrad_rnn.data import StatefulBatches, TextCorpus, Vocabulary, evaluation_streams
 from tinygrad_rnn.errors import InputError
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.host  # text and its numbers are kept on the host
 
 texts = st.text(st.characters(codec=None), min_size=1)
 

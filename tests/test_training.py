@@ -36,7 +36,7 @@ from tinygrad_rnn.training.options import LIMITS
 from tinygrad_rnn.training.progress import Silent, clock
 from tinygrad_rnn.training.report import smooth
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.host  # files and the loop; test_devices trains on the stand-in
 
 SMALL = Options(hidden=8, embed=4, batch=4, seq_len=8, max_steps=20)
 CORPUS = TextCorpus(TEXT)
