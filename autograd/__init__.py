@@ -8,6 +8,7 @@ CuPy.
 tensor([2., 4.])
 """
 
+from . import _growth as _growth  # it counts what is recorded
 from . import backend, numpy_protocol, random, testing
 from ._anomaly import detect_anomaly
 from ._checkpoint import checkpoint

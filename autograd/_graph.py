@@ -12,6 +12,7 @@ moment its last output is dropped. Nothing here recurses, so a graph may be a mi
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import ContextDecorator
@@ -109,6 +110,9 @@ class enable_grad(_Recording):
 
 _writes: dict[int, tuple[int, weakref.ref[Any]]] = {}
 _last_write = 0
+_writing = threading.Lock()  # so that the last write is the latest, whoever wrote
+_next_count = 10_000
+count: Callable[[int], None]  # counts the nodes that are alive; handed over by `_growth`
 
 
 def owner(array: Array) -> Array:
@@ -122,19 +126,25 @@ def note_write(array: Array) -> None:
     """Remember that the library has just written into `array`: graphs that saved it before are
     stale.
     """
-    global _last_write
+    global _last_write, _next_count
     memory = owner(array)
     key = id(memory)
-    _last_write = clock()
-    _writes[key] = (_last_write, weakref.ref(memory, lambda _: _writes.pop(key, None)))
+    with _writing:
+        _last_write = clock()
+        _writes[key] = (_last_write, weakref.ref(memory, lambda _: _writes.pop(key, None)))
+    if _last_write > _next_count:
+        _next_count = 2 * _last_write
+        count(_last_write)
 
 
 def _check_usable(node: Node) -> None:
     """Whether what a node saved is still there, and unchanged."""
     if node.saved is None:
         raise RuntimeError(
-            f"{node.primitive.name}: this part of the graph was freed by an earlier backward; "
-            "pass retain_graph=True to the first one to go through it again"
+            f"{node.primitive.name}: this part of the graph, with a result of shape {node.shape}, "
+            "was freed by an earlier backward. If it is a state carried over from an earlier "
+            "step, detach() it there; to go through the same graph again, pass "
+            "retain_graph=True to the first backward"
         )
     for item in node.saved:
         for array in item if isinstance(item, tuple) else (item,):
@@ -261,6 +271,9 @@ def _fill(outputs: list[Any], node: Node) -> tuple[Any, ...]:
     )
 
 
+_adding = threading.Lock()  # threads may share a leaf
+
+
 def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bool]:
     """Show a complete gradient to hooks, whose result replaces it, and add it to `.grad`."""
     watch: Any = node.watch
@@ -272,11 +285,12 @@ def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bo
             replaced = replaced.data if plain and hasattr(replaced, "backward") else replaced
             gradient = fit(replaced, node.shape, node.dtype)
     if keep and watch.retains:
-        if watch.gradient is None:
-            one = _apart(gradient, ours)
-            watch.gradient = wrap(one, None) if plain else one
-        else:  # out of place: somebody may hold the old one
-            watch.gradient = watch.gradient + (wrap(gradient, None) if plain else gradient)
+        with _adding:
+            if watch.gradient is None:
+                one = _apart(gradient, ours)
+                watch.gradient = wrap(one, None) if plain else one
+            else:  # out of place: somebody may hold the old one
+                watch.gradient = watch.gradient + (wrap(gradient, None) if plain else gradient)
     return gradient, ours
 
 

@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -145,11 +146,14 @@ def _tuple(items: list[str]) -> str:
     return f"({''.join(f'{item}, ' for item in items)})"
 
 
-def _function(parameters: str, code: str, names: dict[str, Any]) -> Callable[..., Any]:
-    """A function made of code; `__file__` counts it to the engine."""
-    made: Callable[..., Any] = eval(
-        compile(f"lambda {parameters}: {code}", __file__, "eval"), names
-    )
+@cache
+def _code(text: str) -> CodeType:
+    return compile(text, __file__, "eval")  # `__file__` counts it to the engine
+
+
+def _function(parameters: str, body: str, names: dict[str, Any]) -> Callable[..., Any]:
+    """A function made of code."""
+    made: Callable[..., Any] = eval(_code(f"lambda {parameters}: {body}"), names)
     return made
 
 

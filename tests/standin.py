@@ -20,17 +20,18 @@ from autograd.backend.numpy import NumpyBackend
 _names = str.split
 
 ELEMENTWISE = _names("""
-    absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh bitwise_and bitwise_or cbrt
-    ceil copysign cos cosh divide equal exp exp2 expm1 floor floor_divide fmax fmin fmod greater
-    greater_equal hypot invert isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp
-    logaddexp2 logical_and logical_not logical_or maximum minimum multiply negative not_equal power
-    reciprocal remainder rint sign signbit sin sinh sqrt square subtract tan tanh trunc
+    absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh bitwise_and bitwise_or
+    cbrt ceil copysign cos cosh divide equal exp exp2 expm1 fabs floor floor_divide fmax fmin
+    fmod greater greater_equal hypot invert isfinite isinf isnan less less_equal log log10 log1p
+    log2 logaddexp logaddexp2 logical_and logical_not logical_or maximum minimum multiply
+    negative not_equal power reciprocal remainder rint sign signbit sin sinh sqrt square
+    subtract tan tanh trunc
 """)
 FUNCTIONS = _names("""
     all any argmax argmin argpartition argsort argwhere array_repr array_str broadcast_to can_cast
     clip concatenate copyto cumsum diag diagonal einsum full_like isclose iscomplexobj isneginf
     isposinf isrealobj matmul max min moveaxis ndim nonzero ones_like pad repeat reshape result_type
-    roll rot90 round searchsorted shape size split stack sum take tile transpose tril triu where
+    roll rot90 round searchsorted shape size split stack sum tile transpose tril triu where
     zeros_like
 """)
 JUDGEMENTS = _names("allclose array_equal count_nonzero")  # arrays, where NumPy's are of Python
@@ -69,14 +70,14 @@ class Array:
         raise TypeError(f"np.{function.__name__} of a device array")
 
     def __getitem__(self, index: Any) -> Any:
-        index = _index(index)
+        index = _index(index, self._host.shape)
         found = self._host[index]
         if not isinstance(found, np.ndarray):  # a view all the same, as CuPy has it
             found = self._host[(*(index if isinstance(index, tuple) else (index,)), ...)]
         return _wrap(found, [self])
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._host[_index(index)] = _operand(value)
+        self._host[_index(index, self._host.shape)] = _operand(value)
 
     def __len__(self) -> int:
         return len(self._host)
@@ -124,11 +125,23 @@ def _argument(value: Any) -> Any:
     return value._host if isinstance(value, Array) else value
 
 
-def _index(index: Any) -> Any:
-    """An index, which may contain stand-in arrays and, as in CuPy, NumPy's."""
-    if isinstance(index, tuple):
-        return tuple(map(_index, index))
-    return index._host if isinstance(index, Array) else index
+def _index(index: Any, shape: tuple[int, ...]) -> Any:
+    """An index, which may contain stand-in arrays and, as in CuPy, NumPy's; integers in arrays that
+    are out of range wrap around.
+    """
+    given = index if isinstance(index, tuple) else (index,)
+    parts = [p._host if isinstance(p, Array) else p for p in given]
+    kinds = [p.dtype.kind if isinstance(p, np.ndarray) else "-" for p in parts]
+    widths = [
+        0 if p is None or p is ... else p.ndim if kind == "b" else 1
+        for p, kind in zip(parts, kinds, strict=True)
+    ]
+    axis = 0
+    for i, (part, kind) in enumerate(zip(parts, kinds, strict=True)):
+        if kind in "iu" and axis < len(shape) and shape[axis]:
+            parts[i] = part.astype(np.int64) % shape[axis]
+        axis += len(shape) - sum(widths) if part is ... else widths[i]
+    return tuple(parts) if isinstance(index, tuple) else parts[0]
 
 
 def _wrap(result: Any, sources: Any) -> Any:
@@ -217,6 +230,7 @@ xp = SimpleNamespace(
     ),
     **{name: _function(getattr(np, name), _operand) for name in ELEMENTWISE},
     **{name: _function(getattr(np, name), _argument) for name in [*FUNCTIONS, *CREATION]},
+    take=_function(lambda x, indices, axis: np.take(x, indices, axis, mode="wrap"), _argument),
     **{name: _function(_judgement(getattr(np, name)), _argument) for name in JUDGEMENTS},
 )
 
@@ -230,6 +244,7 @@ class StrictBackend(backend.Backend):
     device = "strict:0"
     xp = xp
     array_type = Array
+    wraps = True
     _cpu = NumpyBackend()
 
     def __init__(self, index: int) -> None:
@@ -247,7 +262,7 @@ class StrictBackend(backend.Backend):
     def scatter_add(self, target: Array, index: Any, values: Array) -> None:
         if target.dtype not in map(np.dtype, ("e", "f", "d", "i4", "u4", "u8")):
             raise TypeError(f"scatter_add of {target.dtype}, which CuPy does not support")
-        np.add.at(target._host, _index(index), _operand(values))
+        np.add.at(target._host, _index(index, target.shape), _operand(values))
 
     def random_words(self, key: int, block: int, count: int) -> Array:
         return Array(self._cpu.random_words(key, block, count))

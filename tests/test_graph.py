@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import itertools
 import pickle
 import sys
 import weakref
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd as ag
-from autograd import _graph
+from autograd import _graph, _growth
 from autograd.testing import check_gradients
 from tinygrad_rnn import optim
 from tinygrad_rnn.nn import Parameter
@@ -302,6 +303,67 @@ def test_ten_thousand_training_steps_do_not_grow() -> None:
     steps(5_000)
     assert sys.getallocatedblocks() - blocks < 500  # one thing kept per step would be 5,000
     assert size() == before
+
+
+CARRIED: dict[str, tuple[Callable[..., Any], str]] = {
+    "a state": (
+        lambda total, state, loss: (total, state),
+        r"shape \(2,\) made by tanh keeps them",
+    ),
+    "a running total": (
+        lambda total, state, loss: (total + loss, state.detach()),
+        r"shape \(\) made by add keeps them",
+    ),
+    "a list of losses": (
+        lambda total, state, loss: ([*total, loss] if total else [loss], state.detach()),
+        r"shape \(\) made by divide and [\d,]+ more like it keep them",
+    ),
+}
+
+
+@pytest.fixture
+def counting_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first count at once, the second when some thousand operations more are recorded."""
+    monkeypatch.setattr(_growth, "MANY", 100)
+    monkeypatch.setattr(_growth, "_last", (0, 0))
+    monkeypatch.setattr(_graph, "clock", itertools.count(1000).__next__)
+    monkeypatch.setattr(_graph, "_next_count", 2000)
+
+
+def train(carry: Callable[..., Any], steps: int = 2000) -> None:
+    weight, state, total = Parameter(np.full((2, 2), 0.1)), ag.ones(2, float), ag.tensor(0.0)
+    optimizer = optim.Adam([weight], lr=1e-5)
+    for _ in range(steps):
+        state = ag.tanh(weight @ state)
+        loss = (state * state).mean()
+        weight.grad = ag.ones_like(weight.detach())
+        optimizer.step()
+        total, state = carry(total, state, loss)
+
+
+@pytest.mark.usefixtures("counting_from_now")
+@pytest.mark.parametrize("carried", CARRIED)
+def test_a_graph_that_grows_from_step_to_step_is_noticed(carried: str) -> None:
+    carry, holder = CARRIED[carried]
+    with pytest.warns(RuntimeWarning, match=rf"grows from step to step: .*{holder}\. detach\(\)"):
+        train(carry)
+
+
+@pytest.mark.usefixtures("counting_from_now")
+@pytest.mark.filterwarnings("error")
+def test_a_graph_that_does_not_grow_is_not() -> None:
+    keep = [ag.exp(leaf(1.0)) for _ in range(500)]
+    train(lambda total, state, loss: (total + loss.item(), state.detach()))
+    assert len(keep) == 500
+
+
+def test_a_state_that_was_not_detached_is_named() -> None:
+    state, w = ag.ones(3, float), leaf(0.5)
+    state = ag.tanh(state * w)
+    state.sum().backward()
+    loss = ag.exp(state * w).sum()
+    with pytest.raises(RuntimeError, match=r"tanh: .* shape \(3,\), was freed .* detach\(\) it"):
+        loss.backward()
 
 
 def test_a_graph_serves_once() -> None:

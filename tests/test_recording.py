@@ -154,6 +154,17 @@ def test_eight_threads_differentiate_at_once(derivative: Any) -> None:
     assert found == [[one] * 5 for one in alone]
 
 
+def test_gradients_of_eight_threads_add_up_in_a_shared_leaf() -> None:
+    x = leaf(1.0)
+
+    def work() -> None:
+        for _ in range(100):
+            (x * 1.0).backward()
+
+    at_once([work] * 8)
+    assert x.grad.tolist() == [800.0]
+
+
 def test_tasks_do_not_see_each_others_no_grad() -> None:
     async def silent(entered: asyncio.Event, leave: asyncio.Event) -> None:
         with ag.no_grad():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import leaf, on_device
 
 import autograd as ag
 from tinygrad_rnn import optim
@@ -270,3 +270,34 @@ def test_complex_operands_are_refused() -> None:
 def test_limits_of_clip_are_numbers() -> None:
     with pytest.raises(TypeError, match="minimum"):
         ag.clip(ag.tensor([1.0]), ag.tensor([0.0]), 2.0)  # type: ignore[arg-type]
+
+
+# --- indices out of range -------------------------------------------------------------------------
+
+ROWS = ag.arange(6.0).reshape(2, 3)
+OUTSIDE: dict[str, Callable[[Any], Any]] = {
+    "an array": lambda i: ROWS[i([0, 2])],
+    "from behind": lambda i: ROWS[i([-3])],
+    "beside a slice": lambda i: ROWS[:, i([3])],
+    "behind an ellipsis": lambda i: ROWS[..., i([0, 3])],
+    "beside a mask": lambda i: ag.ones((2, 3, 4))[:, i([1]), i([4])],
+    "behind a new axis": lambda i: ROWS[None, i([2])],
+    "take": lambda i: ag.take(ROWS, i([3]), 1),
+    "take of the flat array": lambda i: ag.take(ROWS, i([6])),
+    "take_along_axis": lambda i: ag.take_along_axis(ROWS, i([[2, 0, 0]]), 0),
+    "index_update": lambda i: ag.index_update(ROWS, i([2]), 0.0),
+    "one_hot": lambda i: ag.one_hot(i([0, 3]), 3),
+}
+
+
+@pytest.mark.parametrize("kind", [list, np.array, lambda i: on_device(np.array(i)), ag.tensor])
+@pytest.mark.parametrize("read", OUTSIDE.values(), ids=OUTSIDE)
+def test_an_index_out_of_range_is_an_error(read: Any, kind: Any) -> None:
+    """On CuPy too, which by itself takes another element."""
+    with pytest.raises(IndexError):
+        read(kind)
+
+
+def test_there_is_no_class_below_0() -> None:
+    with pytest.raises(IndexError, match="3 classes are 0 to 2; the indices lie between -1 and 0"):
+        ag.one_hot([-1, 0], 3)

@@ -17,7 +17,7 @@ ENGINE = [
     {"backend", "_tree", "_picture"},
     {"_graph"},
     {"_tensor"},
-    {"_primitive", "_anomaly"},
+    {"_growth", "_primitive", "_anomaly"},
     {"ops"},
     {"random", "numpy_protocol"},
     {"transforms"},

@@ -29,6 +29,7 @@ class Backend(ABC):
     device: str
     xp: Any
     array_type: type
+    wraps = False  # whether arrays of indices out of range wrap around, where NumPy raises
 
     @abstractmethod
     def asarray(self, data: Any, dtype: Any = None) -> Array:

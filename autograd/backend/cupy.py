@@ -32,7 +32,15 @@ void philox(unsigned long long key, unsigned long long block, unsigned long long
 """
 
 
+def _wide(index: Any) -> Any:
+    """CuPy brings negative indices home in their own dtype, which may be too narrow for that."""
+    narrow = getattr(index, "ndim", 0) and index.dtype.kind in "iu" and index.dtype.itemsize < 8
+    return index.astype(np.int64) if narrow else index
+
+
 class CupyBackend(Backend):
+    wraps = True
+
     def __init__(self, index: int = 0) -> None:
         try:
             import cupy
@@ -67,7 +75,8 @@ class CupyBackend(Backend):
         return host
 
     def scatter_add(self, target: Array, index: Any, values: Array) -> None:
-        self.xp.add.at(target, index, values)
+        parts = index if isinstance(index, tuple) else (index,)
+        self.xp.add.at(target, tuple(map(_wide, parts)), values)
 
     def random_words(self, key: int, block: int, count: int) -> Array:
         with self._device:

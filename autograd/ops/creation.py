@@ -119,6 +119,13 @@ def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
     """For each index a row of `classes` zeros with a one at the index: shape (..., classes)."""
     array = asarray(_arrays(indices))
     home = backend.of(array)
+    if array.size:
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= classes:
+            raise IndexError(
+                f"one_hot: {classes} classes are 0 to {classes - 1}; "
+                f"the indices lie between {low} and {high}"
+            )
     rows = home.xp.eye(classes, dtype=dtype or get_default_dtype())
     return Tensor(home.asarray(rows[array]))
 

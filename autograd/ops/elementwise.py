@@ -213,7 +213,7 @@ fmin = elementwise(
 )
 absolute = elementwise("absolute", lambda g, x: g * sign(x), doc="The derivative at 0 is 0.")
 abs = absolute
-fabs = absolute
+fabs = elementwise("fabs", lambda g, x: g * sign(x), doc="In floating point, of integers too.")
 copysign = elementwise("copysign", lambda g, a, b: g * sign(a) * copysign(1.0, b), lambda g: 0 * g)
 
 # --- trigonometric, hyperbolic --------------------------------------------------------------------

@@ -4,6 +4,7 @@ add up.
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 from .. import backend
@@ -23,6 +24,40 @@ def _may_repeat(index: Any) -> bool:
     )
 
 
+def _checked(x: Any, index: Any) -> Any:
+    """`index` itself, whose integers all lie within `x`.
+
+    Raises IndexError otherwise. NumPy does so on its own; where CuPy would wrap around, arrays of
+    integers are looked at, and those on the device make the host wait for it.
+    """
+    if type(index) is int or not _may_repeat(index) or not (home := backend.of(_arrays(x))).wraps:
+        return index
+    given = index if isinstance(index, tuple) else (index,)
+    parts = [home.asarray(p, "int64") if isinstance(p, list) else p for p in given]
+    widths = [
+        0 if p is None or p is ... else getattr(p, "ndim", 1) if _kind(p) == "b" else 1
+        for p in parts
+    ]
+    axis = 0
+    for part, width in zip(parts, widths, strict=True):
+        if _kind(part) in "iu" and part.size:
+            n = x.shape[axis]
+            low, high = int(part.min()), int(part.max())
+            if low < -n or high >= n:
+                raise IndexError(
+                    f"index {high if high >= n else low} is out of range for axis {axis} of shape "
+                    f"{x.shape}"
+                )
+        axis += x.ndim - builtins.sum(widths) if part is ... else width
+    return index
+
+
+def _kind(part: Any) -> str:
+    """The kind of an index array's dtype; "-" for any other index."""
+    kind: str = part.dtype.kind if hasattr(part, "dtype") else "-"
+    return kind
+
+
 @primitive(x=lambda g, x_shape, index: _scatter(g, index=index, shape=x_shape))
 def _getitem(xp: Any, x: Any, *, index: Any) -> Any:
     return x[index]
@@ -30,7 +65,7 @@ def _getitem(xp: Any, x: Any, *, index: Any) -> Any:
 
 def getitem(x: Any, index: Any) -> Any:
     """`x[index]` with everything that the array module accepts; indices may be Tensors."""
-    return _getitem(x, index=_arrays(index))
+    return _getitem(x, index=_checked(x, _arrays(index)))
 
 
 @primitive(values=lambda g, index: _getitem(g, index=index))
@@ -66,7 +101,9 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     flat array.
     """
     x, axis = along(x, axis)
-    return _take(x, indices=_beside(x, indices), axis=axis)
+    indices = _beside(x, indices)
+    _checked(x, _at(indices, axis))
+    return _take(x, indices=indices, axis=axis)
 
 
 def _grid(xp: Any, indices: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
@@ -83,9 +120,16 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     """`y[i, j, ...] = x[i, indices[i, j, ...], ...]`: one pick along `axis` for each place of
     `indices` (None: from the flat array).
     """
-    home = backend.of(_arrays(x))
     x, axis = along(x, axis)
-    return _getitem(x, index=_grid(home.xp, _beside(x, indices), x.shape, axis))
+    indices = _beside(x, indices)
+    _checked(x, _at(indices, axis))
+    return pick(x, indices, axis)
+
+
+def pick(x: Any, indices: Any, axis: int) -> Any:
+    """`take_along_axis` for an array of indices that are known to lie within `x`."""
+    xp = backend.of(_arrays(x)).xp
+    return _getitem(x, index=_grid(xp, _arrays(indices), x.shape, axis))
 
 
 def _written(g: Any, index: Any) -> Any:
@@ -105,4 +149,4 @@ def index_update(x: Any, index: Any, value: Any) -> Any:
 
     If an index is repeated, which of the values is kept is not defined.
     """
-    return _index_update(x, value, index=_arrays(index))
+    return _index_update(x, value, index=_checked(x, _arrays(index)))

@@ -9,7 +9,7 @@ from .. import backend
 from .._primitive import primitive
 from .._tensor import Axis, _arrays
 from .elementwise import astype
-from .indexing import getitem, take_along_axis
+from .indexing import getitem, pick
 from .movement import flip
 from .reduction import mean
 from .shape import along, axes_of, concatenate, moveaxis, reshape
@@ -101,7 +101,7 @@ def argsort(x: Any, axis: int | None = -1) -> Any:
 def sort(x: Any, axis: int | None = -1) -> Any:
     """Sorted along `axis` (None: the flat array); the gradient follows the permutation."""
     x, axis = along(x, axis)
-    return take_along_axis(x, _argsort(x, axis=axis), axis)
+    return pick(x, _argsort(x, axis=axis), axis)
 
 
 def argpartition(x: Any, kth: Any, axis: int | None = -1) -> Any:
@@ -113,7 +113,7 @@ def argpartition(x: Any, kth: Any, axis: int | None = -1) -> Any:
 def partition(x: Any, kth: Any, axis: int | None = -1) -> Any:
     """With the kth smallest in its place, smaller before it; the gradient follows the elements."""
     x, axis = along(x, axis)
-    return take_along_axis(x, _argpartition(x, kth=kth, axis=axis), axis)
+    return pick(x, _argpartition(x, kth=kth, axis=axis), axis)
 
 
 def top_k(x: Any, k: int, axis: int = -1) -> Any:
@@ -122,7 +122,7 @@ def top_k(x: Any, k: int, axis: int = -1) -> Any:
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"top_k: k={k} of the {x.shape[axis]} elements of axis {axis}")
     chosen = getitem(_argsort(-x, axis=axis), (slice(None),) * axis + (slice(None, k),))
-    return take_along_axis(x, chosen, axis), chosen
+    return pick(x, chosen, axis), chosen
 
 
 def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
