@@ -12,6 +12,7 @@ from ._graph import Node, enable_grad
 from ._primitive import Primitive, result
 from ._tensor import Tensor
 from ._tree import flatten, unflatten
+from ._writes import clock
 from .transforms import is_recorded, nested
 
 
@@ -26,7 +27,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(*args: Any, **kwargs: Any) -> Any:
         again = as_now(lambda: f(*args, **kwargs))
-        start = _graph.clock()
+        start = clock()
         out = f(*args, **kwargs)
         inputs = since(start, out)[1]
         if not inputs:
@@ -79,7 +80,7 @@ def on_one_node(
     parents = sorted(inputs, key=lambda node: node.number)
 
     def pull(g: Any) -> list[Any]:
-        start = _graph.clock()
+        start = clock()
         flat = flatten(again())
         remade = [flat[i] for i in places]
         if strange := since(start, remade)[1] - inputs:

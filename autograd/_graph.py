@@ -11,20 +11,16 @@ moment its last output is dropped. Nothing here recurses, so a graph may be a mi
 
 from __future__ import annotations
 
-import itertools
 import threading
-import weakref
 from collections.abc import Callable, Iterable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
 from typing import Any
 
-from . import backend
+from . import _writes, backend
+from ._writes import clock
 from .backend import Array
-
-clock = itertools.count(1).__next__
-"""Numbers nodes and writes alike, so that "written after it was recorded" is a comparison."""
 
 
 class Node:
@@ -106,59 +102,6 @@ class enable_grad(_Recording):
     on = True
 
 
-# --- writes in place ------------------------------------------------------------------------------
-
-_writes: dict[int, tuple[int, weakref.ref[Any]]] = {}
-_last_write = 0
-_writing = threading.Lock()  # so that the last write is the latest, whoever wrote
-_next_count = 10_000
-count: Callable[[int], None]  # counts the nodes that are alive; handed over by `_growth`
-
-
-def owner(array: Array) -> Array:
-    """The array that owns the memory which `array` shows."""
-    while (base := getattr(array, "base", None)) is not None and type(base) is type(array):
-        array = base
-    return array
-
-
-def note_write(array: Array) -> None:
-    """Remember that the library has just written into `array`: graphs that saved it before are
-    stale.
-    """
-    global _last_write, _next_count
-    memory = owner(array)
-    key = id(memory)
-    with _writing:
-        _last_write = clock()
-        _writes[key] = (_last_write, weakref.ref(memory, lambda _: _writes.pop(key, None)))
-    if _last_write > _next_count:
-        _next_count = 2 * _last_write
-        count(_last_write)
-
-
-def _check_usable(node: Node) -> None:
-    """Whether what a node saved is still there, and unchanged."""
-    if node.saved is None:
-        raise RuntimeError(
-            f"{node.primitive.name}: this part of the graph, with a result of shape {node.shape}, "
-            "was freed by an earlier backward. If it is a state carried over from an earlier "
-            "step, detach() it there; to go through the same graph again, pass "
-            "retain_graph=True to the first backward"
-        )
-    for item in node.saved:
-        for array in item if isinstance(item, tuple) else (item,):
-            if (
-                hasattr(array, "shape")
-                and _writes.get(id(owner(array)), (0, None))[0] > node.number
-            ):
-                raise RuntimeError(
-                    f"{node.primitive.name}: an array {array.shape} that its gradient needs was "
-                    "written in place after it was recorded (by an optimiser's step, an "
-                    "initialiser, `+=`); call backward before the write, or record again after it"
-                )
-
-
 # --- the sweep ------------------------------------------------------------------------------------
 
 
@@ -231,7 +174,7 @@ def sweep(
             continue
         if type(gradient) is list:
             gradient = _fill(gradient, node)
-        if node.saved is None or node.number < _last_write:
+        if node.saved is None or node.number < _writes.last:
             _check_usable(node)
         saved = primitive.rewrapped(node) if create_graph else node.saved
         parents: Any = node.parents
@@ -241,6 +184,25 @@ def sweep(
         if not (retain_graph or create_graph):
             node.saved = None
             node.parents = ()
+
+
+def _check_usable(node: Node) -> None:
+    """Whether what a node saved is still there, and unchanged."""
+    if node.saved is None:
+        raise RuntimeError(
+            f"{node.primitive.name}: this part of the graph, with a result of shape {node.shape}, "
+            "was freed by an earlier backward. If it is a state carried over from an earlier "
+            "step, detach() it there; to go through the same graph again, pass "
+            "retain_graph=True to the first backward"
+        )
+    for item in node.saved:
+        for array in item if isinstance(item, tuple) else (item,):
+            if _writes.written_since(node.number, array):
+                raise RuntimeError(
+                    f"{node.primitive.name}: an array {array.shape} that its gradient needs was "
+                    "written in place after it was recorded (by an optimiser's step, an "
+                    "initialiser, `+=`); call backward before the write, or record again after it"
+                )
 
 
 def _between(starts: list[Node], targets: set[Node], stop: bool) -> set[Node]:

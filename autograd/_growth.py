@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import warnings
 
-from . import _graph
+from . import _writes
 from ._graph import Node
 from ._tensor import Tensor
 
@@ -54,4 +54,4 @@ def _holder(alive: list[object], nodes: list[Node], before: int) -> str:
     return f"a tensor of shape {oldest.shape} made by {oldest.primitive.name}{others}"
 
 
-_graph.count = _count
+_writes.count = _count

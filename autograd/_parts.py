@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from . import _graph
 from ._checkpoint import as_now, on_one_node, since
-from ._graph import Node, no_grad, owner
+from ._graph import Node, no_grad
 from ._tensor import Tensor
 from ._tree import flatten, tree_map, unflatten
+from ._writes import clock, owner
 from .ops.shape import concatenate, split
 from .transforms import is_recorded
 
@@ -107,7 +108,7 @@ class InParts:
     def _probe(self, steps: int, carry: Any, xs: Any) -> tuple[set[Node], int]:
         """What the first steps use beside carry and xs, and how many bytes their record holds."""
         piece = slice(-steps, None) if self.reverse else slice(steps)
-        start = _graph.clock()
+        start = clock()
         carry, xs = tree_map(_stand_in, (carry, tree_map(lambda leaf: leaf[piece], xs)))
         inside, before = since(start, as_now(lambda: self.record(0, steps, carry, xs))())
         return before, size_of(inside)

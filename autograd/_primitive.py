@@ -213,25 +213,28 @@ def _array(value: Any) -> Array:
 # --- applying, to one, two, any number of arguments: take the arrays out, compute, record ---------
 
 
-def _unary(primitive: Primitive) -> Callable[[Any], Any]:
+def _unary(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]:
     kernels, keep, needs = primitive.kernels, primitive.keep, primitive.needs
     (differentiable,) = primitive.differentiable
 
-    def operation(x: Any) -> Any:
+    def operation(x: Any, **static: Any) -> Any:
+        if static and not defaults:
+            raise TypeError(f"{primitive.name} takes an array only, no {', '.join(static)}")
         if not isinstance(x, Tensor):
-            return kernels[type(x)](_array(x))
+            return kernels[type(x)](_array(x), **static)
         array = x._data
+        kernel = kernels[type(array)]
         try:
-            y = kernels[type(array)](array)
+            y = kernel(array, **static) if static else kernel(array)
         except Exception as error:
             raise failure(primitive.name, error, (array,)) from error
         parent = x._node if differentiable else None
         if type(y) is not type(array) or y.dtype.kind != "f":
-            return _recorded(primitive, (parent,), (array,), y, {})
+            return _recorded(primitive, (parent,), (array,), y, {**defaults, **static})
         if parent is None or not recording.get():
             return Tensor(y)
         parents = (parent,)
-        saved = keep((array,), y, None, parents) if needs else ()
+        saved = keep((array,), y, {**defaults, **static}, parents) if needs else ()
         return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
 
     return operation
@@ -342,7 +345,7 @@ def elementwise(
     """
     arguments = ["x"] if len(rules) == 1 else ["a", "b"]
     given = {a: rule for a, rule in zip(arguments, rules, strict=True) if rule is not None}
-    operation = _operation(Primitive(name, forward or name, arguments, given), {})
+    operation = _operation(Primitive(name, forward or name, arguments, given), [])
     operation.__doc__ = f"{name}({', '.join(arguments)}), element by element. {doc}".rstrip()
     return operation
 
@@ -362,13 +365,13 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
                 raise TypeError(f"{forward.__name__}: {problem}")
 
         parameters = list(inspect.signature(forward).parameters.values())[1:]
-        arrays = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-        static = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        known = ["y", *arrays, *(f"{name}_shape" for name in arrays), *static]
+        static = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        arrays = [p.name for p in parameters if p not in static]
+        known = ["y", *arrays, *(f"{name}_shape" for name in arrays), *(p.name for p in static)]
         for p in parameters:
             check(p.name != "y", "in rules y is the result; rename the parameter y")
             check(
-                p.name in static or p.default is p.empty,
+                p in static or p.default is p.empty,
                 f"{p.name} has a default, so it is no array; make it keyword-only (after a *)",
             )
         for rule in (*joint, *rules.values()):
@@ -390,14 +393,21 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
     return decorate
 
 
-def _operation(primitive: Primitive, static: dict[str, Any]) -> Any:
-    """The function that users call; `static` are the static parameters and their defaults."""
-    fast = {1: _unary, 2: _binary}.get(len(primitive.arguments))
+def _operation(primitive: Primitive, static: list[inspect.Parameter]) -> Any:
+    """The function that users call."""
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    kind = inspect.Parameter.VAR_POSITIONAL if primitive.variadic else kind
+    arrays = [inspect.Parameter(name, kind) for name in primitive.arguments]
+    defaults = {p.name: p.default for p in static}
+    count = 0 if primitive.variadic else len(arrays)
     operation: Any
-    if fast is None or static or primitive.variadic:
-        operation = _general(primitive, static)
+    if count == 1:
+        operation = _unary(primitive, defaults)
+    elif count == 2 and not static:
+        operation = _binary(primitive)
     else:
-        operation = fast(primitive)
+        operation = _general(primitive, defaults)
+    operation.__signature__ = inspect.Signature([*arrays, *static])
     operation.__name__ = operation.__qualname__ = primitive.name
     operation.primitive = primitive
     return operation

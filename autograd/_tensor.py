@@ -14,6 +14,7 @@ import numpy as np
 
 from . import _graph, backend
 from ._graph import Node, Watch
+from ._writes import clock
 from .backend import Array
 
 Axis = int | tuple[int, ...] | None
@@ -159,7 +160,7 @@ class Tensor:
                 "this tensor does not require a gradient, so a hook on it would never be called"
             )
         hooks = self._watch().hooks
-        key = _graph.clock()
+        key = clock()
         hooks[key] = hook
         return lambda: hooks.pop(key, None) and None
 

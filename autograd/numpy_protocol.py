@@ -114,6 +114,9 @@ def _unsupported(name: str) -> TypeError:
 # --- NumPy's arguments as ours --------------------------------------------------------------------
 
 
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
 @cache
 def _signature(function: Any) -> inspect.Signature:
     try:
@@ -136,15 +139,16 @@ def _translated(
     by_name: dict[str, Any] = {}
     for key, value in signature.bind(*args, **options).arguments.items():
         parameter, i = theirs[key], list(theirs).index(key)
+        place = places[i] if i < len(places) else None
         variadic = any(p.kind is p.VAR_POSITIONAL for p in places[: i + 1])
         if parameter.kind is parameter.VAR_POSITIONAL:
             by_position += value
         elif parameter.kind is parameter.VAR_KEYWORD:
             by_name.update(value)
-        elif key in ours and ours[key].kind is not inspect.Parameter.VAR_POSITIONAL:
+        elif key in ours and ours[key].kind in _BY_NAME:
             by_name[key] = value
         elif parameter.kind is not parameter.KEYWORD_ONLY and (
-            variadic or (i < len(places) and places[i].name not in theirs)
+            variadic or (place and (place.kind not in _BY_NAME or place.name not in theirs))
         ):
             by_position.append(value)
         elif key not in _IMMATERIAL and value is not parameter.default:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd as ag
-from autograd import _graph, _growth
+from autograd import _graph, _growth, _writes
 from autograd.testing import check_gradients
 from tinygrad_rnn import optim
 from tinygrad_rnn.nn import Parameter
@@ -296,7 +296,7 @@ def test_ten_thousand_training_steps_do_not_grow() -> None:
 
     def size() -> tuple[int, int]:
         nodes = sum(isinstance(thing, _graph.Node) for thing in gc.get_objects())
-        return nodes, len(_graph._writes)
+        return nodes, len(_writes._times)
 
     steps(5_000)  # Python's own free lists are full then
     before, blocks = size(), sys.getallocatedblocks()
@@ -326,8 +326,10 @@ def counting_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first count at once, the second when some thousand operations more are recorded."""
     monkeypatch.setattr(_growth, "MANY", 100)
     monkeypatch.setattr(_growth, "_last", (0, 0))
-    monkeypatch.setattr(_graph, "clock", itertools.count(1000).__next__)
-    monkeypatch.setattr(_graph, "_next_count", 2000)
+    clock = itertools.count(1000).__next__
+    monkeypatch.setattr(_graph, "clock", clock)
+    monkeypatch.setattr(_writes, "clock", clock)
+    monkeypatch.setattr(_writes, "count_at", 2000)
 
 
 def train(carry: Callable[..., Any], steps: int = 2000) -> None:

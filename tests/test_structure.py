@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 # From the ground up: a module may import its own package and the floors below, nothing beside it.
 ENGINE = [
     {"backend", "_tree", "_picture"},
+    {"_writes"},
     {"_graph"},
     {"_tensor"},
     {"_growth", "_primitive", "_anomaly"},

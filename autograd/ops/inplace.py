@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import _graph, backend
+from .. import _graph, _writes, backend
 from .._tensor import Tensor, _arrays
 
 
@@ -22,7 +22,7 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
             "`x = ag.index_update(x, index, value)` is the differentiable form"
         )
     target._data[_arrays(index)] = _arrays(value)
-    _graph.note_write(target._data)
+    _writes.note(target._data)
 
 
 def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
@@ -35,7 +35,7 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
         if result._node is None:
             # copyto refuses to round to integers
             backend.of(target._data).xp.copyto(target._data, result._data)
-            _graph.note_write(target._data)
+            _writes.note(target._data)
             return target
         if target._node is not None and target._node.primitive is None:
             raise RuntimeError(

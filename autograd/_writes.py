@@ -1,0 +1,53 @@
+"""Writes in place, stamped by the clock that numbers the graph's nodes: "written after it was
+recorded" is a comparison.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from .backend import Array
+
+clock = itertools.count(1).__next__
+"""Numbers nodes and writes alike."""
+
+last = 0
+"""When the newest write was."""
+
+count_at = 10_000
+count: Callable[[int], None] | None = None
+"""Called now and then, always after twice as much time; handed over by `_growth`."""
+
+_times: dict[int, tuple[int, weakref.ref[Any]]] = {}  # by the identity of the memory's owner
+_lock = threading.Lock()  # so that `last` is the latest, whoever wrote
+
+
+def owner(array: Array) -> Array:
+    """The array that owns the memory which `array` shows."""
+    while (base := getattr(array, "base", None)) is not None and type(base) is type(array):
+        array = base
+    return array
+
+
+def note(array: Array) -> None:
+    """Remember that the library has just written into `array`: graphs that saved it before are
+    stale.
+    """
+    global last, count_at
+    memory = owner(array)
+    key = id(memory)
+    with _lock:
+        last = clock()
+        _times[key] = (last, weakref.ref(memory, lambda _: _times.pop(key, None)))
+    if count is not None and last > count_at:
+        count_at = 2 * last
+        count(last)
+
+
+def written_since(time: int, array: Any) -> bool:
+    """Whether somebody has written into the memory of `array`, if it is one."""
+    return hasattr(array, "shape") and _times.get(id(owner(array)), (0, None))[0] > time
