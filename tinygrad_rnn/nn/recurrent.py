@@ -340,8 +340,11 @@ def _sees_mask(cell: Cell) -> bool:
     mask = ones_like(h).requires_grad_()
     masked = _with_mask(cell, mask)
     new, y = masked.step(state, masked.precompute(zeros((1, cell.input_size), h.dtype, h.device)))
-    (slope,) = gradients([y, *flatten(new)], [mask], allow_unused=True)
-    return slope is not None
+    total = y.sum()
+    for leaf in flatten(new):
+        total = total + leaf.sum()
+    slopes = gradients(total, [mask], allow_unused=True) if total.requires_grad else (None,)
+    return slopes[0] is not None
 
 
 def _zoned(step: Step) -> Step:
