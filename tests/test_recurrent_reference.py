@@ -130,8 +130,6 @@ def blocks(array: np.ndarray, order: list[int], of: int) -> np.ndarray:
 
 # The cell; where our gates are in the order of ONNX, of so many.
 ONNX: dict[str, tuple[Any, list[int], int]] = {
-    str, tuple[Any, list[int], int]
-] = {  # cell, where our gates are in ONNX' order, of how many
     "peephole": (nn.PeepholeLSTMCell, [0, 2, 3, 1], 4),  # i, o, f, c
     "coupled": (nn.CoupledLSTMCell, [0, 3, 1], 4),
     "reset before": (nn.GRUCell, [1, 0, 2], 3),  # z, r, h
