@@ -67,6 +67,17 @@ def test_packing_and_padding_undo_each_other(
         same(ours, theirs)
 
 
+@given(sequences(), st.booleans())
+def test_packs_as_pytorch_does(given_: list[np.ndarray], enforce_sorted: bool) -> None:
+    torch = pytest.importorskip("torch")
+    given_ = sorted(given_, key=len, reverse=True) if enforce_sorted else given_
+    ours = pack_sequence(given_, enforce_sorted)
+    theirs = torch.nn.utils.rnn.pack_sequence([torch.tensor(x) for x in given_], enforce_sorted)
+    for mine, its in zip(ours, theirs, strict=True):
+        assert (mine is None) == (its is None)
+        same(mine if mine is not None else 0, its if its is not None else 0)
+
+
 @given(sequences(least=0), st.booleans(), st.sampled_from(["left", "right"]))
 def test_pad_sequence(given_: list[np.ndarray], batch_first: bool, side: str) -> None:
     padded = pad_sequence(given_, batch_first, -1.0, side)
