@@ -271,7 +271,9 @@ def test_a_cell_of_ones_own_has_everything() -> None:
     assert isinstance(layer.cells[0].read, nn.Linear)
     copy = nn.Recurrent(Leaky(3, 2), num_layers=2, bidirectional=True, learn_initial_state=True)
     copy.load_state_dict(layer.state_dict())
-    assert repr(layer).startswith("Recurrent(Leaky(3, 2, rate=0.25")
+    assert repr(nn.Recurrent(Leaky(3, 2), 2, zoneout=0.1, detach_every=5)).endswith(
+        "), num_layers=2, zoneout=(0.1,), detach_every=5)"
+    )
 
 
 class NoInputSize(Leaky):

@@ -53,7 +53,7 @@ class RNNCell(Cell):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
-        activation(nonlinearity)  # exists
+        activation(nonlinearity)  # or an error, before anything is made
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity
 
@@ -107,7 +107,7 @@ class JordanRNNCell(Cell):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
-        activation(nonlinearity)  # exists
+        activation(nonlinearity)  # or an error, before anything is made
         super().__init__(input_size, hidden_size, bias, device, dtype, output_size=output_size)
         self.nonlinearity = nonlinearity
 
@@ -296,14 +296,14 @@ class GRUCell(Cell):
         return super().precompute(xs)
 
     def step(self, state: Tensor, x: Tensor) -> Pair:
-        h, rz = state, (2 * self.hidden_size,)
-        x_rz, x_n = split(x, rz, axis=-1)
+        h, cut = state, (2 * self.hidden_size,)
+        x_rz, x_n = split(x, cut, axis=-1)
         if self.reset_after:
-            h_rz, h_n = split(affine(self.seen(h), self.weight_hh, self.bias_hh), rz, axis=-1)
+            h_rz, h_n = split(affine(self.seen(h), self.weight_hh, self.bias_hh), cut, axis=-1)
             r, z = split(sigmoid(x_rz + h_rz), 2, axis=-1)
             n = tanh(x_n + r * h_n)
         else:
-            W_rz, W_n = split(self.weight_hh, rz)
+            W_rz, W_n = split(self.weight_hh, cut)
             r, z = split(sigmoid(x_rz + linear(self.seen(h), W_rz)), 2, axis=-1)
             n = tanh(x_n + linear(r * self.seen(h), W_n))
         h = (1 - z) * n + z * h

@@ -91,9 +91,8 @@ class Recurrent(Module):
                 f"zoneout={zoneout} must be one number, or one for each of the {len(start)} parts "
                 f"of the state of {type(cell).__name__}"
             )
-        for name, p in [("dropout", dropout), ("recurrent_dropout", recurrent_dropout)] + [
-            ("zoneout", rate) for rate in rates
-        ]:
+        named = ("dropout", dropout), ("recurrent_dropout", recurrent_dropout)
+        for name, p in (*named, *(("zoneout", rate) for rate in rates)):
             if not 0 <= p <= 1:
                 raise ValueError(f"{name} probability must lie between 0 and 1, not {p}")
         if recurrent_dropout and not _sees_mask(cell):
@@ -114,14 +113,12 @@ class Recurrent(Module):
         self.dropout, self.variational = dropout, variational
         self.recurrent_dropout, self.zoneout = recurrent_dropout, rates
         self.scan_options = {"detach_every": detach_every}
-        cells = [cell]
-        for k in range(1, num_layers * self.directions):
-            first = k < self.directions
-            cells.append(cell.like(self.input_size if first else self.output_size))
-        self.cells = ModuleList(cells)
+        sizes = [self.input_size] + [self.output_size] * (num_layers - 1)
+        others = [size for size in sizes for _ in range(self.directions)][1:]
+        self.cells = ModuleList([cell, *map(cell.like, others)])
         self.learn_initial_state = learn_initial_state
         for i, leaf in enumerate(start if learn_initial_state else ()):
-            setattr(self, f"initial_{i}", Parameter(stack([leaf[0].detach()] * len(cells))))
+            setattr(self, f"initial_{i}", Parameter(stack([leaf[0].detach()] * len(self.cells))))
 
     # --- names ------------------------------------------------------------------------------------
 
@@ -204,11 +201,13 @@ class Recurrent(Module):
         if unbatched:
             if lengths is not None:
                 raise ValueError("lengths= are those of a batch, but input has none (2 dimensions)")
-            if any(leaf.ndim != 2 for leaf in flatten(hx)):
-                dims = next(leaf.ndim for leaf in flatten(hx) if leaf.ndim != 2)
-                raise ValueError(
-                    f"For unbatched 2-D input, hx should also be 2-D but got {dims}-D tensor"
-                )
+            cell: Any = self.cells[0]
+            for leaf, one in zip(flatten(hx), flatten(cell.initial_state(1)), strict=False):
+                if leaf.ndim != one.ndim:
+                    raise ValueError(
+                        f"For unbatched 2-D input, hx should also be {one.ndim}-D "
+                        f"but got {leaf.ndim}-D tensor"
+                    )
             xs = expand_dims(xs, 1)
             hx = tree_map(lambda leaf: expand_dims(leaf, 1), hx)
         elif self.batch_first:
@@ -284,21 +283,19 @@ class Recurrent(Module):
 
     def extra_repr(self) -> str:
         cell = self.cells[0]
+        options = {
+            "num_layers": self.num_layers if self.num_layers > 1 else None,
+            "batch_first": self.batch_first,
+            "dropout": self.dropout,
+            "bidirectional": self.bidirectional,
+            "variational": self.variational,
+            "recurrent_dropout": self.recurrent_dropout,
+            "zoneout": self.zoneout if any(self.zoneout) else None,
+            "learn_initial_state": self.learn_initial_state,
+            **self.scan_options,
+        }
         shown = [repr(cell) if type(self) is Recurrent else cell.extra_repr()]
-        shown += [
-            text
-            for text, on in (
-                (f"num_layers={self.num_layers}", self.num_layers > 1),
-                ("batch_first=True", self.batch_first),
-                (f"dropout={self.dropout}", self.dropout),
-                ("bidirectional=True", self.bidirectional),
-                ("variational=True", self.variational),
-                (f"recurrent_dropout={self.recurrent_dropout}", self.recurrent_dropout),
-                (f"zoneout={self.zoneout}", any(self.zoneout)),
-            )
-            if on
-        ]
-        return ", ".join(shown)
+        return ", ".join(shown + [f"{name}={value}" for name, value in options.items() if value])
 
 
 def _without_padding(xs: Tensor, lengths: Any) -> Tensor:
@@ -340,9 +337,7 @@ def _sees_mask(cell: Cell) -> bool:
     mask = ones_like(h).requires_grad_()
     masked = _with_mask(cell, mask)
     new, y = masked.step(state, masked.precompute(zeros((1, cell.input_size), h.dtype, h.device)))
-    total = y.sum()
-    for leaf in flatten(new):
-        total = total + leaf.sum()
+    total: Any = sum(leaf.sum() for leaf in flatten((y, new)))
     slopes = gradients(total, [mask], allow_unused=True) if total.requires_grad else (None,)
     return slopes[0] is not None
 
