@@ -220,6 +220,31 @@ def test_detach_every_is_chunks_with_a_detached_state(seed: int, kind: str, ever
         assert_close(mine, theirs.grad)
 
 
+# Less memory for more time
+
+
+@pytest.mark.parametrize(
+    "saving", [{"checkpoint": 2}, {"checkpoint": "sqrt"}, {"memory_budget": 20_000}], ids=str
+)
+@pytest.mark.parametrize("kind", ["Jordan", "LSTM", "minGRU", "reset before"])
+@pytest.mark.parametrize("zoneout", [0.0, 0.5])
+def test_evaluating_again_changes_no_number(
+    saving: dict[str, Any], kind: str, zoneout: float
+) -> None:
+    options = {"num_layers": 2, "bidirectional": True, "zoneout": zoneout}
+    if kind != "minGRU":
+        options |= {"recurrent_dropout": 0.5, "dropout": 0.5, "variational": True}
+    found = []
+    for more in ({}, saving):
+        case = make_case(kind, T=7, lengths=[7, 0, 3], **options, **more)
+        ag.manual_seed(0)
+        y, state = run(case)
+        sum_of_squares(y, state).backward()
+        found.append([y, *ag.flatten(state), *(p.grad for p in case.layer.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        assert_close(ours, theirs)
+
+
 # Cells of one's own
 
 
@@ -297,7 +322,21 @@ class NoInputSize(Leaky):
         (lambda: nn.LSTM(2, 2, recurrent_dropout=1.5), ValueError, "recurrent_dropout probability"),
         (lambda: nn.LSTM(2, 2, zoneout=-0.5), ValueError, "zoneout probability"),
         (lambda: nn.GRU(2, 2, zoneout=(0.1, 0.1)), ValueError, "one for each of the 1 parts"),
-        (lambda: nn.LSTM(2, 2, detach_every=0), ValueError, "detach_every counts steps"),
+        (
+            lambda: nn.LSTM(2, 2, detach_every=0)(ag.zeros((4, 1, 2))),
+            ValueError,
+            "detach_every counts steps",
+        ),
+        (
+            lambda: nn.LSTM(2, 2, checkpoint=0)(ag.zeros((4, 1, 2))),
+            ValueError,
+            "checkpoint is a number of steps",
+        ),
+        (
+            lambda: nn.LSTM(2, 2, memory_budget=1)(ag.zeros((4, 1, 2))),
+            ValueError,
+            "memory_budget=1 bytes is too little",
+        ),
         (lambda: nn.LSTM(2, 2, proj_size=2), ValueError, "proj_size has to be smaller than hidden"),
         (lambda: nn.LSTM(2, 2, proj_size=-1), ValueError, "proj_size has to be smaller than hidd"),
         (lambda: nn.RNN(2, 2, nonlinearity="cos"), ValueError, "Unknown nonlinearity 'cos'. Selec"),

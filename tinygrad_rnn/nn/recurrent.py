@@ -62,6 +62,7 @@ class Recurrent(Module):
     `learn_initial_state` starts from parameters initial_0, initial_1, ..., (layers * directions,
     ...) for each part of the state, which start from the cell's own initial state. `detach_every`
     cuts the history of the state every so many steps: truncated back-propagation through time.
+    `checkpoint` and `memory_budget` save memory for time, for each cell (see `autograd.scan`).
 
     Raises ValueError for options that do not fit the cell or each other.
     """
@@ -79,6 +80,8 @@ class Recurrent(Module):
         zoneout: float | tuple[float, ...] = 0.0,
         learn_initial_state: bool = False,
         detach_every: int | None = None,
+        checkpoint: int | str | None = None,
+        memory_budget: int | None = None,
     ) -> None:
         if not isinstance(cell, Cell):
             raise TypeError(f"a recurrent layer is made of an nn.Cell, not of {cell!r}")
@@ -100,8 +103,6 @@ class Recurrent(Module):
                 f"recurrent_dropout={recurrent_dropout}, but {type(cell).__name__}.step does not "
                 "pass its state through self.recurrent(h) or self.seen(h), where it would act"
             )
-        if detach_every is not None and detach_every < 1:
-            raise ValueError(f"detach_every counts steps, from 1 on, not {detach_every}")
         if dropout and num_layers == 1:
             warnings.warn(
                 f"dropout={dropout} acts between layers, so it does nothing with num_layers=1",
@@ -112,7 +113,11 @@ class Recurrent(Module):
         self.num_layers, self.batch_first = num_layers, batch_first
         self.dropout, self.variational = dropout, variational
         self.recurrent_dropout, self.zoneout = recurrent_dropout, rates
-        self.scan_options = {"detach_every": detach_every}
+        self.scan_options: dict[str, Any] = {
+            "detach_every": detach_every,
+            "checkpoint": checkpoint,
+            "memory_budget": memory_budget,
+        }
         sizes = [self.input_size] + [self.output_size] * (num_layers - 1)
         others = [size for size in sizes for _ in range(self.directions)][1:]
         self.cells = ModuleList([cell, *map(cell.like, others)])
@@ -243,10 +248,20 @@ class Recurrent(Module):
         """One cell in one direction, over all steps."""
         if self.recurrent_dropout and self.training:
             cell = _with_mask(cell, _mask(flatten(state)[0], self.recurrent_dropout))
-        step, inputs = cell.step, cell.precompute(xs)
+        step, precompute = cell.step, cell.precompute
+        inputs: Any = xs
         if any(self.zoneout):
-            step, inputs = _zoned(step), (inputs, self._keep(state, len(xs)))
-        return scan(step, state, inputs, lengths=lengths, reverse=reverse, **self.scan_options)
+            step, precompute = _zoned(step, precompute)
+            inputs = xs, self._keep(state, len(xs))
+        return scan(
+            step,
+            state,
+            inputs,
+            lengths=lengths,
+            reverse=reverse,
+            precompute=precompute,
+            **self.scan_options,
+        )
 
     def _keep(self, state: Any, steps: int) -> Any:
         """For each step and each leaf of the state how much of it stays: in training 0 or 1 for
@@ -342,10 +357,10 @@ def _sees_mask(cell: Cell) -> bool:
     return slopes[0] is not None
 
 
-def _zoned(step: Step) -> Step:
-    """A step under zoneout; its x comes with what `_keep` says for the step."""
+def _zoned(step: Step, precompute: Callable[[Any], Any]) -> tuple[Step, Callable[[Any], Any]]:
+    """A cell's functions under zoneout; their x comes with what `_keep` says for the step."""
 
-    def zoned(state: Any, x_and_keep: Any) -> tuple[Any, Any]:
+    def zoned_step(state: Any, x_and_keep: Any) -> tuple[Any, Any]:
         x, keep = x_and_keep
         new, y = step(state, x)
         mixed = tree_map(lambda k, old, n: k * old + (1 - k) * n, keep, state, new)
@@ -354,4 +369,4 @@ def _zoned(step: Step) -> Step:
                 y = m
         return mixed, y
 
-    return zoned
+    return zoned_step, lambda xs_and_keep: (precompute(xs_and_keep[0]), xs_and_keep[1])
