@@ -187,21 +187,50 @@ def test_a_state_that_is_not_detached_cannot_be_used_after_backward() -> None:
         squares(y).backward()
 
 
-# Cells
+# Names
 
 
-@given(seeds, st.booleans(), st.booleans())
-def test_a_cell_is_one_step_of_the_layer(seed: int, bias: bool, batched: bool) -> None:
-    lstm, batch = lstm_of(seed, bias=bias), (4,) * batched
-    cell = nn.LSTMCell(I, H, bias=bias, dtype="float64")
-    cell.load_state_dict({name[: -len("_l0")]: v for name, v in lstm.state_dict().items()})
-    x, h, c = normal(*batch, I), normal(*batch, H), normal(*batch, H)
-    for ours, theirs in (
-        (cell(x), lstm(x[None])[1]),
-        (cell(x, (h, c)), lstm(x[None], (h[None], c[None]))[1]),
-    ):
-        assert_close(ours[0], theirs[0][0])
-        assert_close(ours[1], theirs[1][0])
+def test_layers_take_pytorchs_arguments_in_its_order() -> None:
+    lstm = nn.LSTM(3, 4, 2, False, True, 0.5, True, 2, "cpu", "float64")
+    assert repr(lstm) == (
+        "LSTM(3, 4, bias=False, proj_size=2, num_layers=2, batch_first=True, dropout=0.5, "
+        "bidirectional=True)"
+    )
+    gru = nn.GRU(3, 4, 2, False, True, 0.5, True, "cpu", "float64")
+    assert repr(gru) == repr(lstm).replace("LSTM", "GRU").replace("proj_size=2, ", "")
+    for make in (nn.RNN, nn.JordanRNN):
+        rnn = make(3, 4, 2, "relu", False, True, 0.5, True, "cpu", "float64")
+        assert rnn.extra_repr() == gru.extra_repr().replace(
+            "bias=False", "bias=False, nonlinearity='relu'"
+        )
+    for layer in (lstm, gru, rnn):
+        assert (layer.input_size, layer.hidden_size, layer.bidirectional) == (3, 4, True)
+        assert {p.dtype for p in layer.parameters()} == {np.dtype("float64")}
+
+
+@pytest.mark.parametrize(
+    "name", ["RNN", "GRU", "LSTM", "JordanRNN", "PeepholeLSTM", "LayerNormLSTM"]
+)
+def test_a_layer_by_name_is_recurrent_of_its_cell(name: str) -> None:
+    layer = getattr(nn, name)(3, 4, 2, bidirectional=True)
+    cell = getattr(nn, f"{name}Cell")
+    assert all(type(one) is cell for one in layer.cells)
+    plain = nn.Recurrent(cell(3, 4), 2, bidirectional=True)
+    plain.load_state_dict(layer.state_dict())
+    x = normal(5, 2, 3).astype("float32")
+    assert_close(layer(x)[0], plain(x)[0])
+
+
+@given(seeds)
+def test_the_two_biases_have_equal_gradients(seed: int) -> None:
+    """But that of a GRU's n, whose second one the reset gate scales."""
+    for make, blocks in ((nn.LSTM, 4), (nn.GRU, 2), (nn.RNN, 1)):
+        ag.manual_seed(seed)
+        layer = make(I, H, dtype="float64")
+        squares(layer(normal(3, 2, I, seed=seed))[0]).backward()
+        one, other = layer.bias_ih_l0.grad, layer.bias_hh_l0.grad
+        assert_close(one[: blocks * H], other[: blocks * H])
+        assert make is not nn.GRU or not np.allclose(one.numpy(), other.numpy(), rtol=1e-6, atol=0)
 
 
 # Error messages

@@ -2,8 +2,8 @@
 
     python tests/reference/make_reference.py        (needs torch; rewrites pytorch.safetensors)
 
-Each record has a name ("lstm0"), a configuration (JSON, in the file's metadata) and arrays
-("lstm0/input", ...).
+Each record has a name ("adam"), a configuration (JSON, in the file's metadata) and arrays
+("adam/rates", ...).
 """
 
 import json
@@ -17,56 +17,6 @@ from safetensors.numpy import save_file
 FILE = Path(__file__).with_name("pytorch.safetensors")
 
 Record = tuple[dict[str, Any], dict[str, np.ndarray]]
-
-
-def lstm_record(seed: int) -> Record:
-    """`torch.nn.LSTM` in float64 on random data; the configuration is its keyword arguments.
-
-    Arrays: input; perhaps lengths (of packed sequences), h_0, c_0; output, h_n, c_n; weight/NAME;
-    and grad/NAME, grad/input, ...: the gradients of the sum of squares of all results.
-    """
-    import torch
-    from torch.nn.utils import rnn
-
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    T, B, I, H, layers = (int(rng.integers(1, most + 1)) for most in (6, 5, 5, 5, 3))
-    bias, batch_first, bidirectional, packed, states = (rng.random(5) < 0.7).tolist()
-    unbatched = rng.random() < 0.2
-    config = {
-        "input_size": I,
-        "hidden_size": H,
-        "num_layers": layers,
-        "bias": bias,
-        "batch_first": batch_first,
-        "bidirectional": bidirectional,
-    }
-    lstm = torch.nn.LSTM(**config, dtype=torch.float64)
-    batch = () if unbatched else (B,)
-    shape = (*batch, T, I) if batch_first else (T, *batch, I)
-    given = {"input": torch.randn(shape, dtype=torch.float64, requires_grad=True)}
-    hx = None
-    if states:
-        for name in ("h_0", "c_0"):
-            size = (layers * (1 + bidirectional), *batch, H)
-            given[name] = torch.randn(size, dtype=torch.float64, requires_grad=True)
-        hx = given["h_0"], given["c_0"]
-
-    record: dict[str, Any] = {}
-    if packed and not unbatched:
-        record["lengths"] = lengths = torch.tensor(rng.integers(1, T + 1, B))  # 0 is not allowed
-        sequences = rnn.pack_padded_sequence(given["input"], lengths, batch_first, False)
-        out, (h_n, c_n) = lstm(sequences, hx)
-        output, _ = rnn.pad_packed_sequence(out, batch_first, total_length=T)
-    else:
-        output, (h_n, c_n) = lstm(given["input"], hx)
-    sum(result.square().sum() for result in (output, h_n, c_n)).backward()
-
-    weights = dict(lstm.named_parameters())
-    record |= given | {"output": output, "h_n": h_n, "c_n": c_n}
-    record |= {f"weight/{name}": value for name, value in weights.items()}
-    record |= {f"grad/{name}": value.grad for name, value in (given | weights).items()}
-    return config, {name: value.detach().numpy() for name, value in record.items()}
 
 
 def adam_record(seed: int) -> Record:
@@ -132,7 +82,7 @@ def recorded(kind: str) -> list[Record]:
 def main() -> None:
     import torch
 
-    records = {f"lstm{seed}": lstm_record(seed) for seed in range(16)} | {"adam": adam_record(0)}
+    records = {"adam": adam_record(0)}
     arrays = {
         f"{name}/{key}": np.array(array, order="C")
         for name, (_, arrays) in records.items()

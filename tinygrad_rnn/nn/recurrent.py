@@ -1,6 +1,6 @@
 """Recurrent layers: a cell, and the engine's `scan`.
 
-Layers, directions, dropout between layers, batch order and ragged batches are dealt with here,
+Layers, directions, dropout, batch order, ragged batches and initial states are dealt with here,
 once, for any cell. `LSTM` and its relatives only say which cell.
 """
 
@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from copy import copy
+from itertools import count
 from typing import Any
 
 from autograd import (
     Tensor,
     arange,
+    broadcast_to,
     concatenate,
+    enable_grad,
     expand_dims,
     flatten,
+    full,
+    gradients,
+    ones_like,
+    random,
     scan,
     stack,
     swapaxes,
@@ -23,59 +31,115 @@ from autograd import (
     tree_map,
     unstack,
     where,
+    zeros,
 )
 
 from . import functional
-from .cells import Cell, LSTMCell, check_input
+from .cell import Cell, check_input, check_state
 from .module import Module, ModuleList, Parameter
+from .utils.rnn import PackedSequence, pad_packed_sequence
+
+Step = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class Recurrent(Module):
-    """A stack of cells run over time.
+    """Layers of a cell, run over time: `outputs, state = Recurrent(cell)(input)`.
 
-    `make_cell(input_size)` makes one; layer k > 0 reads the outputs of layer k - 1. Parameters are
-    named as PyTorch names them: the cell's "weight_ih" is "weight_ih_l0" in layer 0,
-    "weight_ih_l0_reverse" in its backward direction.
+    `cell` is the first layer's (forward) cell. The others are made by `cell.like(input_size)`:
+    layer k > 0 reads the outputs of layer k - 1, those of both directions side by side if
+    `bidirectional`. Parameters are named as PyTorch names them: the cell's "weight_ih" is
+    "weight_ih_l0" in layer 0, "weight_ih_l0_reverse" in its backward direction.
+
+    Regularisation, in training only: `dropout` is the probability for the outputs of each layer but
+    the last. `variational` keeps one mask for all steps of a sequence, and `recurrent_dropout`,
+    with such a mask, acts on what the gates see of the last output (Gal & Ghahramani 2016, "A
+    theoretically grounded application of dropout in recurrent neural networks"). `zoneout` is the
+    probability for each entry of the state to stay what it was at a step (Krueger et al. 2017,
+    "Zoneout: regularizing RNNs by randomly preserving hidden activations"): one number, or one for
+    each part of the state, (z_h, z_c); outside training the state is the expected one. An output
+    that is a part of the new state (h, say) is that part after zoneout.
+
+    `learn_initial_state` starts from parameters initial_0, initial_1, ..., (layers * directions,
+    ...) for each part of the state, which start from the cell's own initial state. `detach_every`
+    cuts the history of the state every so many steps: truncated back-propagation through time.
+    `checkpoint` and `memory_budget` save memory for time, for each cell (see `autograd.scan`).
+
+    Raises ValueError for options that do not fit the cell or each other.
     """
 
     def __init__(
         self,
-        make_cell: Callable[[int], Cell],
-        input_size: int,
-        output_size: int,
+        cell: Cell,
         num_layers: int = 1,
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        *,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
+        learn_initial_state: bool = False,
+        detach_every: int | None = None,
+        checkpoint: int | str | None = None,
+        memory_budget: int | None = None,
     ) -> None:
+        if not isinstance(cell, Cell):
+            raise TypeError(f"a recurrent layer is made of an nn.Cell, not of {cell!r}")
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout probability must lie between 0 and 1, not {dropout}")
+        start = flatten(cell.initial_state(1))
+        rates = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(start)
+        if len(rates) != len(start):
+            raise ValueError(
+                f"zoneout={zoneout} must be one number, or one for each of the {len(start)} parts "
+                f"of the state of {type(cell).__name__}"
+            )
+        named = ("dropout", dropout), ("recurrent_dropout", recurrent_dropout)
+        for name, p in (*named, *(("zoneout", rate) for rate in rates)):
+            if not 0 <= p <= 1:
+                raise ValueError(f"{name} probability must lie between 0 and 1, not {p}")
+        if recurrent_dropout and not _sees_mask(cell):
+            raise ValueError(
+                f"recurrent_dropout={recurrent_dropout}, but {type(cell).__name__}.step does not "
+                "pass its state through self.recurrent(h) or self.seen(h), where it would act"
+            )
         if dropout and num_layers == 1:
             warnings.warn(
                 f"dropout={dropout} acts between layers, so it does nothing with num_layers=1",
-                stacklevel=3,
+                stacklevel=3 if type(self) is not Recurrent else 2,
             )
-        self.input_size, self.num_layers, self.directions = (
-            input_size,
-            num_layers,
-            1 + bidirectional,
-        )
-        self.batch_first, self.dropout = batch_first, dropout
-        sizes = [input_size] + [self.directions * output_size] * (num_layers - 1)
-        self.cells = ModuleList(make_cell(size) for size in sizes for _ in range(self.directions))
+        self.directions = 1 + bidirectional
+        self.input_size, self.output_size = cell.input_size, self.directions * cell.output_size
+        self.num_layers, self.batch_first = num_layers, batch_first
+        self.dropout, self.variational = dropout, variational
+        self.recurrent_dropout, self.zoneout = recurrent_dropout, rates
+        self.scan_options: dict[str, Any] = {
+            "detach_every": detach_every,
+            "checkpoint": checkpoint,
+            "memory_budget": memory_budget,
+        }
+        sizes = [self.input_size] + [self.output_size] * (num_layers - 1)
+        others = [size for size in sizes for _ in range(self.directions)][1:]
+        self.cells = ModuleList([cell, *map(cell.like, others)])
+        self.learn_initial_state = learn_initial_state
+        for i, leaf in enumerate(start if learn_initial_state else ()):
+            setattr(self, f"initial_{i}", Parameter(stack([leaf[0].detach()] * len(self.cells))))
+
+    # --- names ------------------------------------------------------------------------------------
 
     def _places(self) -> Iterator[tuple[str, Module, str, Parameter]]:
-        """Each parameter: its name here, its cell, its name there, itself."""
+        """Each parameter of the cells: its name here, its module, its name there, itself."""
         for k, cell in enumerate(self.cells):
             layer, backward = divmod(k, self.directions)
-            for name, value in cell._own_parameters():
-                yield f"{name}_l{layer}" + ("_reverse" if backward else ""), cell, name, value
+            suffix = f"_l{layer}" + ("_reverse" if backward else "")
+            for path, module in cell.named_modules():
+                for name, value in module._own_parameters():
+                    yield (f"{path}.{name}" if path else name) + suffix, module, name, value
 
     def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
         for name, _, _, value in self._places():
             yield name, value
+        yield from super()._own_parameters()
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """None by name: the cells' parameters are this module's own."""
@@ -84,31 +148,50 @@ class Recurrent(Module):
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         yield prefix, self
         for name, cell in self.cells.named_children():
-            yield (f"{prefix}.{name}" if prefix else name), cell
+            yield from cell.named_modules(f"{prefix}.{name}" if prefix else name)
 
     def __getattr__(self, name: str) -> Any:
         if "cells" in vars(self):
-            for own, value in self._own_parameters():
+            for own, _, _, value in self._places():
                 if own == name:
                     return value
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assigning to `weight_hh_l0` (to tie weights, say) sets the cell's own."""
-        for own, cell, inside, _ in self._places() if "cells" in vars(self) else ():
+        for own, module, inside, _ in self._places() if "cells" in vars(self) else ():
             if own == name:
-                setattr(cell, inside, value)
+                setattr(module, inside, value)
                 return
         super().__setattr__(name, value)
 
-    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
-        """Run over `input` (T, B, I), (B, T, I) with batch_first, or (T, I) without a batch.
+    @property
+    def hidden_size(self) -> int:
+        return self.cells[0].hidden_size  # type: ignore[no-any-return, attr-defined]
 
-        `hx` is the initial state, each leaf (layers * directions, B, ...) (None: the cell's own);
-        `lengths` the number of steps of each sequence of a ragged batch. Returns the outputs (T, B,
-        directions * H), 0 beyond a sequence's end, and the last states in the form of `hx`: those
-        after each sequence's own last step. Raises ValueError for shapes that do not fit.
+    @property
+    def bidirectional(self) -> bool:
+        return self.directions == 2
+
+    # --- the run over time ------------------------------------------------------------------------
+
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Any, Any]:
+        """Run over `input` (T, B, I), (B, T, I) with batch_first, (T, I) without a batch, or a
+        PackedSequence.
+
+        `hx` is the initial state, each leaf (layers * directions, B, ...) (None: the learned one,
+        or the cell's own); `lengths` the number of steps of each sequence of a ragged batch.
+        Returns the outputs (T, B, directions * H), 0 beyond a sequence's end, in the form of
+        `input`, and the last states in the form of `hx`: those after each sequence's own last step.
+        Raises ValueError for shapes that do not fit.
         """
+        if isinstance(input, PackedSequence):
+            if lengths is not None:
+                raise ValueError("a PackedSequence knows its lengths; leave out lengths=")
+            xs, lengths = pad_packed_sequence(input)
+            check_input(xs, self.input_size)
+            ys, state = self._run(xs, hx, lengths)
+            return input._replace(data=ys[input.places()]), state
         xs = input if isinstance(input, Tensor) else tensor(input)
         if xs.ndim not in (2, 3):
             raise ValueError(
@@ -121,58 +204,91 @@ class Recurrent(Module):
             )
         unbatched = xs.ndim == 2
         if unbatched:
-            if any(leaf.ndim != 2 for leaf in flatten(hx)):
-                dims = next(leaf.ndim for leaf in flatten(hx) if leaf.ndim != 2)
-                raise ValueError(
-                    f"For unbatched 2-D input, hx should also be 2-D but got {dims}-D tensor"
-                )
+            if lengths is not None:
+                raise ValueError("lengths= are those of a batch, but input has none (2 dimensions)")
+            cell: Any = self.cells[0]
+            for leaf, one in zip(flatten(hx), flatten(cell.initial_state(1)), strict=False):
+                if leaf.ndim != one.ndim:
+                    raise ValueError(
+                        f"For unbatched 2-D input, hx should also be {one.ndim}-D "
+                        f"but got {leaf.ndim}-D tensor"
+                    )
             xs = expand_dims(xs, 1)
             hx = tree_map(lambda leaf: expand_dims(leaf, 1), hx)
         elif self.batch_first:
             xs = swapaxes(xs, 0, 1)
         if lengths is not None:
             xs = _without_padding(xs, lengths)
-        ys, state = self._run(xs, self._split(hx, xs.shape[1]), lengths)
+        ys, state = self._run(xs, hx, lengths)
         if unbatched:
-            return ys.reshape(ys.shape[0], -1), tree_map(lambda leaf: leaf[:, 0], state)
+            return ys[:, 0], tree_map(lambda leaf: leaf[:, 0], state)
         return (ys.swapaxes(0, 1) if self.batch_first else ys), state
 
-    def _run(self, xs: Tensor, states: list[Any], lengths: Any) -> tuple[Tensor, Any]:
-        """All layers, on (T, B, I), from one state per cell."""
+    def _run(self, xs: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
+        """All layers, on (T, B, I)."""
+        states = self._first_states(hx, xs.shape[1])
         last = []
         for layer in range(self.num_layers):
-            if layer:
+            if layer and self.variational and self.training:
+                xs = xs * _mask(xs[0], self.dropout)
+            elif layer:
                 xs = functional.dropout(xs, self.dropout, self.training)
             outputs = []
             for backward in range(self.directions):
                 k = layer * self.directions + backward
-                cell = self.cells[k]
-                assert isinstance(cell, Cell)
-                state, ys = scan(
-                    cell.step,
-                    states[k],
-                    cell.precompute(xs),
-                    lengths=lengths,
-                    reverse=bool(backward),
-                )
+                state, ys = self._run_cell(self.cells[k], states[k], xs, lengths, bool(backward))
                 outputs.append(ys)
                 last.append(state)
             xs = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=-1)
         return xs, tree_map(lambda *leaves: stack(leaves), last[0], *last[1:])
 
-    def _split(self, hx: Any, batch: int) -> list[Any]:
+    def _run_cell(
+        self, cell: Any, state: Any, xs: Tensor, lengths: Any, reverse: bool
+    ) -> tuple[Any, Tensor]:
+        """One cell in one direction, over all steps."""
+        if self.recurrent_dropout and self.training:
+            cell = _with_mask(cell, _mask(flatten(state)[0], self.recurrent_dropout))
+        step, precompute = cell.step, cell.precompute
+        inputs: Any = xs
+        if any(self.zoneout):
+            step, precompute = _zoned(step, precompute)
+            inputs = xs, self._keep(state, len(xs))
+        return scan(
+            step,
+            state,
+            inputs,
+            lengths=lengths,
+            reverse=reverse,
+            precompute=precompute,
+            **self.scan_options,
+        )
+
+    def _keep(self, state: Any, steps: int) -> Any:
+        """For each step and each leaf of the state how much of it stays: in training 0 or 1 for
+        each entry, otherwise the probability.
+        """
+        rates = iter(self.zoneout)
+
+        def keep(leaf: Tensor) -> Tensor:
+            rate = next(rates)
+            if not self.training:
+                return full((steps, 1), rate, leaf.dtype, leaf.device)
+            mask = random.default.mask((steps, *leaf.shape), rate, leaf.device)
+            return mask.astype(leaf.dtype)
+
+        return tree_map(keep, state)
+
+    def _first_states(self, hx: Any, batch: int) -> list[Any]:
         """The initial state of each cell, checked."""
         own = [cell.initial_state(batch) for cell in self.cells if isinstance(cell, Cell)]
-        if hx is None:
+        if hx is not None:
+            check_state(hx, own[0], (len(own),))
+        elif self.learn_initial_state:
+            learned = (vars(self)[f"initial_{i}"] for i in count())
+            hx = tree_map(lambda leaf: _for_all(next(learned), leaf.shape), own[0])
+        else:
             return own
-        tree_map(lambda expected, given: None, own[0], hx)  # the same nesting, or an error
-        given = flatten(hx)
-        for i, (leaf, one) in enumerate(zip(given, flatten(own[0]), strict=True)):
-            if leaf.shape != (len(own), *one.shape):
-                raise ValueError(
-                    f"Expected hidden[{i}] size {(len(own), *one.shape)}, got {leaf.shape}"
-                )
-        columns = [iter(unstack(leaf)) for leaf in given]
+        columns = [iter(unstack(leaf)) for leaf in flatten(hx)]
 
         def next_state(like: Any) -> Any:
             leaves = iter(columns)
@@ -181,17 +297,20 @@ class Recurrent(Module):
         return [next_state(state) for state in own]
 
     def extra_repr(self) -> str:
-        extra = ", ".join(
-            text
-            for text, on in (
-                (f"num_layers={self.num_layers}", self.num_layers > 1),
-                ("batch_first=True", self.batch_first),
-                (f"dropout={self.dropout}", self.dropout),
-                ("bidirectional=True", self.directions == 2),
-            )
-            if on
-        )
-        return self.cells[0].extra_repr() + (f", {extra}" if extra else "")
+        cell = self.cells[0]
+        options = {
+            "num_layers": self.num_layers if self.num_layers > 1 else None,
+            "batch_first": self.batch_first,
+            "dropout": self.dropout,
+            "bidirectional": self.bidirectional,
+            "variational": self.variational,
+            "recurrent_dropout": self.recurrent_dropout,
+            "zoneout": self.zoneout if any(self.zoneout) else None,
+            "learn_initial_state": self.learn_initial_state,
+            **self.scan_options,
+        }
+        shown = [repr(cell) if type(self) is Recurrent else cell.extra_repr()]
+        return ", ".join(shown + [f"{name}={value}" for name, value in options.items() if value])
 
 
 def _without_padding(xs: Tensor, lengths: Any) -> Tensor:
@@ -208,32 +327,46 @@ def _without_padding(xs: Tensor, lengths: Any) -> Tensor:
     return masked
 
 
-class LSTM(Recurrent):
-    """Layers of `LSTMCell`, with PyTorch's constructor, names and call.
+def _for_all(learned: Tensor, shape: tuple[int, ...]) -> Any:
+    """A learned initial state (cells, ...) for every sequence: (cells, B, ...)."""
+    return broadcast_to(expand_dims(learned, 1), (len(learned), *shape))
 
-    `outputs, (h_n, c_n) = lstm(input, (h_0, c_0))`; see `LSTMCell` for the equations and
-    `Recurrent.forward` for shapes.
-    """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        self.hidden_size = hidden_size
-        super().__init__(
-            lambda size: LSTMCell(size, hidden_size, bias, device, dtype),
-            input_size,
-            hidden_size,
-            num_layers,
-            batch_first,
-            dropout,
-            bidirectional,
-        )
+def _mask(like: Tensor, p: float) -> Tensor:
+    """What dropout multiplies `like` with."""
+    return functional.dropout(ones_like(like), p)
+
+
+def _with_mask(cell: Any, mask: Tensor) -> Any:
+    """A copy of the cell, of the same parameters, that sees its last output through a mask."""
+    cell = copy(cell)
+    cell.recurrent_mask = mask
+    return cell
+
+
+@enable_grad()
+def _sees_mask(cell: Cell) -> bool:
+    """Whether a step of the cell makes use of a mask."""
+    state = cell.initial_state(1)
+    h = flatten(state)[0]
+    mask = ones_like(h).requires_grad_()
+    masked = _with_mask(cell, mask)
+    new, y = masked.step(state, masked.precompute(zeros((1, cell.input_size), h.dtype, h.device)))
+    total: Any = sum(leaf.sum() for leaf in flatten((y, new)))
+    slopes = gradients(total, [mask], allow_unused=True) if total.requires_grad else (None,)
+    return slopes[0] is not None
+
+
+def _zoned(step: Step, precompute: Callable[[Any], Any]) -> tuple[Step, Callable[[Any], Any]]:
+    """A cell's functions under zoneout; their x comes with what `_keep` says for the step."""
+
+    def zoned_step(state: Any, x_and_keep: Any) -> tuple[Any, Any]:
+        x, keep = x_and_keep
+        new, y = step(state, x)
+        mixed = tree_map(lambda k, old, n: k * old + (1 - k) * n, keep, state, new)
+        for n, m in zip(flatten(new), flatten(mixed), strict=True):
+            if y is n:
+                y = m
+        return mixed, y
+
+    return zoned_step, lambda xs_and_keep: (precompute(xs_and_keep[0]), xs_and_keep[1])

@@ -1,4 +1,6 @@
-"""What one does to gradients between backward and the optimiser's step."""
+"""What one does to gradients between backward and the optimiser's step, and (`rnn`) to sequences
+before they are a batch.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,29 @@ import math
 from collections.abc import Iterable
 
 from autograd import Tensor, no_grad, square, sum
+
+from . import rnn
+from .rnn import (
+    PackedSequence,
+    pack_padded_sequence,
+    pack_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+    unpack_sequence,
+    unpad_sequence,
+)
+
+__all__ = [
+    "PackedSequence",
+    "clip_grad_norm_",
+    "pack_padded_sequence",
+    "pack_sequence",
+    "pad_packed_sequence",
+    "pad_sequence",
+    "rnn",
+    "unpack_sequence",
+    "unpad_sequence",
+]
 
 
 @no_grad()

@@ -1,0 +1,245 @@
+"""Recurrent networks as PyTorch and ONNX Runtime compute them: live, and recorded for the places
+where they are not installed.
+
+    python tests/reference/recurrent.py    (needs torch, onnx, onnxruntime; writes recurrent.npz)
+
+A record is a configuration (what can stand in JSON) and arrays by name. Its maker takes a source of
+random choices: `random.Random(seed)` for what is recorded, hypothesis' for live tests. Numbers that
+are given are multiples of 1/64, which every precision has.
+"""
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+FILE = Path(__file__).with_name("recurrent.npz")
+
+Record = tuple[dict[str, Any], dict[str, np.ndarray]]
+
+LAYERS = ("RNN", "LSTM", "GRU")
+CELLS = ("RNNCell", "LSTMCell", "GRUCell")
+VARIANTS = ("peephole", "coupled", "reset before")
+
+
+def given(random: Random, *shape: int) -> np.ndarray:
+    """Numbers between -1 and 1."""
+    rng = np.random.default_rng(random.randint(0, 2**32 - 1))
+    return rng.integers(-64, 65, shape) / 64
+
+
+# --- PyTorch --------------------------------------------------------------------------------------
+
+
+def torch_layer(kind: str, random: Random, most: int) -> Record:
+    """`torch.nn.LSTM` (or GRU, RNN) in float64. The configuration is its keyword arguments.
+
+    Arrays: input; perhaps lengths (of a packed sequence), hidden/0, hidden/1; output, last/0,
+    last/1; weight/NAME; and grad/NAME, grad/input, ...: the gradients of the sum of squares of all
+    results.
+    """
+    import torch
+
+    T, B, I, H = (random.randint(1, most) for _ in range(4))
+    proj_size = (
+        random.randint(1, H - 1) if kind == "LSTM" and H > 1 and random.random() < 0.3 else 0
+    )
+    config: dict[str, Any] = {
+        "input_size": I,
+        "hidden_size": H,
+        "num_layers": random.randint(1, 2),
+        "bias": random.random() < 0.7,
+        "batch_first": random.random() < 0.5,
+        "bidirectional": random.random() < 0.5,
+    }
+    if kind == "LSTM":
+        config["proj_size"] = proj_size
+    if kind == "RNN":
+        config["nonlinearity"] = random.choice(["tanh", "relu"])
+    unbatched = random.random() < 0.2
+    layer = getattr(torch.nn, kind)(**config, dtype=torch.float64)
+
+    batch = () if unbatched else (B,)
+    arrays = {
+        "input": given(random, *((*batch, T, I) if config["batch_first"] else (T, *batch, I)))
+    }
+    if random.random() < 0.7:
+        cells = config["num_layers"] * (1 + config["bidirectional"])
+        for i, width in enumerate([proj_size or H, H][: 1 + (kind == "LSTM")]):
+            arrays[f"hidden/{i}"] = given(random, cells, *batch, width)
+    if not unbatched and random.random() < 0.5:
+        arrays["lengths"] = np.array([random.randint(1, T) for _ in range(B)])
+    return config, with_results(layer, arrays, random)
+
+
+def torch_cell(kind: str, random: Random, most: int) -> Record:
+    """The same of `torch.nn.LSTMCell` (or GRUCell, RNNCell): the last state is the new one, and
+    there is no output.
+    """
+    import torch
+
+    B, I, H = (random.randint(1, most) for _ in range(3))
+    config: dict[str, Any] = {
+        "input_size": I,
+        "hidden_size": H,
+        "bias": random.random() < 0.7,
+    }
+    if kind == "RNNCell":
+        config["nonlinearity"] = random.choice(["tanh", "relu"])
+    batch = () if random.random() < 0.2 else (B,)
+    arrays = {"input": given(random, *batch, I)}
+    if random.random() < 0.7:
+        for i in range(1 + (kind == "LSTMCell")):
+            arrays[f"hidden/{i}"] = given(random, *batch, H)
+    cell = getattr(torch.nn, kind)(**config, dtype=torch.float64)
+    return config, with_results(cell, arrays, random)
+
+
+def with_results(module: Any, arrays: dict[str, np.ndarray], random: Random) -> Any:
+    """The arrays, random weights, the module's results and the gradients."""
+    import torch
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    weights = dict(module.named_parameters())
+    for name, weight in weights.items():
+        arrays[f"weight/{name}"] = given(random, *weight.shape)
+    module.load_state_dict({name: torch.tensor(arrays[f"weight/{name}"]) for name in weights})
+    lengths = arrays.get("lengths")
+    leaves = {
+        name: torch.tensor(array, requires_grad=True)
+        for name, array in arrays.items()
+        if name == "input" or name.startswith("hidden/")
+    }
+    hidden = [leaf for name, leaf in leaves.items() if name != "input"]
+    hx = tuple(hidden) if len(hidden) == 2 else (hidden or [None])[0]
+    if isinstance(module, torch.nn.RNNCellBase):
+        results, last = {}, module(leaves["input"], hx)
+    elif lengths is None:
+        output, last = module(leaves["input"], hx)
+        results = {"output": output}
+    else:
+        first, steps = module.batch_first, arrays["input"].shape[module.batch_first]
+        packed = pack_padded_sequence(leaves["input"], torch.tensor(lengths), first, False)
+        ys, last = module(packed, hx)
+        results = {"output": pad_packed_sequence(ys, first, total_length=steps)[0]}
+    states = last if isinstance(last, tuple) else (last,)
+    results |= {f"last/{i}": state for i, state in enumerate(states)}
+    sum(result.square().sum() for result in results.values()).backward()
+    results |= {f"grad/{name}": leaf.grad for name, leaf in (leaves | weights).items()}
+    return arrays | {name: result.detach().numpy() for name, result in results.items()}
+
+
+# --- ONNX Runtime ---------------------------------------------------------------------------------
+
+
+def onnx_variant(kind: str, random: Random, most: int) -> Record:
+    """What PyTorch has not, by ONNX's operators: an LSTM with peepholes, one with coupled gates
+    (input_forget=1), a GRU with the reset gate before the product (linear_before_reset=0).
+
+    In float32. Arrays: the operator's inputs X, W, R, B, perhaps sequence_lens, initial_h,
+    initial_c, P; its results Y, Y_h, Y_c.
+    """
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    T, batch, I, H = (random.randint(1, most) for _ in range(4))
+    D = random.randint(1, 2)
+    operator, gates = ("GRU", 3) if kind == "reset before" else ("LSTM", 4)
+    arrays = {
+        "X": given(random, T, batch, I),
+        "W": given(random, D, gates * H, I),
+        "R": given(random, D, gates * H, H),
+        "B": given(random, D, 2 * gates * H),
+        "initial_h": given(random, D, batch, H),
+    }
+    names = ["X", "W", "R", "B", "", "initial_h"]
+    if random.random() < 0.5:
+        arrays["sequence_lens"] = np.array([random.randint(0, T) for _ in range(batch)])
+        names[4] = "sequence_lens"
+    if operator == "LSTM":
+        arrays["initial_c"] = given(random, D, batch, H)
+        names.append("initial_c")
+    if kind == "peephole":
+        arrays["P"] = given(random, D, 3 * H)
+        names.append("P")
+    results = ["Y", "Y_h", "Y_c"][: len(names) - 4 if operator == "GRU" else 3]
+    extra = {"input_forget": 1} if kind == "coupled" else {}
+    extra |= {"linear_before_reset": 0} if operator == "GRU" else {}
+    node = helper.make_node(
+        operator,
+        names,
+        results,
+        hidden_size=H,
+        direction="bidirectional" if D == 2 else "forward",
+        **extra,
+    )
+    dtypes = {"sequence_lens": (TensorProto.INT32, np.int32)}
+    default = (TensorProto.FLOAT, np.float32)
+    graph = helper.make_graph(
+        [node],
+        kind,
+        [
+            helper.make_tensor_value_info(name, dtypes.get(name, default)[0], array.shape)
+            for name, array in arrays.items()
+        ],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in results],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feed = {name: array.astype(dtypes.get(name, default)[1]) for name, array in arrays.items()}
+    found = session.run(results, feed)
+    return {"directions": D}, arrays | dict(zip(results, found, strict=True))
+
+
+# --- recording ------------------------------------------------------------------------------------
+
+
+def make(kind: str, random: Random, most: int = 4) -> Record:
+    """A record of one of the kinds above."""
+    maker = {**dict.fromkeys(LAYERS, torch_layer), **dict.fromkeys(CELLS, torch_cell)}
+    return maker.get(kind, onnx_variant)(kind, random, most)
+
+
+def recorded(*kinds: str) -> list[tuple[str, Record]]:
+    """All records of these kinds, each with its kind."""
+    with np.load(FILE) as file:
+        index, numbers = json.loads(str(file["index"])), file["numbers"]
+    found = []
+    for kind, config, arrays in index["records"]:
+        if kind in kinds:
+            parts = {
+                name: numbers[start : start + int(np.prod(shape))].reshape(shape).astype(dtype)
+                for name, (start, shape, dtype) in arrays.items()
+            }
+            found.append((kind, (config, parts)))
+    return found
+
+
+def main() -> None:
+    import onnxruntime
+    import torch
+
+    records, numbers, start = [], [], 0
+    for kind in LAYERS + CELLS + VARIANTS:
+        for seed in range(3 if kind in CELLS else 8):
+            config, arrays = make(kind, Random(f"{kind} {seed}"), most=3)
+            places = {}
+            for name, array in arrays.items():
+                places[name] = (start, array.shape, str(array.dtype))
+                numbers.append(array.astype(np.float64).ravel())
+                start += array.size
+            records.append((kind, config, places))
+    made_with = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
+    index = json.dumps({"made_with": made_with, "records": records})
+    np.savez_compressed(FILE, numbers=np.concatenate(numbers), index=np.array(index))
+    print(f"{FILE}: {len(records)} records, {FILE.stat().st_size} bytes, made with {made_with}")
+
+
+if __name__ == "__main__":
+    main()
