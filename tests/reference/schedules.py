@@ -1,9 +1,9 @@
 """100 steps of PyTorch's learning-rate schedules, with random options, on two parameter groups.
 
 The configuration has the `schedule`, its `options`, the `optimiser` under it and the two initial
-`rates`. Arrays: rates (101, 2), before the first step and after each; for OneCycleLR momenta, the
-same; for ReduceLROnPlateau the metrics (100,). In place of functions, LambdaLR has their names in
-`FUNCTIONS`.
+`rates`. Arrays: rates (101, 2), before the first step and after each; with cycle_momentum momenta,
+the same; for ReduceLROnPlateau the metrics (100,). In place of functions, LambdaLR has their names
+in `FUNCTIONS`.
 """
 
 from typing import Any
@@ -85,7 +85,9 @@ def follow(
         if t < STEPS:
             schedule.step(*([] if metrics is None else [metrics[t]]))
         assert list(schedule.get_last_lr()) == [group["lr"] for group in groups]
-    return {"rates": np.array(rates), "momenta": np.array(momenta, float)}
+    found = {"rates": np.array(rates)}
+    cycles = options.get("cycle_momentum", False)
+    return found | {"momenta": np.array(momenta)} if cycles else found
 
 
 def _rates(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
