@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from autograd import Tensor, backend, expand_dims, linear, relu, sigmoid, take, tanh, where
+from autograd import Tensor, backend, expand_dims, linear, no_grad, relu, sigmoid, take, tanh, where
 
 from . import functional, init
 from .module import Module, parameter
@@ -102,7 +102,8 @@ class Embedding(Module):
                     f"{num_embeddings}"
                 )
             self.padding_idx = padding_idx % num_embeddings
-            init.zeros_(self.weight[self.padding_idx].detach())
+            with no_grad():
+                self.weight[self.padding_idx] = 0
 
     def forward(self, indices: Any) -> Tensor:
         """IndexError for an index that is no row; there is no counting from the end."""
