@@ -158,11 +158,11 @@ def test_layer_norm_makes_mean_0_and_variance_1(
     np.testing.assert_allclose(layer(ag.tensor(x)).numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
-@given(arrays((3, 4), distinct=True), arrays((4,)), arrays((4,)))
+@given(arrays((2, 3), distinct=True), arrays((3,)), arrays((3,)))
 def test_layer_norm_has_the_gradients_of_finite_differences(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray
 ) -> None:
-    check_gradients(lambda *args: F.layer_norm(args[0], 4, *args[1:], eps=0.1), x, weight, bias)
+    check_gradients(lambda *args: F.layer_norm(args[0], 3, *args[1:], eps=0.1), x, weight, bias)
 
 
 def test_layer_norm_has_as_many_parameters_as_it_is_told() -> None:

@@ -97,12 +97,12 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            decay = group["weight_decay"]
+            decay = group.get("weight_decay")
             for p in group["params"]:
                 g = p.grad
                 if g is None:
                     continue
-                if group["maximize"]:
+                if group.get("maximize"):
                     g = -g
                 if decay and self.decoupled:
                     p *= 1 - group["lr"] * decay
