@@ -222,6 +222,14 @@ def test_what_lies_beyond_a_sequence_has_no_part_in_ctc() -> None:
         assert alone.item() == pytest.approx(both[n].item(), rel=1e-12)
 
 
+def test_the_mean_of_ctc_is_that_of_losses_per_label() -> None:
+    log_p = ag.log_softmax(ag.tensor(np.random.default_rng(0).normal(size=(5, 3, 4))))
+    arguments = np.array([[1, 2, 3], [1, 0, 0], [0, 0, 0]]), [5, 5, 5], [3, 1, 0]
+    each = F.ctc_loss(log_p, *arguments, reduction="none").numpy()
+    mean = F.ctc_loss(log_p, *arguments).item()
+    assert mean == pytest.approx((each / [3, 1, 1]).mean(), rel=1e-12)
+
+
 def test_a_target_too_long_for_its_input_is_infinitely_unlikely() -> None:
     x = ag.tensor(np.zeros((2, 2, 3)), requires_grad=True)
     arguments = np.array([[1, 1], [1, 2]]), [2, 2], [2, 2]  # a repetition needs a blank between
@@ -336,3 +344,6 @@ def test_the_weights_of_a_loss_are_buffers() -> None:
     loss.to("float64")
     assert loss.weight.dtype == np.float64
     assert not nn.CrossEntropyLoss().state_dict()
+    assert [*nn.NLLLoss([1.0]).state_dict(), *nn.BCELoss([1.0]).state_dict()] == ["weight"] * 2
+    both = nn.BCEWithLogitsLoss(ag.ones(1), pos_weight=np.ones(1))
+    assert [*both.state_dict()] == ["weight", "pos_weight"]

@@ -386,11 +386,11 @@ def test_a_norm_that_is_not_finite_makes_all_gradients_nan(wrong: float) -> None
 @pytest.mark.parametrize("norm_type", [2, math.inf])
 @pytest.mark.parametrize("wrong", [math.inf, math.nan])
 def test_a_norm_that_is_not_finite_can_be_an_error(norm_type: float, wrong: float) -> None:
-    parameters = with_gradients([1.0, wrong], [2.0])
+    parameters = with_gradients([2.0], [1.0, wrong])
     with pytest.raises(RuntimeError, match=f"norm of order {norm_type} .* is non-finite"):
         nn.utils.clip_grad_norm_(parameters, 1.0, norm_type, error_if_nonfinite=True)
-    assert parameters[1].grad is not None
-    assert parameters[1].grad.tolist() == [2]
+    assert parameters[0].grad is not None
+    assert parameters[0].grad.tolist() == [2]
 
 
 def test_the_norm_in_half_precision_does_not_overflow() -> None:

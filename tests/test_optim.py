@@ -250,6 +250,43 @@ def test_lbfgs_stops_after_so_many_evaluations_and_goes_no_further_from_a_minimu
     assert p.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize(("max_iter", "calls"), [(1, 1), (3, 3)])
+def test_lbfgs_looks_no_further_after_its_last_step(max_iter: int, calls: int) -> None:
+    (p,) = parameters([3.0, 1.0])
+    optimizer = optim.LBFGS([p], lr=0.1, max_iter=max_iter)
+    found = []
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        value = (p**2).sum()
+        value.backward()
+        found.append(value)
+        return value
+
+    optimizer.step(closure)
+    assert len(found) == calls
+
+
+def test_dampening_weighs_all_gradients_but_the_first() -> None:
+    (p,) = parameters([0.0])
+    optimizer = optim.SGD([p], lr=1.0, momentum=0.5, dampening=0.75)
+    for expected in (-1, -1 - (0.5 + 0.25), -1.75 - (0.375 + 0.25)):
+        p.grad = np.ones(1)
+        optimizer.step()
+        assert p.item() == expected
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_gradients_are_not_written(make: Any) -> None:
+    (p,) = parameters([1.0, 2.0])
+    optimizer = make([p], lr=0.1, **({"momentum": 0.9} if make is optim.SGD else {}))
+    g = np.array([3.0, 4.0])
+    p.grad = g
+    for _ in range(3):
+        optimizer.step(lambda: 0.0)
+        assert p.grad.tolist() == g.tolist() == [3, 4]
+
+
 def test_parameters_without_a_gradient_count_as_flat_for_lbfgs() -> None:
     p, q = parameters([1.0], [1.0])
     optimizer = optim.LBFGS([p, q])

@@ -106,6 +106,12 @@ def test_a_metric_may_be_a_tensor_and_the_first_is_the_best_so_far() -> None:
     assert schedule.get_last_lr() == pytest.approx([0.001, 0.01])
 
 
+def test_rates_do_not_fall_by_next_to_nothing() -> None:
+    schedule = lr_scheduler.ReduceLROnPlateau(two_groups(), patience=0, eps=0.05)
+    move(schedule, 2)
+    assert schedule.get_last_lr() == pytest.approx([0.01, 0.01])
+
+
 # Errors
 
 

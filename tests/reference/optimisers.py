@@ -1,12 +1,12 @@
-"""30 steps of PyTorch's optimisers on a bowl in two parameters, with random options.
+"""30 steps of PyTorch's optimisers in a bowl of two parameters, with random options.
 
-The configuration has the `optimiser`, its `options`, and the further ones of the second parameter's
-`group` (LBFGS has but one group). Arrays: for parameter i its start/i, curvature/i and centre/i,
-which make the loss
+The configuration has the `optimiser`, its `options`, the further ones of the second parameter's
+`group` (LBFGS has but one group), and the height h of `bumps`, which a line search gets. Arrays:
+for parameter i its start/i, curvature/i and centre/i, which make the loss
 
-    sum over i of sum(curvature / 2 (p - centre)^2) + (sum(p_0) + sum(p_1))^2 / 20
+    sum over i of sum(curvature / 2 d^2 + h / (1 + (2 d - 1)^2)) + (sum(p_0) + sum(p_1))^2 / 20
 
-and its trajectory/i (30, ...).
+for d = p - centre, and its trajectory/i (30, ...).
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ import numpy as np
 from .records import Record, save
 
 OPTIMISERS = ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW", "LBFGS"]
-SHAPES = [(2, 3), (2,)]
+SHAPES = [(2, 2), (2,)]
 STEPS = 30
 
 
@@ -26,7 +26,8 @@ def record(seed: int) -> Record:
     rng = np.random.default_rng(seed)
     optimiser = OPTIMISERS[seed % len(OPTIMISERS)]
     options, group = _options(rng, optimiser), {"lr": 0.01, "weight_decay": 0.1}
-    dtype = rng.choice(["float32", "float64"])
+    bumps = 0.5 if options.get("line_search_fn") else 0.0
+    dtype = "float64" if bumps else str(rng.choice(["float32", "float64"]))
     if optimiser == "LBFGS" and dtype == "float32":  # closer to the centre, rounding leads the way
         options["tolerance_grad"] = 0.01
     arrays = {}
@@ -34,7 +35,7 @@ def record(seed: int) -> Record:
         arrays[f"start/{i}"] = rng.normal(size=shape).astype(dtype)
         arrays[f"curvature/{i}"] = rng.uniform(0.5, 2, shape).astype(dtype)
         arrays[f"centre/{i}"] = rng.normal(size=shape).astype(dtype)
-    config = {"optimiser": optimiser, "options": options, "group": group}
+    config = {"optimiser": optimiser, "options": options, "group": group, "bumps": bumps}
     return config, arrays | _trajectories(config, arrays)
 
 
@@ -63,19 +64,24 @@ def _options(rng: Any, optimiser: str) -> dict[str, Any]:
     if optimiser in ("Adam", "AdamW"):
         return shared | {"betas": betas, "eps": eps, "amsgrad": flag}
     return {
-        "lr": float(rng.uniform(0.3, 1)),
+        "lr": float(rng.uniform(0.3, 5 if flag else 1)),
         "max_iter": int(rng.integers(1, 4)),
         **({"max_eval": int(rng.integers(1, 8))} if rng.random() < 0.5 else {}),
         "history_size": int(rng.integers(1, 5)),
+        "tolerance_grad": float(rng.choice([1e-7, 0.1])),
+        "tolerance_change": float(rng.choice([1e-9, 0.1])),
         "line_search_fn": "strong_wolfe" if flag else None,
     }
 
 
-def loss(parameters: Any, arrays: dict[str, Any]) -> Any:
+def loss(parameters: Any, arrays: dict[str, Any], bumps: float) -> Any:
     """The same for PyTorch's tensors and ours."""
     total = sum(p.sum() for p in parameters) ** 2 / 20
     for i, p in enumerate(parameters):
-        total = total + (arrays[f"curvature/{i}"] / 2 * (p - arrays[f"centre/{i}"]) ** 2).sum()
+        d = p - arrays[f"centre/{i}"]
+        total = total + (arrays[f"curvature/{i}"] / 2 * d**2).sum()
+        if bumps:
+            total = total + (bumps / (1 + (2 * d - 1) ** 2)).sum()
     return total
 
 
@@ -89,7 +95,7 @@ def follow(optim: Any, params: list[Any], arrays: dict[str, Any], config: Any) -
 
     def closure() -> Any:
         optimizer.zero_grad()
-        value = loss(params, arrays)
+        value = loss(params, arrays, config["bumps"])
         value.backward()
         return value
 
@@ -111,4 +117,6 @@ def _trajectories(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict
 
 
 if __name__ == "__main__":
-    save("optimisers", {f"{seed}": record(seed) for seed in range(4 * len(OPTIMISERS))})
+    kinds = len(OPTIMISERS)
+    seeds = [*range(4 * kinds), *range(5 * kinds - 1, 18 * kinds, kinds)]  # of LBFGS some more
+    save("optimisers", {f"{seed}": record(seed) for seed in seeds})
