@@ -54,7 +54,7 @@ def assert_follows(record: records.Record) -> None:
     assert steps == optimisers.STEPS
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize("name", [name for name in RECORDS if "search" not in name])
 def test_optimisers_follow_the_trajectory_that_pytorch_recorded(name: str) -> None:
     assert_follows(RECORDS[name])
 
@@ -63,6 +63,24 @@ def test_optimisers_follow_the_trajectory_that_pytorch_recorded(name: str) -> No
 def test_optimisers_follow_pytorch(seed: int) -> None:
     pytest.importorskip("torch")
     assert_follows(optimisers.record(seed))
+
+
+def assert_searches(record: records.Record) -> None:
+    config, found = record
+    p = nn.Parameter(found["start"])
+    assert optimisers.search(optim, p, ag.cos, found, config) == found["calls"]
+    records.assert_equal(p.numpy(), found["place"])
+
+
+@pytest.mark.parametrize("name", [name for name in RECORDS if "search" in name])
+def test_line_searches_go_the_way_that_pytorch_recorded(name: str) -> None:
+    assert_searches(RECORDS[name])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_line_searches_go_the_way_of_pytorch(seed: int) -> None:
+    pytest.importorskip("torch")
+    assert_searches(optimisers.search_record(seed))
 
 
 @given(arrays(shapes(), avoid=[0]), st.floats(1e-4, 1))

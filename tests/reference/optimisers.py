@@ -1,12 +1,15 @@
 """30 steps of PyTorch's optimisers in a bowl of two parameters, with random options.
 
-The configuration has the `optimiser`, its `options`, the further ones of the second parameter's
-`group` (LBFGS has but one group), and the height h of `bumps`, which a line search gets. Arrays:
-for parameter i its start/i, curvature/i and centre/i, which make the loss
+The configuration has the `optimiser`, its `options`, and the further ones of the second parameter's
+`group` (LBFGS has but one group). Arrays: for parameter i its start/i, curvature/i and centre/i,
+which make the loss
 
-    sum over i of sum(curvature / 2 d^2 + h / (1 + (2 d - 1)^2)) + (sum(p_0) + sum(p_1))^2 / 20
+    sum over i of sum(curvature / 2 (p - centre)^2) + (sum(p_0) + sum(p_1))^2 / 20
 
-for d = p - centre, and its trajectory/i (30, ...).
+and its trajectory/i (30, ...).
+
+Line searches are looked at one by one: from `start`, along a sum of waves, sum_k height_k cos(k p +
+phase_k) + p^2 / 20, the first step of LBFGS leads to `place` in so many `calls`.
 """
 
 from collections.abc import Iterator
@@ -26,8 +29,7 @@ def record(seed: int) -> Record:
     rng = np.random.default_rng(seed)
     optimiser = OPTIMISERS[seed % len(OPTIMISERS)]
     options, group = _options(rng, optimiser), {"lr": 0.01, "weight_decay": 0.1}
-    bumps = 0.5 if options.get("line_search_fn") else 0.0
-    dtype = "float64" if bumps else str(rng.choice(["float32", "float64"]))
+    dtype = str(rng.choice(["float32", "float64"]))
     if optimiser == "LBFGS" and dtype == "float32":  # closer to the centre, rounding leads the way
         options["tolerance_grad"] = 0.01
     arrays = {}
@@ -35,7 +37,7 @@ def record(seed: int) -> Record:
         arrays[f"start/{i}"] = rng.normal(size=shape).astype(dtype)
         arrays[f"curvature/{i}"] = rng.uniform(0.5, 2, shape).astype(dtype)
         arrays[f"centre/{i}"] = rng.normal(size=shape).astype(dtype)
-    config = {"optimiser": optimiser, "options": options, "group": group, "bumps": bumps}
+    config = {"optimiser": optimiser, "options": options, "group": group}
     return config, arrays | _trajectories(config, arrays)
 
 
@@ -64,7 +66,7 @@ def _options(rng: Any, optimiser: str) -> dict[str, Any]:
     if optimiser in ("Adam", "AdamW"):
         return shared | {"betas": betas, "eps": eps, "amsgrad": flag}
     return {
-        "lr": float(rng.uniform(0.3, 5 if flag else 1)),
+        "lr": float(rng.uniform(0.3, 1)),
         "max_iter": int(rng.integers(1, 4)),
         **({"max_eval": int(rng.integers(1, 8))} if rng.random() < 0.5 else {}),
         "history_size": int(rng.integers(1, 5)),
@@ -74,14 +76,11 @@ def _options(rng: Any, optimiser: str) -> dict[str, Any]:
     }
 
 
-def loss(parameters: Any, arrays: dict[str, Any], bumps: float) -> Any:
+def loss(parameters: Any, arrays: dict[str, Any]) -> Any:
     """The same for PyTorch's tensors and ours."""
     total = sum(p.sum() for p in parameters) ** 2 / 20
     for i, p in enumerate(parameters):
-        d = p - arrays[f"centre/{i}"]
-        total = total + (arrays[f"curvature/{i}"] / 2 * d**2).sum()
-        if bumps:
-            total = total + (bumps / (1 + (2 * d - 1) ** 2)).sum()
+        total = total + (arrays[f"curvature/{i}"] / 2 * (p - arrays[f"centre/{i}"]) ** 2).sum()
     return total
 
 
@@ -95,7 +94,7 @@ def follow(optim: Any, params: list[Any], arrays: dict[str, Any], config: Any) -
 
     def closure() -> Any:
         optimizer.zero_grad()
-        value = loss(params, arrays, config["bumps"])
+        value = loss(params, arrays)
         value.backward()
         return value
 
@@ -116,7 +115,44 @@ def _trajectories(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict
     return {f"trajectory/{i}": np.array(place) for i, place in enumerate(places)}
 
 
+def search_record(seed: int) -> Record:
+    """One line search in waves drawn from `seed`; the configuration is the options of LBFGS."""
+    import torch
+
+    rng = np.random.default_rng(seed)
+    config = {"lr": float(10 ** rng.uniform(-0.3, 2)), "max_eval": int(rng.integers(2, 30))}
+    heights, phases, k = rng.normal(size=4), rng.uniform(0, 6, 4), np.arange(1, 5)
+    places = rng.normal(size=(9, 1))  # the steepest: where it is flat, rounding leads the way
+    slopes = places[:, 0] / 10 - (heights * k * np.sin(k * places + phases)).sum(1)
+    start = places[np.argmax(abs(slopes))]
+    arrays: dict[str, Any] = {"start": start, "heights": heights, "phases": phases}
+    p = torch.tensor(start, requires_grad=True)
+    calls = search(torch.optim, p, torch.cos, arrays, config)
+    found = arrays | {"place": p.detach().numpy(), "calls": calls}
+    return config, {name: np.array(value) for name, value in found.items()}
+
+
+def search(optim: Any, p: Any, cos: Any, arrays: dict[str, Any], config: dict[str, Any]) -> int:
+    """The first step under `optim`, PyTorch's or ours; how often the loss was computed."""
+    optimizer = optim.LBFGS([p], max_iter=1, line_search_fn="strong_wolfe", **config)
+    calls = 0
+
+    def closure() -> Any:
+        nonlocal calls
+        calls += 1
+        optimizer.zero_grad()
+        value = p**2 / 20
+        waves = zip(arrays["heights"].tolist(), arrays["phases"].tolist(), strict=True)
+        for k, (height, phase) in enumerate(waves, start=1):
+            value = value + height * cos(k * p + phase)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return calls
+
+
 if __name__ == "__main__":
-    kinds = len(OPTIMISERS)
-    seeds = [*range(4 * kinds), *range(5 * kinds - 1, 18 * kinds, kinds)]  # of LBFGS some more
-    save("optimisers", {f"{seed}": record(seed) for seed in seeds})
+    records = {f"{seed}": record(seed) for seed in range(6 * len(OPTIMISERS))}
+    searches = {f"search {seed}": search_record(seed) for seed in range(60)}
+    save("optimisers", records | searches)

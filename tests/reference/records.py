@@ -29,8 +29,9 @@ def save(topic: str, records: dict[str, Record]) -> None:
         for name, (_, arrays) in records.items()
         for key, array in arrays.items()
     }
-    metadata = {name: json.dumps(config) for name, (config, _) in records.items()}
-    save_file(arrays, _file(topic), metadata | {"torch": str(torch.__version__)})
+    configs = {name: config for name, (config, _) in records.items()}
+    made = json.dumps({"torch": str(torch.__version__), "configurations": configs})
+    save_file(arrays, _file(topic), {"made": made})
     print(f"{_file(topic)}: {len(records)} records, {_file(topic).stat().st_size} bytes")
 
 
@@ -38,7 +39,7 @@ def load(topic: str) -> dict[str, Record]:
     """All records of a topic by name."""
     with safe_open(_file(topic), "numpy") as file:
         arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
-        configs = {k: json.loads(v) for k, v in sorted(file.metadata().items()) if k != "torch"}
+        configs = json.loads(file.metadata()["made"])["configurations"]
     return {
         name: (
             config,
