@@ -8,8 +8,8 @@ which make the loss
 
 and its trajectory/i (30, ...).
 
-Line searches are looked at one by one: from `start`, along a sum of waves, sum_k height_k cos(k p +
-phase_k) + p^2 / 20, the first step of LBFGS leads to `place` in so many `calls`.
+Line searches are looked at more closely: from `start`, along a sum of waves, sum_k height_k cos(k p
++ phase_k) + p^2 / 20, a call of LBFGS leads to `place` by so many `calls` of the loss.
 """
 
 from collections.abc import Iterator
@@ -116,11 +116,18 @@ def _trajectories(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict
 
 
 def search_record(seed: int) -> Record:
-    """One line search in waves drawn from `seed`; the configuration is the options of LBFGS."""
+    """A step or four in waves drawn from `seed`; the configuration is the options of LBFGS."""
     import torch
 
     rng = np.random.default_rng(seed)
-    config = {"lr": float(10 ** rng.uniform(-0.3, 2)), "max_eval": int(rng.integers(2, 30))}
+    iterations = int(rng.choice([1, 4]))
+    config = {
+        "lr": float(10 ** rng.uniform(-1.5, 1.5 if iterations == 1 else 0)),
+        "max_iter": iterations,
+        "max_eval": int(rng.integers(2, 30)),
+        "tolerance_grad": float(rng.choice([1e-7, 0.5])),
+        "tolerance_change": float(rng.choice([1e-9, 0.1])),
+    }
     heights, phases, k = rng.normal(size=4), rng.uniform(0, 6, 4), np.arange(1, 5)
     places = rng.normal(size=(9, 1))  # the steepest: where it is flat, rounding leads the way
     slopes = places[:, 0] / 10 - (heights * k * np.sin(k * places + phases)).sum(1)
@@ -133,8 +140,8 @@ def search_record(seed: int) -> Record:
 
 
 def search(optim: Any, p: Any, cos: Any, arrays: dict[str, Any], config: dict[str, Any]) -> int:
-    """The first step under `optim`, PyTorch's or ours; how often the loss was computed."""
-    optimizer = optim.LBFGS([p], max_iter=1, line_search_fn="strong_wolfe", **config)
+    """One call under `optim`, PyTorch's or ours; how often the loss was computed."""
+    optimizer = optim.LBFGS([p], line_search_fn="strong_wolfe", **config)
     calls = 0
 
     def closure() -> Any:
@@ -153,6 +160,6 @@ def search(optim: Any, p: Any, cos: Any, arrays: dict[str, Any], config: dict[st
 
 
 if __name__ == "__main__":
-    records = {f"{seed}": record(seed) for seed in range(6 * len(OPTIMISERS))}
-    searches = {f"search {seed}": search_record(seed) for seed in range(60)}
+    records = {f"{seed}": record(seed) for seed in range(4 * len(OPTIMISERS))}
+    searches = {f"search {seed}": search_record(seed) for seed in range(50)}
     save("optimisers", records | searches)

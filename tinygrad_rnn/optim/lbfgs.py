@@ -114,10 +114,8 @@ class LBFGS(Optimizer):
                     return Point(t, float(loss), g, _dot(g, d))
 
                 left = group["max_eval"] - (state["func_evals"] - evaluations)
-                found = strong_wolfe(
-                    probe, Point(0.0, loss, g, slope), t, change / _largest(d), left
-                )
-                t, loss, g, _ = found
+                here = Point(0.0, loss, g, slope)
+                t, loss, g, _ = strong_wolfe(probe, here, t, 1e-9 / _largest(d), left)
                 state["t"] = t
             self._move(start + t * d)
             if iteration == group["max_iter"]:
