@@ -13,6 +13,7 @@ from reference import optimisers, records
 import autograd as ag
 from autograd.testing.strategies import arrays, shapes
 from tinygrad_rnn import nn, optim
+from tinygrad_rnn.optim.lbfgs import Point, strong_wolfe
 from tinygrad_rnn.optim.lr_scheduler import ExponentialLR
 
 RECORDS = records.load("optimisers")
@@ -249,6 +250,39 @@ def test_lbfgs_finds_the_minimum_of_a_narrow_valley(line_search_fn: str | None) 
     for _ in range(5):
         optimizer.step(closure)
     np.testing.assert_allclose(p.numpy(), [1, 1], atol=1e-5)
+
+
+def places_probed(losses: Any, slopes: Any, probes: int) -> list[float]:
+    """Where a line search looks from (0, 0) with slope -1, if it finds these losses and slopes."""
+    found: list[float] = []
+
+    def probe(t: float) -> Point:
+        found.append(t)
+        return Point(t, losses(t), ag.zeros(1), slopes(t))
+
+    strong_wolfe(probe, Point(0.0, 0.0, ag.zeros(1), -1.0), 1.0, 0.0, probes)
+    return found
+
+
+def test_a_search_that_comes_to_the_same_end_twice_is_sent_away_from_it() -> None:
+    """From a rise of 10 t with slope 20, the cubic always leads to 4% of t."""
+    _, first, second, third = places_probed(lambda t: 10 * t, lambda t: 20.0, 3)
+    assert first < 0.1
+    assert second == pytest.approx(0.1 * first)
+    assert third == pytest.approx(second * first)
+
+
+def test_a_search_turns_where_the_loss_rises_again() -> None:
+    """Though it is low enough and still falling: the third place is higher than the second."""
+    places: list[float] = []
+
+    def loss(t: float) -> float:
+        places.append(t)
+        return -float(t) if len(places) < 3 else -1.5 * places[0]
+
+    found = places_probed(loss, lambda t: -1.0, 4)
+    assert found[0] < found[1] < found[2]
+    assert found[1] < found[3] < found[2]
 
 
 def test_lbfgs_stops_after_so_many_evaluations_and_goes_no_further_from_a_minimum() -> None:
