@@ -395,8 +395,9 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
 
 def _operation(primitive: Primitive, static: list[inspect.Parameter]) -> Any:
     """The function that users call."""
-    kind = inspect.Parameter.POSITIONAL_ONLY
-    kind = inspect.Parameter.VAR_POSITIONAL if primitive.variadic else kind
+    kind: Any = inspect.Parameter.POSITIONAL_ONLY
+    if primitive.variadic:
+        kind = inspect.Parameter.VAR_POSITIONAL
     arrays = [inspect.Parameter(name, kind) for name in primitive.arguments]
     defaults = {p.name: p.default for p in static}
     count = 0 if primitive.variadic else len(arrays)

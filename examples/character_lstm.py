@@ -39,7 +39,7 @@ for update in range(UPDATES):
         state = None  # back at the beginning of the text
     inputs, targets = batches[update % len(batches)]
     scores, state = model(inputs, state)
-    loss = nn.functional.cross_entropy(scores, targets)
+    loss = nn.functional.cross_entropy(scores.reshape(-1, scores.shape[-1]), targets.ravel())
     loss.backward()  # through all SEQ_LEN steps: the graph is just that long
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()

@@ -1,5 +1,7 @@
 """Modules: names, states, modes, what they show of themselves."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,14 @@ def test_modules_are_named_by_their_paths() -> None:
     assert [name for name, _ in net.named_modules()] == names
     assert [name for name, _ in net.named_children()] == ["last", "layers", "tied"]
     assert next(net.modules()) is net
+    assert list(net.children()) == [net.last, net.layers, net.tied]
+
+
+def test_a_shared_module_is_one_of_the_modules_once_but_has_all_its_names_in_the_state() -> None:
+    shared = nn.Linear(1, 1, bias=False)
+    net = nn.Sequential(shared, nn.Sequential(shared))
+    assert [name for name, _ in net.named_modules()] == ["", "0", "1"]
+    assert set(net.state_dict()) == {"0.weight", "1.0.weight"}
 
 
 def test_a_state_makes_another_module_the_same() -> None:
@@ -88,6 +98,26 @@ def test_a_state_that_does_not_fit_is_described_in_full_and_changes_nothing() ->
     assert state_of(net) == before
 
 
+def test_a_state_that_fits_in_part_can_be_taken_in_part() -> None:
+    net = Net()
+    state = net.state_dict()
+    del state["scale"]
+    state |= {"more": np.zeros(1), "tied.bias": np.full(3, 7.0)}
+    assert net.load_state_dict(state, strict=False) == (["scale"], ["more"])
+    assert net.tied.bias is not None
+    assert net.tied.bias.tolist() == [7, 7, 7]
+    assert net.scale.tolist() == [1, 1]
+    state["scale"] = np.ones(3)
+    with pytest.raises(ValueError, match=r"scale: expected shape \(2,\), got \(3,\)"):
+        net.load_state_dict(state, strict=False)
+    assert not any(nn.Linear(1, 1).load_state_dict(nn.Linear(1, 1).state_dict()))
+
+
+def test_complex_numbers_are_no_state() -> None:
+    with pytest.raises(ValueError, match="weight: complex numbers"):
+        nn.Linear(1, 1, bias=False).load_state_dict({"weight": np.array([[1j]])})
+
+
 def test_train_and_eval_reach_every_module() -> None:
     net = nn.ModuleList([Net(), nn.LSTM(2, 2)])
     assert net.eval() is net
@@ -107,6 +137,7 @@ def test_zero_grad_drops_all_gradients() -> None:
 def test_apply_reaches_every_module_children_first() -> None:
     net, seen = Net(), []
     assert net.apply(seen.append) is net
+    assert seen[:2] == list(net.children())[:1] + list(net.layers)[:1]
     assert len(seen) == len(list(net.modules()))
     for module in seen:
         assert all(seen.index(child) < seen.index(module) for _, child in module.named_children())
@@ -143,6 +174,194 @@ def test_a_module_shows_its_structure() -> None:
     )
 
 
+# Buffers
+
+
+class Counter(nn.Module):
+    """Counts its calls, and keeps a mean that is not learned."""
+
+    def __init__(self) -> None:
+        self.register_buffer("calls", ag.tensor(0))
+        self.register_buffer("mean", ag.zeros(2))
+        self.register_buffer("scratch", ag.ones(1), persistent=False)
+        self.register_buffer("later", None)
+
+    def forward(self, x: ag.Tensor) -> ag.Tensor:
+        self.calls += 1
+        self.mean = 0.5 * self.mean + 0.5 * x
+        return x - self.mean
+
+
+def test_buffers_belong_to_the_state_but_are_not_learned() -> None:
+    net = nn.Sequential(Counter())
+    names = ["0.calls", "0.mean", "0.scratch"]
+    assert [name for name, _ in net.named_buffers()] == names
+    assert [buffer.shape for buffer in net.buffers()] == [(), (2,), (1,)]
+    assert not list(net.parameters())
+    net(ag.tensor([2.0, 4.0]))
+    assert state_of(net) == {"0.calls": 1, "0.mean": [1, 2]}
+    other = nn.Sequential(Counter())
+    other.load_state_dict(net.state_dict())
+    assert state_of(other) == state_of(net)
+    assert other[0].calls.dtype == np.int64
+    with pytest.raises(ValueError, match=r"missing: 0\.mean"):
+        other.load_state_dict({"0.calls": np.array(1)})
+
+
+def test_a_buffer_may_be_missing_and_come_later() -> None:
+    net = Counter()
+    net.later = ag.ones(3)
+    assert state_of(net)["later"] == [1, 1, 1]
+    net.later = [1, 2]
+    with pytest.raises(TypeError, match=r"buffer 'later' must be a Tensor or None, not \[1, 2\]"):
+        net.state_dict()
+
+
+def test_buffers_move_with_the_module_but_integers_stay_integers() -> None:
+    net = Counter().to("float64")
+    assert (net.mean.dtype, net.scratch.dtype, net.calls.dtype) == (float, float, np.int64)
+    assert net.to(net.mean.device).mean.device == net.calls.device
+
+
+@pytest.mark.parametrize("name", ["", "a.b"])
+def test_a_name_must_fit_into_a_path(name: str) -> None:
+    with pytest.raises(KeyError, match=r"can't be empty or contain '\.'"):
+        nn.Module().register_buffer(name, ag.ones(1))
+    with pytest.raises(KeyError, match=r"can't be empty or contain '\.'"):
+        nn.ModuleDict({name: nn.Identity()})
+
+
+def test_a_buffer_is_a_tensor_by_a_new_name() -> None:
+    net = Counter()
+    with pytest.raises(TypeError, match="'list' object to buffer 'more'"):
+        net.register_buffer("more", [1.0])  # type: ignore[arg-type]
+    with pytest.raises(KeyError, match="attribute 'training' already exists"):
+        net.register_buffer("training", ag.ones(1))
+    net.register_buffer("mean", ag.ones(1), persistent=False)
+    assert set(net.state_dict()) == {"calls"}
+
+
+# Hooks
+
+
+def test_hooks_see_and_change_what_goes_in_and_comes_out() -> None:
+    net, seen = nn.Identity(), []
+    net.register_forward_pre_hook(lambda module, args: seen.append((module, args)))
+    change = net.register_forward_pre_hook(lambda module, args: args[0] + 1)
+    net.register_forward_hook(lambda module, args, out: seen.append((module, args, out)))
+    with net.register_forward_hook(lambda module, args, out: out * 10):
+        assert net(1) == 20
+    assert seen == [(net, (1,)), (net, (2,), 2)]
+    assert net(1) == 2
+    change.remove()
+    change.remove()
+    assert net(1) == 1
+    pair = net.register_forward_pre_hook(lambda module, args: (*args, 5))
+    with pytest.raises(TypeError):
+        net(1)
+    pair.remove()
+
+
+def test_a_hook_may_remove_itself() -> None:
+    net, calls = nn.Identity(), []
+
+    def once(module: nn.Module, args: Any, output: Any) -> None:
+        calls.append(output)
+        handle.remove()
+
+    handle = net.register_forward_hook(once)
+    assert (net(1), net(2), calls) == (1, 2, [1])
+
+
+def test_hooks_are_of_one_module_only() -> None:
+    first, second = nn.Identity(), nn.Identity()
+    first.register_forward_hook(lambda module, args, out: out + 1)
+    assert (first(1), second(1)) == (2, 1)
+
+
+# Copies
+
+
+def noted(module: nn.Module, args: Any, output: ag.Tensor) -> ag.Tensor:
+    return output + 1
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_is_a_module_of_its_own(copied: Any) -> None:
+    net = nn.Sequential(nn.Linear(2, 2), Counter(), nn.LSTM(2, 3), nn.CrossEntropyLoss([1.0, 2.0]))
+    net.append(nn.Linear(2, 2))
+    net[-1].weight = net[0].weight
+    net[0].register_forward_hook(noted)
+    sum((p * p).sum() for p in net.parameters()).backward()
+    before, other = state_of(net), copied(net)
+    assert state_of(other) == before
+    assert repr(other) == repr(net)
+    assert other[-1].weight is other[0].weight
+    assert not set(other.parameters()) & set(net.parameters())
+    assert all(isinstance(p, nn.Parameter) and p.grad is None for p in other.parameters())
+    x = ag.tensor([[1.0, 2.0]])
+    assert other[0](x).tolist() == net[0](x).tolist()
+    for p in other.parameters():
+        nn.init.constant_(p, 7)
+    other[1](ag.ones(2))
+    assert state_of(net) == before
+
+
+# Modules that hold others
+
+
+def test_a_sequence_calls_its_modules_in_turn() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    x = ag.tensor([[1.0, -1.0]])
+    assert net(x).tolist() == net[2](ag.tanh(net[0](x))).tolist()
+    assert [*net.state_dict()] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert list(net[:2]) == [net[0], net[1]]
+    assert isinstance(net[:2], nn.Sequential)
+    assert nn.Sequential()(x) is x
+
+
+def test_the_modules_of_a_sequence_may_have_names() -> None:
+    net = nn.Sequential({"first": nn.Linear(1, 1, bias=False), "then": nn.ReLU()})
+    assert [*net.state_dict()] == ["first.weight"]
+    assert net(ag.tensor([0.0])).tolist() == [0]
+    with pytest.raises(KeyError, match="attribute 'forward' already exists"):
+        nn.Sequential({"forward": nn.ReLU()})
+
+
+def test_a_dict_of_modules_behaves_as_a_dict() -> None:
+    modules = {"a": nn.Linear(1, 1), "b": nn.ReLU()}
+    net = nn.ModuleDict(modules)
+    assert list(net) == net.keys() == ["a", "b"]
+    assert net.values() == list(modules.values())
+    assert net.items() == list(modules.items())
+    assert net["a"] is modules["a"]
+    assert "a" in net
+    assert "c" not in net
+    assert "training" not in net
+    net["a"] = nn.Linear(2, 1)
+    assert net.state_dict()["a.weight"].shape == (1, 2)
+    del net["a"]
+    assert net.pop("b") is modules["b"]
+    assert len(net) == 0
+    with pytest.raises(KeyError, match="c"):
+        net["c"]
+    with pytest.raises(KeyError, match="attribute 'keys' already exists"):
+        net["keys"] = nn.ReLU()
+    net.update(modules)
+    assert repr(net) == "ModuleDict(\n  (a): Linear(1, 1)\n  (b): ReLU()\n)"
+
+
+def test_only_modules_are_held() -> None:
+    for make in (
+        lambda: nn.Sequential(nn.ReLU(), ag.tanh),
+        lambda: nn.Sequential({"1": ag.tanh}),
+        lambda: nn.ModuleList([nn.ReLU(), ag.tanh]),
+        lambda: nn.ModuleDict({"1": ag.tanh}),
+    ):
+        with pytest.raises(TypeError, match="function is not a Module, at '1'"):
+            make()
+
+
 def test_a_list_of_modules_behaves_as_a_list() -> None:
     modules = [nn.Linear(1, 1), nn.Dropout(0.5)]
     found = nn.ModuleList(modules)
@@ -151,6 +370,7 @@ def test_a_list_of_modules_behaves_as_a_list() -> None:
     assert found[-1] is modules[1]
     assert found.append(nn.Linear(2, 2)) is found
     assert [name for name, _ in found.named_children()] == ["0", "1", "2"]
+    assert list(found[1:].extend(modules)) == [modules[1], found[2], *modules]
 
 
 def test_a_module_without_forward_says_so() -> None:

@@ -1,4 +1,4 @@
-"""The layers without time, cross-entropy, initial values, clipping."""
+"""The layers without time, initial values, what is done to gradients."""
 
 import math
 from typing import Any
@@ -72,6 +72,30 @@ def test_embedding_has_the_gradients_of_finite_differences(
     check_gradients(f, weight)
 
 
+@given(indices, st.integers(-4, 3), arrays((4, 2)))
+def test_the_row_for_padding_has_no_gradient(
+    where: list[list[int]], padding: int, weight: np.ndarray
+) -> None:
+    layer = nn.Embedding(4, 2, padding_idx=padding, dtype="float64")
+    assert layer.weight.tolist()[padding] == [0, 0]
+    assert repr(layer) == f"Embedding(4, 2, padding_idx={padding % 4})"
+    layer.load_state_dict({"weight": weight})
+    places = np.array(where, int).reshape(-1, 2)
+    y = layer(places)
+    np.testing.assert_array_equal(y.numpy(), weight[places])
+    ag.sum(y).backward()
+    expected = np.bincount(places.ravel(), minlength=4)
+    expected[padding] = 0
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.tolist() == np.stack([expected, expected], 1).tolist()
+
+
+@pytest.mark.parametrize("padding_idx", [-5, 4])
+def test_the_row_for_padding_is_one_of_the_rows(padding_idx: int) -> None:
+    with pytest.raises(ValueError, match=f"within num_embeddings: {padding_idx} is none of 4"):
+        nn.Embedding(4, 2, padding_idx)
+
+
 @given(st.floats(0.05, 0.95))
 def test_dropout_keeps_elements_at_random_and_scales_them(p: float) -> None:
     n = 10_000
@@ -104,95 +128,55 @@ def test_dropout_needs_a_probability(p: float) -> None:
             call()
 
 
-# Cross-entropy
+# Nonlinearities, LayerNorm
 
 
-@st.composite
-def classifications(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (..., C), and targets (...) of which some are -100."""
-    leading, C = draw(shapes(max_dims=2, min_side=1)), draw(st.integers(1, 4))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    targets = rng.integers(0, C, leading)
-    return draw(arrays((*leading, C))), np.where(rng.random(leading) < 0.2, -100, targets)
-
-
-def numpy_losses(scores: np.ndarray, targets: np.ndarray, ignored: int = -100) -> np.ndarray:
-    """-log of the target's share of exp(scores), 0 where the target is ignored."""
-    losses = np.zeros(targets.shape)
-    for place in np.ndindex(targets.shape):
-        if targets[place] != ignored:
-            shares = np.exp(scores[place]) / np.exp(scores[place]).sum()
-            losses[place] = -np.log(shares[targets[place]])
-    return losses
-
-
-@given(classifications())
-def test_cross_entropy_is_minus_the_log_of_the_targets_share(
-    case: tuple[np.ndarray, np.ndarray],
-) -> None:
-    scores, targets = case
-    expected, counted = numpy_losses(scores, targets), (targets != -100).sum()
-    results = {"none": expected, "sum": expected.sum()}
-    if counted:
-        results["mean"] = expected.sum() / counted
-    for reduction, result in results.items():
-        for given_targets in (targets, ag.tensor(targets)):
-            loss = F.cross_entropy(ag.tensor(scores), given_targets, reduction=reduction)
-            np.testing.assert_allclose(loss.numpy(), result, rtol=1e-12, atol=1e-12)
-
-
-@given(classifications())
-def test_any_target_can_be_the_ignored_one(case: tuple[np.ndarray, np.ndarray]) -> None:
-    scores, targets = case[0], np.where(case[1] == -100, 0, case[1])
-    loss = F.cross_entropy(ag.tensor(scores), targets, ignore_index=0, reduction="sum")
-    np.testing.assert_allclose(loss.numpy(), numpy_losses(scores, targets, 0).sum(), rtol=1e-12)
-
-
-@given(classifications(), st.sampled_from(["mean", "sum", "none"]))
-def test_cross_entropy_has_the_gradients_of_finite_differences(
-    case: tuple[np.ndarray, np.ndarray], reduction: str
-) -> None:
-    scores, targets = (
-        case[0],
-        np.where(case[1] == -100, -100 if reduction != "mean" else 0, case[1]),
-    )
-    check_gradients(lambda x: F.cross_entropy(x, targets, reduction=reduction), scores)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_huge_scores_have_finite_losses_and_gradients(dtype: str) -> None:
-    x = ag.tensor([[1e30, 0.0], [0.0, 1e30], [-1e30, -1e30]], requires_grad=True, dtype=dtype)
-    losses = F.cross_entropy(x, np.array([0, 0, 0]), reduction="none")
-    np.testing.assert_allclose(losses.numpy(), np.array([0, 1e30, math.log(2)]), rtol=1e-6)
-    losses.sum().backward()
-    assert x.grad is not None
-    np.testing.assert_allclose(x.grad.numpy(), [[0, 0], [-1, 1], [-0.5, 0.5]])
-    assert losses.dtype == x.grad.dtype == dtype
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_losses_have_the_dtype_of_the_scores(dtype: str, reduction: str) -> None:
-    scores = ag.zeros((2, 3), dtype=dtype)
-    assert F.cross_entropy(scores, np.array([0, 1]), reduction=reduction).dtype == dtype
-
-
-@pytest.mark.parametrize("target", [-1, 3])
-def test_a_target_that_is_no_class_is_refused(target: int) -> None:
-    scores = ag.tensor(np.zeros((2, 3)))
-    for targets in (np.array([0, target]), ag.tensor([0, target])):
-        with pytest.raises(ValueError, match=rf"from 0 to 2.*not {target}"):
-            F.cross_entropy(scores, targets)
-
-
-def test_cross_entropy_names_what_does_not_fit() -> None:
-    scores = ag.tensor(np.zeros((2, 3)))
-    with pytest.raises(
-        ValueError, match=r"scores of shape \(2, 3\) need targets \(2,\), got \(3,\)"
+def test_functions_as_modules() -> None:
+    x = ag.tensor([-1.0, 0.5])
+    for layer, function in (
+        (nn.Tanh(), ag.tanh),
+        (nn.ReLU(), ag.relu),
+        (nn.Sigmoid(), ag.sigmoid),
+        (nn.Identity(7, anything="goes"), lambda x: x),
     ):
-        F.cross_entropy(scores, np.zeros(3, int))
-    with pytest.raises(ValueError, match=r"reduction must be .* not 'average'"):
-        F.cross_entropy(scores, np.zeros(2, int), reduction="average")
+        assert layer(x).tolist() == function(x).tolist()
+
+
+@given(shapes(max_dims=2), shapes(min_dims=1, max_dims=2, min_side=1), st.data())
+def test_layer_norm_makes_mean_0_and_variance_1(
+    leading: tuple[int, ...], last: tuple[int, ...], data: st.DataObject
+) -> None:
+    x = data.draw(arrays((*leading, *last)))
+    layer = nn.LayerNorm(last, eps=0.01, dtype="float64")
+    assert (layer.weight.numpy() == 1).all()
+    assert (layer.bias.numpy() == 0).all()
+    weight, bias = data.draw(arrays(last)), data.draw(arrays(last))
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    axes = tuple(range(-len(last), 0))
+    spread = np.sqrt(x.var(axes, keepdims=True) + 0.01)
+    expected = (x - x.mean(axes, keepdims=True)) / spread * weight + bias
+    np.testing.assert_allclose(layer(ag.tensor(x)).numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(arrays((2, 3), distinct=True), arrays((3,)), arrays((3,)))
+def test_layer_norm_has_the_gradients_of_finite_differences(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray
+) -> None:
+    check_gradients(lambda *args: F.layer_norm(args[0], 3, *args[1:], eps=0.1), x, weight, bias)
+
+
+def test_layer_norm_has_as_many_parameters_as_it_is_told() -> None:
+    assert [*nn.LayerNorm((2, 3)).state_dict()] == ["weight", "bias"]
+    assert [*nn.LayerNorm(2, bias=False).state_dict()] == ["weight"]
+    assert not nn.LayerNorm(2, elementwise_affine=False).state_dict()
+    assert nn.LayerNorm(3, dtype="float16")(ag.ones((2, 3), "float16")).dtype == np.float16
+    assert repr(nn.LayerNorm(3)) == "LayerNorm((3,), eps=1e-05, affine=True)"
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (3,), ()])
+def test_layer_norm_names_what_does_not_fit(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"normalized_shape=\[2, 3\], expected input with shape"):
+        nn.LayerNorm((2, 3))(ag.zeros(shape))
 
 
 # Initial values
@@ -259,7 +243,83 @@ def test_the_seed_decides_all_initial_values() -> None:
     assert weights(1) != weights(2)
 
 
-# Clipping
+# Fan-in 2 * 50 = 100, fan-out 80 * 50 = 4000: what depends on which is seen.
+FANS = {
+    "xavier_uniform_": (lambda t: nn.init.xavier_uniform_(t, gain=3.0), 9 * 2 / 4100, True),
+    "xavier_normal_": (lambda t: nn.init.xavier_normal_(t, gain=3.0), 9 * 2 / 4100, False),
+    "kaiming_uniform_": (nn.init.kaiming_uniform_, 2 / 100, True),
+    "kaiming_uniform_, slope": (lambda t: nn.init.kaiming_uniform_(t, a=2.0), 0.4 / 100, True),
+    "kaiming_normal_": (
+        lambda t: nn.init.kaiming_normal_(t, mode="fan_out", nonlinearity="tanh"),
+        (5 / 3) ** 2 / 4000,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("fill", "variance", "bounded"), FANS.values(), ids=FANS)
+def test_weights_have_the_variance_that_keeps_signals_their_size(
+    fill: Any, variance: float, bounded: bool
+) -> None:
+    target = ag.zeros((80, 2, 5, 10), dtype="float64")
+    assert fill(target) is target
+    values = target.numpy()
+    assert_moments(values, 0, variance, 9 / 5 if bounded else 3)
+    assert (abs(values).max() <= math.sqrt(3 * variance)) == bounded
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.floats(0.5, 2), st.integers(0, 2**32 - 1))
+def test_orthogonal_rows_or_columns(rows: int, columns: int, gain: float, seed: int) -> None:
+    ag.manual_seed(seed)
+    target = ag.zeros((rows, columns, 1), dtype="float64")
+    assert nn.init.orthogonal_(target, gain) is target
+    matrix = target.numpy()[:, :, 0]
+    product = matrix @ matrix.T if rows <= columns else matrix.T @ matrix
+    np.testing.assert_allclose(product, gain**2 * np.eye(min(rows, columns)), atol=1e-12)
+
+
+def test_orthogonal_matrices_prefer_no_direction() -> None:
+    samples = np.array([nn.init.orthogonal_(ag.zeros((2, 2))).numpy() for _ in range(500)])
+    assert abs(samples.mean(0)).max() < 6 * math.sqrt(0.5 / 500)  # each entry: variance 1 / n
+    assert samples.dtype == np.float32
+
+
+def test_the_identity() -> None:
+    assert nn.init.eye_(nn.Parameter(np.ones((2, 3)))).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gain"),
+    [
+        (("linear",), 1),
+        (("sigmoid",), 1),
+        (("tanh",), 5 / 3),
+        (("relu",), math.sqrt(2)),
+        (("leaky_relu",), math.sqrt(2 / 1.0001)),
+        (("leaky_relu", 1.0), 1),
+        (("selu",), 3 / 4),
+    ],
+)
+def test_gains(arguments: Any, gain: float) -> None:
+    assert nn.init.calculate_gain(*arguments) == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.init.eye_(ag.zeros(3)), r"2 dimensions are supported, not one of shape \(3,\)"),
+        (lambda: nn.init.xavier_uniform_(ag.zeros(3)), r"fewer than 2 dimensions, such as \(3,\)"),
+        (lambda: nn.init.orthogonal_(ag.zeros(3)), "fewer than 2 dimensions"),
+        (lambda: nn.init.kaiming_uniform_(ag.zeros((2, 2)), mode="fan"), "Mode fan not supported"),
+        (lambda: nn.init.calculate_gain("swish"), "Unsupported nonlinearity swish; there are lin"),
+    ],
+)
+def test_initialisers_name_what_does_not_fit(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# Clipping, vectors
 
 
 def with_gradients(*gradients: Any) -> list[nn.Parameter]:
@@ -272,13 +332,19 @@ def with_gradients(*gradients: Any) -> list[nn.Parameter]:
     return found
 
 
-@given(st.lists(arrays(shapes()), max_size=4), st.floats(0.01, 10))
+@given(
+    st.lists(arrays(shapes()), max_size=4),
+    st.floats(0.01, 10),
+    st.sampled_from([1, 2, 2.5, math.inf]),
+)
 def test_gradients_are_scaled_together_to_the_norm(
-    gradients: list[np.ndarray], max_norm: float
+    gradients: list[np.ndarray], max_norm: float, norm_type: float
 ) -> None:
     parameters = with_gradients(*gradients, None)
-    norm = math.sqrt(sum((gradient**2).sum() for gradient in gradients))
-    assert nn.utils.clip_grad_norm_(iter(parameters), max_norm) == pytest.approx(norm, rel=1e-12)
+    everything = np.concatenate([np.zeros(1), *(gradient.ravel() for gradient in gradients)])
+    norm = np.linalg.norm(everything, norm_type)
+    clipped = nn.utils.clip_grad_norm_(iter(parameters), max_norm, norm_type)
+    assert clipped == pytest.approx(norm, rel=1e-12)
     factor = min(1, max_norm / (norm + 1e-6))
     for parameter, gradient in zip(parameters, gradients, strict=False):
         assert parameter.grad is not None
@@ -315,6 +381,64 @@ def test_a_norm_that_is_not_finite_makes_all_gradients_nan(wrong: float) -> None
     for parameter in parameters:
         assert parameter.grad is not None
         assert np.isnan(parameter.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("norm_type", [2, math.inf])
+@pytest.mark.parametrize("wrong", [math.inf, math.nan])
+def test_a_norm_that_is_not_finite_can_be_an_error(norm_type: float, wrong: float) -> None:
+    parameters = with_gradients([2.0], [1.0, wrong])
+    with pytest.raises(RuntimeError, match=f"norm of order {norm_type} .* is non-finite"):
+        nn.utils.clip_grad_norm_(parameters, 1.0, norm_type, error_if_nonfinite=True)
+    assert parameters[0].grad is not None
+    assert parameters[0].grad.tolist() == [2]
+
+
+def test_the_norm_in_half_precision_does_not_overflow() -> None:
+    parameter = nn.Parameter(np.zeros(2, "float16"))
+    parameter.grad = np.array([3000, 4000], "float16")
+    assert nn.utils.clip_grad_norm_(parameter, 5.0) == 5000
+    assert parameter.grad is not None
+    assert parameter.grad.dtype == np.float16
+    np.testing.assert_allclose(parameter.grad.numpy(), [3, 4], rtol=1e-3)
+
+
+@given(arrays(shapes()), st.floats(0, 2))
+def test_gradients_are_clipped_one_by_one(gradient: np.ndarray, limit: float) -> None:
+    parameter, bare = with_gradients(gradient, None)
+    nn.utils.clip_grad_value_(iter([parameter, bare]), limit)
+    assert parameter.grad is not None
+    np.testing.assert_array_equal(parameter.grad.numpy(), np.clip(gradient, -limit, limit))
+    assert bare.grad is None
+
+
+def test_clipping_needs_a_limit_and_a_norm() -> None:
+    for limit in (-1.0, math.nan):
+        with pytest.raises(ValueError, match=f"clip_value must not be negative: {limit}"):
+            nn.utils.clip_grad_value_([], limit)
+        with pytest.raises(ValueError, match=f"norm_type must be positive, not {limit}"):
+            nn.utils.clip_grad_norm_([], 1.0, limit)
+
+
+@given(st.lists(arrays(shapes()), min_size=1, max_size=4))
+def test_parameters_become_a_vector_and_come_back(values: list[np.ndarray]) -> None:
+    parameters = [nn.Parameter(value) for value in values]
+    vector = nn.utils.parameters_to_vector(iter(parameters))
+    assert vector.tolist() == [number for value in values for number in value.ravel().tolist()]
+    vector.backward(np.arange(vector.size, dtype=float))
+    found = [parameter.grad for parameter in parameters]
+    nn.utils.vector_to_parameters(vector.detach() * 2, iter(parameters))
+    for parameter, value in zip(parameters, values, strict=True):
+        assert parameter.tolist() == (2 * value).tolist()
+    slopes = nn.utils.parameters_to_vector([slope for slope in found if slope is not None])
+    assert slopes.tolist() == list(range(vector.size))
+
+
+def test_a_vector_of_another_size_is_refused() -> None:
+    parameters = [nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(()))]
+    for shape in ((2,), (4,), (3, 1)):
+        with pytest.raises(ValueError, match=r"have 3 elements in all, the vector has shape \("):
+            nn.utils.vector_to_parameters(ag.ones(shape), parameters)
+    assert parameters[0].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("max_norm", [0, -1.0, math.nan])

@@ -1,16 +1,45 @@
-"""Layers that know no time: Linear, Embedding, Dropout."""
+"""Layers that know no time."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import numpy as np
-
-from autograd import Tensor, linear, take
+from autograd import Tensor, backend, expand_dims, linear, no_grad, relu, sigmoid, take, tanh, where
 
 from . import functional, init
 from .module import Module, parameter
+
+
+class Identity(Module):
+    """Its input; arguments of the constructor do nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def forward(self, input: Any) -> Any:
+        return input
+
+
+class Tanh(Module):
+    """tanh, element by element."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return tanh(input)  # type: ignore[no-any-return]
+
+
+class ReLU(Module):
+    """max(x, 0), element by element."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return relu(input)  # type: ignore[no-any-return]
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x)), element by element."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return sigmoid(input)  # type: ignore[no-any-return]
 
 
 class Linear(Module):
@@ -49,25 +78,84 @@ class Linear(Module):
 class Embedding(Module):
     """A row of a table for each index: integers (...) to vectors (..., embedding_dim). Rows start
     from N(0, 1).
+
+    The row `padding_idx` starts as zeros and has no gradient; a negative one counts from the end.
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, device: str | None = None, dtype: Any = None
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        device: str | None = None,
+        dtype: Any = None,
     ) -> None:
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.weight = parameter(num_embeddings, embedding_dim, device=device, dtype=dtype)
         init.normal_(self.weight)
+        self.padding_idx = padding_idx
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ValueError(
+                    f"Padding_idx must be within num_embeddings: {padding_idx} is none of "
+                    f"{num_embeddings}"
+                )
+            self.padding_idx = padding_idx % num_embeddings
+            with no_grad():
+                self.weight[self.padding_idx] = 0
 
     def forward(self, indices: Any) -> Tensor:
         """IndexError for an index that is no row; there is no counting from the end."""
-        array = indices.data if isinstance(indices, Tensor) else np.asarray(indices)
+        array = indices.data if isinstance(indices, Tensor) else indices
+        array = backend.of(self.weight.data).asarray(array)
         if array.size and (int(array.min()) < 0 or int(array.max()) >= self.num_embeddings):
             wrong = int(array.min()) if int(array.min()) < 0 else int(array.max())
             raise IndexError(f"index {wrong} is none of the {self.num_embeddings} embeddings")
-        return take(self.weight, indices, 0)  # type: ignore[no-any-return]
+        rows: Tensor = take(self.weight, indices, 0)
+        if self.padding_idx is None:
+            return rows
+        padding = expand_dims(array == self.padding_idx, -1)
+        return where(padding, rows.detach(), rows)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        return f"{self.num_embeddings}, {self.embedding_dim}" + (
+            "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        )
+
+
+class LayerNorm(Module):
+    """Normalised over the last axes, those of `normalized_shape`: see `functional.layer_norm`.
+
+    weight starts as ones and bias as zeros, both in `normalized_shape`; there is no weight and no
+    bias with `elementwise_affine=False`, and no bias with `bias=False`.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        if isinstance(normalized_shape, int):
+            normalized_shape = (normalized_shape,)
+        self.normalized_shape = tuple(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self.weight = self.bias = None
+        if elementwise_affine:
+            self.weight = parameter(*self.normalized_shape, device=device, dtype=dtype)
+            init.ones_(self.weight)
+            if bias:
+                self.bias = parameter(*self.normalized_shape, device=device, dtype=dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, affine={self.elementwise_affine}"
 
 
 class Dropout(Module):

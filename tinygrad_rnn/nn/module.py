@@ -1,17 +1,21 @@
 """Modules: objects whose attributes are parameters and other modules.
 
 There is no registry. The parameters of a module are those of its attributes that are Parameters,
-and the parameters of those that are Modules, in the order in which they were assigned.
+and the parameters of those that are Modules, in the order in which they were assigned. Buffers are
+attributes too; only their names are noted, so that another tensor can take a buffer's place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
 
 from autograd import Tensor, backend, tensor, zeros
+
+T = TypeVar("T")
 
 
 class Parameter(Tensor):
@@ -29,16 +33,69 @@ def parameter(*shape: int, dtype: Any = None, device: str | None = None) -> Para
     return Parameter(zeros(shape, dtype=dtype, device=device))
 
 
+class Unmatched(NamedTuple):
+    """The names in which a state and a module differ."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class RemovableHandle:
+    """What registering a hook returns: `remove()` takes the hook away, and so does the end of a
+    `with` block.
+    """
+
+    def __init__(self, hooks: dict[object, Callable[..., Any]], hook: Callable[..., Any]) -> None:
+        self._hooks, self._key = hooks, object()
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.remove()
+
+
 class Module:
-    """A part of a network: assign parameters and modules to attributes, and write `forward`."""
+    """A part of a network: assign parameters and modules to attributes, and write `forward`.
+
+    Modules can be copied (`copy.deepcopy`) and pickled; copies have no gradients.
+    """
 
     training = True
+    _buffers: Mapping[str, bool] = MappingProxyType({})  # names, and whether each is saved
+    _forward_pre_hooks: Mapping[object, Callable[..., Any]] = MappingProxyType({})
+    _forward_hooks: Mapping[object, Callable[..., Any]] = MappingProxyType({})
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        for hook in tuple(self._forward_pre_hooks.values()):
+            changed = hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        output = self.forward(*args, **kwargs)
+        for hook in tuple(self._forward_hooks.values()):
+            changed = hook(self, args, output)
+            if changed is not None:
+                output = changed
+        return output
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, args)` before each `forward`; what it returns, if not None, takes the
+        place of the positional arguments.
+        """
+        return RemovableHandle(vars(self).setdefault("_forward_pre_hooks", {}), hook)
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, args, output)` after each `forward`; what it returns, if not None,
+        takes the place of the output.
+        """
+        return RemovableHandle(vars(self).setdefault("_forward_hooks", {}), hook)
 
     # --- what is in it ----------------------------------------------------------------------------
 
@@ -48,11 +105,19 @@ class Module:
             if isinstance(value, Module):
                 yield name, value
 
+    def children(self) -> Iterator[Module]:
+        for _, child in self.named_children():
+            yield child
+
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module ("" or `prefix`) and all below it."""
+        """This module ("" or `prefix`) and all below it; one that is shared appears once."""
+        below = (
+            pair
+            for name, child in self.named_children()
+            for pair in child.named_modules(_join(prefix, name))
+        )
         yield prefix, self
-        for name, child in self.named_children():
-            yield from child.named_modules(_join(prefix, name))
+        yield from _once(below)
 
     def modules(self) -> Iterator[Module]:
         for _, module in self.named_modules():
@@ -60,48 +125,111 @@ class Module:
 
     def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters among the attributes. A module that names its children's as its own
-        overrides this.
+        overrides this, and `_own_buffers`.
         """
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
 
-    def _all_parameters(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
-        for name, value in self._own_parameters():
+    def _own_buffers(self, saved: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """The buffers among the attributes; with `saved`, only those that are part of the state."""
+        for name, persistent in self._buffers.items():
+            value = getattr(self, name, None)
+            if value is None or (saved and not persistent):
+                continue
+            if not isinstance(value, Tensor):
+                raise TypeError(f"buffer {name!r} must be a Tensor or None, not {value!r}")
+            yield name, value
+
+    def _everything(
+        self, own: Callable[[Module], Iterable[tuple[str, T]]], prefix: str = ""
+    ) -> Iterator[tuple[str, T]]:
+        """What `own` gives for this module and all below it, with full names."""
+        for name, value in own(self):
             yield _join(prefix, name), value
         for name, child in self.named_children():
-            yield from child._all_parameters(_join(prefix, name))
+            yield from child._everything(own, _join(prefix, name))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All parameters with their names, "layer.weight"; one that is shared appears once."""
-        seen = set()
-        for name, value in self._all_parameters(""):
-            if value not in seen:
-                seen.add(value)
-                yield name, value
+        return _once(self._everything(lambda module: module._own_parameters()))
 
     def parameters(self) -> Iterator[Parameter]:
         for _, value in self.named_parameters():
             yield value
 
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """All buffers with their names; one that is shared appears once."""
+        return _once(self._everything(lambda module: module._own_buffers()))
+
+    def buffers(self) -> Iterator[Tensor]:
+        for _, value in self.named_buffers():
+            yield value
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Make `tensor` an attribute that belongs to the state but is not learned: it moves with
+        the module and, unless `persistent` is False, is saved with it.
+
+        Whatever tensor is assigned to the attribute later is the buffer then. Raises TypeError for
+        what is no Tensor, KeyError for a name that cannot be or is taken.
+        """
+        if not (tensor is None or isinstance(tensor, Tensor)):
+            raise TypeError(
+                f"cannot assign {type(tensor).__name__!r} object to buffer {name!r} "
+                "(Tensor or None required)"
+            )
+        if name not in self._buffers:
+            self._check_name(name)
+        self._buffers = {**self._buffers, name: persistent}
+        setattr(self, name, tensor)
+
+    def _check_name(self, name: str) -> None:
+        """Raise KeyError if `name` cannot be a further attribute with a place in the state."""
+        if not name or "." in name:
+            raise KeyError(f"a name can't be empty or contain '.': {name!r}")
+        if hasattr(self, name):
+            raise KeyError(f"attribute {name!r} already exists")
+
+    def _add(self, name: str, module: Module) -> None:
+        """Make `module` an attribute by a name that no code has chosen."""
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module, at {name!r}")
+        self._check_name(name)
+        setattr(self, name, module)
+
     # --- state ------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters on the host, by name."""
-        return {name: value.numpy() for name, value in self._all_parameters("")}
+    def _state(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters and saved buffers, shared ones under each of their names."""
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters from arrays (NumPy's, or anything that `np.asarray` takes) by name.
+        def own(module: Module) -> Iterator[tuple[str, Tensor]]:
+            yield from module._own_parameters()
+            yield from module._own_buffers(saved=True)
+
+        return self._everything(own)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and saved buffers on the host, by name."""
+        return {name: value.numpy() for name, value in self._state()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Unmatched:
+        """Set all parameters and buffers from arrays (NumPy's, or anything that `np.asarray` takes)
+        by name.
 
         Raises ValueError that lists everything missing, unexpected or of another shape; nothing is
-        changed then.
+        changed then. With `strict=False`, what is missing keeps its value and what is unexpected is
+        left; their names are returned.
         """
-        own = dict(self._all_parameters(""))
+        own = dict(self._state())
         arrays = {name: np.asarray(value) for name, value in state.items()}
-        complex_ = [name for name, array in arrays.items() if array.dtype.kind == "c"]
-        wrong = [f"{name}: complex numbers" for name in complex_]
-        wrong += [f"missing: {name}" for name in own if name not in arrays]
-        wrong += [f"unexpected: {name}" for name in arrays if name not in own]
+        missing = [name for name in own if name not in arrays]
+        unexpected = [name for name in arrays if name not in own]
+        wrong = [
+            f"{name}: complex numbers" for name, array in arrays.items() if array.dtype.kind == "c"
+        ]
+        if strict:
+            wrong += [f"missing: {name}" for name in missing]
+            wrong += [f"unexpected: {name}" for name in unexpected]
         wrong += [
             f"{name}: expected shape {own[name].shape}, got {array.shape}"
             for name, array in arrays.items()
@@ -112,7 +240,9 @@ class Module:
                 f"these parameters do not fit {type(self).__name__}: {'; '.join(wrong)}"
             )
         for name, value in own.items():
-            value.data = backend.of(value.data).asarray(arrays[name].astype(value.dtype))
+            if name in arrays:
+                value.data = backend.of(value.data).asarray(arrays[name].astype(value.dtype))
+        return Unmatched(missing, unexpected)
 
     # --- modes and places -------------------------------------------------------------------------
 
@@ -130,16 +260,22 @@ class Module:
             value.grad = None
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Call `fn` on every module, the innermost first."""
-        for module in reversed(list(self.modules())):
-            fn(module)
+        """Call `fn` on every module, children before their parents and in their order."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
         return self
 
     def to(self, target: Any) -> Self:
-        """Move all parameters to a device ("cuda") or a dtype, in place; gradients are dropped."""
-        for value in self.parameters():
-            value.grad = None
-            value.data = value.detach().to(target).data
+        """Move all parameters and buffers to a device ("cuda") or a dtype, in place; gradients are
+        dropped, and integer buffers keep their dtype.
+        """
+        for parameter in self.parameters():
+            parameter.grad = None
+        for value in (*self.parameters(), *self.buffers()):
+            moved = value.detach().to(target)
+            if value.dtype.kind == "f" or moved.dtype == value.dtype:
+                value.data = moved.data
         return self
 
     def extra_repr(self) -> str:
@@ -159,24 +295,43 @@ class Module:
 
 
 class ModuleList(Module):
-    """Modules in a row, named "0", "1", ..."""
+    """Modules in a row, named "0", "1", ...; a slice is a list of its own of the same modules."""
 
-    def __init__(self, modules: Any = ()) -> None:
-        for module in modules:
-            self.append(module)
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        self.extend(modules)
 
     def append(self, module: Module) -> Self:
-        setattr(self, str(len(self)), module)
+        self._add(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        for module in modules:
+            self.append(module)
         return self
 
     def __len__(self) -> int:
         return sum(1 for _ in self.named_children())
 
     def __iter__(self) -> Iterator[Module]:
-        return (child for _, child in self.named_children())
+        return self.children()
 
-    def __getitem__(self, index: int) -> Module:
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
+        if isinstance(index, slice):
+            return type(self)().extend(list(self)[index])
         return list(self)[index]
+
+
+def _once(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+    """Pairs of a name and a thing, each thing under the first of its names only."""
+    seen = set()
+    for name, value in pairs:
+        if value not in seen:
+            seen.add(value)
+            yield name, value
 
 
 def _join(prefix: str, name: str) -> str:

@@ -1,7 +1,18 @@
 """Optimisers and learning-rate schedules."""
 
 from . import lr_scheduler
-from .adam import Adam
+from .adam import Adam, AdamW
+from .gradient import SGD, Adagrad, RMSprop
+from .lbfgs import LBFGS
 from .optimizer import Optimizer
 
-__all__ = ["Adam", "Optimizer", "lr_scheduler"]
+__all__ = [
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "LBFGS",
+    "Optimizer",
+    "RMSprop",
+    "SGD",
+    "lr_scheduler",
+]

@@ -1,4 +1,6 @@
-"""Adam (Kingma & Ba 2015, algorithm 1)."""
+"""Adam (Kingma & Ba 2015, algorithm 1), AMSGrad (Reddi et al. 2018) and AdamW (Loshchilov & Hutter
+2019).
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,19 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from autograd import Tensor, sqrt, zeros_like
+from autograd import Tensor, maximum, sqrt, zeros_like
 
-from .optimizer import Optimizer
+from .optimizer import Group, Optimizer, State
 
 
 class Adam(Optimizer):
     """m and v are running means of the gradient and its square; a step is lr m^ / (sqrt(v^) + eps),
-    bias removed.
+    bias removed:
+
+        m = beta1 m + (1 - beta1) g            m^ = m / (1 - beta1^t)
+        v = beta2 v + (1 - beta2) g^2          v^ = v / (1 - beta2^t)
+
+    With `amsgrad`, the greatest v so far takes the place of v in the step.
     """
 
     def __init__(
@@ -23,26 +30,54 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
-        rates_fit = all(rate >= 0 for rate in (lr, eps, weight_decay))
-        if not (rates_fit and all(0 <= beta < 1 for beta in betas)):
-            raise ValueError(
-                "Adam needs lr, eps and weight_decay >= 0 and betas in [0, 1), "
-                f"not lr={lr}, eps={eps}, weight_decay={weight_decay}, betas={betas}"
-            )
         super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+            },
         )
 
-    def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         if not state:
             state.update(step=0, exp_avg=zeros_like(p), exp_avg_sq=zeros_like(p))
+            if group["amsgrad"]:
+                state["max_exp_avg_sq"] = zeros_like(p)
         m, v = state["exp_avg"], state["exp_avg_sq"]
         beta1, beta2 = group["betas"]
         t = state["step"] = state["step"] + 1
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
         m += (1 - beta1) * (g - m)
         v += (1 - beta2) * (g * g - v)
+        if group["amsgrad"]:
+            v = state["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], v)
         root = sqrt(v) / math.sqrt(1 - beta2**t)
         p -= group["lr"] / (1 - beta1**t) * m / (root + group["eps"])
+
+
+class AdamW(Adam):
+    """Adam whose weight decay shrinks the weights by the factor 1 - lr weight_decay at each step,
+    and stays out of m and v.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

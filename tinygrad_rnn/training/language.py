@@ -78,9 +78,11 @@ def bits_per_character(model: LanguageModel, ids: Ids) -> float:
             piece = slice(start, start + CHUNK)
             logits, state = model(beside(model, inputs[piece]), state)
             losses = nn.functional.cross_entropy(
-                logits, beside(model, targets[piece]), reduction="none"
+                logits.reshape(-1, logits.shape[-1]),
+                beside(model, targets[piece].ravel()),
+                reduction="none",
             )
-            nats += float(np.sum(losses.numpy(), where=scored[piece], dtype=np.float64))
+            nats += float(np.sum(losses.numpy(), where=scored[piece].ravel(), dtype=np.float64))
     model.train(training)
     return nats / float(np.log(2) * scored.sum())
 
@@ -139,7 +141,7 @@ class LanguageTraining:
         at = self.at
         inputs, targets = (beside(self.model, ids) for ids in self._batches[at.window])
         logits, state = self.model(inputs, self._state)
-        loss = nn.functional.cross_entropy(logits, targets)
+        loss = nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.ravel())
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)

@@ -1,0 +1,179 @@
+"""Learning-rate schedules: PyTorch's numbers, states saved and restored, errors."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import records, schedules
+
+from tinygrad_rnn import nn, optim
+from tinygrad_rnn.optim import lr_scheduler
+
+RECORDS = records.load("schedules")
+MAKERS = {
+    "StepLR": lambda o: lr_scheduler.StepLR(o, 3),
+    "MultiStepLR": lambda o: lr_scheduler.MultiStepLR(o, [2, 5]),
+    "ExponentialLR": lambda o: lr_scheduler.ExponentialLR(o, 0.9),
+    "CosineAnnealingLR": lambda o: lr_scheduler.CosineAnnealingLR(o, 7),
+    "LambdaLR": lambda o: lr_scheduler.LambdaLR(o, lambda n: 1 / (1 + n)),
+    "OneCycleLR": lambda o: lr_scheduler.OneCycleLR(o, 0.5, 20),
+    "ReduceLROnPlateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=1, cooldown=2),
+}
+
+
+def two_groups() -> optim.Adam:
+    p, q = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(1))
+    return optim.Adam([{"params": [p]}, {"params": [q], "lr": 0.1}], lr=0.01)
+
+
+def move(schedule: Any, steps: int) -> list[Any]:
+    """The rates and momenta after each of some steps."""
+    metric = [1.0] if isinstance(schedule, lr_scheduler.ReduceLROnPlateau) else []
+    found = []
+    for _ in range(steps):
+        schedule.step(*metric)
+        groups = schedule.optimizer.param_groups
+        found.append([(group["lr"], tuple(group["betas"])) for group in groups])
+    return found
+
+
+def assert_follows(record: records.Record) -> None:
+    config, arrays = record
+    params = [nn.Parameter(np.zeros(1)) for _ in range(2)]
+    ours = schedules.follow(optim, params, config, arrays.get("metrics"))
+    for name, values in ours.items():
+        records.assert_equal(values, arrays[name], name)
+    assert set(ours) | {"metrics"} == set(arrays) | {"metrics"}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_schedules_give_the_rates_that_pytorch_recorded(name: str) -> None:
+    assert_follows(RECORDS[name])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_schedules_give_the_rates_of_pytorch(seed: int) -> None:
+    pytest.importorskip("torch")
+    assert_follows(schedules.record(seed))
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@given(st.integers(0, 10))
+def test_a_restored_schedule_goes_on_bit_by_bit(make: Any, steps: int) -> None:
+    """By way of a file, together with its optimiser."""
+    first, second = make(two_groups()), make(two_groups())
+    move(first, steps)
+    second.optimizer.load_state_dict(json.loads(json.dumps(first.optimizer.state_dict())))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert second.get_last_lr() == first.get_last_lr()
+    assert move(second, 8) == move(first, 8)
+
+
+def test_a_state_is_a_copy() -> None:
+    schedule = lr_scheduler.StepLR(two_groups(), 1)
+    state = schedule.state_dict()
+    state["base_lrs"][0] = 7.0
+    assert schedule.base_lrs == [0.01, 0.1]
+    schedule.load_state_dict(state)
+    state["base_lrs"][0] = 8.0
+    assert schedule.get_last_lr() == [7.0, 0.1]
+
+
+def test_one_function_serves_all_groups() -> None:
+    schedule = lr_scheduler.LambdaLR(two_groups(), lambda n: 2.0**n)
+    assert schedule.get_last_lr() == [0.01, 0.1]
+    schedule.step()
+    assert schedule.get_last_lr() == [0.02, 0.2]
+
+
+@pytest.mark.parametrize("pct_start", [0.0, 0.1, 1.0])
+def test_a_cycle_may_rise_at_once_or_to_its_end(pct_start: float) -> None:
+    schedule = lr_scheduler.OneCycleLR(two_groups(), 0.5, 10, pct_start=pct_start)
+    rates = [schedule.get_last_lr()[0]] + [rates[0][0] for rates in move(schedule, 9)]
+    assert max(rates) <= 0.5
+    assert rates[-1] == pytest.approx(0.5 if pct_start == 1 else 0.5 / 25 / 1e4)
+
+
+def test_a_metric_may_be_a_tensor_and_the_first_is_the_best_so_far() -> None:
+    schedule = lr_scheduler.ReduceLROnPlateau(two_groups(), patience=0)
+    schedule.step(nn.functional.mse_loss(nn.Parameter(np.zeros(1)), [2.0]))
+    assert (schedule.best, schedule.num_bad_epochs) == (4, 0)
+    schedule.step(4.0)
+    assert schedule.get_last_lr() == pytest.approx([0.001, 0.01])
+
+
+def test_rates_do_not_fall_by_next_to_nothing() -> None:
+    schedule = lr_scheduler.ReduceLROnPlateau(two_groups(), patience=0, eps=0.05)
+    move(schedule, 2)
+    assert schedule.get_last_lr() == pytest.approx([0.01, 0.01])
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("ExponentialLR", {"gamma": 0}, "gamma must be positive, not 0"),
+        ("ExponentialLR", {"gamma": -0.5}, "gamma must be positive, not -0.5"),
+        ("ExponentialLR", {"gamma": math.nan}, "gamma must be positive, not nan"),
+        ("StepLR", {"step_size": 0}, "Expected positive integer step_size, but got 0"),
+        ("StepLR", {"step_size": 1, "gamma": 0}, "gamma must be positive"),
+        ("MultiStepLR", {"milestones": [1], "gamma": 0}, "gamma must be positive"),
+        ("CosineAnnealingLR", {"T_max": 2.5}, "Expected positive integer T_max, but got 2.5"),
+        ("LambdaLR", {"lr_lambda": [abs]}, "lr_lambda has 1 values, param_groups has 2"),
+        ("OneCycleLR", {"max_lr": 1.0}, r"either total_steps OR \(epochs AND steps_per_epoch\)"),
+        ("OneCycleLR", {"max_lr": 1.0, "epochs": 3}, "either total_steps OR"),
+        ("OneCycleLR", {"max_lr": 1.0, "total_steps": 0}, "positive integer total_steps, .* 0"),
+        (
+            "OneCycleLR",
+            {"max_lr": 1.0, "epochs": 2, "steps_per_epoch": -1},
+            "positive integer steps_per_epoch, but got -1",
+        ),
+        (
+            "OneCycleLR",
+            {"max_lr": 1.0, "total_steps": 9, "pct_start": 1.1},
+            "between 0 and 1 pct_start, but got 1.1",
+        ),
+        (
+            "OneCycleLR",
+            {"max_lr": 1.0, "total_steps": 9, "anneal_strategy": "sine"},
+            "one of 'cos' or 'linear', instead got sine",
+        ),
+        ("OneCycleLR", {"max_lr": [1.0], "total_steps": 9}, "max_lr has 1 values"),
+        ("ReduceLROnPlateau", {"factor": 1.0}, "Factor should be < 1.0, not 1.0"),
+        ("ReduceLROnPlateau", {"mode": "low"}, "mode low is unknown! It is 'min' or 'max'"),
+        ("ReduceLROnPlateau", {"threshold_mode": "x"}, "threshold mode x is unknown!"),
+        ("ReduceLROnPlateau", {"min_lr": [0.0]}, "min_lr has 1 values"),
+    ],
+)
+def test_nonsense_options_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        getattr(lr_scheduler, name)(two_groups(), **options)
+
+
+def test_a_cycle_ends() -> None:
+    schedule = lr_scheduler.OneCycleLR(two_groups(), 1.0, total_steps=3)
+    move(schedule, 3)  # as in PyTorch: a step after each update, the last one too
+    with pytest.raises(ValueError, match=r"Tried to step 4 times.* total steps is 3"):
+        schedule.step()
+
+
+def test_momentum_is_cycled_only_where_there_is_one() -> None:
+    optimizer = optim.Adagrad([nn.Parameter(np.ones(1))])
+    with pytest.raises(ValueError, match="optimizer must support momentum or beta1"):
+        lr_scheduler.OneCycleLR(optimizer, 1.0, 9)
+    lr_scheduler.OneCycleLR(optimizer, 1.0, 9, cycle_momentum=False)
+
+
+@pytest.mark.parametrize("name", ["StepLR", "ReduceLROnPlateau"])
+def test_groups_that_come_after_the_schedule_are_noticed(name: str) -> None:
+    optimizer = two_groups()
+    schedule = MAKERS[name](optimizer)
+    optimizer.add_param_group({"params": nn.Parameter(np.ones(1))})
+    with pytest.raises(ValueError, match="made for 2 parameter groups, but the optimiser has 3"):
+        move(schedule, 5)
