@@ -226,6 +226,8 @@ def _between(starts: list[Node], targets: set[Node], stop: bool) -> set[Node]:
 
 def _fill(outputs: list[Any], node: Node) -> tuple[Any, ...]:
     """Zeros for those of several results that nobody used."""
+    if True not in [gradient is None for gradient in outputs]:
+        return tuple(outputs)
     like = next(gradient for gradient in outputs if gradient is not None)
     return tuple(
         zeros(like, shape, dtype) if gradient is None else gradient

@@ -280,26 +280,30 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
 
 
 def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]:
-    kernels = primitive.kernels
+    kernels, variadic = primitive.kernels, primitive.variadic
+    differentiable = primitive.differentiable
 
     def operation(*arguments: Any, **static: Any) -> Any:
-        is_tensor = [isinstance(argument, Tensor) for argument in arguments]
-        arrays = tuple([a._data if is_t else _array(a) for a, is_t in zip(arguments, is_tensor)])
-        array_type = next((type(a) for a in arrays if type(a) not in _NUMBERS), float)
+        arrays, parents, is_tensor, array_type = [], [], False, None
+        for i, x in enumerate(arguments):
+            parent = None
+            if isinstance(x, Tensor):
+                is_tensor = True
+                parent = x._node if variadic or differentiable[i] else None
+                x = x._data
+            elif type(x) not in kernels:
+                x = _array(x)
+            if array_type is None and type(x) not in _NUMBERS:
+                array_type = type(x)
+            arrays.append(x)
+            parents.append(parent)
         try:
-            y = kernels[array_type](*arrays, **static)
+            y = kernels[array_type or float](*arrays, **static)
         except Exception as error:
             raise failure(primitive.name, error, arrays) from error
-        if True not in is_tensor:
+        if not is_tensor:
             return y
-        differentiable = primitive.differentiable * (len(arrays) if primitive.variadic else 1)
-        parents = tuple(
-            [
-                argument._node if is_t and wanted else None
-                for argument, is_t, wanted in zip(arguments, is_tensor, differentiable)
-            ]
-        )
-        return _recorded(primitive, parents, arrays, y, {**defaults, **static})
+        return _recorded(primitive, tuple(parents), tuple(arrays), y, {**defaults, **static})
 
     return operation
 
@@ -313,22 +317,21 @@ def _recorded(
 ) -> Any:
     """The result as a Tensor, or several as a tuple of them, with a node if one is wanted."""
     several = type(y) is tuple
-    y = tuple([_no_scalar(r) for r in y]) if several else _no_scalar(y)
+    results = [  # NumPy gives scalars for results of no dimension
+        backend.of(r).asarray(r) if isinstance(r, np.generic) else r
+        for r in (y if several else (y,))
+    ]
+    y = tuple(results) if several else results[0]
     if not several and y.dtype.kind == "c":
         raise failure(primitive.name, TypeError("the result is complex"), arrays)
     if not any(parents) or not recording.get() or not (several or y.dtype.kind == "f"):
-        return tuple([Tensor(r) for r in y]) if several else Tensor(y)
+        return tuple(map(Tensor, y)) if several else Tensor(y)
     saved = primitive.keep(arrays, y, static, parents)
     if not several:
         return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
     shapes, dtypes = tuple([r.shape for r in y]), tuple([r.dtype for r in y])
     node = Node(primitive, parents, saved, shapes, dtypes)
     return tuple([result(r, node, i) for i, r in enumerate(y)])
-
-
-def _no_scalar(y: Any) -> Array:
-    """NumPy gives scalars for results of no dimension."""
-    return backend.of(y).asarray(y) if isinstance(y, np.generic) else y
 
 
 # --- declaring ------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def fit(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
             return fit(broadcast_to(g, shape), shape, dtype)
         aligned = (1,) * extra + shape
         axes = tuple([a for a, n in enumerate(aligned) if n == 1 and g.shape[a] != 1])
-        g = _sum(g, axes=axes, keepdims=True) if axes else g
-        g = reshape(g, g.shape[extra:]) if extra else g
+        g = g.sum(axes, keepdims=True) if axes else g
+        g = g.reshape(g.shape[extra:]) if extra else g
         g = g if g.shape == shape else broadcast_to(g, shape)
     return astype(g, dtype)
