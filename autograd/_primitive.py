@@ -23,9 +23,9 @@ results; `g` and `y` are tuples then.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import cache, partial
+from inspect import Parameter, Signature, signature
 from types import CodeType
 from typing import Any
 
@@ -46,12 +46,8 @@ class Kernels(dict[type, Callable[..., Any]]):
         self._forward = forward
 
     def __missing__(self, array_type: type) -> Callable[..., Any]:
-        xp = backend.of_type(array_type).xp
-        kernel = (
-            getattr(xp, self._forward)
-            if isinstance(self._forward, str)
-            else partial(self._forward, xp)
-        )
+        xp, forward = backend.of_type(array_type).xp, self._forward
+        kernel = getattr(xp, forward) if isinstance(forward, str) else partial(forward, xp)
         self[array_type] = kernel
         return kernel
 
@@ -84,7 +80,7 @@ class Primitive:
         self.rules = rules
         self.variadic = variadic
         self.differentiable = ["*" in rules or argument in rules for argument in arguments]
-        asked = {key: list(inspect.signature(rule).parameters)[1:] for key, rule in rules.items()}
+        asked = {key: list(signature(rule).parameters)[1:] for key, rule in rules.items()}
         self.needs = list(dict.fromkeys(name for names in asked.values() for name in names))
 
         def if_wanted(code: str, keys: list[str]) -> str:
@@ -367,7 +363,7 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
             if not right:
                 raise TypeError(f"{forward.__name__}: {problem}")
 
-        parameters = list(inspect.signature(forward).parameters.values())[1:]
+        parameters = list(signature(forward).parameters.values())[1:]
         static = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         arrays = [p.name for p in parameters if p not in static]
         known = ["y", *arrays, *(f"{name}_shape" for name in arrays), *(p.name for p in static)]
@@ -378,7 +374,7 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
                 f"{p.name} has a default, so it is no array; make it keyword-only (after a *)",
             )
         for rule in (*joint, *rules.values()):
-            for name in list(inspect.signature(rule).parameters)[1:]:
+            for name in list(signature(rule).parameters)[1:]:
                 check(name in known, f"a rule asks for {name!r}; there are {', '.join(known)}")
         check(
             set(rules) <= set(arrays) and len(joint) <= 1 and not (joint and rules),
@@ -396,12 +392,10 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
     return decorate
 
 
-def _operation(primitive: Primitive, static: list[inspect.Parameter]) -> Any:
+def _operation(primitive: Primitive, static: list[Parameter]) -> Any:
     """The function that users call."""
-    kind: Any = inspect.Parameter.POSITIONAL_ONLY
-    if primitive.variadic:
-        kind = inspect.Parameter.VAR_POSITIONAL
-    arrays = [inspect.Parameter(name, kind) for name in primitive.arguments]
+    kind: Any = Parameter.VAR_POSITIONAL if primitive.variadic else Parameter.POSITIONAL_ONLY
+    arrays = [Parameter(name, kind) for name in primitive.arguments]
     defaults = {p.name: p.default for p in static}
     count = 0 if primitive.variadic else len(arrays)
     operation: Any
@@ -411,7 +405,7 @@ def _operation(primitive: Primitive, static: list[inspect.Parameter]) -> Any:
         operation = _binary(primitive)
     else:
         operation = _general(primitive, defaults)
-    operation.__signature__ = inspect.Signature([*arrays, *static])
+    operation.__signature__ = Signature([*arrays, *static])
     operation.__name__ = operation.__qualname__ = primitive.name
     operation.primitive = primitive
     return operation
