@@ -126,3 +126,33 @@ def test_importing_the_engine_imports_little() -> None:
     loaded = set(done.stdout.decode().split())
     assert "numpy" in loaded
     assert not loaded & {"hypothesis", "cupy", "matplotlib", "rich", "safetensors", "tinygrad_rnn"}
+
+
+CORE = ("_graph", "_tensor", "_primitive", "transforms", "_scan")
+
+
+def code_lines(path: Path) -> int:
+    """The lines that are neither blank nor a comment nor part of a docstring."""
+    source = path.read_text(encoding="utf-8")
+    prose: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
+            node
+        ):
+            prose |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    lines = enumerate(map(str.strip, source.splitlines()), 1)
+    return sum(n not in prose and line != "" and not line.startswith("#") for n, line in lines)
+
+
+def test_the_engine_can_be_read_in_one_evening() -> None:
+    """With -s, the table of its files."""
+    sizes = {
+        path.relative_to(ROOT / "autograd"): code_lines(path)
+        for path in sorted((ROOT / "autograd").rglob("*.py"))
+        if "testing" not in path.parts and path.stem not in ("_draw", "_picture")
+    }
+    core = sum(n for path, n in sizes.items() if path.stem in CORE)
+    print(*(f"{n:5} {path}" for path, n in sizes.items()), sep="\n")
+    print(f"{core:5} in {', '.join(CORE)}; {sum(sizes.values())} in all")
+    assert core <= 1000
+    assert sum(sizes.values()) <= 3500
