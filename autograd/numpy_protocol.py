@@ -101,6 +101,7 @@ def _unsupported(name: str) -> TypeError:
     """An error that names the function and the nearest thing that works."""
     known = sorted(function.__name__ for function in (*_OPERATIONS, *_PLAIN))
     same_work = {"add.reduce": "sum", "multiply.reduce": "prod", "add.accumulate": "cumsum"}
+    same_work |= {"average": "mean", "multiply.accumulate": "cumprod"}
     last = name.removeprefix("linalg.").partition(".")[0]  # of "add.outer": "add"
     part = sorted((k for k in known if k in last), key=len)[-1:]  # "sum" of "nansum"
     near = [same_work[name]] if name in same_work else part or get_close_matches(last, known, 1)
