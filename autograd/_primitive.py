@@ -168,10 +168,9 @@ def _rewrapped(value: Any, parent: Node | None) -> Any:
 
 def result(array: Array, node: Node, i: int) -> Tensor:
     """The i-th result of an operation of several, as a Tensor."""
-    return Tensor(
-        array,
-        Node(OUTPUT, (node,), i, array.shape, array.dtype) if array.dtype.kind == "f" else None,
-    )
+    differentiable = array.dtype.kind == "f"
+    made = Node(OUTPUT, (node,), i, array.shape, array.dtype) if differentiable else None
+    return Tensor(array, made)
 
 
 def describe(value: Any) -> str:
@@ -312,9 +311,9 @@ def _recorded(
     static: dict[str, Any],
 ) -> Any:
     """The result as a Tensor, or several as a tuple of them, with a node if one is wanted."""
-    several = type(y) is tuple
-    results = [  # NumPy gives scalars for results of no dimension
-        backend.of(r).asarray(r) if isinstance(r, np.generic) else r
+    several = isinstance(y, (tuple, list))
+    results = [  # NumPy gives scalars for results of no dimension, a user's function numbers
+        backend.of(r).asarray(r) if isinstance(r, (np.generic, int, float)) else r
         for r in (y if several else (y,))
     ]
     y = tuple(results) if several else results[0]

@@ -41,18 +41,16 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        if isinstance(value, Tensor):
-            value = value._data
-        node = self._node
-        if node is not None and node.primitive is not None:
+        value = _arrays(value)
+        if not self.is_leaf:
             raise RuntimeError(
                 "the data of a recorded result cannot be replaced; detach() it first"
             )
         array = backend.of(value).asarray(value)
-        if node is not None:
+        if self._node is not None:
             if array.dtype.kind != "f":
                 raise TypeError(f"a tensor that requires a gradient cannot hold {array.dtype} data")
-            node.shape, node.dtype = array.shape, array.dtype
+            self._node.shape, self._node.dtype = array.shape, array.dtype
         self._data = array
 
     @property
@@ -62,8 +60,7 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
-        ndim: int = self._data.ndim
-        return ndim
+        return int(self._data.ndim)
 
     @property
     def size(self) -> int:
@@ -121,11 +118,8 @@ class Tensor:
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None:
-            value = (
-                value
-                if isinstance(value, Tensor)
-                else Tensor(backend.of(self._data).asarray(value))
-            )
+            if not isinstance(value, Tensor):
+                value = Tensor(backend.of(self._data).asarray(value))
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ValueError(
                     f"a gradient has its tensor's shape and dtype, {self.shape} {self.dtype}, "
@@ -159,8 +153,7 @@ class Tensor:
             raise RuntimeError(
                 "this tensor does not require a gradient, so a hook on it would never be called"
             )
-        hooks = self._watch().hooks
-        key = clock()
+        hooks, key = self._watch().hooks, clock()
         hooks[key] = hook
         return lambda: hooks.pop(key, None) and None
 
@@ -184,33 +177,34 @@ class Tensor:
             raise RuntimeError(
                 "nothing to differentiate: no tensor that this one came from requires a gradient"
             )
-        xp = backend.of(self._data).xp
+        home = backend.of(self._data)
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(
                     "only a tensor of one element has a gradient by itself; this one has shape "
                     f"{self.shape}: pass gradient=, of the same shape, or reduce it first (.sum())"
                 )
-            gradient = xp.ones_like(self._data)
-        elif not isinstance(gradient, Tensor):
-            gradient = backend.of(self._data).asarray(gradient)
+            gradient = home.xp.ones_like(self._data)
+        if not isinstance(gradient, Tensor):
+            gradient = Tensor(home.asarray(gradient))
         if gradient.shape != self.shape:
             raise ValueError(
                 f"the gradient has shape {gradient.shape}, but the tensor {self.shape}"
             )
-        if create_graph:
-            return self._node, gradient if isinstance(gradient, Tensor) else Tensor(gradient)
-        return self._node, gradient._data if isinstance(gradient, Tensor) else gradient
+        return self._node, gradient if create_graph else gradient._data
 
     def detach(self) -> Tensor:
         """The same array, without its history."""
         return Tensor(self._data)
 
     def __reduce__(self) -> Any:
-        """Leaves can be copied and pickled; a copy is a leaf of its own, without a gradient."""
+        """Leaves can be copied and pickled; a copy is a leaf of its own, without a gradient. The
+        attributes of a subclass come along.
+        """
         if not self.is_leaf:
             raise TypeError("a recorded result cannot be copied or pickled; detach() it first")
-        return _restored, (type(self), self._data, self.requires_grad)
+        attributes = getattr(self, "__dict__", None)
+        return _restored, (type(self), self._data, self.requires_grad), attributes
 
     # --- leaving the tensor world -----------------------------------------------------------------
 

@@ -254,6 +254,19 @@ def test_a_rule_may_ask_for_what_there_is_only() -> None:
             return x
 
 
+@pytest.mark.parametrize(
+    ("rule", "found"), [(lambda g: 2.0, "2.0"), (lambda g: ag.ones(7), r"\(7,\)")]
+)
+def test_a_rule_returns_an_array_that_fits(rule: Any, found: str) -> None:
+    own = ag.primitive(x=rule)(twice)
+    with pytest.raises(ValueError, match=rf"rule of twice returned .*{found} .*\(2,\)"):
+        own(leaf(1, 2)).sum().backward()
+
+
+def twice(xp: Any, x: Any) -> Any:
+    return 2 * x
+
+
 def test_an_array_argument_has_no_default() -> None:
     with pytest.raises(TypeError, match="own: n has a default"):
 
