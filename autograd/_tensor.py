@@ -203,8 +203,7 @@ class Tensor:
         """
         if not self.is_leaf:
             raise TypeError("a recorded result cannot be copied or pickled; detach() it first")
-        attributes = getattr(self, "__dict__", None)
-        return _restored, (type(self), self._data, self.requires_grad), attributes
+        return _leaf, (type(self), self._data, self.requires_grad), getattr(self, "__dict__", None)
 
     # --- leaving the tensor world -----------------------------------------------------------------
 
@@ -278,6 +277,10 @@ class Tensor:
             extra += ", requires_grad=True" if primitive is None else f", made_by={primitive.name}"
         return f"tensor({values}{extra})"
 
+    def __format__(self, spec: str) -> str:
+        """`f"{loss:.3f}"` formats the only element."""
+        return format(self.item(), spec) if spec else repr(self)
+
     __hash__ = object.__hash__
 
     # --- written and bound by `ops` ---------------------------------------------------------------
@@ -296,11 +299,13 @@ class Tensor:
 
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _of_two
         __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _of_two
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __xor__ = __rxor__ = _of_two
         __iadd__ = __isub__ = __imul__ = __itruediv__ = _of_two
-        __lt__ = __le__ = __gt__ = __ge__ = __and__ = __or__ = __getitem__ = dot = _of_two
+        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = dot = _of_two
+        __and__ = __rand__ = __or__ = __ror__ = _of_two
         __eq__ = __ne__ = _compared  # type: ignore[assignment]
-        __neg__ = __pos__ = __abs__ = __invert__ = ravel = _of_one
-        sum = mean = max = min = prod = _reduced
+        __neg__ = __pos__ = __abs__ = __invert__ = ravel = flatten = _of_one
+        sum = mean = max = min = prod = all = any = _reduced
         var = std = _spread
         argmax = argmin = cumsum = cumprod = _along
         diagonal = trace = _crossed
@@ -319,7 +324,7 @@ class Tensor:
         def round(self, decimals: int = 0) -> Tensor: ...
 
 
-def _restored(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
+def _leaf(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
     """What `Tensor.__reduce__` saved: a new leaf, with a number of its own."""
     made = kind.__new__(kind)
     made._data, made._node = data, None

@@ -62,7 +62,7 @@ _OPERATIONS: dict[Any, Callable[..., Any]] = {
 _PLAIN = {  # without a derivative by nature: computed on the arrays
     getattr(np, name)
     for name in (
-        *("all", "allclose", "any", "argwhere", "array2string", "array_equal", "array_equiv"),
+        *("allclose", "argwhere", "array2string", "array_equal", "array_equiv"),
         *("array_repr", "array_str", "bincount", "can_cast", "common_type", "count_nonzero"),
         *("digitize", "empty_like", "flatnonzero", "full_like", "isclose", "iscomplex"),
         *("iscomplexobj", "isin", "isreal", "isrealobj", "may_share_memory", "min_scalar_type"),

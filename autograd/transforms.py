@@ -166,11 +166,9 @@ def value_and_grad(
         chosen = _chosen(args, positions)
         call = _Call(f, args, chosen, kwargs)
         value, aux = call.out if has_aux else (call.out, None)
+        found = getattr(value, "shape", structure(value))
         if structure(value) != "*" or getattr(value, "size", 1) != 1:
-            raise ValueError(
-                "only a result of one element has a gradient; this one is "
-                f"{getattr(value, 'shape', structure(value))}"
-            )
+            raise ValueError(f"only a result of one element has a gradient; this one is {found}")
         slopes = _pull([value], call.leaves, [None], call.record)
         slope = _like_arguments(call, chosen.values(), slopes)
         value = call.returned(value)

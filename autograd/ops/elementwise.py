@@ -28,6 +28,7 @@ __all__ = [
     "astype",
     "bitwise_and",
     "bitwise_or",
+    "bitwise_xor",
     "cbrt",
     "ceil",
     "clip",
@@ -74,6 +75,7 @@ __all__ = [
     "logical_and",
     "logical_not",
     "logical_or",
+    "logical_xor",
     "maximum",
     "minimum",
     "mod",
@@ -374,8 +376,10 @@ greater = elementwise("greater", None, None)
 greater_equal = elementwise("greater_equal", None, None)
 logical_and = elementwise("logical_and", None, None)
 logical_or = elementwise("logical_or", None, None)
+logical_xor = elementwise("logical_xor", None, None)
 bitwise_and = elementwise("bitwise_and", None, None)
 bitwise_or = elementwise("bitwise_or", None, None)
+bitwise_xor = elementwise("bitwise_xor", None, None)
 
 # --- selection and conversion ---------------------------------------------------------------------
 
