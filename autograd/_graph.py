@@ -5,8 +5,8 @@ rule will need. Nodes are numbered as they are made, so an input's number is alw
 user's. Reverse mode therefore is: take the reachable nodes in descending order of number. When a
 node's turn comes, all its users have had theirs and its gradient is complete.
 
-Nodes hold arrays and other nodes, never Tensors: no reference cycles, so a graph is freed the
-moment its last output is dropped. Nothing here recurses, so a graph may be a million nodes deep.
+Nodes hold arrays and other nodes, never the Tensors that they belong to: no reference cycles, so a
+graph is freed the moment its last output is dropped. Nothing here recurses, so a graph may be a million nodes deep.
 """
 
 from __future__ import annotations
