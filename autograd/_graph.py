@@ -6,7 +6,8 @@ user's. Reverse mode therefore is: take the reachable nodes in descending order 
 node's turn comes, all its users have had theirs and its gradient is complete.
 
 Nodes hold arrays and other nodes, never the Tensors that they belong to: no reference cycles, so a
-graph is freed the moment its last output is dropped. Nothing here recurses, so a graph may be a million nodes deep.
+graph is freed the moment its last output is dropped. Nothing here recurses, so a graph may be a
+million nodes deep.
 """
 
 from __future__ import annotations

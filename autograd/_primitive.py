@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from inspect import Parameter, Signature, signature
+from itertools import chain, repeat
 from types import CodeType
 from typing import Any
 
@@ -280,11 +281,12 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
 
     def operation(*arguments: Any, **static: Any) -> Any:
         arrays, parents, is_tensor, array_type = [], [], False, None
-        for i, x in enumerate(arguments):
+        wanted = chain(differentiable, repeat(variadic and differentiable[0]))
+        for x, is_wanted in zip(arguments, wanted):
             parent = None
             if isinstance(x, Tensor):
                 is_tensor = True
-                parent = x._node if variadic or differentiable[i] else None
+                parent = x._node if is_wanted else None
                 x = x._data
             elif type(x) not in kernels:
                 x = _array(x)

@@ -138,9 +138,7 @@ class Tensor:
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in `.grad` too."""
         if self._node is None:
-            raise RuntimeError(
-                "this tensor does not require a gradient, so there is none to retain"
-            )
+            raise RuntimeError("this tensor requires no gradient, so there is none to retain")
         self._watch().retains = True
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
@@ -214,9 +212,7 @@ class Tensor:
     def item(self) -> Any:
         """The only element, as a Python number."""
         if self.size != 1:
-            raise ValueError(
-                f"item() takes a tensor of one element; this one has shape {self.shape}"
-            )
+            raise ValueError(f"item() takes a tensor of one element; this one is {self.shape}")
         return self._data.item()
 
     def tolist(self) -> Any:
