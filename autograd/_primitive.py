@@ -26,7 +26,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from inspect import Parameter, Signature, signature
-from itertools import chain, repeat
 from types import CodeType
 from typing import Any
 
@@ -276,17 +275,16 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
 
 
 def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]:
-    kernels, variadic = primitive.kernels, primitive.variadic
-    differentiable = primitive.differentiable
+    kernels, every = primitive.kernels, primitive.variadic and primitive.differentiable[0]
+    wanted = {i for i, one in enumerate(primitive.differentiable) if one}
 
     def operation(*arguments: Any, **static: Any) -> Any:
         arrays, parents, is_tensor, array_type = [], [], False, None
-        wanted = chain(differentiable, repeat(variadic and differentiable[0]))
-        for x, is_wanted in zip(arguments, wanted):
+        for i, x in enumerate(arguments):
             parent = None
             if isinstance(x, Tensor):
                 is_tensor = True
-                parent = x._node if is_wanted else None
+                parent = x._node if every or i in wanted else None
                 x = x._data
             elif type(x) not in kernels:
                 x = _array(x)
@@ -313,9 +311,9 @@ def _recorded(
     static: dict[str, Any],
 ) -> Any:
     """The result as a Tensor, or several as a tuple of them, with a node if one is wanted."""
-    several = isinstance(y, (tuple, list))
-    results = [  # NumPy gives scalars for results of no dimension, a user's function numbers
-        backend.of(r).asarray(r) if isinstance(r, (np.generic, int, float)) else r
+    several = type(y) in (tuple, list)
+    results = [  # NumPy gives scalars for results of no dimension
+        backend.of(r).asarray(r) if isinstance(r, np.generic) else r
         for r in (y if several else (y,))
     ]
     y = tuple(results) if several else results[0]

@@ -264,6 +264,15 @@ def test_a_rule_returns_an_array_that_fits(rule: Any, found: str) -> None:
         own(leaf(1, 2)).sum().backward()
 
 
+@pytest.mark.parametrize("several", [tuple, list])
+def test_several_results_come_as_a_tuple_or_a_list(several: Any) -> None:
+    own = ag.primitive(x=lambda g: g[0] + 2 * g[1])(lambda xp, x: several([x * 1, x * 2]))
+    x = leaf(1, 2)
+    first, second = own(x)
+    (first + second).sum().backward()
+    assert x.grad.tolist() == [3, 3]
+
+
 def twice(xp: Any, x: Any) -> Any:
     return 2 * x
 
