@@ -1,4 +1,5 @@
-"""`detect_anomaly`: finds the line that made the first nan or infinity, forward or backward.
+"""`detect_anomaly`: finds the line that made the first nan or infinity, forward or backward, and
+writes into raw arrays that a graph still needs.
 
 While it is on, Tensors are made by a constructor that looks at them, so it costs nothing while off.
 """
@@ -15,6 +16,7 @@ from typing import Any
 from . import backend
 from ._graph import OUTPUT, Node
 from ._tensor import Tensor
+from ._tree import flatten
 
 _ENGINE = str(Path(__file__).parent)
 _on: ContextVar[bool] = ContextVar("detect_anomaly", default=False)
@@ -26,8 +28,10 @@ _plain_init = Tensor.__init__
 class detect_anomaly:
     """`with detect_anomaly():` a nan or infinity that an operation makes, or that its gradient
     has, raises FloatingPointError naming the operation and the line of user code that recorded it.
+    So does, with RuntimeError, an array that its gradient needs and that was written meanwhile, by
+    whatever way.
 
-    Per thread and per async task. Everything is slower meanwhile.
+    Per thread and per async task. Everything is slower meanwhile, and takes twice the memory.
     """
 
     def __init__(self) -> None:
@@ -60,13 +64,20 @@ def _watched_init(self: Tensor, data: Any, node: Node | None = None) -> None:
         raise FloatingPointError(
             f"{recorded.primitive.name} made {what} in a result of shape {data.shape}, at {line}"
         )
-    recorded.primitive = _watched(recorded.primitive, line)
+    recorded.primitive = _watched(recorded.primitive, recorded.saved, line)
 
 
-def _watched(primitive: Any, line: str) -> Any:
-    """A copy of a primitive whose gradient rules look at what they return."""
+def _watched(primitive: Any, saved: Any, line: str) -> Any:
+    """A copy of a primitive whose gradient rules look at what they are given and return."""
+    copies = [(x, x.copy()) for x in flatten(saved) if getattr(x, "dtype", None) is not None]
 
     def pull(g: Any, saved: Any, parents: Any) -> Any:
+        for array, before in copies:
+            if not bool(((array == before) | (before != before)).all()):
+                raise RuntimeError(
+                    f"{primitive.name}: an array {before.shape} that its gradient needs was "
+                    f"written after the operation was recorded at {line}"
+                )
         try:
             made = primitive.pull(g, saved, parents)
         except FloatingPointError as error:  # one of its operations is watched too

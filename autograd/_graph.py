@@ -5,8 +5,9 @@ rule will need. Nodes are numbered as they are made, so an input's number is alw
 user's. Reverse mode therefore is: take the reachable nodes in descending order of number. When a
 node's turn comes, all its users have had theirs and its gradient is complete.
 
-Nodes hold arrays and other nodes, never Tensors: no reference cycles, so a graph is freed the
-moment its last output is dropped. Nothing here recurses, so a graph may be a million nodes deep.
+Nodes hold arrays and other nodes, never the Tensors that they belong to: no reference cycles, so a
+graph is freed the moment its last output is dropped. Nothing here recurses, so a graph may be a
+million nodes deep.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from . import _writes, backend
+from ._tree import flatten
 from ._writes import clock
 from .backend import Array
 
@@ -132,13 +134,20 @@ def sweep(
     pending: dict[Node, Any] = {}  # gradients of nodes whose turn has not come
     sums: set[Node] = set()  # the nodes whose pending gradient was summed up here: nobody else's
     order: list[tuple[int, Node]] = []  # the nodes as a heap, greatest number first
+    node: Node  # the one whose turn it is; its `edges` come next
 
     while True:
         for parent, gradient in edges:
             if parent is None or gradient is None:
                 continue
-            if gradient.shape != parent.shape or gradient.dtype is not parent.dtype:
-                gradient = fit(gradient, parent.shape, parent.dtype)
+            try:
+                if gradient.shape != parent.shape or gradient.dtype is not parent.dtype:
+                    gradient = fit(gradient, parent.shape, parent.dtype)
+            except (AttributeError, ValueError) as error:
+                raise ValueError(
+                    f"the gradient rule of {node.primitive.name} returned an array or number "
+                    f"{getattr(gradient, 'shape', gradient)} for an argument {parent.shape}"
+                ) from error
             if parent not in pending:
                 pending[parent] = gradient
                 heappush(order, (-parent.number, parent))
@@ -195,14 +204,13 @@ def _check_usable(node: Node) -> None:
             "step, detach() it there; to go through the same graph again, pass "
             "retain_graph=True to the first backward"
         )
-    for item in node.saved:
-        for array in item if isinstance(item, tuple) else (item,):
-            if _writes.written_since(node.number, array):
-                raise RuntimeError(
-                    f"{node.primitive.name}: an array {array.shape} that its gradient needs was "
-                    "written in place after it was recorded (by an optimiser's step, an "
-                    "initialiser, `+=`); call backward before the write, or record again after it"
-                )
+    for array in flatten(node.saved):
+        if _writes.written_since(node.number, array):
+            raise RuntimeError(
+                f"{node.primitive.name}: an array {array.shape} that its gradient needs was "
+                "written in place after it was recorded (by an optimiser's step, an "
+                "initialiser, `+=`); call backward before the write, or record again after it"
+            )
 
 
 def _between(starts: list[Node], targets: set[Node], stop: bool) -> set[Node]:
@@ -243,18 +251,23 @@ def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bo
     watch: Any = node.watch
     plain = not hasattr(gradient, "backward")
     for hook in list(watch.hooks.values()):
-        replaced = hook(wrap(gradient, None) if plain else gradient)
-        ours = False  # the hook has seen it
+        gradient = _apart(gradient, ours)  # the hook's own: it may write into it, and keep it
+        replaced, ours = hook(wrap(gradient, None) if plain else gradient), False
         if replaced is not None:
-            replaced = replaced.data if plain and hasattr(replaced, "backward") else replaced
+            if getattr(replaced, "shape", None) != node.shape:
+                raise ValueError(
+                    f"a hook returned {getattr(replaced, 'shape', replaced)} for a gradient of "
+                    f"shape {node.shape}; it returns a Tensor of this shape, or None for no change"
+                )
+            if hasattr(replaced, "backward") == plain:
+                replaced = replaced.data if plain else wrap(replaced, None)
             gradient = fit(replaced, node.shape, node.dtype)
     if keep and watch.retains:
         with _adding:
-            if watch.gradient is None:
-                one = _apart(gradient, ours)
-                watch.gradient = wrap(one, None) if plain else one
-            else:  # out of place: somebody may hold the old one
-                watch.gradient = watch.gradient + (wrap(gradient, None) if plain else gradient)
+            one = _apart(gradient, ours) if watch.gradient is None else gradient
+            one = wrap(one, None) if plain else one
+            # Out of place: somebody may hold the old one.
+            watch.gradient = one if watch.gradient is None else watch.gradient + one
     return gradient, ours
 
 

@@ -168,10 +168,9 @@ def _rewrapped(value: Any, parent: Node | None) -> Any:
 
 def result(array: Array, node: Node, i: int) -> Tensor:
     """The i-th result of an operation of several, as a Tensor."""
-    return Tensor(
-        array,
-        Node(OUTPUT, (node,), i, array.shape, array.dtype) if array.dtype.kind == "f" else None,
-    )
+    differentiable = array.dtype.kind == "f"
+    made = Node(OUTPUT, (node,), i, array.shape, array.dtype) if differentiable else None
+    return Tensor(array, made)
 
 
 def describe(value: Any) -> str:
@@ -276,8 +275,8 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
 
 
 def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]:
-    kernels, variadic = primitive.kernels, primitive.variadic
-    differentiable = primitive.differentiable
+    kernels, every = primitive.kernels, primitive.variadic and primitive.differentiable[0]
+    wanted = {i for i, one in enumerate(primitive.differentiable) if one}
 
     def operation(*arguments: Any, **static: Any) -> Any:
         arrays, parents, is_tensor, array_type = [], [], False, None
@@ -285,7 +284,7 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
             parent = None
             if isinstance(x, Tensor):
                 is_tensor = True
-                parent = x._node if variadic or differentiable[i] else None
+                parent = x._node if every or i in wanted else None
                 x = x._data
             elif type(x) not in kernels:
                 x = _array(x)
@@ -312,7 +311,7 @@ def _recorded(
     static: dict[str, Any],
 ) -> Any:
     """The result as a Tensor, or several as a tuple of them, with a node if one is wanted."""
-    several = type(y) is tuple
+    several = type(y) in (tuple, list)
     results = [  # NumPy gives scalars for results of no dimension
         backend.of(r).asarray(r) if isinstance(r, np.generic) else r
         for r in (y if several else (y,))

@@ -41,18 +41,16 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        if isinstance(value, Tensor):
-            value = value._data
-        node = self._node
-        if node is not None and node.primitive is not None:
+        value = _arrays(value)
+        if not self.is_leaf:
             raise RuntimeError(
                 "the data of a recorded result cannot be replaced; detach() it first"
             )
         array = backend.of(value).asarray(value)
-        if node is not None:
+        if self._node is not None:
             if array.dtype.kind != "f":
                 raise TypeError(f"a tensor that requires a gradient cannot hold {array.dtype} data")
-            node.shape, node.dtype = array.shape, array.dtype
+            self._node.shape, self._node.dtype = array.shape, array.dtype
         self._data = array
 
     @property
@@ -62,8 +60,7 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
-        ndim: int = self._data.ndim
-        return ndim
+        return int(self._data.ndim)
 
     @property
     def size(self) -> int:
@@ -121,11 +118,8 @@ class Tensor:
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None:
-            value = (
-                value
-                if isinstance(value, Tensor)
-                else Tensor(backend.of(self._data).asarray(value))
-            )
+            if not isinstance(value, Tensor):
+                value = Tensor(backend.of(self._data).asarray(value))
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ValueError(
                     f"a gradient has its tensor's shape and dtype, {self.shape} {self.dtype}, "
@@ -144,9 +138,7 @@ class Tensor:
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in `.grad` too."""
         if self._node is None:
-            raise RuntimeError(
-                "this tensor does not require a gradient, so there is none to retain"
-            )
+            raise RuntimeError("this tensor requires no gradient, so there is none to retain")
         self._watch().retains = True
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
@@ -159,8 +151,7 @@ class Tensor:
             raise RuntimeError(
                 "this tensor does not require a gradient, so a hook on it would never be called"
             )
-        hooks = self._watch().hooks
-        key = clock()
+        hooks, key = self._watch().hooks, clock()
         hooks[key] = hook
         return lambda: hooks.pop(key, None) and None
 
@@ -184,33 +175,33 @@ class Tensor:
             raise RuntimeError(
                 "nothing to differentiate: no tensor that this one came from requires a gradient"
             )
-        xp = backend.of(self._data).xp
+        home = backend.of(self._data)
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(
                     "only a tensor of one element has a gradient by itself; this one has shape "
                     f"{self.shape}: pass gradient=, of the same shape, or reduce it first (.sum())"
                 )
-            gradient = xp.ones_like(self._data)
-        elif not isinstance(gradient, Tensor):
-            gradient = backend.of(self._data).asarray(gradient)
+            gradient = home.xp.ones_like(self._data)
+        if not isinstance(gradient, Tensor):
+            gradient = Tensor(home.asarray(gradient))
         if gradient.shape != self.shape:
             raise ValueError(
                 f"the gradient has shape {gradient.shape}, but the tensor {self.shape}"
             )
-        if create_graph:
-            return self._node, gradient if isinstance(gradient, Tensor) else Tensor(gradient)
-        return self._node, gradient._data if isinstance(gradient, Tensor) else gradient
+        return self._node, gradient if create_graph else gradient._data
 
     def detach(self) -> Tensor:
         """The same array, without its history."""
         return Tensor(self._data)
 
     def __reduce__(self) -> Any:
-        """Leaves can be copied and pickled; a copy is a leaf of its own, without a gradient."""
+        """Leaves can be copied and pickled; a copy is a leaf of its own, without a gradient. The
+        attributes of a subclass come along.
+        """
         if not self.is_leaf:
             raise TypeError("a recorded result cannot be copied or pickled; detach() it first")
-        return _restored, (type(self), self._data, self.requires_grad)
+        return _leaf, (type(self), self._data, self.requires_grad), getattr(self, "__dict__", None)
 
     # --- leaving the tensor world -----------------------------------------------------------------
 
@@ -221,9 +212,7 @@ class Tensor:
     def item(self) -> Any:
         """The only element, as a Python number."""
         if self.size != 1:
-            raise ValueError(
-                f"item() takes a tensor of one element; this one has shape {self.shape}"
-            )
+            raise ValueError(f"item() takes a tensor of one element; this one is {self.shape}")
         return self._data.item()
 
     def tolist(self) -> Any:
@@ -284,6 +273,10 @@ class Tensor:
             extra += ", requires_grad=True" if primitive is None else f", made_by={primitive.name}"
         return f"tensor({values}{extra})"
 
+    def __format__(self, spec: str) -> str:
+        """`f"{loss:.3f}"` formats the only element."""
+        return format(self.item(), spec) if spec else repr(self)
+
     __hash__ = object.__hash__
 
     # --- written and bound by `ops` ---------------------------------------------------------------
@@ -302,11 +295,13 @@ class Tensor:
 
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _of_two
         __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _of_two
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __xor__ = __rxor__ = _of_two
         __iadd__ = __isub__ = __imul__ = __itruediv__ = _of_two
-        __lt__ = __le__ = __gt__ = __ge__ = __and__ = __or__ = __getitem__ = dot = _of_two
+        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = dot = _of_two
+        __and__ = __rand__ = __or__ = __ror__ = _of_two
         __eq__ = __ne__ = _compared  # type: ignore[assignment]
-        __neg__ = __pos__ = __abs__ = __invert__ = ravel = _of_one
-        sum = mean = max = min = prod = _reduced
+        __neg__ = __pos__ = __abs__ = __invert__ = ravel = flatten = _of_one
+        sum = mean = max = min = prod = all = any = _reduced
         var = std = _spread
         argmax = argmin = cumsum = cumprod = _along
         diagonal = trace = _crossed
@@ -325,7 +320,7 @@ class Tensor:
         def round(self, decimals: int = 0) -> Tensor: ...
 
 
-def _restored(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
+def _leaf(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
     """What `Tensor.__reduce__` saved: a new leaf, with a number of its own."""
     made = kind.__new__(kind)
     made._data, made._node = data, None

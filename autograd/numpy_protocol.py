@@ -62,7 +62,7 @@ _OPERATIONS: dict[Any, Callable[..., Any]] = {
 _PLAIN = {  # without a derivative by nature: computed on the arrays
     getattr(np, name)
     for name in (
-        *("all", "allclose", "any", "argwhere", "array2string", "array_equal", "array_equiv"),
+        *("allclose", "argwhere", "array2string", "array_equal", "array_equiv"),
         *("array_repr", "array_str", "bincount", "can_cast", "common_type", "count_nonzero"),
         *("digitize", "empty_like", "flatnonzero", "full_like", "isclose", "iscomplex"),
         *("iscomplexobj", "isin", "isreal", "isrealobj", "may_share_memory", "min_scalar_type"),
@@ -101,6 +101,7 @@ def _unsupported(name: str) -> TypeError:
     """An error that names the function and the nearest thing that works."""
     known = sorted(function.__name__ for function in (*_OPERATIONS, *_PLAIN))
     same_work = {"add.reduce": "sum", "multiply.reduce": "prod", "add.accumulate": "cumsum"}
+    same_work |= {"average": "mean", "multiply.accumulate": "cumprod"}
     last = name.removeprefix("linalg.").partition(".")[0]  # of "add.outer": "add"
     part = sorted((k for k in known if k in last), key=len)[-1:]  # "sum" of "nansum"
     near = [same_work[name]] if name in same_work else part or get_close_matches(last, known, 1)

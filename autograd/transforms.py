@@ -21,9 +21,9 @@ import numpy as np
 from . import _graph
 from ._graph import enable_grad
 from ._tensor import Tensor
-from ._tree import flatten, tree_map, unflatten
+from ._tree import flatten, structure, tree_map, unflatten
 from .backend import asarray, get_default_dtype
-from .ops.creation import zeros_like
+from .ops.creation import zeros_beside, zeros_like
 from .ops.shape import reshape, stack
 
 Function = Callable[..., Any]
@@ -46,7 +46,7 @@ def gradients(
     Nothing is written to `.grad`. An input that the outputs do not depend on is an error, or gives
     None under `allow_unused`.
     """
-    outputs, inputs = flatten(outputs), flatten(inputs)
+    outputs, inputs = (flatten([*t] if isinstance(t, Iterator) else t) for t in (outputs, inputs))
     many = isinstance(grad_outputs, (tuple, list))
     weights = grad_outputs if many else [grad_outputs] * len(outputs)
     if len(weights) != len(outputs):
@@ -83,17 +83,18 @@ class _Call:
             self.out = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
         self.leaves = flatten(list(inputs.values()))
 
-    def pull(self, outputs: list[Any], weights: list[Any], record: bool) -> list[Tensor]:
-        """Weighted gradients of some results with respect to each leaf; 0 where independent."""
-        return _pull(outputs, self.leaves, weights, record)
-
     def returned(self, value: Any) -> Any:
         """A result, or something derived from it, in the kind of the arguments."""
-        if not isinstance(value, Tensor):
+        given = next(iter(self.given), value)
+        return self.like(given, value) if isinstance(value, Tensor) else value
+
+    def like(self, given: Any, value: Tensor) -> Any:
+        """A value in the kind of what was given, Tensor, array or number; a recorded one stays."""
+        value = value if self.record else value.detach()
+        if isinstance(given, Tensor) or is_recorded(value):
             return value
-        if self.record and value._node is not None:
-            return value
-        return _as_given(next((x for x in self.given), value), value.detach())
+        is_number = not hasattr(given, "dtype") or isinstance(given, np.generic)
+        return value.item() if is_number and value.size == 1 else value.data
 
 
 @contextmanager
@@ -109,6 +110,7 @@ def _differentiating() -> Iterator[None]:
 def _pull(
     outputs: list[Any], leaves: list[Tensor], weights: list[Any], record: bool
 ) -> list[Tensor]:
+    """Weighted gradients of some results with respect to each leaf; 0 where independent."""
     live = [(o, w) for o, w in zip(outputs, weights, strict=True) if is_recorded(o)]
     found: tuple[Tensor | None, ...] = (None,) * len(leaves)
     if live:
@@ -139,24 +141,10 @@ def _tensor(value: Any) -> Tensor:
     return Tensor(value if is_array else asarray(np.asarray(value)))
 
 
-def _as_given(like: Any, value: Tensor) -> Any:
-    """A result of the kind of an argument: Tensor, array or number."""
-    if isinstance(like, Tensor):
-        return value
-    is_number = not hasattr(like, "dtype") or isinstance(like, np.generic)
-    return value.item() if is_number and value.size == 1 else value.data
-
-
 def _like_arguments(call: _Call, trees: Any, values: list[Tensor]) -> tuple[Any, ...]:
     """Values, one per leaf, in the nesting and the kinds of the arguments that they belong to."""
     left = iter(values)
-
-    def one(like: Any) -> Any:
-        value = next(left)
-        recorded = call.record and value._node is not None
-        return value if recorded else _as_given(like, value.detach())
-
-    return tuple(tree_map(one, tree) for tree in trees)
+    return tuple(tree_map(lambda given: call.like(given, next(left)), tree) for tree in trees)
 
 
 # --- reverse mode ---------------------------------------------------------------------------------
@@ -178,11 +166,10 @@ def value_and_grad(
         chosen = _chosen(args, positions)
         call = _Call(f, args, chosen, kwargs)
         value, aux = call.out if has_aux else (call.out, None)
-        if getattr(value, "size", 1) != 1:
-            raise ValueError(
-                f"only a result of one element has a gradient; this one has shape {value.shape}"
-            )
-        slopes = call.pull([value], [None], call.record)
+        found = getattr(value, "shape", structure(value))
+        if structure(value) != "*" or getattr(value, "size", 1) != 1:
+            raise ValueError(f"only a result of one element has a gradient; this one is {found}")
+        slopes = _pull([value], call.leaves, [None], call.record)
         slope = _like_arguments(call, chosen.values(), slopes)
         value = call.returned(value)
         return (value, aux) if has_aux else value, slope if many else slope[0]
@@ -220,7 +207,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     def pullback(u: Any) -> tuple[Any, ...]:
         tree_map(lambda o, w: None, call.out, u)  # the same nesting, or an error
         call.record = call.record or nested.get() or any(map(is_recorded, flatten(u)))
-        pulled = call.pull(flatten(call.out), flatten(u), call.record)
+        pulled = _pull(flatten(call.out), call.leaves, flatten(u), call.record)
         return _like_arguments(call, primals, pulled)
 
     return tree_map(call.returned, call.out), pullback
@@ -235,7 +222,7 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     `tangents` has the nesting and shapes of `primals`; a result that does not depend on them has
     the tangent 0.
     """
-    primals, tangents = tuple(primals), tuple(tangents)
+    primals, tangents = _several(primals), _several(tangents)
     tree_map(_check_tangent, primals, tangents)
     call = _Call(f, primals, dict(enumerate(primals)), {})
     push = _pushforward(call)
@@ -244,13 +231,15 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     return tree_map(call.returned, call.out), tangent
 
 
+def _several(given: Any) -> tuple[Any, ...]:
+    """A tuple; of one, if just one thing is given."""
+    return tuple(given) if isinstance(given, (tuple, list, Iterator)) else (given,)
+
+
 def _check_tangent(primal: Any, tangent: Any) -> None:
-    if _shape(primal) != _shape(tangent):
-        raise ValueError(f"a tangent of shape {_shape(tangent)} for a primal {_shape(primal)}")
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    return tuple(getattr(value, "shape", ()))
+    shape, wanted = (tuple(getattr(value, "shape", ())) for value in (tangent, primal))
+    if shape != wanted:
+        raise ValueError(f"a tangent of shape {shape} for a primal {wanted}")
 
 
 def _pushforward(call: _Call) -> Callable[[list[Any], bool], list[Tensor]]:
@@ -262,7 +251,7 @@ def _pushforward(call: _Call) -> Callable[[list[Any], bool], list[Tensor]]:
         for o, kind in zip(outputs, kinds, strict=True)
     ]
     with _differentiating():
-        pulled = call.pull(outputs, list(probes), True)
+        pulled = _pull(outputs, call.leaves, list(probes), True)
     return lambda tangents, record: _pull(pulled, probes, tangents, record)
 
 
@@ -293,7 +282,7 @@ def _blocks(call: _Call, outputs: list[Tensor]) -> list[list[Tensor]]:
     if sum(o.size for o in outputs) <= sum(x.size for x in call.leaves):
         by_output = []
         for o in outputs:
-            lines = [call.pull([o], [unit], call.record) for unit in _units(o)]
+            lines = [_pull([o], call.leaves, [unit], call.record) for unit in _units(o)]
             by_output.append(
                 [_joined([line[k] for line in lines], o, x) for k, x in enumerate(call.leaves)]
             )
@@ -316,12 +305,9 @@ def _units(like: Tensor) -> Iterator[Tensor]:
         yield unit
 
 
-def _joined(line: list[Tensor], outer: Tensor, inner: Tensor) -> Tensor:
+def _joined(line: list[Tensor], outer: Tensor, inner: Tensor) -> Any:
     shape = (*outer.shape, *inner.shape)
-    if not line:
-        return Tensor(zeros_like(inner.detach()).data.reshape(-1)[:0].reshape(shape))
-    joined: Tensor = reshape(stack(line), shape)
-    return joined
+    return reshape(stack(line), shape) if line else zeros_beside(inner.detach(), shape, inner.dtype)
 
 
 def _moved(block: Tensor, count: int) -> Tensor:
@@ -339,7 +325,7 @@ def hvp(f: Function, primals: Any, tangents: Any) -> Any:
 
     For one primal its product, for several a tuple.
     """
-    primals = tuple(primals)
+    primals = _several(primals)
     slopes = grad(f, tuple(range(len(primals))))
     product = jvp(slopes, primals, tangents)[1]
     return product[0] if len(primals) == 1 else product

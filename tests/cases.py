@@ -49,6 +49,13 @@ def unequal(draw: Any) -> Case:
 
 
 @st.composite
+def spaced(draw: Any) -> Case:
+    """Two ends that broadcast together, and how many numbers to put between them."""
+    ends, _ = draw(binary())
+    return just(*ends, num=draw(st.integers(0, 4)), endpoint=draw(st.booleans()))
+
+
+@st.composite
 def rounded(draw: Any) -> Case:
     (x,), _ = draw(unary(-2, 2, *HALF))
     return just(x, decimals=draw(st.sampled_from([0, -1])))

@@ -268,6 +268,7 @@ DIFFERENTIABLE = {
         ),
         "hsplit": (cases.splits(axis=1), in_order(np.hsplit)),
         "hstack": (cases.alike_lists(), joined(np.hstack), joined(ag.hstack)),
+        "linspace": cases.spaced(),
         "moveaxis": rearranged(cases.source_and_destination, min_dims=1),
         "pad": rearranged(cases.paddings),
         "ravel": rearranged(lambda draw, shape: {}),
@@ -345,6 +346,16 @@ DIFFERENTIABLE = {
 NOT_DIFFERENTIABLE = {
     name: _entry(name, *(entry if isinstance(entry, tuple) else (entry,)))
     for name, entry in {
+        "all": (
+            cases.reductions(0),
+            lambda x, **over: np.all(x > 0, **over),
+            lambda x, **over: ag.all(x > 0, **over),
+        ),
+        "any": (
+            cases.reductions(0),
+            lambda x, **over: np.any(x > 0, **over),
+            lambda x, **over: ag.any(x > 0, **over),
+        ),
         "argmax": cases.extremes(),
         "argmin": cases.extremes(),
         "argpartition": cases.ordered(kth=True, any_dtype=True),
@@ -354,6 +365,7 @@ NOT_DIFFERENTIABLE = {
         ),
         "bitwise_and": cases.alike(2, "biu"),
         "bitwise_or": cases.alike(2, "biu"),
+        "bitwise_xor": cases.alike(2, "biu"),
         "equal": cases.alike(2),
         "greater": cases.alike(2),
         "greater_equal": cases.alike(2),
@@ -368,6 +380,7 @@ NOT_DIFFERENTIABLE = {
         "logical_and": cases.alike(2),
         "logical_not": cases.alike(),
         "logical_or": cases.alike(2),
+        "logical_xor": cases.alike(2),
         "not_equal": cases.alike(2),
         "ones_like": cases.alike(),
         "signbit": cases.alike(),

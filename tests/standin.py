@@ -21,10 +21,10 @@ _names = str.split
 
 ELEMENTWISE = _names("""
     absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh bitwise_and bitwise_or
-    cbrt ceil copysign cos cosh divide equal exp exp2 expm1 fabs floor floor_divide fmax fmin
-    fmod greater greater_equal hypot invert isfinite isinf isnan less less_equal log log10 log1p
-    log2 logaddexp logaddexp2 logical_and logical_not logical_or maximum minimum multiply
-    negative not_equal power reciprocal remainder rint sign signbit sin sinh sqrt square
+    bitwise_xor cbrt ceil copysign cos cosh divide equal exp exp2 expm1 fabs floor floor_divide fmax
+    fmin fmod greater greater_equal hypot invert isfinite isinf isnan less less_equal log log10
+    log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor maximum minimum
+    multiply negative not_equal power reciprocal remainder rint sign signbit sin sinh sqrt square
     subtract tan tanh trunc
 """)
 FUNCTIONS = _names("""

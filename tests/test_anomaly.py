@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import in_thread, leaf
+from helpers import in_thread, leaf, on_device
 
 import autograd as ag
 
@@ -104,6 +104,26 @@ def test_infinities_that_the_user_brings_are_no_anomaly() -> None:
         mask = ag.tensor([0.0, -np.inf])
         assert ag.softmax(ag.where([True, False], leaf(1, 1), 0.0)).sum().item() == pytest.approx(1)
         assert mask[1].item() == -np.inf
+
+
+@pytest.mark.parametrize("needed", [on_device(np.ones(2)), ag.ones(2).data, on_device([0, 1])])
+def test_a_write_into_a_raw_array_that_is_still_needed(needed: Any) -> None:
+    with ag.detect_anomaly():
+        x = leaf(1, 2)
+        y = x[needed] if needed.dtype.kind == "i" else x * needed  # here
+        y.sum().backward(retain_graph=True)
+        needed[...] = 0
+        with pytest.raises(
+            RuntimeError, match=r"\(2,\) that its gradient needs was written"
+        ) as caught:
+            y.sum().backward()
+    assert lines_of(caught.value)[0].endswith("# here")
+
+
+def test_a_nan_that_a_gradient_needs_is_no_write() -> None:
+    with ag.detect_anomaly():
+        x = leaf(1, 2)
+        (ag.where([True, False], x, 0) + 0 * ag.fmax(x, [np.nan, 1])).sum().backward()
 
 
 def test_it_costs_nothing_before_and_after() -> None:

@@ -397,6 +397,23 @@ def test_a_copy_of_a_leaf_is_a_leaf_of_its_own(kind: Any, duplicate: Any) -> Non
     assert x.item() == 2.0
 
 
+class Named(ag.Tensor):
+    """A Tensor with an attribute of its own."""
+
+    def __init__(self, data: Any, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_a_copy_keeps_the_attributes_of_a_subclass(duplicate: Any) -> None:
+    x = duplicate(Named(on_device(np.ones(2)), "weight"))
+    assert type(x) is Named
+    assert x.name == "weight"
+
+
 def test_an_array_that_a_users_rule_returns_is_never_written() -> None:
     """Not into what the rule keeps or closes over, and not shared with `.grad` either."""
     constant = on_device(np.full(3, 5.0, np.float32))

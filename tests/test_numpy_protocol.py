@@ -125,6 +125,7 @@ def test_what_has_no_derivative_just_computes(name: str, x: np.ndarray) -> None:
     ("f", "words"),
     [
         (lambda t: np.nanmean(t), ["np.nanmean ", "np.mean"]),
+        (lambda t: np.average(t), ["np.average ", "np.mean"]),
         (lambda t: np.linalg.inv(t), ["np.linalg.inv ", "t.numpy()"]),
         (lambda t: np.fft.fft(t), ["np.fft.fft "]),
         (lambda t: np.float_power(t, 2), ["np.float_power ", "np.power"]),

@@ -30,6 +30,7 @@ CREATED: dict[str, tuple[ag.Tensor, np.ndarray]] = {
     "arange": (ag.arange(1, 8, 2), np.arange(1, 8, 2)),
     "eye": (ag.eye(2, 3), np.eye(2, 3, dtype=np.float32)),
     "full": (ag.full((2, 0), 3), np.full((2, 0), 3)),
+    "linspace": (ag.linspace(0, 1, 5), np.linspace(0, 1, 5, dtype=np.float32)),
     "one_hot": (ag.one_hot(ag.tensor([[2], [0]]), 3), np.eye(3, dtype=np.float32)[[[2], [0]]]),
     "ones": (ag.ones((2, 3)), np.ones((2, 3), np.float32)),
     "tensor": (ag.tensor([1.5, 2]), np.array([1.5, 2], np.float32)),
@@ -148,6 +149,8 @@ OPERATORS = {
     operator.sub: ag.subtract,
     operator.mul: ag.multiply,
     operator.truediv: ag.divide,
+    operator.floordiv: ag.floor_divide,
+    operator.mod: ag.remainder,
     operator.pow: ag.power,
     operator.eq: ag.equal,
     operator.ne: ag.not_equal,
@@ -182,6 +185,25 @@ def test_unary_operators(case: Any) -> None:
     same(~(x > 0), ag.logical_not(x > 0))
     same((x > 0) & (x < 1), ag.logical_and(x > 0, x < 1))
     same((x > 0) | (x < -1), ag.logical_or(x > 0, x < -1))
+    same((x > 0) ^ (x < 1), ag.logical_xor(x > 0, x < 1))
+
+
+@pytest.mark.parametrize("symbol", [operator.and_, operator.or_, operator.xor])
+def test_operators_on_integers(symbol: Any) -> None:
+    a, b = ag.tensor([5, 6]), ag.tensor([3, 3])
+    same(symbol(a, b), ag.tensor([symbol(5, 3), symbol(6, 3)]))
+    same(symbol(a, 3), symbol(a, b))
+    same(symbol(3, a), symbol(b, a))
+
+
+def test_python_numbers_where_arrays_belong() -> None:
+    assert ag.sigmoid(0.0) == ag.silu(1.0) / ag.sigmoid(1.0) / 2 == 0.5
+
+
+def test_the_only_element_is_formatted() -> None:
+    assert f"{ag.tensor(1.5):.3f} {ag.tensor([[2]]):d} {ag.tensor(2.0)}" == "1.500 2 tensor(2.)"
+    with pytest.raises(ValueError, match="one element"):
+        format(ag.ones(2), ".3f")
 
 
 def test_matrix_product_operator() -> None:
@@ -192,7 +214,19 @@ def test_matrix_product_operator() -> None:
 
 
 METHODS = [
-    *("argmax", "argmin", "argsort", "astype", "clip", "cumprod", "cumsum", "diagonal", "dot"),
+    *(
+        "all",
+        "any",
+        "argmax",
+        "argmin",
+        "argsort",
+        "astype",
+        "clip",
+        "cumprod",
+        "cumsum",
+        "diagonal",
+        "dot",
+    ),
     *("max", "mean", "min", "prod", "ravel", "repeat", "reshape", "round", "squeeze", "std"),
     *("sum", "swapaxes", "trace", "transpose", "var"),
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import at_once, in_thread, leaf
+from helpers import at_once, in_thread, leaf, on_device
 
 import autograd as ag
 
@@ -233,6 +233,38 @@ def test_what_a_hook_returns_replaces_the_gradient() -> None:
     assert x.grad.tolist() == [20.0]
 
 
+def test_a_hook_may_write_into_what_it_is_given() -> None:
+    a, b, c = leaf(1.0, 2.0), leaf(1.0, 2.0), ag.tensor(np.array([3.0, 4.0]))
+
+    def halve(gradient: ag.Tensor) -> ag.Tensor:
+        gradient *= 0.5
+        return gradient
+
+    b.register_hook(halve)
+    ((a + b) * c).sum().backward()
+    assert b.grad.tolist() == [1.5, 2.0]
+    assert a.grad.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize("wrong", [ag.ones(3), ag.ones((3, 2)), 1.0, [1.0, 1.0]])
+def test_a_hook_returns_a_gradient_of_the_same_shape(wrong: Any) -> None:
+    x = leaf(1.0, 2.0)
+    x.register_hook(lambda gradient: wrong)
+    with pytest.raises(ValueError, match=r"a hook returned .* for a gradient of shape \(2,\)"):
+        (x * x).sum().backward()
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("kind", [on_device, ag.tensor])
+def test_a_hook_returns_an_array_or_a_tensor(kind: Any, create_graph: bool) -> None:
+    x = leaf(1.0, 2.0)
+    x.register_hook(lambda gradient: kind(np.array([5.0, 6.0])))
+    (x * x).sum().backward(create_graph=create_graph)
+    assert isinstance(x.grad, ag.Tensor)
+    assert x.grad.tolist() == [5.0, 6.0]
+    x.grad = None
+
+
 # --- gradients() ----------------------------------------------------------------------------------
 
 
@@ -259,6 +291,12 @@ def test_gradients_of_an_input_that_is_not_used() -> None:
     found: Any = ag.gradients(x * x, [x, other], allow_unused=True)
     assert found[0].tolist() == [2.0]
     assert found[1] is None
+
+
+def test_gradients_of_and_by_what_a_generator_yields() -> None:
+    x, y = leaf(3.0), leaf(4.0)
+    found: Any = ag.gradients((t * t for t in (x, y)), (t for t in (x, y)))
+    assert [g.tolist() for g in found] == [[6.0], [8.0]]
 
 
 def test_gradients_visits_only_what_lies_between() -> None:

@@ -228,6 +228,7 @@ FAILURES: dict[str, Callable[[], Any]] = {
     r"getitem\(\(2,\) float32\)": lambda: ag.ones(2)[5],
     r"max\(\(0,\) float32\)": lambda: ag.ones(0).max(),
     r"invert\(\(2,\) float32\)": lambda: ~ag.ones(2),
+    r"where\(.*\): .*positional arguments": lambda: ag.where(*[ag.ones(2)] * 4),
     r"squeeze: axis 0 of shape \(2,\)": lambda: ag.ones(2).squeeze(0),
     r"split: axis 0 of shape \(5,\)": lambda: ag.split(ag.ones(5), 2),
     r"axis 2 is out of range": lambda: ag.ones((2, 2)).sum(2),
@@ -252,6 +253,28 @@ def test_a_rule_may_ask_for_what_there_is_only() -> None:
         @ag.primitive(x=lambda g, q: g)
         def own(xp: Any, x: Any) -> Any:
             return x
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"), [(lambda g: 2.0, "2.0"), (lambda g: ag.ones(7), r"\(7,\)")]
+)
+def test_a_rule_returns_an_array_that_fits(rule: Any, found: str) -> None:
+    own = ag.primitive(x=rule)(twice)
+    with pytest.raises(ValueError, match=rf"rule of twice returned .*{found} .*\(2,\)"):
+        own(leaf(1, 2)).sum().backward()
+
+
+@pytest.mark.parametrize("several", [tuple, list])
+def test_several_results_come_as_a_tuple_or_a_list(several: Any) -> None:
+    own = ag.primitive(x=lambda g: g[0] + 2 * g[1])(lambda xp, x: several([x * 1, x * 2]))
+    x = leaf(1, 2)
+    first, second = own(x)
+    (first + second).sum().backward()
+    assert x.grad.tolist() == [3, 3]
+
+
+def twice(xp: Any, x: Any) -> Any:
+    return 2 * x
 
 
 def test_an_array_argument_has_no_default() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import autograd as ag
+from autograd.testing import check_gradients
 
 INF, NAN = np.inf, np.nan
 Function = Callable[[ag.Tensor], ag.Tensor]
@@ -46,10 +47,20 @@ KINKS: dict[str, tuple[Function, Any, Any]] = {
     "(x^1)' = 1 at 0": (lambda x: x**1, [0.0], [1]),
     "(x^0)' = 0 at 0": (lambda x: x**0, [0.0], [0]),
     "(x^0)' = 0 at 0, an array": (lambda x: x ** ag.tensor([0.0, 1.0, 2.0]), [0.0] * 3, [0, 1, 0]),
+    "(x^0)' = 0 at infinity and nan": (lambda x: x ** ag.tensor([0.0, 0.0]), [INF, NAN], [0, 0]),
     "(x^3)' for negative x": (lambda x: x ** ag.tensor(3.0), [-2.0], [12]),
     "(0^x)' = 0": (lambda x: 0.0**x, [0.5, 2.0], [0, 0]),
     "hypot'(0, 0) = 0": (lambda x: ag.hypot(x, 0.0), [0.0], [0]),
     "hypot'(0, 0) = 0, the other": (lambda x: ag.hypot(0.0, x), [0.0], [0]),
+    "arctan2'(0, 0) = 0": (lambda x: ag.arctan2(x, 0.0), [0.0], [0]),
+    "arctan2'(0, 0) = 0, the other": (lambda x: ag.arctan2(0.0, x), [0.0], [0]),
+    "remainder' is minus the quotient": (
+        lambda x: ag.remainder(1.0, x),
+        [1e-8, -INF],
+        [-99999999, 1],
+    ),
+    "fmod' is minus the quotient": (lambda x: ag.fmod(1.0, x), [1e-8, -INF], [-99999999, 0]),
+    "floor' = 0, whatever follows": (lambda x: ag.floor(x) * INF, [1.5], [0]),
     "sinc'(0) = 0": (ag.sinc, [0.0], [0]),
     "leaky_relu'(0) is the slope": (ag.leaky_relu, [0.0, -1.0, 1.0], [0.01, 0.01, 1]),
     "elu at large numbers": (ag.elu, [-1000.0, 1000.0], [0, 1]),
@@ -93,6 +104,9 @@ STABLE: dict[str, tuple[Function, Any, Any, Any]] = {
     "silu": (ag.silu, [-1000.0, 1000], [0, 1000], [0, 1]),
     "gelu": (ag.gelu, [-1000.0, 1000], [0, 1000], [0, 1]),
     "erf": (ag.erf, [-1000.0, 1000], [-1, 1], [0, 0]),
+    "arctan2": (lambda x: ag.arctan2(x, x.data), [1e-200, 1e200], np.pi / 4, [5e199, 5e-201]),
+    "angle": (ag.angle, [INF, -INF], [0, np.pi], [0, 0]),
+    "imag": (ag.imag, [INF, NAN], [0, 0], [0, 0]),
     "log1p": (ag.log1p, [1e-20], 1e-20, [1]),
     "expm1": (ag.expm1, [1e-20], 1e-20, [1]),
 }
@@ -104,6 +118,17 @@ def test_nothing_overflows(name: str) -> None:
     found = value_and_slope(f, x)
     np.testing.assert_allclose(found[0], value, rtol=1e-15)
     np.testing.assert_allclose(found[1], slope, rtol=1e-15)
+
+
+def test_a_power_of_0_falls_infinitely_fast_by_a_negative_exponent() -> None:
+    with np.errstate(divide="ignore"):
+        for base in (0.0, ag.tensor([0.0, 0.0])):
+            slope = value_and_slope(lambda x, base=base: base**x, [-1.0, 1.0])[1]
+            assert slope.tolist() == [-INF, 0]
+
+
+def test_mixed_derivatives_of_a_power_at_exponent_0() -> None:
+    check_gradients(ag.power, np.array([2.0, 0.5]), np.array([0.0, 0.0]))
 
 
 def test_logsumexp_of_infinity_is_infinity() -> None:

@@ -291,6 +291,12 @@ def test_argnums_and_keywords() -> None:
     assert ag.jacobian(f, (2, 0))(2.0, 3.0, 4.0, power=2) == (18, 36)
 
 
+def test_one_argument_needs_no_tuple() -> None:
+    x = ones(2)
+    equal(ag.jvp(ag.square, x, x)[1], [2.0, 2.0])
+    equal(ag.hvp(lambda t: (t**3).sum(), x, x), [6.0, 6.0])
+
+
 def test_a_pullback_may_be_called_again() -> None:
     x, u = normal((3,)), normal((3,), 1)
     out, pullback = ag.vjp(lambda x: {"y": x * x}, x)
@@ -316,6 +322,8 @@ def test_arguments_are_left_alone() -> None:
     ("call", "message"),
     [
         (lambda: ag.grad(ag.sin)(ones(3)), r"one element.*\(3,\)"),
+        (lambda: ag.grad(lambda x: (x, x))(1.0), r"one element.*\(\*, \*\)"),
+        (lambda: ag.grad(lambda x: None)(1.0), "one element.*None"),
         (lambda: ag.grad(ag.sin, 1)(1.0), "argnums 1 is out of range: there are 1"),
         (lambda: ag.grad(ag.sin, -2)(1.0), "argnums -2 is out of range"),
         (lambda: ag.jvp(ag.sin, (ones(3),), (ones(2),)), r"tangent of shape \(2,\).*\(3,\)"),

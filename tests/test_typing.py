@@ -33,7 +33,9 @@ with ag.no_grad():
     w[0] = 0.0
 slope: Tensor | None = w.grad
 shape: tuple[int, ...] = x.T.reshape(2, -1).shape
-where: Tensor = (x > 0) & (x <= 2) | ~(x == 1)
+where: Tensor = (x > 0) & (x <= 2) | ~(x == 1) ^ (x // 2 == 1 % x)
+every: Tensor = where.all(axis=0, keepdims=True)
+text: str = f"{loss.flatten()[0]:.3f}"
 first: Tensor = x[0, None, ..., ::2]
 numbers: list[float] = [float(t) for t in x.ravel()]
 host: np.ndarray = x.detach().astype(np.float64).numpy()

@@ -46,7 +46,7 @@ class NumpyBackend(Backend):
         return np.asarray(_erf(x), np.result_type(x, np.float16))
 
     def sigmoid(self, x: Array) -> Array:
-        if x.dtype not in _EXP_LIMITS or not x.ndim:
+        if type(x) is not np.ndarray or x.dtype not in _EXP_LIMITS or not x.ndim:
             x = np.asarray(x, np.result_type(x, 0.0))
             return self.sigmoid(x.reshape(-1)).reshape(x.shape)
         limit, one = _EXP_LIMITS[x.dtype]

@@ -26,8 +26,13 @@ _OPERATORS = {
     "sub": elementwise.subtract,
     "mul": elementwise.multiply,
     "truediv": elementwise.divide,
+    "floordiv": elementwise.floor_divide,
+    "mod": elementwise.remainder,
     "pow": elementwise.power,
     "matmul": linalg.matmul,
+    "and": elementwise.bitwise_and,
+    "or": elementwise.bitwise_or,
+    "xor": elementwise.bitwise_xor,
 }
 for _name, _operation in _OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _operation)
@@ -48,8 +53,6 @@ for _name, _operation in {
     "__gt__": elementwise.greater,
     "__ge__": elementwise.greater_equal,
     "__invert__": elementwise.invert,
-    "__and__": elementwise.bitwise_and,
-    "__or__": elementwise.bitwise_or,
     "__getitem__": indexing.getitem,
     "__setitem__": inplace.setitem,
     "__iter__": lambda self: iter(shape.unstack(self)) if len(self) else iter(()),
@@ -59,11 +62,12 @@ for _name, _operation in {
     **{name: getattr(elementwise, name) for name in ("astype", "clip", "round")},
     **{
         name: getattr(reduction, name)
-        for name in ("sum", "mean", "var", "std", "max", "min", "argmax", "argmin")
+        for name in ("all", "any", "sum", "mean", "var", "std", "max", "min", "argmax", "argmin")
     },
     **{name: getattr(movement, name) for name in ("diagonal", "repeat", "trace")},
     **{name: getattr(ordering, name) for name in ("argsort", "cumprod", "cumsum", "prod")},
     "dot": products.dot,
+    "flatten": shape.ravel,
     **{
         name: getattr(shape, name)
         for name in ("reshape", "ravel", "transpose", "swapaxes", "squeeze")

@@ -11,6 +11,7 @@ from typing import Any
 from .. import backend
 from .._primitive import elementwise, primitive
 from .._tensor import _arrays
+from .creation import zeros_like
 
 __all__ = [
     "abs",
@@ -27,6 +28,7 @@ __all__ = [
     "astype",
     "bitwise_and",
     "bitwise_or",
+    "bitwise_xor",
     "cbrt",
     "ceil",
     "clip",
@@ -73,6 +75,7 @@ __all__ = [
     "logical_and",
     "logical_not",
     "logical_or",
+    "logical_xor",
     "maximum",
     "minimum",
     "mod",
@@ -110,6 +113,11 @@ __all__ = [
 ]
 
 
+def _no_slope(g: Any) -> Any:
+    """The rule of what is constant almost everywhere: 0, even for an infinite `g`."""
+    return zeros_like(g)
+
+
 # --- arithmetic -----------------------------------------------------------------------------------
 
 add = elementwise("add", lambda g: g, lambda g: g)
@@ -122,22 +130,25 @@ reciprocal = elementwise("reciprocal", lambda g, y: -g * y * y)
 
 
 def _power_base(g: Any, a: Any, b: Any) -> Any:
-    """b a^(b-1), and 0 where b = 0, whatever a is."""
+    """b a^(b-1), and 0 where b = 0, even if a is 0 or nan."""
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b != 0 else g * 0
-    return g * (b * a ** where(b == 0, 1, b - 1))
+    constant = (b == 0) & ~(absolute(a) > 0)
+    return g * (b * a ** where(constant, 0, b - 1.0))
 
 
 def _power_exponent(g: Any, a: Any, y: Any) -> Any:
-    """y log(a), and 0 where a = 0; a negative base has no derivative by its exponent: nan."""
+    """y log(a), and 0 where a = 0 if y is finite there; a negative base has no derivative by its
+    exponent: nan.
+    """
     if isinstance(a, (int, float)):
-        return g * y * (math.log(a) if a > 0 else 0.0 if a == 0 else math.nan)
-    return g * y * log(where(a == 0, 1, a))
+        a = zeros_like(y) + a
+    return g * y * log(where((a == 0) & isfinite(y), 1, a))
 
 
 power = elementwise("power", _power_base, _power_exponent, doc="a to the power b.")
-remainder = elementwise("remainder", lambda g: g, lambda g, a, b: -g * floor(a / b))
-fmod = elementwise("fmod", lambda g: g, lambda g, a, b: -g * trunc(a / b))
+remainder = elementwise("remainder", lambda g: g, lambda g, a, b: -g * floor_divide(a, b))
+fmod = elementwise("fmod", lambda g: g, lambda g, a, b, y: -g * rint((a - y) / b))
 mod = remainder
 true_divide = divide
 
@@ -214,7 +225,7 @@ fmin = elementwise(
 absolute = elementwise("absolute", lambda g, x: g * sign(x), doc="The derivative at 0 is 0.")
 abs = absolute
 fabs = elementwise("fabs", lambda g, x: g * sign(x), doc="In floating point, of integers too.")
-copysign = elementwise("copysign", lambda g, a, b: g * sign(a) * copysign(1.0, b), lambda g: 0 * g)
+copysign = elementwise("copysign", lambda g, a, b: g * sign(a) * copysign(1.0, b), _no_slope)
 
 # --- trigonometric, hyperbolic --------------------------------------------------------------------
 
@@ -224,11 +235,20 @@ tan = elementwise("tan", lambda g, y: g * (1 + y * y))
 arcsin = elementwise("arcsin", lambda g, x: g / sqrt(1 - x * x))
 arccos = elementwise("arccos", lambda g, x: -g / sqrt(1 - x * x))
 arctan = elementwise("arctan", lambda g, x: g / (1 + x * x))
+
+
+def _over_square(g: Any, a: Any, b: Any) -> Any:
+    """g a / (a^2 + b^2), where the squares may be too large or small; 0 at (0, 0)."""
+    r = hypot(a, b)
+    r = where(r == 0, 1, r)
+    return g * (a / r) / r
+
+
 arctan2 = elementwise(
     "arctan2",
-    lambda g, a, b: g * b / (a * a + b * b),
-    lambda g, a, b: -g * a / (a * a + b * b),
-    doc="The angle of the point (b, a).",
+    lambda g, a, b: _over_square(g, b, a),
+    lambda g, a, b: _over_square(-g, a, b),
+    doc="The angle of the point (b, a); the derivatives at (0, 0) are 0.",
 )
 sinh = elementwise("sinh", lambda g, x: g * cosh(x))
 cosh = elementwise("cosh", lambda g, x: g * sinh(x))
@@ -319,16 +339,16 @@ def silu(x: Any) -> Any:
 
 # --- constant almost everywhere: a gradient of 0 --------------------------------------------------
 
-sign = elementwise("sign", lambda g: 0 * g)
-floor = elementwise("floor", lambda g: 0 * g)
-ceil = elementwise("ceil", lambda g: 0 * g)
-trunc = elementwise("trunc", lambda g: 0 * g)
-rint = elementwise("rint", lambda g: 0 * g)
-floor_divide = elementwise("floor_divide", lambda g: 0 * g, lambda g: 0 * g)
+sign = elementwise("sign", _no_slope)
+floor = elementwise("floor", _no_slope)
+ceil = elementwise("ceil", _no_slope)
+trunc = elementwise("trunc", _no_slope)
+rint = elementwise("rint", _no_slope)
+floor_divide = elementwise("floor_divide", _no_slope, _no_slope)
 fix = trunc
 
 
-@primitive(x=lambda g: 0 * g)
+@primitive(x=_no_slope)
 def _round(xp: Any, x: Any, *, decimals: int) -> Any:
     return xp.round(x, decimals)
 
@@ -356,8 +376,10 @@ greater = elementwise("greater", None, None)
 greater_equal = elementwise("greater_equal", None, None)
 logical_and = elementwise("logical_and", None, None)
 logical_or = elementwise("logical_or", None, None)
+logical_xor = elementwise("logical_xor", None, None)
 bitwise_and = elementwise("bitwise_and", None, None)
 bitwise_or = elementwise("bitwise_or", None, None)
+bitwise_xor = elementwise("bitwise_xor", None, None)
 
 # --- selection and conversion ---------------------------------------------------------------------
 
@@ -444,11 +466,14 @@ def real_if_close(x: Any) -> Any:
     return x
 
 
-def imag(x: Any) -> Any:
-    """The imaginary part of a real tensor: 0."""
-    return 0 * x
+imag = elementwise(
+    "imag",
+    _no_slope,
+    forward=lambda xp, x: xp.zeros_like(x),
+    doc="The imaginary part of a real tensor: 0.",
+)
 
 
 def angle(x: Any) -> Any:
     """The angle of a real tensor in the complex plane: 0, or pi where it is negative."""
-    return where(x < 0, math.pi, 0 * x)
+    return arctan2(0.0, x)

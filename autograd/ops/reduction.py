@@ -11,6 +11,8 @@ from .elementwise import absolute, astype, exp, isfinite, log, sqrt, square, whe
 from .shape import axes_of, broadcast_to, reshape
 
 __all__ = [
+    "all",
+    "any",
     "argmax",
     "argmin",
     "log_softmax",
@@ -102,6 +104,26 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The least element; several equally small share the gradient evenly."""
     return _min(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+
+
+@primitive()
+def _all(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return xp.all(x, axes, keepdims=keepdims)
+
+
+@primitive()
+def _any(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return xp.any(x, axes, keepdims=keepdims)
+
+
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Whether all elements over `axis` (None: over all) are true, or not 0."""
+    return _all(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+
+
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Whether some element over `axis` (None: over all) is true, or not 0."""
+    return _any(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @primitive()
