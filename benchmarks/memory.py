@@ -66,7 +66,7 @@ def measure(contender: str, case: Case) -> contest.Result:
     def step() -> dict[str, Any]:
         lstm.zero_grad()
         loss(lstm, x).backward()
-        return {name: weight.grad for name, weight in lstm.named_parameters()}
+        return {name: p.grad.numpy() for name, p in lstm.named_parameters() if p.grad is not None}
 
     if case.what == TIME:
         return 1e3 * contest.seconds_of(step), step()
@@ -75,7 +75,7 @@ def measure(contender: str, case: Case) -> contest.Result:
         results = step()
     else:
         with ag.no_grad():
-            results = {"loss": loss(lstm, x)}
+            results = {"loss": loss(lstm, x).numpy()}
     return np.array([peak() - before]), results
 
 
