@@ -1,4 +1,4 @@
-"""Programs written for PyTorch, and their ports: what had to change, and that they learn the same."""
+"""Programs written for PyTorch, and their ports: what had to change; that they learn the same."""
 
 import difflib
 import importlib.util
@@ -95,21 +95,17 @@ def same_weights(ours: Any, theirs: Any) -> None:
 def test_the_language_models_losses_are_pytorchs(kind: str) -> None:
     args = SimpleNamespace(bptt=5, clip=0.25, device="cpu")
     text = "the cat and the dog and the bird; " * 20
-    losses, models = [], []
-    for module in both("word_lm"):
-        models.append(module.RNNModel(kind, 9, 6, 2, 0.0))
-        corpus = module.Corpus(text)
+    modules = both("word_lm")
+    models = [module.RNNModel(kind, 7, 6, 2, 0.0) for module in modules]
+    same_weights(*models)
+    found = []
+    for module, model in zip(modules, models, strict=True):
+        corpus, criterion = module.Corpus(text), module.nn.CrossEntropyLoss()
         assert len(corpus.words) == 7
-        if len(models) == 2:
-            same_weights(*models)
-        losses.append((module, module.batchify(corpus.train, 4, "cpu")))
-    found = [
-        module.train(
-            model, source, module.nn.CrossEntropyLoss(), module.optim.SGD(model.parameters(), 2), args
-        )
-        + [module.evaluate(model, source, module.nn.CrossEntropyLoss(), args)]
-        for model, (module, source) in zip(models, losses, strict=True)
-    ]
+        source = module.batchify(corpus.train, 4, "cpu")
+        optimizer = module.optim.SGD(model.parameters(), lr=2)
+        losses = module.train(model, source, criterion, optimizer, args)
+        found.append([*losses, module.evaluate(model, source, criterion, args)])
     assert len(found[0]) > 4
     assert found[0][-1] < found[0][0]
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
