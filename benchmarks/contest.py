@@ -97,7 +97,7 @@ def measure_apart(contender: str, case: int, threads: int) -> Result:
 
 def compare(case: int, contenders: Sequence[str], threads: int) -> dict[str, Any]:
     """The median figure of each contender, ours divided by PyTorch's, and by how much the gradients
-    differ from ours at most, relative to the greatest of ours.
+    differ from the first contender's at most, relative to the greatest of those.
     """
     medians: dict[str, list[float]] = {name: [] for name in contenders}
     gradients: dict[str, dict[str, Any]] = {}
@@ -110,9 +110,9 @@ def compare(case: int, contenders: Sequence[str], threads: int) -> dict[str, Any
         row["ratio"] = row["ours"] / row["PyTorch"]
     if len(contenders) > 1:
         row["difference"] = max(
-            float(np.abs(gradients[name][key] - ours).max() / np.abs(ours).max())
+            float(np.abs(gradients[name][key] - first).max() / np.abs(first).max())
             for name in contenders[1:]
-            for key, ours in gradients["ours"].items()
+            for key, first in gradients[contenders[0]].items()
         )
     return row
 
@@ -155,14 +155,22 @@ def header(case: Case, contenders: Sequence[str]) -> str:
 
 
 def run(
-    title: str, unit: str, cases: Sequence[Case], contenders: Sequence[str], measure: Measure
+    title: str,
+    unit: str,
+    cases: Sequence[Case],
+    contenders: Sequence[str],
+    measure: Measure,
+    draw: Callable[[list[dict[str, Any]], Path], None] | None = None,
 ) -> None:
     """The command of a benchmark: compare all cases and print a line for each; in a contender's
-    process, measure one. `contenders` begins with "ours"; those not installed are left out.
+    process, measure one. `contenders` begins with "ours", where there are others'; those not
+    installed are left out. `draw(rows, file)`, where given, makes the picture of `--png`.
     """
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--threads", type=int, default=2, help="threads of each contender")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    if draw:
+        parser.add_argument("--png", type=Path, metavar="FILE", help="draw the figures there")
     parser.add_argument("--turn", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.turn:
@@ -186,3 +194,5 @@ def run(
         print(line(rows[-1]), flush=True)
     if options.json:
         options.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=2) + "\n")
+    if draw and options.png:
+        draw(rows, options.png)

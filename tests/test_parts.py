@@ -153,6 +153,22 @@ def test_revolve_evaluates_the_least(steps: int, states: int) -> None:
     assert len(revolve(states)(steps)) <= states + 2  # a carry between any two, and the first
 
 
+@pytest.mark.parametrize("memory", [{"checkpoint": 3}, {"memory_budget": 10**6}])
+def test_without_a_record_precompute_is_made_in_parts_too(memory: dict[str, int]) -> None:
+    lengths: list[int] = []
+
+    def precompute(xs: Any) -> Any:
+        lengths.append(len(xs))
+        return 2 * xs
+
+    with ag.no_grad():
+        x = ag.ones(9)
+        end, ys = ag.scan(lambda c, x: (c + x, c), x[0], x, precompute=precompute, **memory)
+    assert lengths == [3, 3, 3]
+    assert end.item() == 19
+    assert ys.tolist() == list(range(1, 19, 2))
+
+
 def test_a_budget_that_is_ample_records_everything() -> None:
     a = Problem(5).run(memory_budget=10**9)
     b = Problem(5).run()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recurrences import assert_close, sum_of_squares
 
 import autograd as ag
 from tinygrad_rnn import nn
@@ -22,14 +23,6 @@ def lstm_of(seed: int = 0, **options: Any) -> nn.LSTM:
 
 def normal(*shape: int, seed: int = 0) -> ag.Tensor:
     return ag.tensor(np.random.default_rng(seed).normal(size=shape))
-
-
-def squares(*tensors: Any) -> Any:
-    return sum((tensor * tensor).sum() for tensor in tensors)
-
-
-def assert_close(ours: Any, theirs: Any) -> None:
-    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-10, atol=1e-12)
 
 
 # Shapes
@@ -48,24 +41,6 @@ def test_shapes_are_pytorchs(
     y, (h, c) = lstm(normal(T, I), (normal(D * layers, H), normal(D * layers, H)))
     assert y.shape == (T, D * H)
     assert h.shape == c.shape == (D * layers, H)
-
-
-def test_the_backward_directions_last_state_stands_at_the_first_step() -> None:
-    y, (h, _) = lstm_of(bidirectional=True)(normal(4, 2, I))
-    assert_close(h[0], y[-1, :, :H])
-    assert_close(h[1], y[0, :, H:])
-    assert not np.allclose(h[1].numpy(), y.numpy()[-1, :, H:])
-
-
-def test_an_empty_batch_has_outputs_and_zero_gradients() -> None:
-    lstm = lstm_of(num_layers=2, bidirectional=True)
-    y, (h, c) = lstm(normal(4, 0, I), lengths=[])
-    assert y.shape == (4, 0, 2 * H)
-    assert h.shape == c.shape == (4, 0, H)
-    squares(y, h, c).backward()
-    for parameter in lstm.parameters():
-        assert parameter.grad is not None
-        assert not parameter.grad.numpy().any()
 
 
 def test_100_000_steps() -> None:
@@ -91,32 +66,10 @@ def test_dropout_acts_between_the_layers_and_not_after_the_last() -> None:
 
     y, _ = lstm(normal(4, 2, I))
     assert_close(y, last(ag.zeros((4, 2, H), dtype="float64"))[0])
-    squares(y).backward()
+    sum_of_squares(y).backward()
     for name, parameter in lstm.named_parameters():
         if "ih_l0" in name or "weight_ih_l1" in name:
             assert not parameter.grad.numpy().any()
-
-
-@pytest.mark.parametrize("dropout", [0.0, 0.5, 1.0])
-def test_there_is_no_dropout_in_eval(dropout: float) -> None:
-    with_dropout, without = lstm_of(num_layers=2, dropout=dropout), lstm_of(num_layers=2)
-    x = normal(4, 2, I)
-    expected = without(x)[0].numpy()
-    np.testing.assert_array_equal(with_dropout.eval()(x)[0].numpy(), expected)
-    in_training = with_dropout.train()(x)[0].numpy()
-    assert np.isfinite(in_training).all()
-    assert np.array_equal(in_training, expected) == (dropout == 0)
-
-
-def test_dropout_follows_the_seed() -> None:
-    lstm, x = lstm_of(num_layers=2, dropout=0.5), normal(4, 2, I)
-
-    def output(seed: int) -> np.ndarray:
-        ag.manual_seed(seed)
-        return lstm(x)[0].numpy()
-
-    assert np.array_equal(output(1), output(1))
-    assert not np.array_equal(output(1), output(2))
 
 
 def test_dropout_in_one_layer_warns() -> None:
@@ -139,8 +92,8 @@ def test_a_state_that_is_handed_on_joins_the_chunks(seed: int, layers: int, cut:
     second, state = lstm(x[cut:], state)
     for ours, theirs in zip((first, second, *state), (y[:cut], y[cut:], *last), strict=True):
         assert_close(ours, theirs)
-    whole = ag.gradients(squares(y), leaves)
-    chunks = ag.gradients(squares(first, second), leaves)
+    whole = ag.gradients(sum_of_squares(y), leaves)
+    chunks = ag.gradients(sum_of_squares(first, second), leaves)
     for ours, theirs in zip(chunks, whole, strict=True):
         assert_close(ours, theirs)
 
@@ -150,7 +103,7 @@ def test_detaching_the_state_cuts_the_history() -> None:
     lstm, x = lstm_of(), normal(6, 2, I).requires_grad_()
     _, (h, c) = lstm(x[:3])
     y, _ = lstm(x[3:], (h.detach(), c.detach()))
-    squares(y).backward()
+    sum_of_squares(y).backward()
     assert x.grad is not None
     assert not x.grad.numpy()[:3].any()
     assert x.grad.numpy()[3:].all()
@@ -162,7 +115,7 @@ def chunked_gradients(lstm: nn.LSTM, x: ag.Tensor, window: int) -> list[Any]:
     state = None
     for start in range(0, len(x), window):
         y, (h, c) = lstm(x[start : start + window], state)
-        squares(y).backward()
+        sum_of_squares(y).backward()
         state = h.detach(), c.detach()
     return [parameter.grad for parameter in lstm.parameters()]
 
@@ -181,10 +134,10 @@ def test_truncation_at_the_whole_length_or_more_is_none(seed: int, window: int) 
 def test_a_state_that_is_not_detached_cannot_be_used_after_backward() -> None:
     lstm = lstm_of()
     y, state = lstm(normal(3, 2, I))
-    squares(y).backward()
+    sum_of_squares(y).backward()
     y, _ = lstm(normal(3, 2, I), state)
     with pytest.raises(RuntimeError, match="freed by an earlier backward"):
-        squares(y).backward()
+        sum_of_squares(y).backward()
 
 
 # Names
@@ -227,7 +180,7 @@ def test_the_two_biases_have_equal_gradients(seed: int) -> None:
     for make, blocks in ((nn.LSTM, 4), (nn.GRU, 2), (nn.RNN, 1)):
         ag.manual_seed(seed)
         layer = make(I, H, dtype="float64")
-        squares(layer(normal(3, 2, I, seed=seed))[0]).backward()
+        sum_of_squares(layer(normal(3, 2, I, seed=seed))[0]).backward()
         one, other = layer.bias_ih_l0.grad, layer.bias_hh_l0.grad
         assert_close(one[: blocks * H], other[: blocks * H])
         assert make is not nn.GRU or not np.allclose(one.numpy(), other.numpy(), rtol=1e-6, atol=0)

@@ -3,6 +3,7 @@ truncated back-propagation; and cells of one's own.
 """
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -223,26 +224,91 @@ def test_detach_every_is_chunks_with_a_detached_state(seed: int, kind: str, ever
 # Less memory for more time
 
 
-@pytest.mark.parametrize(
-    "saving", [{"checkpoint": 2}, {"checkpoint": "sqrt"}, {"memory_budget": 20_000}], ids=str
+EVERYTHING: dict[str, Any] = {
+    "num_layers": 2,
+    "bidirectional": True,
+    "dropout": 0.5,
+    "variational": True,
+    "recurrent_dropout": 0.5,
+    "zoneout": 0.5,
+    "learn_initial_state": True,
+}
+savings = pytest.mark.parametrize(
+    "saving", [{"checkpoint": 2}, {"checkpoint": "sqrt"}, {"memory_budget": 40_000}], ids=str
 )
-@pytest.mark.parametrize("kind", ["Jordan", "LSTM", "minGRU", "reset before"])
-@pytest.mark.parametrize("zoneout", [0.0, 0.5])
-def test_evaluating_again_changes_no_number(
-    saving: dict[str, Any], kind: str, zoneout: float
+
+
+def evaluated(case: Any, dtype: str = "float64", order: int = 1) -> tuple[list[Any], int]:
+    """Outputs, states, the gradients of their sum of squares (order 2: and of those gradients), the
+    state of the random stream; and how many steps were evaluated for it."""
+    layer, calls = case.layer.to(dtype), []
+    x, hx = ag.tree_map(lambda leaf: leaf.astype(dtype).requires_grad_(), (case.x, case.hx))
+    kind, leaves = type(layer.cells[0]), [x, *ag.flatten(hx), *layer.parameters()]
+    plain = kind.step
+
+    def step(*args: Any) -> Any:
+        calls.append(None)
+        return plain(*args)
+
+    ag.manual_seed(0)
+    with mock.patch.object(kind, "step", step):
+        found = [*ag.flatten(run(case._replace(x=x, hx=hx)))]
+        slopes = found
+        for _ in range(order):
+            total = sum_of_squares(*slopes)
+            slopes = [*ag.gradients(total, leaves, create_graph=order == 2, allow_unused=True)]
+            slopes = [slope for slope in slopes if slope is not None]
+            found = [*found, *slopes]
+    assert {value.dtype for value in found} == {np.dtype(dtype)}
+    return [*found, np.array(ag.random.get_state()["block"])], len(calls)
+
+
+def check_saving(kind: str, saving: dict[str, Any], options: Any, *how: Any) -> None:
+    T, cells = 9, options.get("num_layers", 1) * (1 + options.get("bidirectional", False))
+    common: dict[str, Any] = {"T": T, "lengths": [9, 0, 4], "states": "learn_" not in str(options)}
+    expected, calls = evaluated(make_case(kind, **common, **options), *how)
+    assert calls == T * cells
+    ours, calls = evaluated(make_case(kind, **common, **options, **saving), *how)
+    assert calls > (T + 3) * cells  # beside those that only see how much a step keeps
+    for one, other in zip(ours, expected, strict=True):
+        assert_close(one, other, 1e-5 if "float32" in how else 1e-10)
+
+
+@savings
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_evaluating_again_changes_no_number_of_any_cell(
+    kind: str, saving: dict[str, Any], dtype: str
 ) -> None:
-    options = {"num_layers": 2, "bidirectional": True, "zoneout": zoneout}
-    if kind != "minGRU":
-        options |= {"recurrent_dropout": 0.5, "dropout": 0.5, "variational": True}
-    found = []
-    for more in ({}, saving):
-        case = make_case(kind, T=7, lengths=[7, 0, 3], **options, **more)
-        ag.manual_seed(0)
-        y, state = run(case)
-        sum_of_squares(y, state).backward()
-        found.append([y, *ag.flatten(state), *(p.grad for p in case.layer.parameters())])
-    for ours, theirs in zip(*found, strict=True):
-        assert_close(ours, theirs)
+    unfit = {"recurrent_dropout"} if kind == "minGRU" else set()
+    options = {name: value for name, value in EVERYTHING.items() if name not in unfit}
+    check_saving(kind, saving, options, dtype)
+
+
+@savings
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"batch_first": True, "num_layers": 2},
+        {"num_layers": 3, "dropout": 0.5},
+        {"num_layers": 2, "dropout": 0.5, "variational": True},
+        {"bidirectional": True, "recurrent_dropout": 0.5},
+        {"zoneout": (0.0, 0.5)},
+        {"detach_every": 2},
+        {"learn_initial_state": True},
+    ],
+    ids=str,
+)
+def test_evaluating_again_changes_no_number_under_any_option(
+    options: dict[str, Any], saving: dict[str, Any]
+) -> None:
+    check_saving("LSTM", saving, options)
+
+
+@savings
+def test_evaluating_again_changes_no_second_derivative(saving: dict[str, Any]) -> None:
+    check_saving("LSTM", saving, EVERYTHING, "float64", 2)
 
 
 # Cells of one's own
@@ -299,6 +365,53 @@ def test_a_cell_of_ones_own_has_everything() -> None:
     assert repr(nn.Recurrent(Leaky(3, 2), 2, zoneout=0.1, detach_every=5)).endswith(
         "), num_layers=2, zoneout=(0.1,), detach_every=5)"
     )
+
+
+class Counted(Leaky):
+    """With a buffer that is saved, and one that is not."""
+
+    def __init__(self, input_size: int, units: int) -> None:
+        super().__init__(input_size, units)
+        self.register_buffer("scale", ag.full(units, 2.0))
+        self.register_buffer("scratch", ag.ones(1), persistent=False)
+
+    def precompute(self, xs: Any) -> Any:
+        return self.scale * super().precompute(xs)
+
+
+def test_the_buffers_of_cells_are_the_layers() -> None:
+    layer = nn.Recurrent(Counted(3, 2), num_layers=2)
+    names = ["scale_l0", "scratch_l0", "scale_l1", "scratch_l1"]
+    assert [name for name, _ in layer.named_buffers()] == names
+    assert [name for name in layer.state_dict() if name in names] == ["scale_l0", "scale_l1"]
+    assert "0.scale_l0" in dict(nn.Sequential(layer).named_buffers())
+    layer.to("float64")
+    assert layer.cells[1].scale.dtype == layer.scratch_l1.dtype == np.float64
+    layer.scale_l1 = ag.zeros(2, dtype="float64")
+    assert not layer.cells[1].scale.numpy().any()
+    state = layer.state_dict() | {"scale_l0": np.full(2, 5.0)}
+    copy = nn.Recurrent(Counted(3, 2), num_layers=2)
+    copy.load_state_dict(state)
+    assert copy.cells[0].scale.tolist() == [5, 5]
+    assert copy.scale_l1.tolist() == [0, 0]
+
+
+def test_apply_and_modules_reach_the_cells_and_what_is_in_them() -> None:
+    layer = nn.Sequential(nn.Recurrent(Leaky(3, 2), num_layers=2))
+
+    def initialise(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            nn.init.constant_(module.weight, 7)
+
+    layer.apply(initialise)
+    weights = {n: v for n, v in layer.state_dict().items() if "weight" in n}
+    assert len(weights) == 4
+    assert all((value == 7).all() for value in weights.values())
+    seen: list[nn.Module] = []
+    nn.LSTM(2, 3, bidirectional=True).apply(seen.append)
+    kinds = [nn.LSTMCell, nn.LSTMCell, nn.ModuleList, nn.LSTM]
+    assert [type(module) for module in seen] == kinds
+    assert "cells.1" in dict(nn.LSTM(2, 3, bidirectional=True).named_modules())
 
 
 class NoInputSize(Leaky):

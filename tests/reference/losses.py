@@ -136,4 +136,4 @@ def _results(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str,
 
 
 if __name__ == "__main__":
-    save("losses", {f"{seed}": record(seed) for seed in range(6 * len(LOSSES))})
+    save("losses", {f"{seed}": record(seed) for seed in range(6 * len(LOSSES))}, "torch")

@@ -163,4 +163,4 @@ if __name__ == "__main__":
     records = {f"{seed}": record(seed) for seed in range(4 * len(OPTIMISERS))}
     seeds = [*range(50), 98, 147, 271, 794]  # the last go ways that are seldom gone
     searches = {f"search {seed}": search_record(seed) for seed in seeds}
-    save("optimisers", records | searches)
+    save("optimisers", records | searches, "torch")

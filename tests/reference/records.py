@@ -1,51 +1,55 @@
 """Records: what PyTorch computes, kept so that tests can compare with it where it is not installed.
 
 A record is a configuration (JSON) and arrays. Each topic has a module beside this one that makes
-records from seeds; `cd tests; python -m reference.TOPIC` (needs torch) rewrites TOPIC.safetensors.
-Where torch is installed the tests make further records on the spot.
+records from seeds; `cd tests; python -m reference.TOPIC` rewrites TOPIC.npz (it needs torch, and
+for `recurrent` onnx and onnxruntime). Where these are installed the tests make further records on
+the spot.
 """
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 Record = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 def _file(topic: str) -> Path:
-    return Path(__file__).with_name(f"{topic}.safetensors")
+    return Path(__file__).with_name(f"{topic}.npz")
 
 
-def save(topic: str, records: dict[str, Record]) -> None:
-    """Write all records of a topic, and by which PyTorch they were made."""
-    import torch
+def save(topic: str, records: dict[str, Record], *made_with: str) -> None:
+    """Write all records of a topic, and the versions of the packages that they were made with.
 
-    arrays = {
-        f"{name}/{key}": np.array(array, order="C")
-        for name, (_, arrays) in records.items()
-        for key, array in arrays.items()
-    }
-    configs = {name: config for name, (config, _) in records.items()}
-    made = json.dumps({"torch": str(torch.__version__), "configurations": configs})
-    save_file(arrays, _file(topic), {"made": made})
+    The numbers stand one after another in one array, which holds them all exactly.
+    """
+    numbers, configurations, start = [], {}, 0
+    for name, (config, arrays) in records.items():
+        places = {}
+        for key, array in arrays.items():
+            places[key] = start, np.shape(array), str(array.dtype)
+            numbers.append(np.ravel(array).astype(np.float64))
+            start += array.size
+        configurations[name] = config, places
+    versions = {package: metadata.version(package) for package in made_with}
+    index = json.dumps({"made with": versions, "records": configurations})
+    np.savez_compressed(_file(topic), numbers=np.concatenate(numbers), index=np.array(index))
     print(f"{_file(topic)}: {len(records)} records, {_file(topic).stat().st_size} bytes")
 
 
 def load(topic: str) -> dict[str, Record]:
     """All records of a topic by name."""
-    with safe_open(_file(topic), "numpy") as file:
-        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
-        configs = json.loads(file.metadata()["made"])["configurations"]
+    with np.load(_file(topic)) as file:
+        numbers, configurations = file["numbers"], json.loads(str(file["index"]))["records"]
+
+    def array(start: int, shape: list[int], dtype: str) -> np.ndarray:
+        return numbers[start : start + int(np.prod(shape))].reshape(shape).astype(dtype)
+
     return {
-        name: (
-            config,
-            {k.removeprefix(f"{name}/"): v for k, v in arrays.items() if k.startswith(f"{name}/")},
-        )
-        for name, config in configs.items()
+        name: (config, {key: array(*place) for key, place in places.items()})
+        for name, (config, places) in configurations.items()
     }
 
 

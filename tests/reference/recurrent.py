@@ -1,23 +1,15 @@
-"""Recurrent networks as PyTorch and ONNX Runtime compute them: live, and recorded for the places
-where they are not installed.
+"""Recurrent networks as PyTorch and ONNX Runtime compute them.
 
-    python tests/reference/recurrent.py    (needs torch, onnx, onnxruntime; writes recurrent.npz)
-
-A record is a configuration (what can stand in JSON) and arrays by name. Its maker takes a source of
-random choices: `random.Random(seed)` for what is recorded, hypothesis' for live tests. Numbers that
-are given are multiples of 1/64, which every precision has.
+The maker of a record takes a source of random choices: `random.Random(seed)` for what is recorded,
+hypothesis' for live tests. Numbers that are given are multiples of 1/64, which every precision has.
 """
 
-import json
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
-FILE = Path(__file__).with_name("recurrent.npz")
-
-Record = tuple[dict[str, Any], dict[str, np.ndarray]]
+from .records import Record, load, save
 
 LAYERS = ("RNN", "LSTM", "GRU")
 CELLS = ("RNNCell", "LSTMCell", "GRUCell")
@@ -208,38 +200,14 @@ def make(kind: str, random: Random, most: int = 4) -> Record:
 
 def recorded(*kinds: str) -> list[tuple[str, Record]]:
     """All records of these kinds, each with its kind."""
-    with np.load(FILE) as file:
-        index, numbers = json.loads(str(file["index"])), file["numbers"]
-    found = []
-    for kind, config, arrays in index["records"]:
-        if kind in kinds:
-            parts = {
-                name: numbers[start : start + int(np.prod(shape))].reshape(shape).astype(dtype)
-                for name, (start, shape, dtype) in arrays.items()
-            }
-            found.append((kind, (config, parts)))
-    return found
-
-
-def main() -> None:
-    import onnxruntime
-    import torch
-
-    records, numbers, start = [], [], 0
-    for kind in LAYERS + CELLS + VARIANTS:
-        for seed in range(3 if kind in CELLS else 8):
-            config, arrays = make(kind, Random(f"{kind} {seed}"), most=3)
-            places = {}
-            for name, array in arrays.items():
-                places[name] = (start, array.shape, str(array.dtype))
-                numbers.append(array.astype(np.float64).ravel())
-                start += array.size
-            records.append((kind, config, places))
-    made_with = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
-    index = json.dumps({"made_with": made_with, "records": records})
-    np.savez_compressed(FILE, numbers=np.concatenate(numbers), index=np.array(index))
-    print(f"{FILE}: {len(records)} records, {FILE.stat().st_size} bytes, made with {made_with}")
+    named = [(name.rpartition(" ")[0], record) for name, record in load("recurrent").items()]
+    return [(kind, record) for kind, record in named if kind in kinds]
 
 
 if __name__ == "__main__":
-    main()
+    made = {
+        f"{kind} {seed}": make(kind, Random(f"{kind} {seed}"), most=3)
+        for kind in LAYERS + CELLS + VARIANTS
+        for seed in range(3 if kind in CELLS else 8)
+    }
+    save("recurrent", made, "torch", "onnxruntime")

@@ -98,4 +98,4 @@ def _rates(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, n
 
 
 if __name__ == "__main__":
-    save("schedules", {f"{seed}": record(seed) for seed in range(3 * 7)})
+    save("schedules", {f"{seed}": record(seed) for seed in range(3 * 7)}, "torch")

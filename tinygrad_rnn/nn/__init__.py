@@ -14,7 +14,7 @@ from .cells import (
     PeepholeLSTMCell,
     RNNCell,
 )
-from .containers import ModuleDict, Sequential
+from .containers import ModuleDict, ModuleList, Sequential
 from .layers import Dropout, Embedding, Identity, LayerNorm, Linear, ReLU, Sigmoid, Tanh
 from .losses import (
     BCELoss,
@@ -27,7 +27,7 @@ from .losses import (
     NLLLoss,
     SmoothL1Loss,
 )
-from .module import Module, ModuleList, Parameter
+from .module import Module, Parameter
 from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN, JordanRNN, LayerNormLSTM, PeepholeLSTM
 

@@ -95,7 +95,10 @@ class Cell(Module):
 
     def precompute(self, xs: Any) -> Any:
         """What does not depend on the state; xs (..., input_size)."""
-        gates = linear(xs, self.weight_ih)
+        return self.biased(linear(xs, self.weight_ih))
+
+    def biased(self, gates: Any) -> Any:
+        """gates + b_ih + b_hh, with biases."""
         if self.bias_ih is None or self.bias_hh is None:
             return gates
         return gates + (self.bias_ih + self.bias_hh)

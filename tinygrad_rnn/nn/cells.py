@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd import Tensor, eye, linear, mean, relu, sigmoid, split, sqrt, square, tanh
+from autograd import Tensor, eye, relu, sigmoid, split, tanh
 
 from . import init
 from .cell import Cell
+from .functional import layer_norm, linear
 from .module import Parameter
 
 ACTIVATIONS = {"tanh": tanh, "relu": relu, "sigmoid": sigmoid}
@@ -25,12 +26,6 @@ def activation(name: str) -> Any:
     if name not in ACTIVATIONS:
         raise ValueError(f"Unknown nonlinearity {name!r}. Select from {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]
-
-
-def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """W x + b, or W x where there is no b."""
-    y = linear(x, weight)
-    return y if bias is None else y + bias
 
 
 # --- simple networks ------------------------------------------------------------------------------
@@ -117,7 +112,7 @@ class JordanRNNCell(Cell):
 
     def step(self, state: Tensor, x: Tensor) -> Pair:
         h = activation(self.nonlinearity)(x + self.recurrent(state))
-        y = affine(h, self.weight_ho, self.bias_ho)
+        y = linear(h, self.weight_ho, self.bias_ho)
         return y, y
 
 
@@ -237,26 +232,17 @@ class LayerNormLSTMCell(LSTMCell):
         self.bias_ch = self.constant(0, self.hidden_size) if bias else None
 
     def precompute(self, xs: Tensor) -> Any:
-        gates = layer_norm(linear(xs, self.weight_ih), self.gain_ih)
-        if self.bias_ih is None or self.bias_hh is None:
-            return gates
-        return gates + (self.bias_ih + self.bias_hh)
+        rows = 4 * self.hidden_size
+        return self.biased(layer_norm(linear(xs, self.weight_ih), rows, self.gain_ih))
 
     def step(self, state: Pair, x: Tensor) -> tuple[Pair, Tensor]:
         h, c = state
-        gates = x + layer_norm(self.recurrent(h), self.gain_hh)
+        gates = x + layer_norm(self.recurrent(h), 4 * self.hidden_size, self.gain_hh)
         i, f, g, o = split(gates, 4, axis=-1)
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        seen = layer_norm(c, self.gain_ch)
-        seen = seen if self.bias_ch is None else seen + self.bias_ch
-        h = self.project(sigmoid(o) * tanh(seen))
+        h = sigmoid(o) * tanh(layer_norm(c, self.hidden_size, self.gain_ch, self.bias_ch))
+        h = self.project(h)
         return (h, c), h
-
-
-def layer_norm(a: Any, gain: Any, eps: float = 1e-5) -> Any:
-    """gain * (a - mean a) / sqrt(var a + eps), over the last axis."""
-    centred = a - mean(a, -1, keepdims=True)
-    return gain * centred / sqrt(mean(square(centred), -1, keepdims=True) + eps)
 
 
 # --- gated units with one state -------------------------------------------------------------------
@@ -292,14 +278,14 @@ class GRUCell(Cell):
 
     def precompute(self, xs: Tensor) -> Any:
         if self.reset_after:  # r acts on b_hn too
-            return affine(xs, self.weight_ih, self.bias_ih)
+            return linear(xs, self.weight_ih, self.bias_ih)
         return super().precompute(xs)
 
     def step(self, state: Tensor, x: Tensor) -> Pair:
         h, cut = state, (2 * self.hidden_size,)
         x_rz, x_n = split(x, cut, axis=-1)
         if self.reset_after:
-            h_rz, h_n = split(affine(self.seen(h), self.weight_hh, self.bias_hh), cut, axis=-1)
+            h_rz, h_n = split(linear(self.seen(h), self.weight_hh, self.bias_hh), cut, axis=-1)
             r, z = split(sigmoid(x_rz + h_rz), 2, axis=-1)
             n = tanh(x_n + r * h_n)
         else:
@@ -349,7 +335,7 @@ class MinGRUCell(Cell):
         del self.weight_hh, self.bias_hh
 
     def precompute(self, xs: Tensor) -> Pair:
-        z, n = split(affine(xs, self.weight_ih, self.bias_ih), 2, axis=-1)
+        z, n = split(linear(xs, self.weight_ih, self.bias_ih), 2, axis=-1)
         return sigmoid(z), n
 
     def step(self, state: Tensor, x: Pair) -> Pair:

@@ -1,11 +1,42 @@
-"""Modules that hold others: one after another, or by name."""
+"""Modules that hold others: in a row, one after another, or by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self, overload
 
-from .module import Module, ModuleList
+from .module import Module
+
+
+class ModuleList(Module):
+    """Modules in a row, named "0", "1", ...; a slice is a list of its own of the same modules."""
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        self.extend(modules)
+
+    def append(self, module: Module) -> Self:
+        self._add(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        for module in modules:
+            self.append(module)
+        return self
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.named_children())
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
+        if isinstance(index, slice):
+            return type(self)().extend(list(self)[index])
+        return list(self)[index]
 
 
 class Sequential(ModuleList):

@@ -1,4 +1,4 @@
-"""Functions of networks that hold no parameters: dropout, layer normalisation, losses.
+"""Functions of networks that hold no parameters: W x + b, dropout, layer normalisation, losses.
 
 Losses have PyTorch's names and defaults. Of their options, `reduction` is "mean", "sum" or "none"
 (one value for each position), and targets and weights may be arrays or Tensors; arrays go beside
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import autograd
 from autograd import (
     Tensor,
     absolute,
@@ -33,6 +34,12 @@ from autograd import (
 )
 
 from .ctc import ctc_losses
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """W x + b over the last axis, for W (out, in); without a bias W x."""
+    y = autograd.linear(input, weight)
+    return y if bias is None else y + bias
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

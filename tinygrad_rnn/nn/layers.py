@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from autograd import Tensor, backend, expand_dims, linear, no_grad, relu, sigmoid, take, tanh, where
+from autograd import Tensor, backend, expand_dims, no_grad, relu, sigmoid, take, tanh, where
 
 from . import functional, init
 from .module import Module, parameter
@@ -66,8 +66,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = linear(x, self.weight)
-        return y if self.bias is None else y + self.bias
+        return functional.linear(x, self.weight, self.bias)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + (

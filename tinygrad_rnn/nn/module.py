@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self, TypeVar, overload
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -114,7 +114,7 @@ class Module:
         below = (
             pair
             for name, child in self.named_children()
-            for pair in child.named_modules(_join(prefix, name))
+            for pair in child.named_modules(join(prefix, name))
         )
         yield prefix, self
         yield from _once(below)
@@ -124,9 +124,7 @@ class Module:
             yield module
 
     def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """The parameters among the attributes. A module that names its children's as its own
-        overrides this, and `_own_buffers`.
-        """
+        """The parameters among the attributes."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
@@ -141,14 +139,20 @@ class Module:
                 raise TypeError(f"buffer {name!r} must be a Tensor or None, not {value!r}")
             yield name, value
 
+    def _own_tensors(self, saved: bool = False) -> Iterator[tuple[str, Tensor]]:
+        yield from self._own_parameters()
+        yield from self._own_buffers(saved)
+
     def _everything(
         self, own: Callable[[Module], Iterable[tuple[str, T]]], prefix: str = ""
     ) -> Iterator[tuple[str, T]]:
-        """What `own` gives for this module and all below it, with full names."""
+        """What `own` gives for this module and all below it, with full names. A module that has
+        names of its own for what is below it overrides this.
+        """
         for name, value in own(self):
-            yield _join(prefix, name), value
+            yield join(prefix, name), value
         for name, child in self.named_children():
-            yield from child._everything(own, _join(prefix, name))
+            yield from child._everything(own, join(prefix, name))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All parameters with their names, "layer.weight"; one that is shared appears once."""
@@ -201,12 +205,7 @@ class Module:
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and saved buffers, shared ones under each of their names."""
-
-        def own(module: Module) -> Iterator[tuple[str, Tensor]]:
-            yield from module._own_parameters()
-            yield from module._own_buffers(saved=True)
-
-        return self._everything(own)
+        return self._everything(lambda module: module._own_tensors(saved=True))
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and saved buffers on the host, by name."""
@@ -294,37 +293,6 @@ class Module:
         return f"{type(self).__name__}({inside})"
 
 
-class ModuleList(Module):
-    """Modules in a row, named "0", "1", ...; a slice is a list of its own of the same modules."""
-
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
-        self.extend(modules)
-
-    def append(self, module: Module) -> Self:
-        self._add(str(len(self)), module)
-        return self
-
-    def extend(self, modules: Iterable[Module]) -> Self:
-        for module in modules:
-            self.append(module)
-        return self
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self.named_children())
-
-    def __iter__(self) -> Iterator[Module]:
-        return self.children()
-
-    @overload
-    def __getitem__(self, index: int) -> Module: ...
-    @overload
-    def __getitem__(self, index: slice) -> Self: ...
-    def __getitem__(self, index: int | slice) -> Module | Self:
-        if isinstance(index, slice):
-            return type(self)().extend(list(self)[index])
-        return list(self)[index]
-
-
 def _once(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
     """Pairs of a name and a thing, each thing under the first of its names only."""
     seen = set()
@@ -334,5 +302,5 @@ def _once(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
             yield name, value
 
 
-def _join(prefix: str, name: str) -> str:
+def join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name

@@ -7,10 +7,10 @@ once, for any cell. `LSTM` and its relatives only say which cell.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from autograd import (
     Tensor,
@@ -29,17 +29,18 @@ from autograd import (
     swapaxes,
     tensor,
     tree_map,
-    unstack,
     where,
     zeros,
 )
 
 from . import functional
 from .cell import Cell, check_input, check_state
-from .module import Module, ModuleList, Parameter
+from .containers import ModuleList
+from .module import Module, Parameter, join
 from .utils.rnn import PackedSequence, pad_packed_sequence
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
+T = TypeVar("T")
 
 
 class Recurrent(Module):
@@ -127,39 +128,37 @@ class Recurrent(Module):
 
     # --- names ------------------------------------------------------------------------------------
 
-    def _places(self) -> Iterator[tuple[str, Module, str, Parameter]]:
-        """Each parameter of the cells: its name here, its module, its name there, itself."""
-        for k, cell in enumerate(self.cells):
+    def _places(
+        self, own: Callable[[Module], Iterable[tuple[str, T]]]
+    ) -> Iterator[tuple[str, Module, str, T]]:
+        """What `own` gives for the cells: each one's name here, its module, its name there, itself.
+
+        There are none while the layer is being made.
+        """
+        for k, cell in enumerate(vars(self).get("cells", ())):
             layer, backward = divmod(k, self.directions)
             suffix = f"_l{layer}" + ("_reverse" if backward else "")
             for path, module in cell.named_modules():
-                for name, value in module._own_parameters():
-                    yield (f"{path}.{name}" if path else name) + suffix, module, name, value
+                for name, value in own(module):
+                    yield join(path, name) + suffix, module, name, value
 
-    def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        for name, _, _, value in self._places():
-            yield name, value
-        yield from super()._own_parameters()
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """None by name: the cells' parameters are this module's own."""
-        yield from ()
-
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        yield prefix, self
-        for name, cell in self.cells.named_children():
-            yield from cell.named_modules(f"{prefix}.{name}" if prefix else name)
+    def _everything(
+        self, own: Callable[[Module], Iterable[tuple[str, T]]], prefix: str = ""
+    ) -> Iterator[tuple[str, T]]:
+        for name, _, _, value in self._places(own):
+            yield join(prefix, name), value
+        for name, value in own(self):
+            yield join(prefix, name), value
 
     def __getattr__(self, name: str) -> Any:
-        if "cells" in vars(self):
-            for own, _, _, value in self._places():
-                if own == name:
-                    return value
+        for own, _, _, value in self._places(Module._own_tensors):
+            if own == name:
+                return value
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assigning to `weight_hh_l0` (to tie weights, say) sets the cell's own."""
-        for own, module, inside, _ in self._places() if "cells" in vars(self) else ():
+        for own, module, inside, _ in self._places(Module._own_tensors):
             if own == name:
                 setattr(module, inside, value)
                 return
@@ -288,13 +287,10 @@ class Recurrent(Module):
             hx = tree_map(lambda leaf: _for_all(next(learned), leaf.shape), own[0])
         else:
             return own
-        columns = [iter(unstack(leaf)) for leaf in flatten(hx)]
+        return [tree_map(lambda leaf, k=k: leaf[k], hx) for k in range(len(own))]
 
-        def next_state(like: Any) -> Any:
-            leaves = iter(columns)
-            return tree_map(lambda _: next(next(leaves)), like)
-
-        return [next_state(state) for state in own]
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"  # its cells are all like the first
 
     def extra_repr(self) -> str:
         cell = self.cells[0]

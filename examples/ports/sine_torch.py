@@ -1,0 +1,109 @@
+"""Two LSTM cells, one above the other, learn sine waves by L-BFGS and then go on by themselves.
+
+`--png FILE` draws waves that they had not seen, and how these go on; `--help` shows the options.
+"""
+
+import argparse
+
+import numpy as np
+import torch
+from torch import nn, optim
+
+
+def waves(count, length, period=20):
+    """Sine waves that begin anywhere, (count, length)."""
+    shifts = np.random.default_rng(2).integers(-4 * period, 4 * period, (count, 1))
+    return np.sin((np.arange(length) + shifts) / period)
+
+
+class Sequence(nn.Module):
+    """The next value of each sequence, at every step, and `future` values beyond the last."""
+
+    def __init__(self, hidden=51):
+        super().__init__()
+        self.hidden = hidden
+        self.lstm1 = nn.LSTMCell(1, hidden)
+        self.lstm2 = nn.LSTMCell(hidden, hidden)
+        self.linear = nn.Linear(hidden, 1)
+
+    def forward(self, input, future=0):
+        outputs = []
+        h_t = torch.zeros(input.size(0), self.hidden, dtype=torch.double)
+        c_t = torch.zeros(input.size(0), self.hidden, dtype=torch.double)
+        h_t2 = torch.zeros(input.size(0), self.hidden, dtype=torch.double)
+        c_t2 = torch.zeros(input.size(0), self.hidden, dtype=torch.double)
+
+        for input_t in input.split(1, dim=1):
+            h_t, c_t = self.lstm1(input_t, (h_t, c_t))
+            h_t2, c_t2 = self.lstm2(h_t, (h_t2, c_t2))
+            output = self.linear(h_t2)
+            outputs += [output]
+        for _ in range(future):
+            h_t, c_t = self.lstm1(output, (h_t, c_t))
+            h_t2, c_t2 = self.lstm2(h_t, (h_t2, c_t2))
+            output = self.linear(h_t2)
+            outputs += [output]
+        return torch.cat(outputs, dim=1)
+
+
+def train(seq, input, target, optimizer, criterion):
+    """One step of L-BFGS; returns the losses that it saw on its way."""
+    losses = []
+
+    def closure():
+        optimizer.zero_grad()
+        out = seq(input)
+        loss = criterion(out, target)
+        loss.backward()
+        losses.append(loss.item())
+        return loss
+
+    optimizer.step(closure)
+    return losses
+
+
+def draw(path, y, known):
+    """The first waves: what was read as lines, what was added as dots."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for wave, color in zip(y, ("C3", "C2", "C0"), strict=False):
+        axes.plot(np.arange(known), wave[:known], color=color)
+        axes.plot(np.arange(known, len(wave)), wave[known:], ":", color=color)
+    figure.savefig(path)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=6, help="steps of L-BFGS")
+    parser.add_argument("--length", type=int, default=200, help="of each wave")
+    parser.add_argument("--count", type=int, default=30, help="waves, three of them for the test")
+    parser.add_argument("--future", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--png")
+    args = parser.parse_args(argv)
+
+    torch.manual_seed(args.seed)
+    data = waves(args.count, args.length)
+    input = torch.from_numpy(data[3:, :-1])
+    target = torch.from_numpy(data[3:, 1:])
+    test_input = torch.from_numpy(data[:3, :-1])
+    test_target = torch.from_numpy(data[:3, 1:])
+
+    seq = Sequence()
+    seq.double()
+    criterion = nn.MSELoss()
+    optimizer = optim.LBFGS(seq.parameters(), lr=0.8)
+    for step in range(args.steps):
+        losses = train(seq, input, target, optimizer, criterion)
+        with torch.no_grad():
+            pred = seq(test_input, future=args.future)
+            loss = criterion(pred[:, : -args.future], test_target)
+        print(f"step {step}   training {losses[-1]:.2e}   test {loss.item():.2e}", flush=True)
+    if args.png:
+        draw(args.png, pred.detach().numpy(), test_input.size(1))
+
+
+if __name__ == "__main__":
+    main()
