@@ -31,7 +31,7 @@ from tinygrad_rnn.training import (
     loop,
     save,
 )
-from tinygrad_rnn.training.generation import distribution
+from tinygrad_rnn.models.decoding import distribution
 from tinygrad_rnn.training.options import LIMITS
 from tinygrad_rnn.training.progress import Silent, clock
 from tinygrad_rnn.training.report import smooth
