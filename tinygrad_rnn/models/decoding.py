@@ -98,13 +98,13 @@ def write(
     random numbers (None: the default one); the same stream gives the same symbols on every device.
     """
     stream = random.default if generator is None else generator
-    tokens = start if isinstance(start, Tensor) else np.asarray(start)
+    tokens = _beside(state, start)
     while True:
         with ag.no_grad():
             state, scores = step(state, tokens)
             tokens = draw(distribution(scores, temperature, top_k, top_p), stream)
-            log_p = ag.take_along_axis(_log_p(scores), ag.expand_dims(tokens, -1))
-        yield tokens, log_p[:, 0]
+            log_p = ag.take_along_axis(_log_p(scores), tokens[:, None])[:, 0]
+        yield tokens, log_p
 
 
 def sample(
@@ -170,7 +170,8 @@ def beam_search(
     best = [Written([], -np.inf)] * B
     for length in range(1, max_length + 1):
         with ag.no_grad():
-            state, scores = step(ag.tree_map(lambda leaf, rows=rows: leaf[rows], state), tokens)
+            state = ag.tree_map(lambda leaf, rows=rows: leaf[rows], state)
+            state, scores = step(state, _beside(state, tokens))
             V = scores.shape[-1]
             so_far = ag.tensor(log_p.reshape(B * K, 1), device=scores.device)
             total = (so_far + _log_p(scores)).reshape(B, K * V)
@@ -203,6 +204,12 @@ def length_penalty(length: float, alpha: float) -> float:
     0 compares the probabilities as they are, and is for the short; more is for the long.
     """
     return float(((5 + length) / 6) ** alpha)
+
+
+def _beside(state: Any, tokens: Any) -> Tensor:
+    """Symbols as a Tensor on the device of the state."""
+    devices = [leaf.device for leaf in ag.flatten(state)]
+    return ag.tensor(tokens, device=devices[0] if devices else None)
 
 
 def _log_p(scores: Tensor) -> Any:

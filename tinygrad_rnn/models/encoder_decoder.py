@@ -65,7 +65,7 @@ class EncoderDecoder(nn.Module):
         """
         zs, _ = self._run(source, source_lengths, target)
         scores: Tensor = self.readout(self.dropout(zs))
-        return swapaxes(scores, 0, 1) if self.encoder.batch_first else scores
+        return self._turned(scores)
 
     def alignment(self, source: Any, source_lengths: Any, target: Any) -> Tensor:
         """The weights of the attention (B, T', T): how much the symbol that follows each one of the
@@ -78,9 +78,14 @@ class EncoderDecoder(nn.Module):
     def _run(self, source: Any, source_lengths: Any, target: Any) -> tuple[Tensor, Any]:
         """z (T', B, H) and the weights (T', B, T)."""
         memory, carry = self.encode(source, source_lengths)
-        ys = self.dropout(self.target_embedding(target))
-        ys = swapaxes(ys, 0, 1) if self.encoder.batch_first else ys
-        return scan(partial(self._step, memory), carry, ys, **self.encoder.scan_options)[1]  # type: ignore[no-any-return]
+        ys = self._turned(self.dropout(self.target_embedding(target)))
+        step, options = partial(self._step, memory), self.encoder.scan_options
+        _, (zs, weights) = scan(step, carry, ys, **options)
+        return zs, weights
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """From the encoder's order of the axes to time first, or back."""
+        return swapaxes(x, 0, 1) if self.encoder.batch_first else x
 
     def _step(self, memory: Any, carry: Any, y: Tensor) -> tuple[Any, Any]:
         """From (s_{t-1}, z_{t-1}) and y_{t-1} (B, E) to those of t; the output is z_t and the
@@ -89,10 +94,10 @@ class EncoderDecoder(nn.Module):
         x = y if z is None else concatenate([y, z], axis=-1)
         new = []
         cell: Any
-        for cell, state in zip(self.cells, states, strict=True):
-            state, s = cell.step(state, cell.precompute(x))
+        for k, (cell, state) in enumerate(zip(self.cells, states, strict=True)):
+            state, x = cell.step(state, cell.precompute(self.dropout(x) if k else x))
             new.append(state)
-            x = self.dropout(s)
+        s = x
         if self.attention is None:
             return (new, None), (s, None)
         c, weights = self.attention(s, memory)
@@ -109,7 +114,7 @@ class EncoderDecoder(nn.Module):
         if self.attention is None:
             return None, (states, None)
         z = zeros((flatten(states)[0].shape[0], self.readout.in_features), h.dtype, h.device)
-        return self.attention.prepare(h, source_lengths), (states, z)
+        return self.attention.prepare(self._turned(h), source_lengths), (states, z)
 
     def _bridge(self, last: Any) -> list[Any]:
         """s_0 for each cell: the encoder's last state in its layer, both directions' mapped to the

@@ -62,7 +62,7 @@ class Attention(Module):
         """What queries need of a memory (T, B, C), or (B, T, C) with batch_first.
 
         Sequence b of it ends after lengths[b] steps; what stands beyond has no influence. Raises
-        ValueError for shapes that do not fit.
+        ValueError for shapes and lengths that do not fit.
         """
         values = memory if isinstance(memory, Tensor) else tensor(memory)
         if values.ndim != 3 or values.shape[-1] != self.memory_size:
@@ -82,6 +82,11 @@ class Attention(Module):
             raise ValueError(
                 f"lengths must be one integer for each of the {batch} memories, "
                 f"not of shape {lengths.shape}"
+            )
+        least, most = (int(lengths.min()), int(lengths.max())) if batch else (0, 0)
+        if least < 0 or most > steps:
+            raise ValueError(
+                f"lengths must lie between 0 and the {steps} steps there are, not {least} to {most}"
             )
         running = arange(steps, device=values.device) < expand_dims(lengths, 1)
         values = where(expand_dims(running, 2), values, 0)  # 0 * nan would be nan
