@@ -107,6 +107,15 @@ def test_every_attention_follows_its_equations(kind: str) -> None:
         assert_close(ours, theirs)
 
 
+def test_weights_have_their_shapes() -> None:
+    def shapes(attention: nn.Attention) -> list[tuple[int, ...]]:
+        return [parameter.shape for parameter in attention.parameters()]
+
+    assert shapes(nn.GeneralAttention(2, 3)) == [(2, 3)]
+    assert shapes(nn.AdditiveAttention(2, 3)) == [(2, 2), (2, 3), (1, 2)]
+    assert shapes(nn.AdditiveAttention(2, 3, 4)) == [(4, 2), (4, 3), (1, 4)]
+
+
 @all_kinds
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_one_query_for_each_memory_has_one_context(kind: str, batch_first: bool) -> None:
@@ -168,6 +177,7 @@ def test_padding_has_no_influence(case: Case, padding: float) -> None:
     assert not slopes[0][0].numpy()[beyond].any()
 
 
+@pytest.mark.filterwarnings("error")
 def test_scores_of_any_size_make_weights() -> None:
     """Half precision too, and a step beyond the end whose score would win by far."""
     for dtype, size in (("float16", 100.0), ("float32", 1e18), ("float64", 1e150)):

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 import autograd as ag
 from tinygrad_rnn.models import LanguageModel, Written, beam_search, sample
-from tinygrad_rnn.models.decoding import distribution, length_penalty, write
+from tinygrad_rnn.models.decoding import distribution, draw, length_penalty, write
 
 END = 0
 seeds = st.integers(0, 2**32 - 1)
@@ -255,8 +255,19 @@ def test_what_is_drawn_follows_the_distribution(options: dict[str, Any]) -> None
 def test_the_logarithms_are_those_of_the_model() -> None:
     drawn = write(constant, None, np.zeros(50, int), temperature=0.5, top_k=3)
     token, log_p = next(drawn)
-    p = np.array([1, 2, 4, 1]) / 8
-    np.testing.assert_allclose(log_p.numpy(), np.log(p[token.numpy()]), rtol=1e-6)
+    scores = constant(None, [0])[1].numpy().astype(np.float64)
+    np.testing.assert_allclose(log_p.numpy(), np.log(softmax(scores))[0, token.numpy()], rtol=1e-14)
+
+
+@pytest.mark.parametrize(("u", "expected"), [(0.0, 1), (0.499, 1), (0.5, 3), (1 - 2**-53, 3)])
+def test_nothing_without_probability_is_drawn(u: float, expected: int) -> None:
+    class Fixed(ag.Generator):
+        def uniform(self, *args: Any, **options: Any) -> ag.Tensor:
+            return ag.full((1, 1), u, "float64")
+
+    for total in (1.0, 0.75):  # no more than the ratios count
+        p = ag.tensor(total * np.array([[0, 0.5, 0, 0.5, 0]]))
+        assert draw(p, Fixed()).tolist() == [expected]
 
 
 @given(st.integers(2, 4), st.integers(1, 5), seeds)
@@ -339,3 +350,11 @@ def test_distributions_that_there_are_not(options: dict[str, Any], message: str)
 def test_searches_that_there_are_not(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         beam_search(constant, None, [0], END, **{"max_length": 3, **options})
+
+
+@pytest.mark.parametrize("search", [sample, beam_search])
+def test_a_model_that_has_diverged_writes_nothing(search: Any) -> None:
+    tree = Tree(3, 4, seed=0)
+    tree.scores[1, 1] = np.nan
+    with pytest.raises(ValueError, match=r"with nan: have its weights diverged\?"):
+        search(tree.step, *tree.start(1), END, 4)

@@ -45,7 +45,7 @@ def distribution(
     `top_k` leaves only so many, the likeliest (Fan et al. 2018, "Hierarchical neural story
     generation"). Of what is left `top_p` leaves the fewest that together reach this probability
     (nucleus sampling: Holtzman et al. 2020, "The curious case of neural text degeneration"). Among
-    equals the first are likelier.
+    equals the first go first.
 
     Raises ValueError for a negative temperature, top_k below 1, and top_p outside (0, 1].
     """
@@ -60,6 +60,8 @@ def distribution(
     scores = ag.astype(scores, "float64")
     with np.errstate(over="ignore"):  # scores / temperature = -inf: a probability of 0
         scores = (scores - ag.max(scores, -1, keepdims=True)) / temperature
+    if top_k is None and top_p is None:
+        return ag.softmax(scores)
     order = ag.argsort(-scores)
     rank = ag.argsort(order)
     if top_k is not None:
@@ -102,8 +104,9 @@ def write(
     while True:
         with ag.no_grad():
             state, scores = step(state, tokens)
+            log_p = _log_p(scores)
             tokens = draw(distribution(scores, temperature, top_k, top_p), stream)
-            log_p = ag.take_along_axis(_log_p(scores), tokens[:, None])[:, 0]
+            log_p = ag.take_along_axis(log_p, tokens[:, None])[:, 0]
         yield tokens, log_p
 
 
@@ -213,7 +216,11 @@ def _beside(state: Any, tokens: Any) -> Tensor:
 
 
 def _log_p(scores: Tensor) -> Any:
-    return ag.log_softmax(ag.astype(scores, "float64"))
+    """log softmax, in double precision; ValueError where the scores are no numbers."""
+    log_p = ag.log_softmax(ag.astype(scores, "float64"))
+    if ag.isnan(log_p).data.any():
+        raise ValueError("the model scores the next symbol with nan: have its weights diverged?")
+    return log_p
 
 
 def _check_length(max_length: int) -> None:
