@@ -31,7 +31,6 @@ from tinygrad_rnn.training import (
     loop,
     save,
 )
-from tinygrad_rnn.training.generation import distribution
 from tinygrad_rnn.training.options import LIMITS
 from tinygrad_rnn.training.progress import Silent, clock
 from tinygrad_rnn.training.report import smooth
@@ -184,26 +183,6 @@ def test_bits_per_character_is_the_mean_surprise(length: int, seed: int) -> None
     log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
     surprise = -log_p[np.arange(length - 1), ids[1:]].mean() / math.log(2)
     assert bits_per_character(model, ids) == pytest.approx(surprise, rel=1e-5)
-
-
-scores = arrays.arrays(np.float32, st.integers(1, 9), elements=st.floats(-50, 50, width=32))
-
-
-@given(scores, st.floats(0, 1e3), st.none() | st.integers(1, 10))
-def test_sampling_draws_from_a_distribution(
-    logits: np.ndarray, temperature: float, top_k: int | None
-) -> None:
-    p = distribution(logits, temperature, top_k)
-    assert p.sum() == pytest.approx(1)
-    assert (p >= 0).all()
-    assert np.count_nonzero(p) <= (top_k or len(p))
-    assert p[logits.argmax()] == p.max()
-
-
-@given(scores)
-def test_at_temperature_1_the_distribution_is_the_models(logits: np.ndarray) -> None:
-    softmax = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum()
-    np.testing.assert_allclose(distribution(logits, 1.0, None), softmax, rtol=1e-12)
 
 
 def test_what_is_written_follows_the_distribution() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd import Tensor
+from autograd import Tensor, swapaxes, tree_map
 
 from .. import nn
 
@@ -43,3 +43,15 @@ class LanguageModel(nn.Module):
         """
         hidden, state = self.recurrent(self.dropout(self.embedding(tokens)), state)
         return self.readout(self.dropout(hidden)), state
+
+    def step(self, state: Any, tokens: Any) -> tuple[Any, Tensor]:
+        """The new state, and scores (B, V) of what follows the `tokens` (B), as `decoding` wants
+        them: the state's leaves have the batch first here, not the layers.
+        """
+        scores, state = self(tokens[None], batch_first(state))
+        return batch_first(state), scores[0]
+
+
+def batch_first(state: Any) -> Any:
+    """A state of recurrent layers with the batch before the layers; and the other way round."""
+    return tree_map(lambda leaf: swapaxes(leaf, 0, 1), state)

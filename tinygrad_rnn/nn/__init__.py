@@ -1,6 +1,7 @@
 """Networks: modules, recurrent cells and layers, losses, initial values."""
 
 from . import functional, init, interchange, utils
+from .attention import AdditiveAttention, Attention, DotAttention, GeneralAttention
 from .cell import Cell
 from .cells import (
     CoupledLSTMCell,
@@ -32,17 +33,21 @@ from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN, JordanRNN, LayerNormLSTM, PeepholeLSTM
 
 __all__ = [
+    "AdditiveAttention",
+    "Attention",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CTCLoss",
     "Cell",
     "CoupledLSTMCell",
     "CrossEntropyLoss",
+    "DotAttention",
     "Dropout",
     "Embedding",
     "GRU",
     "GRUCell",
     "HuberLoss",
+    "GeneralAttention",
     "IRNNCell",
     "Identity",
     "JordanRNN",

@@ -1,0 +1,360 @@
+"""How models write: distributions, draws, greedy and beam search, against counts and trying all."""
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import on_device, on_host
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import autograd as ag
+from tinygrad_rnn.models import LanguageModel, Written, beam_search, sample
+from tinygrad_rnn.models.decoding import distribution, draw, length_penalty, write
+
+END = 0
+seeds = st.integers(0, 2**32 - 1)
+alphas = st.floats(0, 2)
+
+
+class Tree:
+    """A model of V symbols whose scores are random numbers for every sequence that can be written
+    after a start symbol in `depth` steps. The state is the number of the sequence so far.
+    """
+
+    def __init__(self, V: int, depth: int, seed: int) -> None:
+        self.V, self.steps = V, 0
+        count = sum(V**n for n in range(depth + 2))
+        self.scores = np.random.default_rng(seed).normal(0, 2, (count, V))
+
+    def step(self, state: Any, tokens: Any) -> tuple[Any, Any]:
+        self.steps += 1
+        (sequence,) = state
+        sequence = sequence * self.V + tokens + 1
+        return (sequence,), ag.take(ag.tensor(self.scores), sequence, 0)
+
+    def start(self, B: int) -> tuple[Any, list[int]]:
+        """A state, and start symbols."""
+        return (ag.zeros(B, "int64"),), [b % self.V for b in range(B)]
+
+    def log_p(self, start: int, tokens: tuple[int, ...]) -> float:
+        """The logarithm of the probability of these tokens."""
+        total, sequence = 0.0, 0
+        for last, token in itertools.pairwise((start, *tokens)):
+            sequence = sequence * self.V + last + 1
+            row = self.scores[sequence]
+            total += row[token] - math.log(np.exp(row).sum())
+        return total
+
+
+def wu(length: int, alpha: float) -> float:
+    return ((5 + length) ** alpha) / ((5 + 1) ** alpha)
+
+
+def best_of_all(tree: Tree, start: int, most: int, alpha: float) -> Written:
+    """The best of all sequences that end within so many symbols."""
+    others = [token for token in range(tree.V) if token != END]
+    complete = [
+        (*tokens, END) for n in range(most) for tokens in itertools.product(others, repeat=n)
+    ]
+    score, tokens = max((tree.log_p(start, c) / wu(len(c), alpha), c) for c in complete)
+    return Written(list(tokens[:-1]), score)
+
+
+def plain_beam(tree: Tree, start: int, most: int, width: int, alpha: float) -> Written:
+    """Beam search as one would say it, which never stops early."""
+    begun, complete = [()], []
+    for _ in range(most):
+        longer = [(*tokens, token) for tokens in begun for token in range(tree.V)]
+        longer = sorted(longer, key=lambda tokens: -tree.log_p(start, tokens))[:width]
+        complete += [tokens for tokens in longer if tokens[-1] == END]
+        begun = [tokens for tokens in longer if tokens[-1] != END]
+    if not complete:
+        return Written(list(begun[0]), tree.log_p(start, begun[0]) / wu(most, alpha))
+    score, tokens = max((tree.log_p(start, c) / wu(len(c), alpha), c) for c in complete)
+    return Written(list(tokens[:-1]), score)
+
+
+def assert_same(ours: list[Written], theirs: list[Written]) -> None:
+    assert [written.tokens for written in ours] == [written.tokens for written in theirs]
+    scores = [written.score for written in ours]
+    assert scores == pytest.approx([written.score for written in theirs], rel=1e-9)
+
+
+# Search
+
+
+@given(st.integers(2, 4), st.integers(1, 4), st.integers(1, 3), alphas, seeds)
+def test_a_beam_wide_enough_finds_the_best_of_all(
+    V: int, most: int, B: int, alpha: float, seed: int
+) -> None:
+    tree = Tree(V, most, seed)
+    state, start = tree.start(B)
+    found = beam_search(tree.step, state, start, END, most, width=V**most, alpha=alpha)
+    assert_same(found, [best_of_all(tree, first, most, alpha) for first in start])
+
+
+@given(st.integers(2, 4), st.integers(1, 5), st.integers(1, 6), alphas, seeds)
+def test_a_beam_of_any_width_finds_what_beam_search_finds(
+    V: int, most: int, width: int, alpha: float, seed: int
+) -> None:
+    """Also where it stops early, since nothing better can come."""
+    tree = Tree(V, most, seed)
+    state, start = tree.start(3)
+    found = beam_search(tree.step, state, start, END, most, width=width, alpha=alpha)
+    assert_same(found, [plain_beam(tree, first, most, width, alpha) for first in start])
+    for one, expected in zip(start, found, strict=True):
+        state, _ = tree.start(1)
+        alone = beam_search(tree.step, state, [one], END, most, width=width, alpha=alpha)
+        assert_same(alone, [expected])
+
+
+@given(st.integers(2, 5), st.integers(1, 5), st.integers(1, 4), seeds)
+def test_a_beam_of_width_1_is_greedy(V: int, most: int, B: int, seed: int) -> None:
+    tree = Tree(V, most, seed)
+    greedy = sample(tree.step, *tree.start(B), END, most, temperature=0)
+    assert_same(beam_search(tree.step, *tree.start(B), END, most, width=1, alpha=0), greedy)
+    assert_same(greedy, [plain_beam(tree, first, most, 1, 0) for first in tree.start(B)[1]])
+
+
+def test_what_does_not_end_is_cut() -> None:
+    tree = Tree(3, 4, seed=0)
+    tree.scores[:, END] = -np.inf
+    (found,) = beam_search(tree.step, *tree.start(1), END, 4, width=81, alpha=1)
+    everything = list(itertools.product((1, 2), repeat=4))
+    best = max(everything, key=lambda tokens: tree.log_p(0, tokens))
+    assert_same([found], [Written(list(best), tree.log_p(0, best) / wu(4, 1))])
+    assert [len(written.tokens) for written in sample(tree.step, *tree.start(2), END, 4)] == [4, 4]
+
+
+def test_search_ends_when_nothing_better_can_come() -> None:
+    tree = Tree(3, 8, seed=0)
+    tree.scores[:, END] = 20
+    for search in (beam_search, sample):
+        tree.steps = 0
+        assert [written.tokens for written in search(tree.step, *tree.start(2), END, 8)] == [[], []]
+        assert tree.steps == 1
+
+
+def test_the_length_penalty_is_wus() -> None:
+    assert length_penalty(1, 0.7) == 1
+    assert length_penalty(30, 0) == 1
+    assert length_penalty(7, 1) == 2
+    assert length_penalty(19, 0.5) == pytest.approx(2)
+
+
+def test_more_penalty_is_for_the_long() -> None:
+    """The end has 0.6 at once, and otherwise comes for sure after three more symbols."""
+    log_p = np.log([[0.6, 0.4], [1e-30, 1], [1e-30, 1], [1, 1e-30]])
+
+    def step(state: Any, tokens: Any) -> tuple[Any, Any]:
+        (n,) = state
+        return (n + 1,), ag.take(ag.tensor(log_p), n, 0)
+
+    start = (ag.zeros(1, "int64"),)
+    short, long = (beam_search(step, start, [1], END, 4, alpha=alpha)[0] for alpha in (0.0, 2.0))
+    assert_same([short, long], [Written([], np.log(0.6)), Written([1, 1, 1], np.log(0.4) / 2.25)])
+
+
+# Distributions
+
+some_scores = arrays.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 3), st.integers(1, 9)),
+    elements=st.floats(-50, 50, width=32),
+)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    e = np.exp(scores.astype(np.float64) - scores.max(-1, keepdims=True).astype(np.float64))
+    return e / e.sum(-1, keepdims=True)
+
+
+@given(some_scores, st.floats(0.05, 20), st.none() | st.integers(1, 10), st.floats(1e-3, 1))
+def test_what_is_left_is_the_likeliest_and_keeps_its_ratios(
+    scores: np.ndarray, temperature: float, top_k: int | None, top_p: float
+) -> None:
+    found = on_host(distribution(on_device(scores), temperature, top_k, top_p))
+    wide = scores.astype(np.float64) / temperature
+    for p, full in zip(found, softmax(wide), strict=True):
+        order = np.argsort(-full, kind="stable")
+        first = full[order[:top_k]]
+        first = first / first.sum()
+        kept = np.count_nonzero(p[order[: len(first)]])
+        assert np.count_nonzero(p) == np.count_nonzero(p[order[:kept]])
+        assert first[:kept].sum() >= top_p - 1e-12  # enough
+        assert first[: kept - 1].sum() <= top_p + 1e-12  # and no more than needed
+        expected = np.where(np.arange(len(full)) < kept, full[order], 0)
+        np.testing.assert_allclose(p[order], expected / expected.sum(), rtol=1e-9, atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [1, 2, 4, 1]),
+        ({"top_k": 3}, [1, 2, 4, 0]),
+        ({"top_k": 1}, [0, 0, 1, 0]),
+        ({"top_k": 9}, [1, 2, 4, 1]),
+        ({"top_p": 0.4}, [0, 0, 1, 0]),
+        ({"top_p": 0.5}, [0, 0, 1, 0]),
+        ({"top_p": 0.51}, [0, 1, 2, 0]),
+        ({"top_p": 0.75}, [0, 1, 2, 0]),
+        ({"top_p": 0.76}, [1, 2, 4, 0]),
+        ({"top_p": 1}, [1, 2, 4, 1]),
+        ({"top_k": 2, "top_p": 0.66}, [0, 0, 1, 0]),  # 4 of 6
+        ({"top_k": 2, "top_p": 0.67}, [0, 1, 2, 0]),
+        ({"temperature": 0.5}, [1, 4, 16, 1]),
+        ({"temperature": 0.5, "top_p": 0.8}, [0, 1, 4, 0]),  # 16 of 22 are too few
+        ({"temperature": 0}, [0, 0, 1, 0]),
+        ({"temperature": 1e-300}, [0, 0, 1, 0]),
+        ({"temperature": 1e9}, [1, 1, 1, 1]),
+    ],
+)
+def test_distributions_of_eighths(options: dict[str, Any], expected: list[int]) -> None:
+    """Of the probabilities 1/8, 1/4, 1/2, 1/8; they have no rounding errors."""
+    scores = on_device(np.log([[1.0, 2.0, 4.0, 1.0]]))
+    p = on_host(distribution(scores, **options))
+    np.testing.assert_allclose(p, [np.array(expected) / sum(expected)], rtol=1e-8)
+
+
+def test_among_equals_the_first_come_first() -> None:
+    p = distribution(on_device(np.zeros((1, 4))), top_p=0.5)
+    assert on_host(p).tolist() == [[0.5, 0.5, 0, 0]]
+    p = distribution(on_device(np.zeros((1, 4))), temperature=0)
+    assert on_host(p).tolist() == [[1, 0, 0, 0]]
+
+
+# Drawing
+
+
+def constant(state: Any, tokens: Any) -> tuple[Any, ag.Tensor]:
+    """A model of the probabilities 1/8, 1/4, 1/2, 1/8 that has no memory."""
+    return state, ag.tensor(np.log([[1.0, 2.0, 4.0, 1.0]] * len(tokens)).astype(np.float32))
+
+
+CHI_SQUARED = {1: 10.9, 2: 13.9, 3: 16.3}  # 99.9% quantiles by degrees of freedom
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"top_k": 3}, {"top_p": 0.7}, {"temperature": 0.5, "top_k": 2}]
+)
+def test_what_is_drawn_follows_the_distribution(options: dict[str, Any]) -> None:
+    drawn = write(constant, None, np.zeros(500, int), **options)
+    tokens = np.stack([token.numpy() for token, _ in itertools.islice(drawn, 20)])
+    p = on_host(distribution(on_device(np.log([1.0, 2.0, 4.0, 1.0])), **options))
+    counts = np.bincount(tokens.ravel(), minlength=4)
+    assert not counts[p == 0].any()
+    expected = tokens.size * p[p > 0]
+    chi_squared = ((counts[p > 0] - expected) ** 2 / expected).sum()
+    assert chi_squared < CHI_SQUARED[len(expected) - 1]
+
+
+def test_the_logarithms_are_those_of_the_model() -> None:
+    drawn = write(constant, None, np.zeros(50, int), temperature=0.5, top_k=3)
+    token, log_p = next(drawn)
+    scores = constant(None, [0])[1].numpy().astype(np.float64)
+    np.testing.assert_allclose(log_p.numpy(), np.log(softmax(scores))[0, token.numpy()], rtol=1e-14)
+
+
+@pytest.mark.parametrize(("u", "expected"), [(0.0, 1), (0.499, 1), (0.5, 3), (1 - 2**-53, 3)])
+def test_nothing_without_probability_is_drawn(u: float, expected: int) -> None:
+    class Fixed(ag.Generator):
+        def uniform(self, *args: Any, **options: Any) -> ag.Tensor:
+            return ag.full((1, 1), u, "float64")
+
+    for total in (1.0, 0.75):  # no more than the ratios count
+        p = ag.tensor(total * np.array([[0, 0.5, 0, 0.5, 0]]))
+        assert draw(p, Fixed()).tolist() == [expected]
+
+
+@given(st.integers(2, 4), st.integers(1, 5), seeds)
+def test_what_is_sampled_has_its_probability_for_a_score(V: int, most: int, seed: int) -> None:
+    tree = Tree(V, most, seed)
+    state, start = tree.start(4)
+    for first, (tokens, score) in zip(
+        start, sample(tree.step, state, start, END, most), strict=True
+    ):
+        assert END not in tokens
+        assert len(tokens) <= most
+        whole = tuple(tokens) if len(tokens) == most else (*tokens, END)
+        assert score == pytest.approx(tree.log_p(first, whole))
+
+
+def test_the_same_stream_writes_the_same_on_every_device() -> None:
+    tree = Tree(4, 5, seed=0)
+    texts = []
+    for place in (ag.backend.current().device, "cpu"):
+        with ag.default_device(place):
+            ag.manual_seed(3)
+            texts.append([w.tokens for w in sample(tree.step, *tree.start(9), END, 5)])
+    assert texts[0] == texts[1]
+
+
+def test_a_stream_of_ones_own_leaves_the_default_one_alone() -> None:
+    tree = Tree(4, 5, seed=0)
+    before = ag.random.get_state()
+    texts = [
+        sample(tree.step, *tree.start(9), END, 5, generator=ag.Generator(seed))
+        for seed in (1, 1, 2)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+    assert ag.random.get_state() == before
+    sample(tree.step, *tree.start(9), END, 5)
+    assert ag.random.get_state() != before
+
+
+# Models
+
+
+def test_a_language_model_goes_on_as_it_reads() -> None:
+    model = LanguageModel(5, embed=3, hidden=4, layers=2).eval().to("float64")
+    text = np.random.default_rng(0).integers(0, 5, (6, 2))
+    scores, _ = model(text)
+    state = None
+    for t, tokens in enumerate(text):
+        state, after = model.step(state, ag.tensor(tokens))
+        np.testing.assert_allclose(after.numpy(), scores.numpy()[t], rtol=1e-12)
+    widest = beam_search(model.step, state, [1, 2], END, 3, width=125)
+    greedy = sample(model.step, state, [1, 2], END, 3, temperature=0)
+    assert len(widest) == 2
+    for best, one in zip(widest, greedy, strict=True):
+        assert best.score >= one.score / wu(min(len(one.tokens) + 1, 3), 0.6) - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1}, "temperature must be at least 0, not -1"),
+        ({"temperature": math.nan}, "temperature"),
+        ({"top_k": 0}, "top_k must be at least 1, not 0"),
+        ({"top_p": 0.0}, "top_p must be above 0 and at most 1, not 0"),
+        ({"top_p": 1.1}, "top_p"),
+    ],
+)
+def test_distributions_that_there_are_not(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sample(constant, None, [0], END, 3, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0}, "width must be at least 1, not 0"),
+        ({"alpha": -1}, "alpha must be at least 0, not -1"),
+        ({"max_length": 0}, "max_length must be at least 1, not 0"),
+    ],
+)
+def test_searches_that_there_are_not(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        beam_search(constant, None, [0], END, **{"max_length": 3, **options})
+
+
+@pytest.mark.parametrize("search", [sample, beam_search])
+def test_a_model_that_has_diverged_writes_nothing(search: Any) -> None:
+    tree = Tree(3, 4, seed=0)
+    tree.scores[1, 1] = np.nan
+    with pytest.raises(ValueError, match=r"with nan: have its weights diverged\?"):
+        search(tree.step, *tree.start(1), END, 4)
