@@ -20,16 +20,19 @@ _last = (0, 0)  # the clock's time when nodes were counted last, and how many th
 
 
 def _count(now: int) -> None:
-    """Warn if the recorded operations that are alive have become more as the clock went on."""
+    """Warn if the recorded operations that are alive have become more as the clock went on, and some
+    tensor leads back to those of the last count.
+    """
     global _last
     alive = gc.get_objects()
     nodes = [x for x in alive if type(x) is Node and x.primitive is not None]
     before, count = _last
     _last = now, len(nodes)
-    if count and len(nodes) > MANY and len(nodes) > 1.5 * count:
+    grown = count and len(nodes) > MANY and len(nodes) > 1.5 * count
+    if grown and (holder := _holder(alive, nodes, before)):
         warnings.warn(
             f"the recorded graph grows from step to step: {len(nodes):,} operations are alive, "
-            f"{count:,} were when half as many had been recorded; {_holder(alive, nodes, before)}. "
+            f"{count:,} were when half as many had been recorded; {holder}. "
             "detach() what is carried from one step to the next; of losses, sum up the .item()",
             RuntimeWarning,
             stacklevel=4,
@@ -37,7 +40,7 @@ def _count(now: int) -> None:
 
 
 def _holder(alive: list[object], nodes: list[Node], before: int) -> str:
-    """The oldest tensor from which nodes lead to the time before the last count."""
+    """The oldest tensor from which nodes lead to the time before the last count, if there is one."""
     leading: set[Node | None] = set()
     for node in sorted(nodes, key=lambda node: node.number):  # inputs before their users
         if node.number < before or not leading.isdisjoint(node.parents):
@@ -47,7 +50,7 @@ def _holder(alive: list[object], nodes: list[Node], before: int) -> str:
         (node for node in nodes if node in leading and node in holding), key=lambda n: n.number
     )
     if not kept:
-        return "it is not clear which tensor keeps them"
+        return ""
     oldest = kept[0]
     alike = sum(n.primitive.name == oldest.primitive.name and n.shape == oldest.shape for n in kept)
     others = f" and {alike - 1:,} more like it keep them" if alike > 1 else " keeps them"
