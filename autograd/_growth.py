@@ -20,8 +20,8 @@ _last = (0, 0)  # the clock's time when nodes were counted last, and how many th
 
 
 def _count(now: int) -> None:
-    """Warn if the recorded operations that are alive have become more as the clock went on, and some
-    tensor leads back to those of the last count.
+    """Warn if more recorded operations are alive than at the last count, by far, and some
+    tensor leads back to that time.
     """
     global _last
     alive = gc.get_objects()
@@ -40,7 +40,7 @@ def _count(now: int) -> None:
 
 
 def _holder(alive: list[object], nodes: list[Node], before: int) -> str:
-    """The oldest tensor from which nodes lead to the time before the last count, if there is one."""
+    """The oldest tensor, if any, from which nodes lead to the time before the last count."""
     leading: set[Node | None] = set()
     for node in sorted(nodes, key=lambda node: node.number):  # inputs before their users
         if node.number < before or not leading.isdisjoint(node.parents):
