@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -304,6 +305,24 @@ def test_a_stream_of_ones_own_leaves_the_default_one_alone() -> None:
     assert ag.random.get_state() == before
     sample(tree.step, *tree.start(9), END, 5)
     assert ag.random.get_state() != before
+
+
+@pytest.mark.parametrize("search", [partial(sample, temperature=0), beam_search])
+def test_start_symbols_of_any_kind(search: Any) -> None:
+    """On the device of the state, or else on their own, whatever the default one is."""
+    tree = Tree(4, 5, seed=0)
+    state, start = tree.start(3)
+    expected = search(tree.step, state, start, END, 5)
+    for kind in (np.array, ag.tensor, partial(ag.tensor, device="cpu")):
+        assert search(tree.step, state, kind(start), END, 5) == expected
+
+    def step(state: Any, tokens: ag.Tensor) -> Any:
+        return state, ag.zeros((len(tokens), 4), device=tokens.device)
+
+    there = ag.tensor([0], device="strict")
+    with ag.default_device("cpu"):
+        drawn, _ = next(write(step, None, there))
+    assert drawn.device == there.device
 
 
 # Models
