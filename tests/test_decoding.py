@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -178,9 +179,10 @@ def test_what_is_left_is_the_likeliest_and_keeps_its_ratios(
     scores: np.ndarray, temperature: float, top_k: int | None, top_p: float
 ) -> None:
     found = on_host(distribution(on_device(scores), temperature, top_k, top_p))
-    wide = scores.astype(np.float64) / temperature
-    for p, full in zip(found, softmax(wide), strict=True):
-        order = np.argsort(-full, kind="stable")
+    wide = scores.astype(np.float64)
+    wide = (wide - wide.max(-1, keepdims=True)) / temperature
+    for p, row, full in zip(found, wide, softmax(wide), strict=True):
+        order = np.argsort(-row, kind="stable")  # not all that differ in score do in probability
         first = full[order[:top_k]]
         first = first / first.sum()
         kept = np.count_nonzero(p[order[: len(first)]])
@@ -304,6 +306,24 @@ def test_a_stream_of_ones_own_leaves_the_default_one_alone() -> None:
     assert ag.random.get_state() == before
     sample(tree.step, *tree.start(9), END, 5)
     assert ag.random.get_state() != before
+
+
+@pytest.mark.parametrize("search", [partial(sample, temperature=0), beam_search])
+def test_start_symbols_of_any_kind(search: Any) -> None:
+    """On the device of the state, or else on their own, whatever the default one is."""
+    tree = Tree(4, 5, seed=0)
+    state, start = tree.start(3)
+    expected = search(tree.step, state, start, END, 5)
+    for kind in (np.array, ag.tensor, partial(ag.tensor, device="cpu")):
+        assert search(tree.step, state, kind(start), END, 5) == expected
+
+    def step(state: Any, tokens: ag.Tensor) -> Any:
+        return state, ag.zeros((len(tokens), 4), device=tokens.device)
+
+    here = ag.tensor([0], device="cpu")
+    with ag.default_device("strict"):
+        for tokens, _ in itertools.islice(write(step, None, here), 2):
+            assert tokens.device == "cpu"
 
 
 # Models

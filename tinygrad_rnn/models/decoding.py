@@ -166,7 +166,7 @@ def beam_search(
         raise ValueError(f"alpha must be at least 0, not {alpha}")
     B, K = len(start), width
     rows = np.repeat(np.arange(B), K)
-    tokens = np.asarray(start)[rows]
+    tokens = _beside(state, start).numpy()[rows]
     log_p = np.full((B, K), -np.inf)  # of each beginning: at first there is one, the empty one
     log_p[:, 0] = 0
     begun = np.empty((B, K, 0), np.int64)
@@ -210,8 +210,8 @@ def length_penalty(length: float, alpha: float) -> float:
 
 
 def _beside(state: Any, tokens: Any) -> Tensor:
-    """Symbols as a Tensor on the device of the state."""
-    devices = [leaf.device for leaf in ag.flatten(state)]
+    """Symbols as a Tensor, on the device of the state, or else on their own."""
+    devices = [leaf.device for leaf in ag.flatten((state, tokens)) if isinstance(leaf, Tensor)]
     return ag.tensor(tokens, device=devices[0] if devices else None)
 
 
