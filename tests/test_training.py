@@ -218,7 +218,7 @@ def test_the_state_is_carried_within_an_epoch_and_no_further() -> None:
     carried = []
     while training.at.epoch == 1:
         training.update()
-        carried.append(training.state_dict()["carried"])
+        carried.append(training.state_dict()["carried"]["state"])
     assert all(state is not None for state in carried[:-1])
     assert carried[-1] is None
 
@@ -227,7 +227,7 @@ def test_every_epoch_reads_at_another_shift() -> None:
     training = LanguageTraining(SMALL, CORPUS)
     shifts = []
     for epoch in range(1, 9):
-        shifts.append(training.at.shift)
+        shifts.append(training.batches.shift(epoch))
         while training.at.epoch == epoch:
             training.update()
     assert len(set(shifts)) > 1
@@ -267,7 +267,7 @@ def make_session(folder: Path, options: Options) -> Session:
     """A run's next session: the run is made if it is not there."""
     training = LanguageTraining(options, CORPUS)
     run = Run.open(folder) if folder.exists() else Run.create(folder, options, CORPUS)
-    return Session(run, training)
+    return Session(run.folder, training, options.limits())
 
 
 def test_programs_cannot_overwrite_foreign_folders_either(tmp_path: Path) -> None:
@@ -350,10 +350,10 @@ def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
     before = session.training.model.state_dict()
     session.train(Silent())
-    saved = files.read_arrays(session.run.path("model.safetensors"))[0]
+    saved = files.read_arrays(tmp_path / "run/model.safetensors")[0]
     for name, array in before.items():
         np.testing.assert_array_equal(saved[name], array)
-    records = map(json.loads, session.run.path("metrics.jsonl").open())
+    records = map(json.loads, (tmp_path / "run/metrics.jsonl").open())
     assert [r["best"] for r in records if r["event"] == "evaluation"] == [True, False]
 
 

@@ -1,5 +1,18 @@
 """Data: where it comes from and how it is cut into batches."""
 
+from .loader import DataLoader, Loader, Subset, TensorDataset, collate, pad_collate, random_split
 from .text import StatefulBatches, TextCorpus, Vocabulary, evaluation_streams
 
-__all__ = ["TextCorpus", "Vocabulary", "StatefulBatches", "evaluation_streams"]
+__all__ = [
+    "DataLoader",
+    "Loader",
+    "StatefulBatches",
+    "Subset",
+    "TensorDataset",
+    "TextCorpus",
+    "Vocabulary",
+    "collate",
+    "evaluation_streams",
+    "pad_collate",
+    "random_split",
+]

@@ -95,6 +95,27 @@ def remove_partial_files(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """While this lasts no other process can train in the folder (where the system has such locks);
+    what writers that were killed left there is gone.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove_partial_files(folder)
+        yield
+    except BlockingIOError:
+        raise InputError(f"another process is training {folder} right now") from None
+    finally:
+        os.close(handle)
+
+
 def as_json(value: Any) -> bytes:
     """Indented JSON with one line end; lone surrogates, which some encodings let in, survive."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
@@ -119,7 +140,7 @@ def load(path: str | Path, module: Module) -> None:
     load_arrays(module, read_arrays(path)[0], path)
 
 
-def load_arrays(module: Module, arrays: Arrays, source: Path) -> None:
+def load_arrays(module: Module, arrays: Arrays, source: str | Path) -> None:
     """Load arrays that were read from the file `source`; InputError if they do not fit."""
     try:
         module.load_state_dict(arrays)
