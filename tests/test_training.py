@@ -218,7 +218,7 @@ def test_the_state_is_carried_within_an_epoch_and_no_further() -> None:
     carried = []
     while training.at.epoch == 1:
         training.update()
-        carried.append(training.state_dict()["carried"]["state"])
+        carried.append(training.state_dict()["carried"]["later"])
     assert all(state is not None for state in carried[:-1])
     assert carried[-1] is None
 

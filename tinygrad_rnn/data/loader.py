@@ -106,7 +106,7 @@ class DataLoader(Loader):
         generator: ag.Generator | None = None,
         lengths: Any = None,
     ) -> None:
-        if batch_size is not None and not (isinstance(batch_size, int) and batch_size > 0):
+        if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
             raise ValueError(f"batch_size should be a positive integer or None, not {batch_size!r}")
         if batch_size is None and (drop_last or collate_fn or lengths is not None):
             raise ValueError(

@@ -166,7 +166,7 @@ class Trainer:
             "step": step,
             "epoch": self.at.epoch,
             self.figure: value,
-            "seen": seen,
+            self.counted: seen,
         }
 
     def _check_finite(self, record: Mapping[str, Any]) -> None:

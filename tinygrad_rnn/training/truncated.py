@@ -43,7 +43,8 @@ class TruncatedBPTT:
 
     With k2 > k1 the state from k2 steps back is kept, and the steps since are computed again with
     the present weights. So memory is bounded by k2, not by the stream; with weights held fixed and
-    k2 no shorter than the stream, the gradients of its pieces sum to that of the whole.
+    k2 no shorter than the stream, the gradients of its pieces sum to that of the whole. Before a
+    piece of fewer than k1 steps at a long stream's end, k2 - k1 steps are computed again as well.
 
     `model(inputs, state)` returns `(outputs, state)` and takes None for the state in which a stream
     begins: any recurrent layer, a language model, a module of one's own. Gradients reach what
@@ -61,8 +62,9 @@ class TruncatedBPTT:
 
     def reset(self) -> None:
         """A new stream begins: the next piece starts from the model's initial state."""
-        self._state: Any = None
-        self._since: Tensor | None = None  # the inputs after that state, to be read again
+        self._read: Tensor | None = None  # the inputs of the last window,
+        self._state: Any = None  # the state in which it began,
+        self._later: Any = None  # and the one from which the next begins, if it cannot hold both
 
     def __call__(self, model: Model, inputs: Any) -> Tensor:
         """The outputs for the next piece of the stream, (T, B, ...) with T from 1 to k1.
@@ -76,24 +78,28 @@ class TruncatedBPTT:
                 f"a piece has from 1 to k1={self.k1} steps, but axis {self.axis} of inputs of "
                 f"shape {inputs.shape} has {new}; windows() cuts a whole sequence into pieces"
             )
-        if self._since is not None:
-            inputs = ag.concatenate((self._since, inputs), self.axis)
+        if self._read is not None:
+            past = self._read.shape[self.axis]
+            if past + new > self.k2:
+                self._state = self._later
+                self._read = self._slice(self._read, self._cut(past), past)
+            inputs = ag.concatenate((self._read, inputs), self.axis)
         steps = inputs.shape[self.axis]
-        # The next window spans k2 steps, k1 of them still to come: it begins here.
-        begin = min(max(steps + self.k1 - self.k2, 0), steps)
-        state, outputs, self._since = self._state, [], None
-        if begin > 0:
-            output, state = model(self._slice(inputs, 0, begin), state)
-            outputs.append(output)
-            self._state = ag.tree_map(_detached, state)
-        if begin < steps:
-            rest = self._slice(inputs, begin, steps)
-            output, _ = model(rest, state)
-            outputs.append(output)
-            self._since = rest.detach()
-        read = outputs[0] if len(outputs) == 1 else ag.concatenate(outputs, self.axis)
-        newest: Tensor = self._slice(read, steps - new, steps)
+        cut, state, parts = self._cut(steps), self._state, []
+        for start, end in ((0, cut), (cut, steps)):
+            if start < end:
+                outputs, state = model(self._slice(inputs, start, end), state)
+                parts.append(outputs)
+            if end == cut:
+                self._later = ag.tree_map(_detached, state)
+        self._read = inputs.detach()
+        outputs = parts[0] if len(parts) == 1 else ag.concatenate(parts, self.axis)
+        newest: Tensor = self._slice(outputs, steps - new, steps)
         return newest
+
+    def _cut(self, steps: int) -> int:
+        """Where in a window of so many steps the next one begins, which k1 more will complete."""
+        return min(max(steps + self.k1 - self.k2, 0), steps)
 
     def windows(self, model: Model, inputs: Any, targets: Any) -> Iterator[tuple[Tensor, Any]]:
         """Read a whole stream, (T, B, ...), in pieces of k1 steps: the outputs of each, with the
@@ -114,11 +120,9 @@ class TruncatedBPTT:
         return TruncatedBPTT(self.k1, batch_first=bool(self.axis))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream is: copies on the host of the state and of the inputs since."""
-        return ag.tree_map(  # type: ignore[no-any-return]
-            lambda leaf: leaf.numpy() if isinstance(leaf, Tensor) else leaf,
-            {"state": self._state, "since": self._since},
-        )
+        """Where the stream is: copies of states and inputs on the host."""
+        values = {"read": self._read, "state": self._state, "later": self._later}
+        return {name: ag.tree_map(_on_host, value) for name, value in values.items()}
 
     def load_state_dict(self, saved: dict[str, Any], model: Any) -> None:
         """Go back to where `state_dict` was taken, on the device of the model's weights. The lists
@@ -130,7 +134,8 @@ class TruncatedBPTT:
                 return tuple(map(restored, value))
             return None if value is None else beside(model, value)
 
-        self._state, self._since = restored(saved["state"]), restored(saved["since"])
+        self._read = restored(saved["read"])
+        self._state, self._later = restored(saved["state"]), restored(saved["later"])
 
     def _slice(self, values: Any, start: int, end: int) -> Any:
         """Some steps; the very same values if these are all."""
@@ -141,3 +146,7 @@ class TruncatedBPTT:
 
 def _detached(leaf: Any) -> Any:
     return leaf.detach() if isinstance(leaf, Tensor) else leaf
+
+
+def _on_host(leaf: Any) -> Any:
+    return leaf.numpy() if isinstance(leaf, Tensor) else leaf
