@@ -29,7 +29,7 @@ from .loop import Limits, Note, Position, Session
 from .progress import Silent, shown_on
 from .truncated import TruncatedBPTT
 
-quietly = np.errstate(over="ignore", invalid="ignore")
+quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """What overflows shows in the loss, which is checked: no warning about it."""
 
 Loss = Callable[[Any, Any], Any]
