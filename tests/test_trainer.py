@@ -387,7 +387,7 @@ def follower(k2: int) -> Trainer:
     model = Follower()
     return Trainer(
         model,
-        optim.Adam(model.parameters(), lr=0.02),
+        optim.Adam(model.parameters(), lr=0.04),
         lambda run, batch: nn.functional.mse_loss(run(batch[0]), batch[1]),
         data.StatefulBatches(wave, 3, 5),
         data.StatefulBatches(wave[:21], 1, 5),
@@ -398,11 +398,11 @@ def follower(k2: int) -> Trainer:
 @pytest.mark.parametrize("k2", [5, 8])
 def test_a_stream_is_learned_from_and_resumed_within(tmp_path: Path, k2: int) -> None:
     whole = follower(k2)
-    losses = evaluations(whole.fit(30, folder=tmp_path / "whole", progress=False))
-    assert losses[-1] < 0.2 * losses[0]
+    losses = evaluations(whole.fit(12, folder=tmp_path / "whole", progress=False))
+    assert losses[-1] < 0.5 * losses[0]
     follower(k2).fit(max_steps=34, folder=tmp_path / "parts", progress=False)
     resumed = follower(k2)
-    resumed.fit(30, folder=tmp_path / "parts", resume=True, progress=False)
+    resumed.fit(12, folder=tmp_path / "parts", resume=True, progress=False)
     assert_same(weights(resumed), weights(whole))
 
 
