@@ -133,6 +133,23 @@ def test_the_loss_may_be_a_tensor_alone() -> None:
     assert trainer.update()["seen"] == 1
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.float32, ag.tensor])
+def test_the_number_of_examples_may_be_of_any_kind(tmp_path: Path, kind: Any) -> None:
+    trainer = make(validation=None)
+    trainer.loss = lambda model, batch: (loss(model, batch)[0], kind(len(batch[2])))
+    records = trainer.fit(max_steps=2, folder=tmp_path, progress=False)
+    assert [record["seen"] for record in records] == [5, 10]
+
+
+def test_fitting_once_more_still_knows_the_best_weights() -> None:
+    trainer = make(validation=failing([9.0, 1.0, 2.0, 3.0]))
+    trainer.fit(1, progress=False)
+    best = weights(trainer)
+    trainer.update()
+    trainer.fit(3, progress=False)
+    assert_same(weights(trainer), best)
+
+
 def test_dropout_acts_while_training_and_not_in_evaluation() -> None:
     trainer = make(dropout=0.9)
     assert trainer.evaluate()["loss"] == make().evaluate()["loss"]

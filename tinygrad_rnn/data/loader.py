@@ -298,7 +298,9 @@ def _padded(
     Tensors go back to their device.
     """
     device = sequences[0].device if isinstance(sequences[0], Tensor) else None
-    arrays = [s.numpy() if isinstance(s, Tensor) else np.asarray(s) for s in sequences]
+    arrays = [
+        (s if isinstance(s, Tensor) else ag.tensor(s, device="cpu")).numpy() for s in sequences
+    ]
     if len({array.shape[1:] for array in arrays}) > 1:
         shapes = ", ".join(sorted({str(array.shape) for array in arrays}))
         raise ValueError(f"sequences must agree in all axes but the first, not {shapes}")

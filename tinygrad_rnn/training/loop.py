@@ -80,6 +80,7 @@ class Training(Protocol):
     counted: str
     validation: Any
     steps_per_epoch: int
+    best_weights: dict[str, Any] | None
 
     @property
     def model(self) -> Module: ...
@@ -197,7 +198,6 @@ class Session:
         self._figures = ("step", training.counted, training.figure)
         if folder is not None:
             self._go_to_checkpoint(folder)
-        self._best = training.model.state_dict() if training.at.best_step >= 0 else None
         self.limit = limits.reached(training.at, self._seconds)
         self.signal: signal.Signals | None = None
 
@@ -254,8 +254,8 @@ class Session:
                 save(folder / "model.safetensors", training.model)
         elif folder is not None:
             load(folder / "model.safetensors", training.model)
-        elif self._best is not None:
-            training.model.load_state_dict(self._best)
+        elif training.best_weights is not None:
+            training.model.load_state_dict(training.best_weights)
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -283,7 +283,7 @@ class Session:
         self._add(record)
         if record["best"]:
             if self.folder is None:
-                self._best = self.training.model.state_dict()
+                self.training.best_weights = self.training.model.state_dict()
             else:
                 save(self.folder / "model.safetensors", self.training.model)
         self._save()

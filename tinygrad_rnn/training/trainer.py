@@ -108,6 +108,7 @@ class Trainer:
         self.accumulate, self.bptt, self.evaluate_every = accumulate, bptt, evaluate_every
         self.steps_per_epoch = -(-len(self.batches) // accumulate)
         self.at = Position()
+        self.best_weights: dict[str, Any] | None = None  # of the best model, if no file holds it
         self._rest: Iterator[Any] | None = None  # the batches that this epoch has left
 
     # --- one update -------------------------------------------------------------------------------
@@ -150,7 +151,9 @@ class Trainer:
 
     @staticmethod
     def _weighed(loss: Any) -> tuple[Any, float]:
-        return loss if isinstance(loss, tuple) else (loss, 1)
+        """The loss of a batch, and its weight as a number of Python's, which JSON takes."""
+        loss, n = loss if isinstance(loss, tuple) else (loss, 1)
+        return loss, n.item() if hasattr(n, "item") else n
 
     def _end_epoch(self) -> None:
         self.at.epoch, self.at.batch, self._rest = self.at.epoch + 1, 0, None
