@@ -77,6 +77,13 @@ def test_a_loader_goes_on_from_anywhere(
     assert copy.state_dict() == original.state_dict()
 
 
+def test_after_an_epochs_last_batch_the_next_epoch_comes() -> None:
+    original, copy = (make_loader(10, 3, True, False, False) for _ in range(2))
+    listed(original)
+    copy.load_state_dict(original.state_dict())
+    assert listed(copy) == listed(original) != []
+
+
 def test_orders_are_the_seeds_and_differ_from_epoch_to_epoch() -> None:
     one, other = (make_loader(30, 4, True, False, False, seed) for seed in (1, 2))
     first, second = listed(one), listed(one)

@@ -205,13 +205,20 @@ def test_a_plateau_needs_a_validation_loss_per_epoch(options: dict[str, Any]) ->
 # --- stopping -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("saved", [False, True])
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 6), (9, 7)])
-def test_early_stopping_brings_the_best_weights_back(patience: int, epochs: int) -> None:
+def test_early_stopping_brings_the_best_weights_back(
+    tmp_path: Path, patience: int, epochs: int, saved: bool
+) -> None:
     values = [9.0, 5.0, 4.0, 6.0, 3.0, 7.0, 3.0, 8.0]
     trainer = make(validation=failing(values))
     states = [weights(trainer)]
     trainer.fit(
-        7, patience=patience, progress=False, on_epoch=lambda r: states.append(weights(trainer))
+        7,
+        patience=patience,
+        folder=tmp_path if saved else None,
+        on_epoch=lambda record: states.append(weights(trainer)),
+        progress=False,
     )
     assert trainer.at.epoch - 1 == len(states) - 1 == epochs
     best = int(np.argmin(values[: epochs + 1]))

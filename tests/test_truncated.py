@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import autograd as ag
@@ -37,6 +37,7 @@ def gradients(layer: nn.Module) -> list[np.ndarray]:
 
 
 @given(st.sampled_from(sorted(LAYERS)), counts, counts, st.integers(0, 9), st.booleans())
+@example("GRU", 3, 2, 0, False)  # the last piece is shorter
 def test_with_fixed_weights_and_a_long_memory_windows_sum_to_full_bptt(
     kind: str, steps: int, k1: int, more: int, batch_first: bool
 ) -> None:
@@ -134,6 +135,25 @@ def test_a_new_stream_begins_where_it_is_said_to() -> None:
     assert not np.array_equal(bptt(layer, inputs[:3]).numpy(), first)
     bptt.reset()
     np.testing.assert_array_equal(bptt(layer, inputs[:3]).numpy(), first)
+
+
+def test_a_whole_sequence_begins_anew_each_time() -> None:
+    layer, inputs, targets = make("GRU", 5)
+    bptt = TruncatedBPTT(2, 3)
+    first, second = (
+        [outputs.numpy() for outputs, _ in bptt.windows(layer, inputs, targets)] for _ in range(2)
+    )
+    np.testing.assert_array_equal(np.concatenate(first), np.concatenate(second))
+
+
+def test_inputs_that_were_computed_get_gradients_for_their_own_piece() -> None:
+    """What they were computed from is freed with it, and read again without its history."""
+    layer, inputs, _ = make("RNN", 4)
+    scale = ag.ones(3, dtype="float64").requires_grad_()
+    bptt = TruncatedBPTT(2, 4)
+    for start in (0, 2):
+        bptt(layer, inputs[start : start + 2] * scale).sum().backward()
+    assert scale.grad is not None
 
 
 @pytest.mark.parametrize("k2", [2, 3, 7])
