@@ -3,12 +3,16 @@
 import json
 import math
 import os
+import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command import ENVIRONMENT, ROOT
 from helpers import on_host
 
 import autograd as ag
@@ -473,3 +477,12 @@ def test_weights_are_where_they_were(device: str) -> None:
     trainer.fit(1, progress=False)
     assert {p.device for p in trainer.model.parameters()} == {device}
     assert all(np.isfinite(on_host(p)).all() for p in trainer.model.parameters())
+
+
+@pytest.mark.host
+def test_the_example_learns_what_it_says() -> None:
+    command = [sys.executable, ROOT / "examples/sequence_classifier.py"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    found = re.search(r"([\d.]+)% of waves", done.stdout)
+    assert found is not None
+    assert float(found[1]) > 95
