@@ -41,6 +41,7 @@ class Loader:
     epoch, position = 0, 0
     """The number of the epoch that began last (from 1 on), and how many of its batches are out."""
     _resumed = False
+    _current: Batches | None = None
 
     def batches(self, epoch: int) -> Batches:
         """What an epoch holds."""
@@ -48,14 +49,16 @@ class Loader:
 
     def __len__(self) -> int:
         """Batches in this epoch, or the first if none has begun."""
-        return len(self.batches(max(self.epoch, 1)))
+        return len(self.batches(1) if self._current is None else self._current)
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, or what was left of the one that `load_state_dict` set."""
         if not self._resumed:
             self.epoch, self.position = self.epoch + 1, 0
+            self._current = self.batches(self.epoch)
         self._resumed = False
-        return self._rest(self.epoch, self.batches(self.epoch))
+        assert self._current is not None
+        return self._rest(self.epoch, self._current)
 
     def _rest(self, epoch: int, batches: Batches) -> Iterator[Any]:
         for number in range(self.position, len(batches)):
@@ -74,7 +77,8 @@ class Loader:
         with the next epoch if there is none.
         """
         self.epoch, self.position = int(state["epoch"]), int(state["position"])
-        self._resumed = self.epoch > 0 and self.position < len(self.batches(self.epoch))
+        self._current = self.batches(self.epoch) if self.epoch > 0 else None
+        self._resumed = self._current is not None and self.position < len(self._current)
 
 
 class DataLoader(Loader):

@@ -62,7 +62,7 @@ class Trainer:
         `evaluate_every` updates within.
     schedule: of the learning rate; `schedule_per` says whether it steps after every "epoch" or
         every "step". A ReduceLROnPlateau is given the validation loss of each epoch.
-    clip: the largest norm of the gradient (Pascanu et al. 2013).
+    clip: the largest norm of the gradient of what the optimizer has (Pascanu et al. 2013).
     accumulate: batches for one update. The gradient is that of one large batch.
     bptt: carries the model's state from batch to batch, each the next piece of a stream that begins
         with the epoch. The `model` that `loss` gets then is `inputs -> outputs`.
@@ -128,7 +128,7 @@ class Trainer:
             raise ValueError(
                 f"epoch {at.epoch} ended after {at.batch} of {len(self.batches)} batches"
             )
-        parameters = list(self.model.parameters())
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         if self.accumulate > 1:
             for parameter in parameters:
                 if parameter.grad is not None:
