@@ -121,6 +121,43 @@ def test_save_and_load_a_module(tmp_path: Path) -> None:
         load(tmp_path / "linear", nn.Linear(3, 4))
 
 
+def test_a_file_that_pytorch_wrote(tmp_path: Path) -> None:
+    """The same names and layout, of a dtype that NumPy has."""
+    torch = pytest.importorskip("torch")
+    safetensors = pytest.importorskip("safetensors.torch")
+    theirs, ours = torch.nn.LSTM(3, 4, 2, bidirectional=True), nn.LSTM(3, 4, 2, bidirectional=True)
+    safetensors.save_file(theirs.state_dict(), tmp_path / "theirs")
+    load(tmp_path / "theirs", ours)
+    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    expected = theirs(torch.from_numpy(x))[0].detach().numpy()
+    np.testing.assert_allclose(ours(x)[0].numpy(), expected, rtol=0, atol=1e-6)
+    save(tmp_path / "ours", ours)
+    theirs.load_state_dict(safetensors.load_file(tmp_path / "ours"))
+
+
+def test_a_precision_that_numpy_does_not_have_is_named(tmp_path: Path) -> None:
+    """As a PyTorch model in bfloat16 is saved."""
+    header = json.dumps({"weight": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}})
+    content = len(header).to_bytes(8, "little") + header.encode() + bytes(12)
+    (tmp_path / "half").write_bytes(content)
+    with pytest.raises(InputError, match=r"half: weight holds BF16 numbers, .*model.float\(\)"):
+        load(tmp_path / "half", nn.Linear(3, 2, bias=False))
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\x80\x04K\x01.", bytes(99)])
+def test_files_that_are_no_safetensors_are_refused(tmp_path: Path, content: bytes) -> None:
+    """A pickle too: nothing in it is executed."""
+    (tmp_path / "file").write_bytes(content)
+    module = nn.Linear(1, 1)
+    before = module.state_dict()
+    with pytest.raises(InputError, match="is damaged or not a safetensors file"):
+        load(tmp_path / "file", module)
+    with pytest.raises(InputError, match="none is missing"):
+        load(tmp_path / "none", module)
+    for name, array in module.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
 def test_arrays_that_may_not_be_read_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +255,7 @@ def test_the_state_is_carried_within_an_epoch_and_no_further() -> None:
     carried = []
     while training.at.epoch == 1:
         training.update()
-        carried.append(training.state_dict()["carried"])
+        carried.append(training.state_dict()["carried"]["later"])
     assert all(state is not None for state in carried[:-1])
     assert carried[-1] is None
 
@@ -227,7 +264,7 @@ def test_every_epoch_reads_at_another_shift() -> None:
     training = LanguageTraining(SMALL, CORPUS)
     shifts = []
     for epoch in range(1, 9):
-        shifts.append(training.at.shift)
+        shifts.append(training.batches.shift(epoch))
         while training.at.epoch == epoch:
             training.update()
     assert len(set(shifts)) > 1
@@ -267,7 +304,7 @@ def make_session(folder: Path, options: Options) -> Session:
     """A run's next session: the run is made if it is not there."""
     training = LanguageTraining(options, CORPUS)
     run = Run.open(folder) if folder.exists() else Run.create(folder, options, CORPUS)
-    return Session(run, training)
+    return Session(run.folder, training, options.limits())
 
 
 def test_programs_cannot_overwrite_foreign_folders_either(tmp_path: Path) -> None:
@@ -350,10 +387,10 @@ def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
     before = session.training.model.state_dict()
     session.train(Silent())
-    saved = files.read_arrays(session.run.path("model.safetensors"))[0]
+    saved = files.read_arrays(tmp_path / "run/model.safetensors")[0]
     for name, array in before.items():
         np.testing.assert_array_equal(saved[name], array)
-    records = map(json.loads, session.run.path("metrics.jsonl").open())
+    records = map(json.loads, (tmp_path / "run/metrics.jsonl").open())
     assert [r["best"] for r in records if r["event"] == "evaluation"] == [True, False]
 
 

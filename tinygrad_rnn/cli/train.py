@@ -45,14 +45,14 @@ def main(words: list[str]) -> int:
         raise InputError("--resume and --overwrite contradict each other")
     run, training, options = _resumed(arguments) if arguments.resume else _begun(arguments)
     with limit_threads(options.threads), run.locked():
-        session = Session(run, training)
+        session = Session(run.folder, training, options.limits())
         run.prolong(options)
         try:
             _introduce(run, training, session)
             with shown_on(sys.stdout) as progress:
                 session.train(progress)
             if session.limit:
-                _report(run, session)
+                _report(run, training, session)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
@@ -60,7 +60,7 @@ def main(words: list[str]) -> int:
                 f"{describe(error)}; what {run.folder} had saved is as it was, "
                 f"go on with: {_resume_command(run)}"
             ) from error
-    return _farewell(run, session)
+    return _farewell(run, training, session)
 
 
 def _parser() -> Parser:
@@ -132,9 +132,8 @@ def _introduce(run: Run, training: LanguageTraining, session: Session) -> None:
     print()
 
 
-def _report(run: Run, session: Session) -> None:
+def _report(run: Run, training: LanguageTraining, session: Session) -> None:
     """Compare the best model with Markov models, let it write, and draw the curve."""
-    training = session.training
     model, options, at = training.model, training.options, training.at
     load(run.path("model.safetensors"), model)
     (ours, bits), *markov = comparison(
@@ -143,7 +142,7 @@ def _report(run: Run, session: Session) -> None:
     draw_loss(run.path("loss.png"), session.records, dict(markov))
     text = "".join(generate(model, run.vocabulary, 300, temperature=0.8, seed=options.seed))
     write_file(run.path("sample.txt"), (text + "\n").encode("utf-8", "surrogatepass"))
-    print(f"{at.characters:,} characters were read in {clock(session.seconds)}.")
+    print(f"{at.seen:,} characters were read in {clock(session.seconds)}.")
     print(f"The best model is that of step {at.best_step:,}.\n")
     print_table(
         ["on the validation text", "bits per character", ""],
@@ -162,9 +161,8 @@ def _verdict(ours: str, its: str) -> str:
     return "beaten" if float(ours) < float(its) else "ahead"
 
 
-def _farewell(run: Run, session: Session) -> int:
+def _farewell(run: Run, training: LanguageTraining, session: Session) -> int:
     """Say what was saved and what can be done next. Returns the exit code."""
-    training = session.training
     if session.limit is None:
         assert session.signal is not None
         how = "Ctrl-C" if session.signal == signal.SIGINT else session.signal.name

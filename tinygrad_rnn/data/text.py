@@ -108,7 +108,7 @@ class TextCorpus:
         """
         names = [os.fspath(path) for path in paths]
         source = ", ".join(map(_called, names))
-        return cls("".join(_read(name, encoding) for name in names), source)
+        return cls("".join(read_text(name, encoding) for name in names), source)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -149,8 +149,9 @@ class TextCorpus:
 class StatefulBatches:
     """The windows of one epoch: pairs `(inputs, targets)` of shape (T, B), the targets one ahead.
 
-    ids: shape (n,), cut into `batch` contiguous streams of equal length; where that does not go
-        evenly, a stream ends with the character that the next begins with, so that none is lost.
+    ids: shape (n,), or a series (n, ...), cut into `batch` contiguous streams of equal length;
+        where that does not go evenly, a stream ends with the character that the next begins with,
+        so that none is lost.
     seq_len: T. The last window of the epoch is shorter where the streams are no multiple of it.
     shift: leaves out that many characters at the start (0 <= shift < seq_len), so that the
         windows of different epochs differ.
@@ -229,7 +230,7 @@ def _called(name: str) -> str:
     return "standard input" if name == "-" else name
 
 
-def _read(name: str, encoding: str) -> str:
+def read_text(name: str, encoding: str) -> str:
     """The text of one file, with InputError for all that can be wrong with it."""
     if not name:
         raise InputError("the name of a text file is empty")
@@ -244,9 +245,10 @@ def _read(name: str, encoding: str) -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{_called(name)}: not {encoding} at byte {error.start} ({error.reason}); "
-            "name the file's encoding with --encoding"
+            f"{_called(name)}: not {encoding} at byte {error.start} in line {line} "
+            f"({error.reason}); name the file's encoding with --encoding (in a program, encoding=)"
         ) from error
     except (LookupError, ValueError) as error:
         raise InputError(

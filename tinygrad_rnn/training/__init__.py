@@ -3,15 +3,20 @@
 from .files import load, save
 from .generation import generate
 from .language import LanguageTraining, bits_per_character, build_model
-from .loop import Session
+from .loop import Limits, Session
 from .options import Options
 from .run import Run
+from .trainer import Trainer
+from .truncated import TruncatedBPTT
 
 __all__ = [
     "LanguageTraining",
+    "Limits",
     "Options",
     "Run",
     "Session",
+    "Trainer",
+    "TruncatedBPTT",
     "bits_per_character",
     "build_model",
     "generate",

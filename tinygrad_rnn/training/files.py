@@ -95,6 +95,27 @@ def remove_partial_files(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """While this lasts no other process can train in the folder (where the system has such locks);
+    what writers that were killed left there is gone.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove_partial_files(folder)
+        yield
+    except BlockingIOError:
+        raise InputError(f"another process is training {folder} right now") from None
+    finally:
+        os.close(handle)
+
+
 def as_json(value: Any) -> bytes:
     """Indented JSON with one line end; lone surrogates, which some encodings let in, survive."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
@@ -109,17 +130,22 @@ def read_json(path: Path) -> Any:
 
 
 def save(path: str | Path, module: Module) -> None:
-    """Write a module's parameters and buffers to a safetensors file, atomically."""
+    """Write a module's parameters and buffers to a safetensors file, which is whole or not there.
+    PyTorch reads it too: `load_state_dict(safetensors.torch.load_file(path))`.
+    """
     write_file(Path(path), serialize(_contiguous(module.state_dict())))
 
 
 def load(path: str | Path, module: Module) -> None:
-    """Read into `module` what `save` wrote; InputError if the file is damaged or does not fit."""
+    """Read into `module` what `save` wrote, or PyTorch's `safetensors.torch.save_file` of a
+    `state_dict` with the same names. No code in it is executed. InputError if the file is missing
+    or damaged, or does not fit; the module is as it was then.
+    """
     path = Path(path)
     load_arrays(module, read_arrays(path)[0], path)
 
 
-def load_arrays(module: Module, arrays: Arrays, source: Path) -> None:
+def load_arrays(module: Module, arrays: Arrays, source: str | Path) -> None:
     """Load arrays that were read from the file `source`; InputError if they do not fit."""
     try:
         module.load_state_dict(arrays)
@@ -134,11 +160,23 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
     try:
         with safe_open(path, framework="np") as file:
             names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            return {name: _tensor(path, file, name) for name in names}, file.metadata() or {}
     except SafetensorError as error:
         raise InputError(f"{path} is damaged or not a safetensors file: {error}") from error
     except OSError as error:  # safe_open's does not name the file
         raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
+    try:
+        array: np.ndarray = file.get_tensor(name)
+    except TypeError as error:
+        kind = file.get_slice(name).get_dtype()
+        raise InputError(
+            f"{path}: {name} holds {kind} numbers, which NumPy does not have; save it in another "
+            "precision (in PyTorch: model.float())"
+        ) from error
+    return array
 
 
 def save_tree(path: Path, tree: Any) -> None:

@@ -15,7 +15,7 @@ from ..data.text import Ids
 from ..models import LanguageModel
 from ..models.decoding import write
 from ..models.language import batch_first
-from .language import beside
+from .truncated import beside
 
 
 def generate(

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..models.language import RECURRENT
+from .loop import Limits
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,10 @@ class Options:
     def typed(self, name: str, times: int = 1) -> str:
         """A limit as it is typed, or its multiple: `--max-steps 100`."""
         return f"{flag(name)} {times * getattr(self, name):.15g}"
+
+    def limits(self) -> Limits:
+        """What ends the run."""
+        return Limits(**{name: getattr(self, name) for name in LIMITS})
 
     def prolonged(self, given: Mapping[str, Any]) -> Options:
         """These options with the larger limits of `given`; InputError if it contradicts them."""

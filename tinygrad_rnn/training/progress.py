@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,31 @@ from typing import Any, Protocol, TextIO
 
 @dataclass(frozen=True)
 class Status:
-    """Where training stands after an update. Speeds are characters per second, times seconds."""
+    """Where training stands after an update. The speed is in `unit` per second, times are seconds;
+    what is not known is None or inf.
+    """
 
     step: int
-    steps: int
-    bits_per_character: float
+    steps: int | None
+    loss: float
     validation: float
     speed: float
+    unit: str
     left: float
+
+    @property
+    def place(self) -> str:
+        return f"step {self.step:,}" + (f"/{self.steps:,}" if self.steps is not None else "")
+
+    def words(self, strong: str = "{}") -> str:
+        """All but the place; `strong` formats the figures that matter most."""
+        words = [f"loss {strong.format(figure(self.loss))}"]
+        if math.isfinite(self.validation):
+            words.append(f"validation {strong.format(figure(self.validation))}")
+        words.append(f"{self.speed:,.{0 if self.speed >= 10 else 1}f} {self.unit}/s")
+        if math.isfinite(self.left):
+            words.append(f"{clock(self.left)} left")
+        return "  ".join(words)
 
 
 class Progress(Protocol):
@@ -26,7 +44,8 @@ class Progress(Protocol):
 
     def update(self, status: Status) -> None: ...
 
-    def evaluation(self, record: dict[str, Any]) -> None: ...
+    def evaluation(self, record: dict[str, Any], name: str) -> None:
+        """`name` is that of the figure in the record that is to become small."""
 
 
 class Silent:
@@ -35,7 +54,7 @@ class Silent:
     def update(self, status: Status) -> None:
         pass
 
-    def evaluation(self, record: dict[str, Any]) -> None:
+    def evaluation(self, record: dict[str, Any], name: str) -> None:
         pass
 
 
@@ -48,14 +67,10 @@ class Lines:
     def update(self, status: Status) -> None:
         if time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()
-            self._print(
-                f"step {status.step:,}/{status.steps:,}  "
-                f"loss {status.bits_per_character:.3f}  validation {status.validation:.3f}  "
-                f"{status.speed:,.0f} chars/s  {clock(status.left)} left"
-            )
+            self._print(f"{status.place}  {status.words()}")
 
-    def evaluation(self, record: dict[str, Any]) -> None:
-        self._print(evaluation_line(record))
+    def evaluation(self, record: dict[str, Any], name: str) -> None:
+        self._print(evaluation_line(record, name))
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
@@ -69,13 +84,9 @@ class Live:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._bar = Progress(
-            TextColumn("step {task.completed:,}/{task.total:,}"),
+            TextColumn("{task.fields[place]}"),
             BarColumn(bar_width=None),
-            TextColumn(
-                "loss [bold]{task.fields[loss]:.3f}[/]  "
-                "validation [bold]{task.fields[validation]:.3f}[/]  "
-                "{task.fields[speed]:,.0f} chars/s  {task.fields[left]} left"
-            ),
+            TextColumn("{task.fields[words]}"),
             console=Console(file=stream, highlight=False),
             transient=True,
         )
@@ -85,18 +96,16 @@ class Live:
         fields: dict[str, Any] = {
             "completed": status.step,
             "total": status.steps,
-            "loss": status.bits_per_character,
-            "validation": status.validation,
-            "speed": status.speed,
-            "left": clock(status.left),
+            "place": status.place,
+            "words": status.words("[bold]{}[/]"),
         }
         if self._task is None:
             self._task = self._bar.add_task("training", **fields)
             self._bar.start()
         self._bar.update(self._task, **fields)
 
-    def evaluation(self, record: dict[str, Any]) -> None:
-        self._bar.console.print(evaluation_line(record))
+    def evaluation(self, record: dict[str, Any], name: str) -> None:
+        self._bar.console.print(evaluation_line(record, name))
 
     def close(self) -> None:
         self._bar.stop()
@@ -115,12 +124,18 @@ def shown_on(stream: TextIO) -> Iterator[Progress]:
         live.close()
 
 
-def evaluation_line(record: dict[str, Any]) -> str:
+def evaluation_line(record: dict[str, Any], name: str) -> str:
+    unit = "" if name == "loss" else " " + name.replace("_", " ")
     best = "  (best so far)" if record["best"] else ""
     return (
         f"epoch {record['epoch']}, step {record['step']:,}: "
-        f"validation {record['bits_per_character']:.3f} bits per character{best}"
+        f"validation {figure(record[name])}{unit}{best}"
     )
+
+
+def figure(value: float) -> str:
+    """Three digits after the point, or of the number where that would leave none."""
+    return f"{value:.2e}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
 
 
 def clock(seconds: float) -> str:

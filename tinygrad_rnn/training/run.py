@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -27,6 +26,7 @@ from ..errors import InputError
 from .environment import versions
 from .files import (
     as_json,
+    locked,
     partial_files,
     prepare,
     publish,
@@ -153,23 +153,9 @@ class Run:
                 f"({self.text['source']}); --resume needs no TEXT"
             )
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """While this lasts no other process can train the run (where the system has such locks)."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            yield
-            return
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_partial_files(self.folder)
-            yield
-        except BlockingIOError:
-            raise InputError(f"another process is training {self.folder} right now") from None
-        finally:
-            os.close(handle)
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """While this lasts no other process can train the run."""
+        return locked(self.folder)
 
 
 def check_folder(folder: Path | None, overwrite: bool) -> None:

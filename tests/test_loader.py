@@ -1,0 +1,239 @@
+"""Loaders: what is in a batch, in which order, and going on from anywhere."""
+
+import json
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import on_host
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autograd as ag
+from tinygrad_rnn import data
+from tinygrad_rnn.data.loader import POOL
+
+sizes = st.integers(1, 40), st.integers(1, 9)
+flags = st.booleans(), st.booleans(), st.booleans()
+
+
+def make_loader(n: int, size: int, shuffle: bool, drop: bool, bucketed: bool, seed: int = 3) -> Any:
+    """Batches of the numbers 0 to n - 1."""
+    lengths = [(7 * i) % 5 for i in range(n)] if bucketed else None
+    return data.DataLoader(
+        range(n),
+        size,
+        shuffle,
+        drop_last=drop and size <= n,
+        generator=ag.Generator(seed),
+        lengths=lengths,
+    )
+
+
+def listed(batches: Any) -> list[list[int]]:
+    return [batch.tolist() for batch in batches]
+
+
+@given(*sizes, *flags)
+def test_an_epoch_has_every_example_once(
+    n: int, size: int, shuffle: bool, drop: bool, bucketed: bool
+) -> None:
+    loader = make_loader(n, size, shuffle, drop, bucketed)
+    for _ in range(2):
+        batches = listed(loader)
+        seen = [number for batch in batches for number in batch]
+        assert len(batches) == len(loader)
+        assert len(set(seen)) == len(seen)
+        if drop and size <= n:
+            assert {len(batch) for batch in batches} == {size}
+            assert len(seen) == n - n % size
+        else:
+            assert len(seen) == n
+        if not (shuffle or bucketed):
+            assert seen == sorted(seen)
+
+
+@given(*sizes, *flags, st.integers(0, 60))
+def test_a_loader_goes_on_from_anywhere(
+    n: int, size: int, shuffle: bool, drop: bool, bucketed: bool, after: int
+) -> None:
+    """A copy that takes the state after so many batches gives what the original goes on with."""
+    original = make_loader(n, size, shuffle, drop, bucketed)
+
+    def stream(loader: Any) -> Any:
+        while True:
+            yield from loader
+
+    batches = stream(original)
+    for _ in range(after):
+        next(batches)
+    state = json.loads(json.dumps(original.state_dict()))
+    copy = make_loader(n, size, shuffle, drop, bucketed, seed=99)
+    copy.load_state_dict(state)
+    rest = stream(copy)
+    for _ in range(2 * len(original) + 1):
+        assert next(rest).tolist() == next(batches).tolist()
+    assert copy.state_dict() == original.state_dict()
+
+
+def test_after_an_epochs_last_batch_the_next_epoch_comes() -> None:
+    original, copy = (make_loader(10, 3, True, False, False) for _ in range(2))
+    listed(original)
+    copy.load_state_dict(original.state_dict())
+    assert listed(copy) == listed(original) != []
+
+
+def test_orders_are_the_seeds_and_differ_from_epoch_to_epoch() -> None:
+    one, other = (make_loader(30, 4, True, False, False, seed) for seed in (1, 2))
+    first, second = listed(one), listed(one)
+    assert first != second
+    assert first != listed(other)
+    again = make_loader(30, 4, True, False, False, 1)
+    assert [listed(again), listed(again)] == [first, second]
+
+
+def test_the_order_follows_manual_seed() -> None:
+    orders = []
+    for seed in (5, 5, 6):
+        ag.manual_seed(seed)
+        orders.append(listed(data.DataLoader(range(50), 7, True)))
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_any_order_is_as_likely() -> None:
+    """Of three examples, over many epochs: chi-squared below its 99.9% quantile at 5 degrees."""
+    loader = data.DataLoader(range(3), 3, True, generator=ag.Generator(0))
+    counts: dict[tuple[int, ...], int] = {}
+    for _ in range(1200):
+        (order,) = listed(loader)
+        counts[tuple(order)] = counts.get(tuple(order), 0) + 1
+    assert len(counts) == 6
+    assert sum((n - 200) ** 2 / 200 for n in counts.values()) < 20.5
+
+
+def test_given_lengths_batches_have_similar_ones() -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 4 * POOL)
+    plain = data.DataLoader(lengths, 4, True, generator=ag.Generator(0))
+    sorted_ = data.DataLoader(lengths, 4, True, generator=ag.Generator(0), lengths=lengths)
+
+    def padding(loader: Any) -> int:
+        return sum(4 * max(batch) - sum(batch) for batch in listed(loader))
+
+    assert padding(sorted_) < padding(plain) / 10
+    longest = [max(batch) for batch in listed(sorted_)]
+    assert longest != sorted(longest)
+
+
+def test_an_iteration_that_was_replaced_says_so() -> None:
+    loader = data.DataLoader(range(4))
+    abandoned = iter(loader)
+    next(abandoned)
+    next(iter(loader))
+    with pytest.raises(RuntimeError, match="iterated anew"):
+        next(abandoned)
+
+
+def test_a_dataset_of_tensors(device: str) -> None:
+    xs, ys = np.arange(10.0).reshape(5, 2), np.arange(5)
+    dataset = data.TensorDataset(xs, ag.tensor(ys))
+    (first, one), (second, other), (third, last) = data.DataLoader(dataset, 2)
+    assert first.device == one.device == device
+    assert first.dtype == np.float64
+    np.testing.assert_array_equal(on_host(ag.concatenate((first, second, third))), xs)
+    np.testing.assert_array_equal(on_host(ag.concatenate((one, other, last))), ys)
+    x, y = dataset[3]
+    assert (x.tolist(), y.item()) == ([6.0, 7.0], 3)
+
+
+def test_items_may_be_batches() -> None:
+    batches = ["a", "b", "c"]
+    assert list(data.DataLoader(batches, batch_size=None)) == batches
+
+
+def test_examples_are_collated_by_their_kind(device: str) -> None:
+    examples = [
+        {"x": np.array([1.0, 2.0], np.float32), "y": (3, 0.5, "a"), "t": ag.tensor([True])},
+        {"x": np.array([3.0, 4.0], np.float32), "y": (4, 1.5, "b"), "t": ag.tensor([False])},
+    ]
+    batch = data.collate(examples)
+    assert batch["x"].dtype == np.float32
+    assert batch["x"].device == batch["t"].device == device
+    assert batch["x"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    numbers, fractions, words = batch["y"]
+    assert (numbers.tolist(), fractions.tolist(), words) == ([3, 4], [0.5, 1.5], ["a", "b"])
+    assert (numbers.dtype, fractions.dtype) == (np.int64, np.float32)
+    assert batch["t"].tolist() == [[True], [False]]
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.booleans(), st.booleans())
+def test_padding_keeps_every_step_and_adds_nothing_else(
+    lengths: list[int], batch_first: bool, tensors: bool
+) -> None:
+    sequences = [np.full((n, 2), i + 1, np.float32) for i, n in enumerate(lengths)]
+    examples = [(ag.tensor(s) if tensors else s, i) for i, s in enumerate(sequences)]
+    collate = partial(data.pad_collate, batch_first=batch_first, padding_value=-7)
+    padded, counts, labels = collate(examples)
+    assert (counts.tolist(), labels.tolist()) == (lengths, list(range(len(lengths))))
+    rows = padded.numpy() if batch_first else padded.numpy().swapaxes(0, 1)
+    assert rows.shape == (len(lengths), max(lengths), 2)
+    for row, sequence, length in zip(rows, sequences, lengths, strict=True):
+        np.testing.assert_array_equal(row[:length], sequence)
+        assert (row[length:] == -7).all()
+
+
+def test_two_ragged_fields_have_lengths_and_padding_of_their_own(device: str) -> None:
+    examples = [(np.array([1, 2, 3]), np.array([4])), (np.array([5]), np.array([6, 7]))]
+    x, nx, y, ny = data.pad_collate(examples, padding_value=(0, -100))
+    assert x.tolist() == [[1, 5], [2, 0], [3, 0]]
+    assert y.tolist() == [[4, 6], [-100, 7]]
+    assert (nx.tolist(), ny.tolist()) == ([3, 1], [1, 2])
+    assert (x.dtype, x.device) == (np.int64, device)
+
+
+def test_sequences_alone_are_padded_too() -> None:
+    padded, lengths = data.pad_collate([[1.0, 2.0], [3.0, 4.0, 5.0]])
+    assert padded.dtype == np.float32  # as numbers of Python's become elsewhere
+    assert padded.shape == (3, 2)
+    assert lengths.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [([6, 4], [6, 4]), ([0.6, 0.4], [6, 4]), ([1 / 3, 1 / 3, 1 / 3], [4, 3, 3]), ([1.0], [10])],
+)
+def test_random_split(shares: list[float], expected: list[int]) -> None:
+    parts = data.random_split(range(10), shares, ag.Generator(1))
+    assert [len(part) for part in parts] == expected
+    numbers = [part[i] for part in parts for i in range(len(part))]
+    assert sorted(numbers) == list(range(10))
+    assert numbers != sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: data.DataLoader([]), "the dataset is empty"),
+        (lambda: data.DataLoader([1], 0), "positive integer or None, not 0"),
+        (lambda: data.DataLoader([1], True), "positive integer or None, not True"),
+        (lambda: data.DataLoader([1], 2, drop_last=True), "1 examples fill no batch of 2"),
+        (lambda: data.DataLoader([1], lengths=[1, 2]), "2 lengths for 1 examples"),
+        (lambda: data.DataLoader([1], None, drop_last=True), "have nothing to do"),
+        (lambda: data.TensorDataset(), "not nothing"),
+        (lambda: data.TensorDataset(np.ones(2), np.ones(3)), r"\(2,\), \(3,\)"),
+        (lambda: data.collate([np.ones(2), np.ones(3)]), "collate_fn=data.pad_collate"),
+        (lambda: data.pad_collate([np.ones((2, 1)), np.ones((2, 3))]), "all axes but the first"),
+        (lambda: data.random_split(range(4), [1, 2]), "sum to the length of the dataset, 4"),
+        (lambda: data.random_split(range(4), [0.5, 0.4]), "fractions that sum to 1"),
+        (lambda: data.random_split(range(4), [5, -1]), "whole numbers"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_position_in_other_data_is_refused() -> None:
+    state = data.DataLoader(range(5)).state_dict()
+    with pytest.raises(ValueError, match="in 5 examples, but the dataset has 6"):
+        data.DataLoader(range(6)).load_state_dict(state)

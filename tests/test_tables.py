@@ -1,0 +1,217 @@
+"""One's own data: what is read from files, and what is said of files that cannot be read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_rnn import data
+from tinygrad_rnn.data.tables import BEGIN, END, UNKNOWN
+from tinygrad_rnn.errors import InputError
+
+pytestmark = pytest.mark.host  # files, and what is made of them on the host
+
+
+def file(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+REVIEWS = {
+    "a.csv": 'label,stars,text\ngood,5,"great, really"\nbad,1,not good\n\ngood,4,good\n',
+    "a.tsv": "text\tlabel\ngreat, really\tgood\nnot good\tbad\ngood\tgood\n",
+    "a.jsonl": '{"text": "great, really", "label": "good"}\n{"label": "bad", "text": "not good"}\n'
+    '\n{"text": "good", "label": "good", "more": [1]}',
+    "BOM.CSV": '\ufefftext , label\r\n" great, really",good\r\nnot good,bad\r\ngood,good',
+}
+
+
+@pytest.mark.parametrize("name", REVIEWS)
+def test_labelled_text(tmp_path: Path, name: str) -> None:
+    dataset = data.LabelledText.from_file(file(tmp_path, name, REVIEWS[name]))
+    assert dataset.classes == ("bad", "good")
+    assert dataset.lexicon.words == ("good", "great,", "not", "really")
+    assert len(dataset) == 3
+    assert [dataset.lexicon.decode(dataset[i][0]) for i in range(3)] == [
+        ["great,", "really"],
+        ["not", "good"],
+        ["good"],
+    ]
+    assert [dataset[i][1] for i in range(3)] == [1, 0, 1]
+    assert dataset.lengths.tolist() == [2, 2, 1]
+
+
+def test_test_data_have_the_numbers_of_the_training_data(tmp_path: Path) -> None:
+    train = data.LabelledText(["a b", "b c"], ["x", "y"])
+    path = file(tmp_path, "test.csv", "text,label\nc d,x\n")
+    test = data.LabelledText.from_file(path, like=train)
+    ids, label = test[0]
+    assert (ids.tolist(), label) == ([train[1][0][1], UNKNOWN], 0)
+    assert test.lexicon.decode(ids) == ["c", "?"]
+    path = file(tmp_path, "test.csv", "text,label\nc d,x\nc,z\n")
+    with pytest.raises(InputError, match=r"test.csv, line 3: there is no class 'z'.* x, y"):
+        data.LabelledText.from_file(path, like=train)
+
+
+def test_labels_that_are_numbers_are_classes_in_their_order(tmp_path: Path) -> None:
+    lines = "".join(f'{{"text": "t", "label": {n}}}\n' for n in (10, 2, 1))
+    dataset = data.LabelledText.from_file(file(tmp_path, "a.jsonl", lines))
+    assert dataset.classes == ("1", "2", "10")
+
+
+def test_characters_are_words_if_one_likes() -> None:
+    dataset = data.LabelledText(["ab", "ba"], ["x", "y"], text_split=list)
+    assert dataset[0][0].tolist() == dataset[1][0].tolist()[::-1] == [4, 5]
+    assert data.LabelledText(["b"], ["y"], like=dataset)[0][0].tolist() == [5]
+
+
+words = st.lists(st.text("abc", min_size=1), max_size=5)
+
+
+@given(st.lists(words, max_size=5), words)
+def test_a_lexicon_decodes_what_it_knows(texts: list[list[str]], text: list[str]) -> None:
+    lexicon = data.Lexicon.of(texts)
+    known = {word for text in texts for word in text}
+    ids = lexicon.encode(text)
+    assert lexicon.decode(ids) == [word if word in known else "?" for word in text]
+    assert lexicon.decode([BEGIN, *ids, 0, END, 4]) == lexicon.decode(ids)
+    assert all(number < len(lexicon) for number in ids)
+
+
+def test_parallel_text(tmp_path: Path) -> None:
+    columns = "source,target\na b,x\nb,y x\n"
+    table = data.ParallelText.from_file(file(tmp_path, "pairs.csv", columns))
+    lines = data.ParallelText.from_files(
+        file(tmp_path, "a.txt", "a b\nb\n"), file(tmp_path, "b.txt", "x\r\ny x")
+    )
+    for pairs in (table, lines):
+        assert [[ids.tolist() for ids in pairs[i]] for i in range(len(pairs))] == [
+            [[4, 5], [BEGIN, 4, END]],
+            [[5], [BEGIN, 5, 4, END]],
+        ]
+        assert pairs.target_lexicon.decode(pairs[1][1]) == ["y", "x"]
+    test = data.ParallelText(["b z"], ["x"], like=table)
+    assert test[0][0].tolist() == [5, UNKNOWN]
+
+
+def test_a_ragged_batch_of_pairs(tmp_path: Path) -> None:
+    pairs = data.ParallelText(["a b", "b"], ["x", "y x"])
+    ((source, lengths, target, target_lengths),) = data.DataLoader(
+        pairs, 2, collate_fn=data.pad_collate, lengths=pairs.lengths
+    )
+    assert source.tolist() == [[5, 4], [0, 5]]
+    assert (lengths.tolist(), target_lengths.tolist()) == ([1, 2], [4, 3])
+    assert target.tolist() == [[BEGIN, BEGIN], [5, 4], [4, END], [END, 0]]
+
+
+SERIES = "day,temperature,wind\n1,10.5,3\n2,-1e1,4\n3,12,5\n4,13,6\n"
+
+
+def test_time_series(tmp_path: Path) -> None:
+    path = file(tmp_path, "weather.csv", SERIES)
+    series = data.TimeSeries.from_file(path, ["wind", "temperature"])
+    assert series.columns == ("wind", "temperature")
+    assert series.values.tolist() == [[3, 10.5], [4, -10], [5, 12], [6, 13]]
+    assert series.values.dtype == np.float32
+    assert data.TimeSeries.from_file(path).columns == ("day", "temperature", "wind")
+    past, future = series.split(0.5)
+    np.testing.assert_array_equal(np.concatenate((past.values, future.values)), series.values)
+    scaled = series.scaled(past)
+    np.testing.assert_allclose(scaled.values[:2].mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(scaled.values[:2].std(0), 1, rtol=1e-6)
+    constant = data.TimeSeries(np.ones((3, 1)), ("c",))
+    np.testing.assert_array_equal(constant.scaled(constant).values, 0)
+
+
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.integers(8, 20))
+def test_windows_of_a_series(steps: int, horizon: int, every: int, n: int) -> None:
+    values = np.arange(2.0 * n).reshape(n, 2)
+    windows = data.TimeSeries(values, ("a", "b")).windows(steps, horizon, every)
+    starts = range(0, n - steps - horizon + 1, every)
+    assert len(windows) == len(starts)
+    for i, start in enumerate(starts):
+        past, future = windows[i]
+        np.testing.assert_array_equal(past.numpy(), values[start : start + steps])
+        np.testing.assert_array_equal(
+            future.numpy(), values[start + steps : start + steps + horizon]
+        )
+
+
+BAD = {
+    "empty": ("a.csv", "  \n", r"a.csv: the file is empty"),
+    "header only": ("a.csv", "text,label\n", "a header but nothing below"),
+    "other columns": (
+        "a.csv",
+        "text,class\na,b\n",
+        r"line 1: .*no column 'label', but 'text', 'cl",
+    ),
+    "semicolons": ("a.csv", "text;label\na;b\n", r"line 1: .*separated by ';'"),
+    "twice": ("a.csv", "text,label,label\na,b,c\n", r"line 1: two columns have the same name"),
+    "a cell too many": ("a.csv", "text,label\na,b\n\nc, d,e\n", r"line 4: 3 cells, but .*2 col"),
+    "a cell too few": ("a.tsv", "text\tlabel\na\n", r"line 2: 1 cells, but there are 2 columns"),
+    "an open quote": ("a.csv", 'text,label\na,b\n"c,d\n', r"line 3: unexpected end of data"),
+    "a line break": ("a.csv", 'text,label\n"a\nb",x\nc,d,e\n', r"line 4: 3 cells"),
+    "no text": ("a.csv", "text,label\na,b\n ,c\n", r"line 3: the text is empty"),
+    "no label": ("a.csv", "text,label\na,b\nc,\n", r"line 3: the label is empty"),
+    "latin 1": ("a.csv", "text,label\na,b\nä,b\n".encode("latin-1"), r"in line 3 .*encoding"),
+    "not JSON": ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', r"line 2: not JSON"),
+    "no object": ("a.jsonl", '["a", "b"]\n', r"line 1: not an object"),
+    "no field": ("a.jsonl", '{"text": "a"}\n', r"line 1: the field 'label' is missing"),
+    "null": ("a.jsonl", '{"text": "a", "label": null}\n', r"line 1: the field 'label' is None"),
+    "what is it": ("a.xls", "text,label\na,b\n", r"ends in .csv, .tsv, .jsonl"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_files_that_do_not_fit(tmp_path: Path, case: str) -> None:
+    name, content, message = BAD[case]
+    with pytest.raises(InputError, match=message) as error:
+        data.LabelledText.from_file(file(tmp_path, name, content))
+    assert str(error.value).startswith(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b\n1,2\n3,four\n", r"line 3: b is 'four', not a number; columns= .*a, b"),
+        ("a,b\n1,2\n,4\n", r"line 3: a is ''"),
+        ("a,b\n1,2\n1,nan\n", r"line 3: b is 'nan'"),
+    ],
+)
+def test_series_hold_numbers(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        data.TimeSeries.from_file(file(tmp_path, "a.csv", content))
+
+
+def test_lines_that_do_not_belong_together(tmp_path: Path) -> None:
+    one, two = file(tmp_path, "a.txt", "a\nb\n"), file(tmp_path, "b.txt", "x\n")
+    with pytest.raises(InputError, match=r"a.txt has 2 lines and .*b.txt 1"):
+        data.ParallelText.from_files(one, two)
+    with pytest.raises(InputError, match=r"b.txt, line 2: the text is empty"):
+        data.ParallelText.from_files(one, file(tmp_path, "b.txt", "x\n\n"))
+    with pytest.raises(InputError, match=r"line 3: the target is empty"):
+        data.ParallelText.from_file(file(tmp_path, "p.csv", "source,target\na,b\nc,\n"))
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: data.LabelledText(["a"], []), "1 texts and 0 labels"),
+        (lambda: data.ParallelText([], []), "0 sources and 0 targets"),
+        (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).windows(3), "3 steps do not fill"),
+        (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).windows(0), "count from 1 on"),
+        (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).split(0.1), "one of the two parts empty"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make: Any, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        make()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none.csv: No such file"):
+        data.LabelledText.from_file(tmp_path / "none.csv")

@@ -1,0 +1,488 @@
+"""The trainer: its updates, what it stops at, what it keeps, and going on as if uninterrupted."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import ENVIRONMENT, ROOT
+from helpers import on_host
+
+import autograd as ag
+from tinygrad_rnn import data, nn, optim
+from tinygrad_rnn.errors import InputError
+from tinygrad_rnn.training import Trainer, TruncatedBPTT, files
+
+SCHEDULES = optim.lr_scheduler
+
+
+class Counter(nn.Module):
+    """Scores of how many of the inputs (T, B, 1) were above 0: even or odd."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        self.gru = nn.GRU(1, 6)
+        self.dropout = nn.Dropout(dropout)
+        self.readout = nn.Linear(6, 2)
+
+    def forward(self, x: Any, lengths: Any = None) -> Any:
+        _, last = self.gru(x, lengths=lengths)
+        return self.readout(self.dropout(last[0]))
+
+
+def examples(n: int = 24) -> list[tuple[np.ndarray, int]]:
+    rng = np.random.default_rng(0)
+    sequences = [rng.choice([-1, 1], (k, 1)).astype(np.float32) for k in rng.integers(1, 6, n)]
+    return [(sequence, int((sequence > 0).sum() % 2)) for sequence in sequences]
+
+
+def loss(model: Any, batch: Any) -> Any:
+    x, lengths, labels = batch
+    return nn.functional.cross_entropy(model(x, lengths), labels), len(labels)
+
+
+def make(batch_size: int = 5, dropout: float = 0.0, lr: float = 0.05, **options: Any) -> Trainer:
+    """A trainer that is the same whenever it is made. `schedule` may be a function."""
+    ag.manual_seed(1)
+    model = Counter(dropout)
+    optimizer = optim.Adam(model.parameters(), lr=lr)
+    if callable(options.get("schedule")):
+        options["schedule"] = options["schedule"](optimizer)
+    loader = data.DataLoader(examples(), batch_size, shuffle=True, collate_fn=data.pad_collate)
+    held_out = data.DataLoader(examples(7), 3, collate_fn=data.pad_collate)
+    return Trainer(model, optimizer, loss, loader, options.pop("validation", held_out), **options)
+
+
+def weights(trainer: Trainer) -> dict[str, np.ndarray]:
+    return trainer.model.state_dict()
+
+
+def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray], atol: float = 0) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=0, atol=atol, err_msg=name)
+
+
+def evaluations(records: list[dict[str, Any]]) -> list[float]:
+    return [record["loss"] for record in records if record["event"] == "evaluation"]
+
+
+def failing(values: list[float]) -> Any:
+    """A validation that gives these numbers, one after another."""
+    rest = iter(values)
+    return lambda model: next(rest)
+
+
+# --- updates --------------------------------------------------------------------------------------
+
+
+def test_it_does_what_a_loop_by_hand_does() -> None:
+    trainer = make(clip=0.5)
+    trainer.fit(2, progress=False)
+    hand = make()
+    last = hand.model
+    for _ in range(2):
+        for batch in hand.batches:
+            hand.optimizer.zero_grad()
+            value, _ = loss(last, batch)
+            value.backward()
+            nn.utils.clip_grad_norm_(last.parameters(), 0.5)
+            hand.optimizer.step()
+    hand.validation = None
+    best = trainer.at.best_step == trainer.at.step
+    assert best, "the model below is the last only if that is the best"
+    assert_same(weights(trainer), weights(hand))
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 5])
+def test_accumulated_gradients_are_those_of_the_large_batch(accumulate: int) -> None:
+    """24 examples in batches of 5, 5, 5, 5, 4; the sizes weigh."""
+    small, large = make(5, accumulate=accumulate), make(5 * accumulate)
+    for trainer in (small, large):
+        trainer.model.to("float64")
+        trainer.optimizer = optim.SGD(trainer.model.parameters(), lr=0.5)
+    for _ in range(3 * large.steps_per_epoch):
+        one, other = small.update(), large.update()
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-10)
+        assert one["epoch"] == other["epoch"]
+    assert small.at.epoch == large.at.epoch == 4
+    assert_same(weights(small), weights(large), atol=1e-10)
+
+
+def test_the_gradient_is_clipped() -> None:
+    free, clipped = make(), make(clip=1e-3)
+    norm = free.update()["gradient_norm"]
+    assert clipped.update()["gradient_norm"] == norm > 1e-3
+    found = math.sqrt(sum((p.grad.numpy() ** 2).sum() for p in clipped.model.parameters()))
+    assert found == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_a_list_of_batches_will_do() -> None:
+    batches = [data.pad_collate(examples()[:3]), data.pad_collate(examples()[3:8])]
+    model = Counter()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    records = Trainer(model, optimizer, loss, batches).fit(3, progress=False)
+    assert [record["seen"] for record in records] == [3, 8, 11, 16, 19, 24]
+
+
+def test_the_loss_may_be_a_tensor_alone() -> None:
+    trainer = make()
+    trainer.loss = lambda model, batch: loss(model, batch)[0]
+    assert trainer.update()["seen"] == 1
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32, ag.tensor])
+def test_the_number_of_examples_may_be_of_any_kind(tmp_path: Path, kind: Any) -> None:
+    trainer = make(validation=None)
+    trainer.loss = lambda model, batch: (loss(model, batch)[0], kind(len(batch[2])))
+    records = trainer.fit(max_steps=2, folder=tmp_path, progress=False)
+    assert [record["seen"] for record in records] == [5, 10]
+
+
+def test_fitting_once_more_still_knows_the_best_weights() -> None:
+    trainer = make(validation=failing([9.0, 1.0, 2.0, 3.0]))
+    trainer.fit(1, progress=False)
+    best = weights(trainer)
+    trainer.update()
+    trainer.fit(3, progress=False)
+    assert_same(weights(trainer), best)
+
+
+def test_dropout_acts_while_training_and_not_in_evaluation() -> None:
+    trainer = make(dropout=0.9)
+    assert trainer.evaluate()["loss"] == make().evaluate()["loss"]
+    assert trainer.model.dropout.training
+    assert trainer.update()["loss"] != make().update()["loss"]
+
+
+def test_modules_that_are_frozen_in_evaluation_mode_stay_there() -> None:
+    trainer = make(dropout=0.5)
+    trainer.model.dropout.eval()
+    trainer.evaluate()
+    assert not trainer.model.dropout.training
+    assert trainer.model.gru.training
+
+
+# --- schedules ------------------------------------------------------------------------------------
+
+
+def rates(trainer: Trainer, epochs: int) -> list[float]:
+    return [r["lr"] for r in trainer.fit(epochs, progress=False) if r["event"] == "update"]
+
+
+def test_schedules_step_per_epoch_or_per_step() -> None:
+    def halved(optimizer: Any) -> Any:
+        return SCHEDULES.ExponentialLR(optimizer, 0.5)
+
+    assert rates(make(12, lr=1e-3, schedule=halved), 3) == [1e-3] * 2 + [5e-4] * 2 + [2.5e-4] * 2
+    assert rates(make(12, lr=1e-3, schedule=halved, schedule_per="step"), 2) == [
+        1e-3,
+        5e-4,
+        2.5e-4,
+        1.25e-4,
+    ]
+
+
+def test_a_plateau_of_the_validation_loss_lowers_the_rate() -> None:
+    """The evaluation before the first epoch does not count."""
+    trainer = make(
+        24,
+        lr=1.0,
+        schedule=lambda o: SCHEDULES.ReduceLROnPlateau(o, factor=0.1, patience=0),
+        validation=failing([0.0, 5.0, 4.0, 6.0, 3.0]),
+    )
+    assert rates(trainer, 4) == pytest.approx([1.0, 1.0, 1.0, 0.1])
+
+
+@pytest.mark.parametrize("options", [{"validation": None}, {"schedule_per": "step"}])
+def test_a_plateau_needs_a_validation_loss_per_epoch(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="ReduceLROnPlateau needs"):
+        make(schedule=SCHEDULES.ReduceLROnPlateau, **options)
+
+
+# --- stopping -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 6), (9, 7)])
+def test_early_stopping_brings_the_best_weights_back(
+    tmp_path: Path, patience: int, epochs: int, saved: bool
+) -> None:
+    values = [9.0, 5.0, 4.0, 6.0, 3.0, 7.0, 3.0, 8.0]
+    trainer = make(validation=failing(values))
+    states = [weights(trainer)]
+    trainer.fit(
+        7,
+        patience=patience,
+        folder=tmp_path if saved else None,
+        on_epoch=lambda record: states.append(weights(trainer)),
+        progress=False,
+    )
+    assert trainer.at.epoch - 1 == len(states) - 1 == epochs
+    best = int(np.argmin(values[: epochs + 1]))
+    assert trainer.at.best == values[best]
+    assert_same(weights(trainer), states[best])
+
+
+def test_evaluations_within_an_epoch(tmp_path: Path) -> None:
+    trainer = make(4, evaluate_every=4)
+    records = trainer.fit(2, progress=False)
+    steps = [record["step"] for record in records if record["event"] == "evaluation"]
+    assert steps == [0, 4, 6, 10, 12]
+
+
+@pytest.mark.parametrize("limit", [{"max_steps": 7}, {"max_seconds": 1e-9}, {"epochs": 2}])
+def test_limits(limit: dict[str, Any]) -> None:
+    trainer = make()
+    trainer.fit(progress=False, **limit)
+    assert trainer.at.step == {"max_steps": 7, "max_seconds": 0, "epochs": 10}[next(iter(limit))]
+
+
+def test_callbacks_see_every_step_and_every_epoch() -> None:
+    steps: list[dict[str, Any]] = []
+    epochs: list[dict[str, Any]] = []
+    make().fit(3, progress=False, on_step=steps.append, on_epoch=epochs.append)
+    assert [record["step"] for record in steps] == list(range(1, 16))
+    assert [(r["event"], r["epoch"]) for r in epochs] == [("evaluation", k) for k in (1, 2, 3)]
+    plain = make(validation=None)
+    plain.fit(2, progress=False, on_epoch=epochs.append)
+    assert [(r["event"], r["epoch"]) for r in epochs[3:]] == [("update", 1), ("update", 2)]
+
+
+def test_it_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    make().fit(1)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("epoch 0, step 0: validation 0.")
+    assert lines[1].startswith("epoch 1, step 5: validation 0.")
+    make().fit(1, progress=False)
+    assert capsys.readouterr().out == ""
+
+
+# --- what is not finite ---------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_nan_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
+    """The best model and the last checkpoint stay as they were."""
+    trainer = make(clip=1.0)
+    trainer.fit(1, folder=tmp_path, progress=False)
+    best = (tmp_path / "model.safetensors").read_bytes()
+    trainer = make(clip=1.0)
+    trainer.loss = lambda model, batch: (
+        loss(model, batch)[0] * (math.nan if trainer.at.step == 6 else 1)
+    )
+    with pytest.raises(InputError, match=r"diverged at step 7: .* nan; .* rate \(0.05\) is too"):
+        trainer.fit(2, folder=tmp_path, resume=True, progress=False)
+    assert trainer.at.step == 6
+    assert all(np.isfinite(array).all() for array in weights(trainer).values())
+    assert (tmp_path / "model.safetensors").read_bytes() == best
+    again = make(clip=1.0)
+    again.fit(2, folder=tmp_path, resume=True, progress=False)
+    assert again.at.step == 10
+
+
+def test_nan_in_the_first_loss_points_at_the_data() -> None:
+    trainer = make()
+    trainer.loss = lambda model, batch: loss(model, batch)[0] * math.nan
+    with pytest.raises(InputError, match=r"at step 1: .*the data of the first batch"):
+        trainer.update()
+
+
+def test_an_exploding_gradient_is_told_from_a_loss_and_clipping_proposed() -> None:
+    trainer = make()
+    trainer.update()
+    trainer.loss = lambda model, batch: ag.sqrt(loss(model, batch)[0] * 0)
+    with pytest.raises(InputError, match=r"step 2: the gradient norm is nan; .*clip=1.0"):
+        trainer.update()
+
+
+def test_a_validation_loss_that_is_nan_stops_too() -> None:
+    trainer = make(validation=failing([1.0, math.nan]))
+    with pytest.raises(InputError, match=r"validation loss is nan at step 5"):
+        trainer.fit(3, progress=False)
+    assert trainer.at.best_step == 0
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+EVERYTHING: dict[str, Any] = {
+    "dropout": 0.3,
+    "clip": 1.0,
+    "accumulate": 2,
+    "schedule": lambda o: SCHEDULES.ReduceLROnPlateau(o, patience=0),
+    "evaluate_every": 2,
+}
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 7])
+def test_resuming_is_as_if_nothing_had_been(tmp_path: Path, steps: int) -> None:
+    """Within an epoch and at its end: the same updates, to the last bit, in a fresh process."""
+    whole = make(**EVERYTHING)
+    expected = whole.fit(4, folder=tmp_path / "whole", progress=False)
+    make(**EVERYTHING).fit(max_steps=steps, folder=tmp_path / "parts", progress=False)
+    ag.manual_seed(77)
+    resumed = make(**EVERYTHING)
+    found = resumed.fit(4, folder=tmp_path / "parts", resume=True, progress=False)
+
+    def updates(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [r | {"seconds": 0} for r in records if r["event"] == "update"]
+
+    assert updates(found) == updates(expected)
+    assert_same(weights(resumed), weights(whole))
+    for name in ("last.safetensors", "model.safetensors"):
+        one, other = (files.read_arrays(tmp_path / run / name)[0] for run in ("whole", "parts"))
+        assert_same(one, other)
+
+
+def test_a_folder_holds_what_fit_returns(tmp_path: Path) -> None:
+    records = make().fit(1, folder=tmp_path / "deep/run", progress=False)
+    lines = (tmp_path / "deep/run/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == records
+    assert {path.name for path in (tmp_path / "deep/run").iterdir()} == {
+        "last.safetensors",
+        "metrics.jsonl",
+        "model.safetensors",
+    }
+
+
+def test_without_validation_the_last_model_is_kept(tmp_path: Path) -> None:
+    trainer = make(validation=None)
+    trainer.fit(1, folder=tmp_path, progress=False)
+    assert_same(files.read_arrays(tmp_path / "model.safetensors")[0], weights(trainer))
+
+
+def test_a_training_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    make().fit(1, folder=tmp_path, progress=False)
+    before = (tmp_path / "last.safetensors").read_bytes()
+    with pytest.raises(InputError, match="resume=True"):
+        make().fit(2, folder=tmp_path, progress=False)
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    make().fit(1, folder=tmp_path, progress=False)
+    other = make()
+    other.model.readout = nn.Linear(6, 3)
+    with pytest.raises(InputError, match=r"last.safetensors belongs to another model"):
+        other.fit(2, folder=tmp_path, resume=True, progress=False)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_ends_it_after_the_update(
+    tmp_path: Path, number: int, ends: type[BaseException]
+) -> None:
+    def send(record: dict[str, Any]) -> None:
+        if record["step"] == 3:
+            os.kill(os.getpid(), number)
+
+    trainer = make()
+    with pytest.raises(ends):
+        trainer.fit(5, folder=tmp_path, on_step=send, progress=False)
+    resumed = make()
+    resumed.fit(5, folder=tmp_path, resume=True, progress=False)
+    whole = make()
+    whole.fit(5, progress=False)
+    assert trainer.at.step == 3
+    assert_same(weights(resumed), weights(whole))
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+class Follower(nn.Module):
+    """A layer that returns its state, as truncated BPTT wants it."""
+
+    def __init__(self) -> None:
+        self.rnn = nn.RNN(1, 5)
+        self.readout = nn.Linear(5, 1)
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        y, state = self.rnn(x, state)
+        return self.readout(y), state
+
+
+def follower(k2: int) -> Trainer:
+    ag.manual_seed(2)
+    wave = np.sin(np.arange(61, dtype=np.float32) / 3)[:, None]
+    model = Follower()
+    return Trainer(
+        model,
+        optim.Adam(model.parameters(), lr=0.04),
+        lambda run, batch: nn.functional.mse_loss(run(batch[0]), batch[1]),
+        data.StatefulBatches(wave, 3, 5),
+        data.StatefulBatches(wave[:21], 1, 5),
+        bptt=TruncatedBPTT(5, k2),
+    )
+
+
+@pytest.mark.parametrize("k2", [5, 8])
+def test_a_stream_is_learned_from_and_resumed_within(tmp_path: Path, k2: int) -> None:
+    whole = follower(k2)
+    losses = evaluations(whole.fit(12, folder=tmp_path / "whole", progress=False))
+    assert losses[-1] < 0.5 * losses[0]
+    follower(k2).fit(max_steps=34, folder=tmp_path / "parts", progress=False)
+    resumed = follower(k2)
+    resumed.fit(12, folder=tmp_path / "parts", resume=True, progress=False)
+    assert_same(weights(resumed), weights(whole))
+
+
+def test_the_state_is_carried_from_batch_to_batch_and_not_into_the_next_epoch() -> None:
+    trainer = follower(5)
+    trainer.update()
+    assert trainer.bptt is not None
+    x, y = trainer.batches.dataset[1]
+    state = trainer.bptt._later
+    expected = nn.functional.mse_loss(trainer.model(ag.tensor(x), state)[0], y).item()
+    assert trainer.update()["loss"] == pytest.approx(expected, rel=1e-6)
+    while trainer.at.epoch == 1:
+        trainer.update()
+    x, y = trainer.batches.dataset[0]
+    fresh = nn.functional.mse_loss(trainer.model(ag.tensor(x))[0], y).item()
+    assert trainer.update()["loss"] == pytest.approx(fresh, rel=1e-6)
+
+
+# --- what makes no sense --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schedule_per": "batch"}, '"epoch" or "step"'),
+        ({"accumulate": 0}, "accumulate must be a whole number from 1 on"),
+        ({"evaluate_every": 0.5}, "evaluate_every must be"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_training_without_an_end_is_refused() -> None:
+    with pytest.raises(InputError, match="say when to stop"):
+        make().fit()
+    with pytest.raises(InputError, match="give validation="):
+        make(validation=None).fit(patience=2)
+
+
+def test_weights_are_where_they_were(device: str) -> None:
+    trainer = make()
+    trainer.fit(1, progress=False)
+    assert {p.device for p in trainer.model.parameters()} == {device}
+    assert all(np.isfinite(on_host(p)).all() for p in trainer.model.parameters())
+
+
+@pytest.mark.host
+def test_the_example_learns_what_it_says() -> None:
+    command = [sys.executable, ROOT / "examples/sequence_classifier.py"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    found = re.search(r"([\d.]+)% of waves", done.stdout)
+    assert found is not None
+    assert float(found[1]) > 95

@@ -1,0 +1,388 @@
+"""One's own data from files: labelled texts, pairs of texts, series of numbers.
+
+CSV, TSV and JSON lines are read whole and checked line by line: whoever has a file that does not
+fit learns which line it is, what is wrong with it, and what would be right.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from autograd import get_default_dtype
+
+from ..errors import InputError
+from .loader import TensorDataset
+from .text import Ids, read_text
+
+PathLike = str | os.PathLike[str]
+Split = Callable[[str], Sequence[str]]
+
+PADDING, UNKNOWN, BEGIN, END = range(4)
+"""Numbers that stand for no word: padding, a word not known, where a text begins and ends."""
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Words, or characters, numbered from 4; 0 to 3 are `PADDING`, `UNKNOWN`, `BEGIN`, `END`."""
+
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, texts: Iterable[Iterable[str]]) -> Lexicon:
+        """The different words of all texts, sorted."""
+        return cls(tuple(sorted({word for text in texts for word in text})))
+
+    def __len__(self) -> int:
+        return 4 + len(self.words)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self.words, 4)}
+
+    def encode(self, words: Iterable[str]) -> Ids:
+        """The words' numbers, shape (n,)."""
+        numbers = self._numbers
+        return np.array([numbers.get(word, UNKNOWN) for word in words], dtype=np.int64)
+
+    def decode(self, ids: npt.ArrayLike) -> list[str]:
+        """The words that have these numbers, up to the first `END`; "?" is one not known."""
+        words = []
+        for number in np.asarray(ids, dtype=np.int64).tolist():
+            if number == END:
+                break
+            if number not in (PADDING, BEGIN):
+                words.append("?" if number == UNKNOWN else self.words[number - 4])
+        return words
+
+
+class LabelledText:
+    """Texts, each of which belongs to a class: examples are `(ids, number of the class)`.
+
+    `text_split` makes words of a text (default: at blanks; `list` makes characters). `like` is the
+    dataset whose words and classes count, for data that one validates or tests on; words that it
+    does not have are `UNKNOWN`.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        *,
+        text_split: Split = str.split,
+        like: LabelledText | None = None,
+    ) -> None:
+        if len(texts) != len(labels) or not texts:
+            raise ValueError(f"{len(texts)} texts and {len(labels)} labels: as many, and some")
+        self.text_split: Split = like.text_split if like else text_split
+        words = [self.text_split(text) for text in texts]
+        self.lexicon: Lexicon = like.lexicon if like else Lexicon.of(words)
+        self.classes: tuple[str, ...] = (
+            like.classes if like else tuple(sorted(set(labels), key=_natural))
+        )
+        numbers = {label: number for number, label in enumerate(self.classes)}
+        if strange := sorted(set(labels) - set(numbers)):
+            raise InputError(
+                f"there is no class {strange[0]!r}; the classes are {', '.join(self.classes)}"
+            )
+        self._examples = [
+            (self.lexicon.encode(text), numbers[label])
+            for text, label in zip(words, labels, strict=True)
+        ]
+        self.lengths = np.array([len(text) for text in words])
+
+    @classmethod
+    def from_file(
+        cls,
+        path: PathLike,
+        text: str = "text",
+        label: str = "label",
+        *,
+        text_split: Split = str.split,
+        like: LabelledText | None = None,
+        encoding: str = "utf-8",
+    ) -> LabelledText:
+        """From the two columns of a .csv or .tsv with a header, or the two fields of a .jsonl.
+
+        InputError names the line that is wrong.
+        """
+        rows = read_table(path, (text, label), encoding)
+        for row in rows:
+            if not (like.text_split if like else text_split)(row.cells[0]):
+                raise InputError(f"{row.place}: the {text} is empty")
+            if not row.cells[1]:
+                raise InputError(f"{row.place}: the {label} is empty")
+            if like and row.cells[1] not in like.classes:
+                raise InputError(
+                    f"{row.place}: there is no class {row.cells[1]!r}; the classes are "
+                    f"{', '.join(like.classes)}"
+                )
+        texts, labels = zip(*(row.cells for row in rows), strict=True)
+        return cls(texts, labels, text_split=text_split, like=like)
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> tuple[Ids, int]:
+        return self._examples[index]
+
+
+class ParallelText:
+    """Pairs of texts, one to be read and one to be written: examples are `(source ids, target
+    ids)`, the target between `BEGIN` and `END`.
+
+    `text_split` and `like` are as in `LabelledText`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        text_split: Split = str.split,
+        like: ParallelText | None = None,
+    ) -> None:
+        if len(sources) != len(targets) or not sources:
+            raise ValueError(
+                f"{len(sources)} sources and {len(targets)} targets: as many, and some"
+            )
+        self.text_split: Split = like.text_split if like else text_split
+        read = [self.text_split(text) for text in sources]
+        written = [self.text_split(text) for text in targets]
+        self.source_lexicon: Lexicon = like.source_lexicon if like else Lexicon.of(read)
+        self.target_lexicon: Lexicon = like.target_lexicon if like else Lexicon.of(written)
+        self._examples = [
+            (self.source_lexicon.encode(a), np.array([BEGIN, *self.target_lexicon.encode(b), END]))
+            for a, b in zip(read, written, strict=True)
+        ]
+        self.lengths = np.array([len(text) for text in read])
+
+    @classmethod
+    def from_file(
+        cls,
+        path: PathLike,
+        source: str = "source",
+        target: str = "target",
+        *,
+        text_split: Split = str.split,
+        like: ParallelText | None = None,
+        encoding: str = "utf-8",
+    ) -> ParallelText:
+        """From the two columns of a .csv or .tsv with a header, or the two fields of a .jsonl."""
+        rows = read_table(path, (source, target), encoding)
+        for row in rows:
+            for name, cell in zip((source, target), row.cells, strict=True):
+                if not cell.strip():
+                    raise InputError(f"{row.place}: the {name} is empty")
+        sources, targets = zip(*(row.cells for row in rows), strict=True)
+        return cls(sources, targets, text_split=text_split, like=like)
+
+    @classmethod
+    def from_files(
+        cls,
+        source: PathLike,
+        target: PathLike,
+        *,
+        text_split: Split = str.split,
+        like: ParallelText | None = None,
+        encoding: str = "utf-8",
+    ) -> ParallelText:
+        """From two text files, whose lines belong together one by one."""
+        texts = [_lines(path, encoding) for path in (source, target)]
+        if len(texts[0]) != len(texts[1]):
+            raise InputError(
+                f"{os.fspath(source)} has {len(texts[0])} lines and {os.fspath(target)} "
+                f"{len(texts[1])}: line by line they must belong together"
+            )
+        for path, lines in zip((source, target), texts, strict=True):
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    raise InputError(f"{os.fspath(path)}, line {number}: the text is empty")
+        return cls(*texts, text_split=text_split, like=like)
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> tuple[Ids, Ids]:
+        return self._examples[index]
+
+
+@dataclass(frozen=True)
+class TimeSeries:
+    """Numbers that follow each other in time: `values` (n, C), of the `columns` named."""
+
+    values: npt.NDArray[np.floating]
+    columns: tuple[str, ...]
+
+    @classmethod
+    def from_file(
+        cls, path: PathLike, columns: Sequence[str] | None = None, *, encoding: str = "utf-8"
+    ) -> TimeSeries:
+        """From the columns of that name (default: all) of a .csv or .tsv with a header, or the
+        fields of a .jsonl. They hold numbers; InputError names the line of what is none.
+        """
+        rows = read_table(path, columns, encoding)
+        names = rows[0].columns
+        values = [
+            [_number(row, name, cell) for name, cell in zip(names, row.cells, strict=True)]
+            for row in rows
+        ]
+        return cls(np.array(values, dtype=get_default_dtype()), names)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def split(self, fraction: float) -> tuple[TimeSeries, TimeSeries]:
+        """What comes before and after this part of the time: what to learn from, and to test on."""
+        cut = round(len(self) * fraction)
+        if not 0 < cut < len(self):
+            raise ValueError(f"{fraction} of {len(self)} steps leaves one of the two parts empty")
+        return TimeSeries(self.values[:cut], self.columns), TimeSeries(
+            self.values[cut:], self.columns
+        )
+
+    def scaled(self, like: TimeSeries) -> TimeSeries:
+        """In units in which each column of `like`, the training part, has mean 0 and standard
+        deviation 1. A column that is constant there is only shifted.
+        """
+        mean, std = like.values.mean(0), like.values.std(0)
+        return TimeSeries((self.values - mean) / np.where(std > 0, std, 1), self.columns)
+
+    def windows(self, steps: int, horizon: int = 1, every: int = 1) -> TensorDataset:
+        """Examples `(past, future)`, (steps, C) and (horizon, C): one at `every` so many steps."""
+        if min(steps, horizon, every) < 1:
+            raise ValueError(
+                f"steps, horizon and every count from 1 on: {steps}, {horizon}, {every}"
+            )
+        if len(self) < steps + horizon:
+            raise InputError(
+                f"{len(self)} steps do not fill one window of {steps} steps and {horizon} to come"
+            )
+        spans = np.lib.stride_tricks.sliding_window_view(self.values, steps + horizon, axis=0)
+        spans = spans[::every].swapaxes(1, 2)
+        return TensorDataset(spans[:, :steps], spans[:, steps:])
+
+
+class Row(NamedTuple):
+    """The cells of some columns in one line of a file."""
+
+    place: str
+    """"FILE, line N"."""
+    columns: tuple[str, ...]
+    cells: tuple[str, ...]
+
+
+def read_table(path: PathLike, columns: Sequence[str] | None, encoding: str) -> list[Row]:
+    """The rows of a file with these columns (None: all of the first row's), at least one; empty
+    lines do not count. InputError, with the line, for all that can be wrong.
+    """
+    name = os.fspath(path)
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _json_rows}
+    reader = readers.get(Path(name).suffix.lower())
+    if reader is None:
+        raise InputError(f"{name}: the name of a table ends in {', '.join(readers)}")
+    text = read_text(name, encoding)
+    if not text.strip():
+        raise InputError(f"{name}: the file is empty")
+    rows = list(reader(name, text, columns))
+    if not rows:
+        raise InputError(f"{name}: there is a header but nothing below it")
+    return rows
+
+
+def _csv_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[Row]:
+    delimiter = "\t" if name.lower().endswith(".tsv") else ","
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: list[str] = []
+    line = 1
+    try:
+        for cells in lines:
+            place, line = f"{name}, line {line}", lines.line_num + 1
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not header:
+                header = [cell.strip() for cell in cells]
+                wanted = tuple(header if columns is None else columns)
+                _check_header(place, header, wanted)
+                places = [header.index(column) for column in wanted]
+                continue
+            if len(cells) != len(header):
+                raise InputError(
+                    f"{place}: {len(cells)} cells, but there are {len(header)} columns "
+                    f"({', '.join(header)}); a cell with a {delimiter!r} in it stands in quotes"
+                )
+            yield Row(place, wanted, tuple(cells[i].strip() for i in places))
+    except csv.Error as error:
+        raise InputError(f"{name}, line {line}: {error}") from error
+
+
+def _check_header(place: str, header: list[str], wanted: Sequence[str]) -> None:
+    missing = [column for column in wanted if column not in header]
+    if missing:
+        hint = ""
+        if len(header) == 1 and (other := next((d for d in ";\t," if d in header[0]), "")):
+            hint = f"; the columns seem to be separated by {other!r}"
+        raise InputError(
+            f"{place}: there is no column {missing[0]!r}, but {', '.join(map(repr, header))}{hint}"
+        )
+    if len(set(header)) < len(header):
+        raise InputError(f"{place}: two columns have the same name: {', '.join(header)}")
+
+
+def _json_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{name}, line {number}"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise InputError(
+                f"{place}: not JSON: {error}; one object a line is expected"
+            ) from error
+        if not isinstance(record, dict):
+            raise InputError(f"{place}: not an object with named fields, but {line[:40]!r}")
+        columns = tuple(record) if columns is None else columns
+        for column in columns:
+            if not isinstance(record.get(column), (str, int, float)):
+                found = f"is {record[column]!r}" if column in record else "is missing"
+                raise InputError(
+                    f"{place}: the field {column!r} {found}; a text or number is expected"
+                )
+        yield Row(place, tuple(columns), tuple(str(record[column]) for column in columns))
+
+
+def _number(row: Row, column: str, cell: str) -> float:
+    try:
+        number = float(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(
+            f"{row.place}: {column} is {cell!r}, not a number; columns= chooses among "
+            f"{', '.join(row.columns)}"
+        )
+    return number
+
+
+def _lines(path: PathLike, encoding: str) -> list[str]:
+    text = read_text(os.fspath(path), encoding)
+    if not text.strip():
+        raise InputError(f"{os.fspath(path)}: the file is empty")
+    return text.removesuffix("\n").split("\n")
+
+
+def _natural(label: str) -> tuple[float, str]:
+    """Numbers by their value, before words by the alphabet."""
+    return (float(label) if label.isdecimal() else math.inf, label)

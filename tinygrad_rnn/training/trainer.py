@@ -1,0 +1,331 @@
+"""Learning from batches: what one update does, and everything that the next one depends on.
+
+Nothing here looks at a clock or touches a file: the same data and seed give the same numbers, and
+`state_dict` holds all that decides the next one. `fit` hands the trainer to a `Session`, which does
+know of time and files.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import autograd as ag
+
+from .. import nn, optim
+from ..data import DataLoader
+from ..errors import InputError
+from .files import load_arrays, locked
+from .loop import Limits, Note, Position, Session
+from .progress import Silent, shown_on
+from .truncated import TruncatedBPTT
+
+quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+"""What overflows shows in the loss, which is checked: no warning about it."""
+
+Loss = Callable[[Any, Any], Any]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within it nothing is recorded and modules do what they do outside training; their modes come
+    back afterwards.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with ag.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+class Trainer:
+    """Trains a model: `Trainer(model, optimizer, loss, batches).fit(epochs=10)`.
+
+    loss: `loss(model, batch)` is the mean loss of a batch, a Tensor of one element, or that and
+        what it is the mean of: `(loss, number of examples or tokens)`. Means over several batches
+        are weighted by these numbers, 1 where none is given.
+    batches: what is learned from: a `DataLoader`, or a list of batches.
+    validation: held-out batches, or a function of the model that returns a number which is to
+        become small. It is asked before the first epoch and after each, and after every
+        `evaluate_every` updates within.
+    schedule: of the learning rate; `schedule_per` says whether it steps after every "epoch" or
+        every "step". A ReduceLROnPlateau is given the validation loss of each epoch.
+    clip: the largest norm of the gradient of what the optimizer has (Pascanu et al. 2013).
+    accumulate: batches for one update. The gradient is that of one large batch.
+    bptt: carries the model's state from batch to batch, each the next piece of a stream that begins
+        with the epoch. The `model` that `loss` gets then is `inputs -> outputs`.
+
+    `at` is the position of the training. Raises InputError where the loss or its gradient is not
+    finite, before the weights are touched.
+    """
+
+    figure = "loss"
+    """The name of what is to become small."""
+    counted = "seen"
+    """The name of the number of examples, tokens or characters, as the loss counts them."""
+    unit = 1.0
+    """How much of the loss makes one of that figure."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: optim.Optimizer,
+        loss: Loss,
+        batches: Any,
+        validation: Any = None,
+        *,
+        schedule: optim.lr_scheduler.LRScheduler | None = None,
+        schedule_per: str = "epoch",
+        clip: float | None = None,
+        accumulate: int = 1,
+        bptt: TruncatedBPTT | None = None,
+        evaluate_every: int | None = None,
+    ) -> None:
+        if schedule_per not in ("epoch", "step"):
+            raise ValueError(f'schedule_per must be "epoch" or "step", not {schedule_per!r}')
+        self._on_plateau = isinstance(schedule, optim.lr_scheduler.ReduceLROnPlateau)
+        if self._on_plateau and (validation is None or schedule_per == "step"):
+            raise ValueError("ReduceLROnPlateau needs `validation`, and steps per epoch")
+        for name, count in (("accumulate", accumulate), ("evaluate_every", evaluate_every)):
+            if count is not None and not (isinstance(count, int) and count > 0):
+                raise ValueError(f"{name} must be a whole number from 1 on, not {count!r}")
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.batches = _loader(batches)
+        self.validation = validation if callable(validation) else _loader(validation)
+        self.schedule, self.schedule_per, self.clip = schedule, schedule_per, clip
+        self.accumulate, self.bptt, self.evaluate_every = accumulate, bptt, evaluate_every
+        self.steps_per_epoch = -(-len(self.batches) // accumulate)
+        self.at = Position()
+        self.best_weights: dict[str, Any] | None = None  # of the best model, if no file holds it
+        self._rest: Iterator[Any] | None = None  # the batches that this epoch has left
+
+    # --- one update -------------------------------------------------------------------------------
+
+    @quietly
+    def update(self) -> dict[str, Any]:
+        """Learn from the next batch, or `accumulate` batches. Returns the update's record."""
+        at = self.at
+        self._rest = iter(self.batches) if self._rest is None else self._rest
+        self.optimizer.zero_grad()
+        drawn, total, weight = 0, 0.0, 0.0
+        for batch in islice(self._rest, self.accumulate):
+            loss, n = self._weighed(self.loss(self._reader(self.bptt), batch))
+            (loss if self.accumulate == 1 else loss * n).backward()
+            drawn, total, weight = drawn + 1, total + loss.item() * n, weight + n
+        if not drawn:
+            raise ValueError(
+                f"epoch {at.epoch} ended after {at.batch} of {len(self.batches)} batches"
+            )
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if self.accumulate > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad / weight
+        norm = nn.utils.clip_grad_norm_(parameters, self.clip or math.inf)
+        record = self._record("update", at.step + 1, total / weight / self.unit, at.seen + weight)
+        record |= {"gradient_norm": norm, "lr": self.optimizer.param_groups[0]["lr"]}
+        self._check_finite(record)
+        self.optimizer.step()
+        at.step, at.batch, at.seen = at.step + 1, at.batch + drawn, at.seen + weight
+        if self.schedule is not None and self.schedule_per == "step":
+            self.schedule.step()
+        if at.batch >= len(self.batches):
+            self._end_epoch()
+        return record
+
+    def _reader(self, bptt: TruncatedBPTT | None) -> Any:
+        """The model, as the loss is to call it."""
+        return self.model if bptt is None else partial(bptt, self.model)
+
+    @staticmethod
+    def _weighed(loss: Any) -> tuple[Any, float]:
+        """The loss of a batch, and its weight as a number of Python's, which JSON takes."""
+        loss, n = loss if isinstance(loss, tuple) else (loss, 1)
+        return loss, n.item() if hasattr(n, "item") else n
+
+    def _end_epoch(self) -> None:
+        self.at.epoch, self.at.batch, self._rest = self.at.epoch + 1, 0, None
+        if self.bptt is not None:
+            self.bptt.reset()
+        if self.schedule is not None and self.schedule_per == "epoch" and not self._on_plateau:
+            self.schedule.step()
+
+    def _record(self, event: str, step: int, value: float, seen: float) -> dict[str, Any]:
+        """What is written down of an update or an evaluation."""
+        return {
+            "event": event,
+            "step": step,
+            "epoch": self.at.epoch,
+            self.figure: value,
+            self.counted: seen,
+        }
+
+    def _check_finite(self, record: Mapping[str, Any]) -> None:
+        for name, meaning in ((self.figure, "loss"), ("gradient_norm", "gradient norm")):
+            if not math.isfinite(record[name]):
+                raise InputError(
+                    f"training diverged at step {record['step']}: the {meaning} is {record[name]}; "
+                    f"most likely {self._likely_cause(record['step'])}"
+                )
+
+    def _likely_cause(self, step: int) -> str:
+        if step == 1:
+            return (
+                "the data of the first batch or the initial weights hold nan or inf, or the loss "
+                "takes a logarithm of 0: autograd.detect_anomaly() names the line"
+            )
+        rate = self.optimizer.param_groups[0]["lr"]
+        clipping = "" if self.clip else ", or limit the gradient with clip=1.0"
+        return f"the learning rate ({rate:g}) is too high: start anew with a smaller one{clipping}"
+
+    # --- evaluation -------------------------------------------------------------------------------
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the model, as it is now, was evaluated, or there is nothing to evaluate it on."""
+        return self.validation is None or self.at.evaluated_step == self.at.step
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the model is to be evaluated at this step, and was not yet."""
+        updates = -(-self.at.batch // self.accumulate)
+        every = self.evaluate_every or self.steps_per_epoch
+        return updates % every == 0 and not self.evaluated
+
+    @quietly
+    def evaluate(self) -> dict[str, Any]:
+        """Evaluate the model and note whether it is the best so far. Returns the record.
+
+        InputError if the validation loss is nan.
+        """
+        at, value = self.at, self._validation_loss()
+        if math.isnan(value):
+            raise InputError(
+                f"the validation loss is nan at step {at.step}: the validation data hold nan, or "
+                f"{self._likely_cause(at.step)}"
+            )
+        at.evaluated_step, at.validation = at.step, value
+        record = self._record("evaluation", at.step, value, at.seen)
+        record |= {"epoch": at.epoch if at.batch else at.epoch - 1, "best": value < at.best}
+        if record["best"]:
+            at.best_step, at.best_epoch, at.best = at.step, record["epoch"], value
+        at.idle_epochs = at.epoch - 1 - at.best_epoch
+        if self._on_plateau and at.step and not at.batch:
+            assert isinstance(self.schedule, optim.lr_scheduler.ReduceLROnPlateau)
+            self.schedule.step(value)
+        return record
+
+    def _validation_loss(self) -> float:
+        if callable(self.validation):
+            return float(self.validation(self.model))
+        bptt = None if self.bptt is None else self.bptt.reader()
+        total = weight = 0.0
+        with evaluating(self.model):
+            for batch in self.validation:
+                loss, n = self._weighed(self.loss(self._reader(bptt), batch))
+                total, weight = total + loss.item() * n, weight + n
+        return total / weight / self.unit
+
+    # --- many updates -----------------------------------------------------------------------------
+
+    def fit(
+        self,
+        epochs: int | None = None,
+        *,
+        max_steps: int | None = None,
+        max_seconds: float | None = None,
+        patience: int | None = None,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        on_step: Note | None = None,
+        on_epoch: Note | None = None,
+        progress: bool = True,
+    ) -> list[dict[str, Any]]:
+        """Train until a limit is reached; then the model has its best weights, if there is a
+        validation. Returns the records of all updates and evaluations.
+
+        epochs, max_steps, max_seconds: in all, those before included. patience: stop when the
+            validation loss was no better than the best for so many epochs.
+        folder: keeps the training, as JSON and safetensors: last.safetensors, from which it goes on
+            with `resume`, bit for bit as if it had not been interrupted; model.safetensors, the
+            best model (without validation, the last); metrics.jsonl, the records.
+        on_step, on_epoch: called with the record of each update, and at each epoch's end with that
+            of its evaluation (of its last update, without validation).
+        progress: show it on standard output.
+
+        Ctrl-C and SIGTERM end it after the update under way, which is saved, and then do what they
+        usually do. InputError where the loss is not finite, for a folder with a training that is
+        not to be resumed or not this one, for no limit.
+        """
+        limits = Limits(epochs, max_steps, max_seconds, patience)
+        if all(limit is None for limit in asdict(limits).values()):
+            raise InputError("say when to stop: epochs=, max_steps=, max_seconds= or patience=")
+        if patience is not None and self.validation is None:
+            raise InputError(
+                "patience counts epochs without a better validation loss: give validation="
+            )
+        with ExitStack() as stack:
+            if folder is not None:
+                folder = Path(folder)
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(folder))
+                if not resume and (folder / "last.safetensors").exists():
+                    raise InputError(
+                        f"{folder} holds a training: go on with it (resume=True), or name another"
+                    )
+            session = Session(folder, self, limits, on_step, on_epoch)
+            shown = stack.enter_context(shown_on(sys.stdout)) if progress else Silent()
+            session.train(shown)
+            session.finish()
+            return session.records
+
+    # --- state ------------------------------------------------------------------------------------
+
+    @property
+    def pace(self) -> tuple[float, str]:
+        """What the speed is measured in: how much of it is done, and its name."""
+        return self.at.step, "steps"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on: nested dicts of arrays and JSON values."""
+        return {
+            "at": asdict(self.at),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule else None,
+            "batches": self.batches.state_dict(),
+            "carried": self.bptt.state_dict() if self.bptt else None,
+            "random": ag.random.get_state(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any], source: str | Path = "the state") -> None:
+        """Go to where `saved` was taken; InputError, naming `source`, if it is another model's."""
+        load_arrays(self.model, saved["model"], source)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(saved["schedule"])
+        self.batches.load_state_dict(saved["batches"])
+        if self.bptt is not None:
+            self.bptt.load_state_dict(saved["carried"], self.model)
+        self.at = Position(**saved["at"])
+        self._rest = iter(self.batches) if self.at.batch else None
+        ag.random.set_state(saved["random"])
+
+
+def _loader(batches: Any) -> Any:
+    """What resumes anywhere, of batches in whatever form."""
+    if batches is None or hasattr(batches, "state_dict"):
+        return batches
+    return DataLoader(batches, batch_size=None)
