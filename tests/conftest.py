@@ -6,6 +6,8 @@ case, marked `host`, are skipped then. `pytest --hypothesis-profile=deep` looks 
 looks at the same examples.
 """
 
+import signal
+
 import pytest
 import standin  # noqa: F401  # registers the device "strict"
 from hypothesis import settings
@@ -24,6 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that runs the tests in its background has them ignore Ctrl-C, which some tests send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         ag.set_default_device(config.getoption("--device"))
     except ag.backend.DeviceError as error:
