@@ -83,7 +83,8 @@ def on_one_node(
         start = clock()
         flat = flatten(again())
         remade = [flat[i] for i in places]
-        if strange := since(start, remade)[1] - inputs:
+        inside, before = since(start, remade)
+        if strange := before - inputs:
             shapes = ", ".join(str(node.shape) for node in strange)
             raise RuntimeError(
                 "under checkpointing, the second evaluation used tensors that the first had not: "
@@ -91,7 +92,7 @@ def on_one_node(
                 "that uses the same tensors at every step"
             )
         seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
-        found = _graph.sweep(seeds, parents, False, isinstance(g[0], Tensor), stop=True)
+        found = _graph.sweep(seeds, parents, False, isinstance(g[0], Tensor), inside)
         return [found.get(node) for node in parents]
 
     primitive = Primitive("checkpoint", pull, [], {"*": pull})

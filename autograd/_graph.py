@@ -112,24 +112,28 @@ def sweep(
     wanted: Iterable[Node] | None = None,
     retain_graph: bool = False,
     create_graph: bool = False,
-    stop: bool = False,
+    inside: set[Node] | None = None,
 ) -> dict[Node, Any]:
     """Reverse mode: carry gradients from `seeds` (pairs of node and gradient) to the inputs.
 
     Without `wanted`, gradients are added to `gradient` of every reachable leaf. With it, the
-    gradients of just these nodes are returned, and only what lies between is visited; `stop` takes
-    them as independent of each other, so that no gradient goes on from one to the next.
+    gradients of just these nodes are returned, and only what lies between is visited: the nodes
+    `inside`, where the caller knows them, and then no gradient goes on beyond the wanted ones.
     `create_graph` runs the same rules on Tensors, so that they are recorded in their turn.
     """
     if create_graph and not recording.get():
         with enable_grad():
-            return sweep(seeds, wanted, retain_graph, create_graph, stop)
+            return sweep(seeds, wanted, retain_graph, create_graph, inside)
     found: dict[Node, Any] = {}
     targets = None if wanted is None else set(wanted)
     edges: Any = list(seeds)  # pairs of a node, or None, and what goes into its gradient
     between = None
     if targets is not None:
-        between = _between([node for node, _ in edges], targets, stop)
+        between = (
+            inside | targets
+            if inside is not None
+            else _between([node for node, _ in edges], targets)
+        )
         edges = [(node, gradient) for node, gradient in edges if node in between]
     pending: dict[Node, Any] = {}  # gradients of nodes whose turn has not come
     sums: set[Node] = set()  # the nodes whose pending gradient was summed up here: nobody else's
@@ -168,7 +172,7 @@ def sweep(
             gradient, ours = _watched(node, gradient, ours, keep=targets is None)
         if targets is not None and node in targets:
             found[node] = _apart(gradient, ours)
-            if stop:
+            if inside is not None:
                 continue
         primitive = node.primitive
         if primitive is None:
@@ -213,16 +217,14 @@ def _check_usable(node: Node) -> None:
             )
 
 
-def _between(starts: list[Node], targets: set[Node], stop: bool) -> set[Node]:
-    """The nodes on the paths from `starts` down to `targets` (`stop`: to the first of them)."""
+def _between(starts: list[Node], targets: set[Node]) -> set[Node]:
+    """The nodes on the paths from `starts` down to `targets`."""
     reachable: set[Node] = set()
     stack = list(starts)
     while stack:
         node = stack.pop()
         if node not in reachable:
             reachable.add(node)
-            if stop and node in targets:
-                continue
             stack += [parent for parent in node.parents if parent is not None]
     between: set[Node] = set()
     for node in sorted(reachable, key=lambda node: node.number):  # inputs before their users
