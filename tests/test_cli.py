@@ -70,6 +70,11 @@ def test_metrics_have_a_line_for_every_update_and_evaluation(trained: tuple[Path
     assert abs(updates[-1]["characters"] - 0.9 * len(TEXT)) <= 4 * 8  # one window more or less
 
 
+def test_it_says_how_many_characters_were_read(trained: tuple[Path, str]) -> None:
+    _, output = trained
+    assert re.search(r"^[\d,]+ characters were read in ", output, re.MULTILINE)
+
+
 def test_the_table_compares_with_markov_models(trained: tuple[Path, str]) -> None:
     """The validation text repeats the training text: high orders know it by heart."""
     rows = dict(re.findall(r"Markov, order (\d) +([\d.]+ +\w+)", trained[1]))

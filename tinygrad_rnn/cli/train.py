@@ -142,7 +142,7 @@ def _report(run: Run, training: LanguageTraining, session: Session) -> None:
     draw_loss(run.path("loss.png"), session.records, dict(markov))
     text = "".join(generate(model, run.vocabulary, 300, temperature=0.8, seed=options.seed))
     write_file(run.path("sample.txt"), (text + "\n").encode("utf-8", "surrogatepass"))
-    print(f"{at.seen:,} characters were read in {clock(session.seconds)}.")
+    print(f"{int(at.seen):,} characters were read in {clock(session.seconds)}.")
     print(f"The best model is that of step {at.best_step:,}.\n")
     print_table(
         ["on the validation text", "bits per character", ""],
