@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import _graph, random
 from ._graph import Node, enable_grad
-from ._primitive import Primitive, result
+from ._primitive import result
 from ._tensor import Tensor
 from ._tree import flatten, unflatten
 from ._writes import clock
@@ -56,9 +57,13 @@ def as_now(f: Callable[[], Any]) -> Callable[[], Any]:
 
 def since(start: int, out: Any) -> tuple[set[Node], set[Node]]:
     """The nodes behind `out` made after `start`, and those from before which they refer to."""
+    return reached(start, [leaf._node for leaf in flatten(out) if is_recorded(leaf)])
+
+
+def reached(start: int, stack: list[Any]) -> tuple[set[Node], set[Node]]:
+    """The same, from nodes."""
     inside: set[Node] = set()
     before: set[Node] = set()
-    stack = [leaf._node for leaf in flatten(out) if is_recorded(leaf)]
     while stack:
         node = stack.pop()
         if node.number < start:
@@ -67,6 +72,21 @@ def since(start: int, out: Any) -> tuple[set[Node], set[Node]]:
             inside.add(node)
             stack += [parent for parent in node.parents if parent is not None]
     return inside, before
+
+
+class Block:
+    """What a node has for a primitive if it stands for a whole computation: `back` takes the
+    gradient of its results, and gives those of its parents.
+    """
+
+    def __init__(self, name: str, back: Callable[..., Any]) -> None:
+        self.name, self.back = name, back
+
+    def pull(self, g: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
+        return self.back(g)
+
+    def rewrapped(self, node: Node) -> Any:
+        return node.saved
 
 
 def on_one_node(
@@ -79,25 +99,31 @@ def on_one_node(
     places = [i for i, leaf in enumerate(flat) if chosen(leaf)]
     parents = sorted(inputs, key=lambda node: node.number)
 
-    def pull(g: Any) -> list[Any]:
-        start = clock()
-        flat = flatten(again())
-        remade = [flat[i] for i in places]
-        inside, before = since(start, remade)
-        if strange := before - inputs:
-            shapes = ", ".join(str(node.shape) for node in strange)
-            raise RuntimeError(
-                "under checkpointing, the second evaluation used tensors that the first had not: "
-                f"of shape {shapes}; what is evaluated must be a pure function, a step of scan one "
-                "that uses the same tensors at every step"
-            )
-        seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
-        found = _graph.sweep(seeds, parents, False, isinstance(g[0], Tensor), inside)
-        return [found.get(node) for node in parents]
-
-    primitive = Primitive("checkpoint", pull, [], {"*": pull})
+    back = partial(gradients_of, again, places, parents)
     shapes, dtypes = [flat[i].shape for i in places], [flat[i].dtype for i in places]
-    node = Node(primitive, tuple(parents), (), tuple(shapes), tuple(dtypes))
+    node = Node(Block("checkpoint", back), tuple(parents), (), tuple(shapes), tuple(dtypes))
     for n, i in enumerate(places):
         flat[i] = result(flat[i].data, node, n)
     return unflatten(out, flat)
+
+
+def gradients_of(
+    again: Callable[[], Any], places: list[int], parents: list[Node], g: Any
+) -> list[Any]:
+    """The gradients of `parents`, for the gradients `g` of some results of a function, which is
+    recorded `again`; recorded themselves if `g` are Tensors.
+    """
+    start = clock()
+    flat = flatten(again())
+    remade = [flat[i] for i in places]
+    inside, before = since(start, remade)
+    if strange := before - set(parents):
+        shapes = ", ".join(str(node.shape) for node in strange)
+        raise RuntimeError(
+            "under checkpointing, the second evaluation used tensors that the first had not: "
+            f"of shape {shapes}; what is evaluated must be a pure function, a step of scan one "
+            "that uses the same tensors at every step"
+        )
+    seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
+    found = _graph.sweep(seeds, parents, False, isinstance(g[0], Tensor), inside)
+    return [found.get(node) for node in parents]

@@ -18,6 +18,7 @@ from ._graph import OUTPUT, Node
 from ._picture import Box, Drawing, Link, picture
 from ._tensor import Tensor
 from ._tree import flatten
+from .compile.unroll import unrolled
 
 MOST_BOXES = 4000
 FEWEST_HIDDEN = 3  # equal steps; so the four gates of an LSTM, which are no loop, stay in sight
@@ -50,8 +51,11 @@ def draw(
     Raises TypeError for what is no tensor; RuntimeError where nothing was recorded, or an earlier
     backward has freed it; ValueError if the picture would have more than 4000 boxes.
     """
-    roots = _roots(tensors)
-    named = _named(names)
+    roots, named = _roots(tensors), _named(names)
+    every = unrolled([*roots, *[tensor for _, tensor in named]])
+    roots, named = every[: len(roots)], [
+        (name, tensor) for (name, _), tensor in zip(named, every[len(roots) :], strict=True)
+    ]
     given = roots + [tensor for _, tensor in named]
     shown = {tensor._node for tensor in given}
     nodes = _reachable(roots, shown)

@@ -87,10 +87,10 @@ class InParts:
             raise ValueError(f"memory_budget is a number of bytes, not {budget!r}")
         if not _graph.recording.get():
             return self.every("sqrt", carry, xs)  # nothing is kept, but for what precompute makes
-        if self.steps < 2:
+        if self.steps < 3:
             return self.record(0, self.steps, carry, xs)
-        self.parameters, one = self._probe(1, carry, xs)
-        record = self._probe(2, carry, xs)[1] - one
+        self.parameters, two = self._probe(2, carry, xs)
+        record = self._probe(3, carry, xs)[1] - two
         state = max(1, sum(leaf.data.nbytes for leaf in flatten(carry)))
         if self.steps * record <= budget:
             return self.record(0, self.steps, carry, xs)

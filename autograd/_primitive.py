@@ -34,22 +34,38 @@ import numpy as np
 from . import backend
 from ._graph import OUTPUT, Node, recording
 from ._tensor import Tensor
+from ._tree import flatten
 from .backend import Array
 
 Rule = Callable[..., Any]
 
 
 class Kernels(dict[type, Callable[..., Any]]):
-    """The forward function of a primitive for each type of array, found on first use."""
+    """The forward function of a primitive for each type of array, found on first use; a type may
+    bring its own, `apply(primitive, *arrays, **static)`.
+    """
 
-    def __init__(self, forward: Callable[..., Any] | str) -> None:
-        self._forward = forward
+    def __init__(self, primitive: Primitive, forward: Callable[..., Any] | str) -> None:
+        self._primitive, self._forward = primitive, forward
 
     def __missing__(self, array_type: type) -> Callable[..., Any]:
-        xp, forward = backend.of_type(array_type).xp, self._forward
-        kernel = getattr(xp, forward) if isinstance(forward, str) else partial(forward, xp)
+        forward = self._forward
+        if hasattr(array_type, "apply"):
+            kernel = partial(array_type.apply, self._primitive)
+        else:
+            xp = backend.of_type(array_type).xp
+            kernel = getattr(xp, forward) if isinstance(forward, str) else partial(forward, xp)
         self[array_type] = kernel
         return kernel
+
+    def otherwise(self, error: Exception, arrays: Any, static: dict[str, Any]) -> Any:
+        """What the array module refused: the result if an argument's type has its own way to it, an
+        error that names the operation if not.
+        """
+        for value in flatten((arrays, static)):
+            if hasattr(type(value), "apply"):
+                return self[type(value)](*arrays, **static)
+        raise failure(self._primitive.name, error, arrays) from error
 
 
 class Primitive:
@@ -75,7 +91,8 @@ class Primitive:
         variadic: bool = False,
     ) -> None:
         self.name = name
-        self.kernels = Kernels(forward)
+        self.kernels = Kernels(self, forward)
+        self.pointwise = False
         self.arguments = arguments
         self.rules = rules
         self.variadic = variadic
@@ -222,7 +239,7 @@ def _unary(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]
         try:
             y = kernel(array, **static) if static else kernel(array)
         except Exception as error:
-            raise failure(primitive.name, error, (array,)) from error
+            y = kernels.otherwise(error, (array,), static)
         parent = x._node if differentiable else None
         if type(y) is not type(array) or y.dtype.kind != "f":
             return _recorded(primitive, (parent,), (array,), y, {**defaults, **static})
@@ -260,7 +277,7 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
         try:
             y = kernels[array_type](a, b)
         except Exception as error:
-            raise failure(primitive.name, error, (a, b)) from error
+            y = kernels.otherwise(error, (a, b), {})
         if not is_tensor:
             return y
         parents = (a_parent, b_parent)
@@ -295,7 +312,7 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
         try:
             y = kernels[array_type or float](*arrays, **static)
         except Exception as error:
-            raise failure(primitive.name, error, arrays) from error
+            y = kernels.otherwise(error, arrays, static)
         if not is_tensor:
             return y
         return _recorded(primitive, tuple(parents), tuple(arrays), y, {**defaults, **static})
@@ -343,7 +360,9 @@ def elementwise(
     """
     arguments = ["x"] if len(rules) == 1 else ["a", "b"]
     given = {a: rule for a, rule in zip(arguments, rules, strict=True) if rule is not None}
-    operation = _operation(Primitive(name, forward or name, arguments, given), [])
+    made = Primitive(name, forward or name, arguments, given)
+    made.pointwise = True
+    operation = _operation(made, [])
     operation.__doc__ = f"{name}({', '.join(arguments)}), element by element. {doc}".rstrip()
     return operation
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import numpy as np
-
 from . import backend
+from . import compile as compile_
+from ._checkpoint import as_now
 from ._parts import InParts, detached, joined
-from ._tensor import Tensor, _arrays
+from ._ragged import Alive, held
+from ._tensor import Tensor
 from ._tree import flatten, same_nesting, structure, tree_map, unflatten
-from .ops.elementwise import where
 from .ops.shape import stack, unstack
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -37,6 +36,7 @@ def scan(
     checkpoint: int | str | None = None,
     memory_budget: int | None = None,
     detach_every: int | None = None,
+    compile: bool | None = None,
 ) -> tuple[Any, Any]:
     """Run `step` over the first axis of `xs`, handing the carry on; returns the last carry and the
     stacked ys.
@@ -64,34 +64,62 @@ def scan(
         raise ValueError(f"detach_every counts steps, from 1 on, not {detach_every}")
     xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs)
     steps = _length(xs, length)
-    alive = None if lengths is None else _Alive(lengths, steps, carry)
-    loop = _Loop(step, steps, alive, reverse, precompute, detach_every)
+    alive = None if lengths is None else Alive(lengths, steps, carry)
+    compiles = compile_.wanted() if compile is None else compile
+    loop = _Loop(step, steps, alive, reverse, precompute, detach_every, compiles)
     if checkpoint is None and memory_budget is None:
-        return loop.record(0, steps, carry, xs)
-    return InParts(loop.record, steps, reverse).scan(carry, xs, checkpoint, memory_budget)
+        return loop.run(0, steps, carry, xs)
+    return InParts(loop.run, steps, reverse).scan(carry, xs, checkpoint, memory_budget)
 
 
 @dataclass
 class _Loop:
-    """The steps of a recurrence, one by one."""
+    """The steps of a recurrence."""
 
     step: Step
     steps: int
-    alive: _Alive | None
+    alive: Alive | None
     reverse: bool
     precompute: Callable[[Any], Any] | None
     detach_every: int | None
+    compile: bool
 
-    def record(self, first: int, last: int, carry: Any, xs: Any) -> tuple[Any, Any]:
+    def run(self, first: int, last: int, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Execute the steps from `first` to before `last`, in the order of execution, on the xs of
         just these steps.
         """
+        if self.compile and last - first > 1:
+            cuts = [n for n in range(first, last) if self._is_cut(n)]
+            start = tree_map(detached, carry) if first in cuts else carry
+            part = slice(self.steps - last, self.steps - first) if self.reverse else slice(first, last)
+            alive = None if self.alive is None else self.alive.rows(part)
+            again = as_now(lambda: self.record(first, last, carry, xs))
+            done = compile_.run(
+                self.one, start, (xs, alive), last - first, self.reverse, tuple([n - first for n in cuts]), again
+            )
+            if done is not None:
+                return done
+        return self.record(first, last, carry, xs)
+
+    def _is_cut(self, n: int) -> bool:
+        return self.detach_every is not None and n > 0 and n % self.detach_every == 0
+
+    def one(self, carry: Any, x_and_alive: Any) -> tuple[Any, Any]:
+        """One step, of whatever batch."""
+        x, alive = x_and_alive
+        if self.precompute is not None and x is not None:
+            x = self.precompute(x)
+        pair = self.step(carry, x)
+        return pair if alive is None else held(alive, carry, *pair)
+
+    def record(self, first: int, last: int, carry: Any, xs: Any) -> tuple[Any, Any]:
+        """The same, step by step."""
         if self.precompute is not None and xs is not None:
             xs = self.precompute(xs)
         slices = [unstack(leaf) for leaf in flatten(xs)]
         ys: list[Any] = []
         for n in range(first, last):
-            if self.detach_every is not None and n and n % self.detach_every == 0:
+            if self._is_cut(n):
                 carry = tree_map(detached, carry)
             i = last - 1 - n if self.reverse else n - first
             pair = self.step(carry, unflatten(xs, [leaf[i] for leaf in slices]))
@@ -106,9 +134,7 @@ class _Loop:
                     )
             t = self.steps - 1 - n if self.reverse else n
             if self.alive is not None and not self.alive.full[t]:
-                mask = partial(self.alive.mask, t)
-                new = tree_map(lambda n, c, mask=mask: where(mask(n), n, c), new, carry)
-                y = tree_map(lambda v, mask=mask: where(mask(v), v, 0), y)
+                new, y = held(self.alive.running[t], carry, new, y)
             carry = new
             ys.append(y)
         return carry, joined(stack, ys, self.reverse)
@@ -127,31 +153,3 @@ def _length(xs: Any, length: int | None) -> int:
             else "scan: without xs, length= must say how many steps there are"
         )
     return found.pop()
-
-
-class _Alive:
-    """Which sequences of a ragged batch are still running at step t."""
-
-    def __init__(self, lengths: Any, steps: int, carry: Any) -> None:
-        array = _arrays(lengths)
-        host = np.asarray(backend.of(array).to_host(array))
-        if host.ndim != 1 or (host.size and host.dtype.kind not in "iu"):
-            raise ValueError(
-                f"lengths are one integer per sequence, not of shape {host.shape} {host.dtype}"
-            )
-        if host.size and not (host.min() >= 0 and host.max() <= steps):
-            raise ValueError(
-                f"lengths must lie between 0 and the {steps} steps there are, "
-                f"not {host.min()} to {host.max()}"
-            )
-        for leaf in flatten(carry):
-            if leaf.shape[:1] != host.shape:
-                raise ValueError(f"{host.size} lengths do not fit a carry of shape {leaf.shape}")
-        running = np.arange(steps)[:, None] < host
-        self.full = [bool(row.all()) for row in running]
-        home = backend.of(_arrays(flatten(carry)[0])) if flatten(carry) else backend.current()
-        self._running = home.asarray(running)
-
-    def mask(self, t: int, like: Any) -> Any:
-        """Shape (B, 1, ...), to be broadcast against `like`."""
-        return self._running[t].reshape((-1,) + (1,) * (like.ndim - 1))

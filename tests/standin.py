@@ -29,7 +29,7 @@ ELEMENTWISE = _names("""
 """)
 FUNCTIONS = _names("""
     all any argmax argmin argpartition argsort argwhere array_repr array_str broadcast_to can_cast
-    clip concatenate copyto cumsum diag diagonal einsum full_like isclose iscomplexobj isneginf
+    clip concatenate copyto cumsum diag diagonal dot einsum full_like isclose iscomplexobj isneginf
     isposinf isrealobj matmul max min moveaxis ndim nonzero ones_like pad repeat reshape result_type
     roll rot90 round searchsorted shape size split stack sum tile transpose tril triu where
     zeros_like

@@ -23,7 +23,7 @@ ENGINE = [
     {"random", "numpy_protocol"},
     {"transforms"},
     {"_checkpoint"},
-    {"_parts"},
+    {"_parts", "_ragged"},
     {"compile"},
     {"_scan"},
     {"testing", "_draw"},

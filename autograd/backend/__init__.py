@@ -94,6 +94,8 @@ def of_type(array_type: type) -> Backend:
     for backend in _backends.values():
         if issubclass(array_type, backend.array_type):
             return backend
+    if (home := getattr(array_type, "home", None)) is not None:
+        return home  # type: ignore[no-any-return]
     is_cupy = array_type.__module__.partition(".")[0] == "cupy"  # made before "cuda" was asked for
     return get("cuda") if is_cupy else _cpu
 

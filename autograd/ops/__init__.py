@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import _graph
 from .._tensor import Tensor
 from . import (
@@ -34,15 +36,13 @@ _OPERATORS = {
     "or": elementwise.bitwise_or,
     "xor": elementwise.bitwise_xor,
 }
-for _name, _operation in _OPERATORS.items():
-    setattr(Tensor, f"__{_name}__", _operation)
-    if _name in ("add", "sub", "mul", "truediv"):
-        setattr(Tensor, f"__i{_name}__", inplace.written(_operation))
-    setattr(
-        Tensor, f"__r{_name}__", lambda self, other, operation=_operation: operation(other, self)
-    )
 
-for _name, _operation in {
+METHODS: dict[str, Any] = {
+    **{f"__{name}__": operation for name, operation in _OPERATORS.items()},
+    **{
+        f"__r{name}__": lambda self, other, operation=operation: operation(other, self)
+        for name, operation in _OPERATORS.items()
+    },
     "__neg__": elementwise.negative,
     "__pos__": lambda self: self,
     "__abs__": elementwise.absolute,
@@ -54,11 +54,9 @@ for _name, _operation in {
     "__ge__": elementwise.greater_equal,
     "__invert__": elementwise.invert,
     "__getitem__": indexing.getitem,
-    "__setitem__": inplace.setitem,
     "__iter__": lambda self: iter(shape.unstack(self)) if len(self) else iter(()),
     "T": property(shape.reversed_axes),
     "mT": property(lambda self: shape.swapaxes(self, -1, -2)),
-    "_to_device": creation.to_device,
     **{name: getattr(elementwise, name) for name in ("astype", "clip", "round")},
     **{
         name: getattr(reduction, name)
@@ -72,5 +70,12 @@ for _name, _operation in {
         name: getattr(shape, name)
         for name in ("reshape", "ravel", "transpose", "swapaxes", "squeeze")
     },
-}.items():
+}
+"""The operators and array methods of a Tensor by their names; they work on arrays just as well."""
+
+for _name, _operation in METHODS.items():
     setattr(Tensor, _name, _operation)
+for _name in ("add", "sub", "mul", "truediv"):
+    setattr(Tensor, f"__i{_name}__", inplace.written(_OPERATORS[_name]))
+Tensor.__setitem__ = inplace.setitem  # type: ignore[method-assign]
+Tensor._to_device = creation.to_device  # type: ignore[method-assign, assignment]

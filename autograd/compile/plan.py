@@ -1,0 +1,189 @@
+"""What of a step must be done step by step, and what can be done for many steps at once.
+
+A step's operations fall into four sections, on the way forward and again on the way back:
+
+    once      what is the same at every step
+    before    what does not depend on the carry: for all steps at once, before the loop
+    loop      what carries on from step to step
+    after     what no later step depends on: for all steps at once, after the loop
+
+"At once" means on arrays with the time as an additional first axis. What the way back needs of the
+way forward is kept: what is just a view of something kept, or the same at every step, is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .._primitive import Primitive
+from ..ops import indexing, linalg, ordering, reduction, shape
+from .trace import Op, Step, Symbol, pointwise
+
+
+def _primitives(*operations: Any) -> set[Primitive]:
+    return {operation.primitive for operation in operations}
+
+
+LINEAR, MATMUL = linalg.linear.primitive, linalg._matmul.primitive
+SUM, RESHAPE = reduction._sum.primitive, shape._reshape.primitive
+TRANSPOSE, REVERSED = shape._transpose.primitive, shape.reversed_axes.primitive
+SPLIT, UNSTACK = shape._split.primitive, shape._unstack.primitive
+CONCATENATE, STACK = shape._concatenate.primitive, shape._stack.primitive
+BROADCAST, GETITEM = shape._broadcast_to.primitive, indexing._getitem.primitive
+TAKE = indexing._take.primitive
+REDUCTIONS = _primitives(
+    reduction._sum, reduction._max, reduction._min, reduction._all, reduction._any
+)
+ALONG_AXIS = _primitives(
+    shape._split, shape._unstack, shape._concatenate, shape._stack, reduction._log_softmax
+)
+VIEWS = {RESHAPE, TRANSPOSE, REVERSED, SPLIT, UNSTACK, BROADCAST}
+LINEAR_ALGEBRA = {LINEAR, MATMUL}
+__all__ = ["ordering"]
+
+
+def is_view(op: Op | None) -> bool:
+    """Whether an operation only looks at its argument in another way."""
+    if op is None:
+        return False
+    if op.primitive is RESHAPE:  # of what lies in order
+        source = op.args[0].op
+        return not is_view(source) or source.primitive is RESHAPE
+    return op.primitive in VIEWS or (op.primitive is GETITEM and _is_basic(op.static["index"]))
+
+
+def root(value: Symbol) -> Symbol:
+    """What a value is a view of, in the end: itself, if it is none."""
+    while value.op is not None and is_view(value.op):
+        value = value.op.args[0]
+    return value
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(p is None or p is ... or type(p) in (int, slice) for p in parts)
+
+
+def along_time(op: Op, varies: set[Symbol]) -> dict[str, Any] | None:
+    """The static parameters with which an operation does, on arrays with the time as a first axis,
+    what it does at every step; None if there are none.
+
+    Arguments that do not vary have no such axis. In a shape, None stands for the number of steps.
+    """
+    primitive, static, (first, *others) = op.primitive, op.static, op.args
+    if pointwise(primitive) or primitive is MATMUL:
+        return static
+    if primitive is LINEAR:
+        return static if others[0] not in varies else None
+    if primitive in REDUCTIONS:
+        return {**static, "axes": tuple([a + 1 for a in static["axes"]])}
+    if primitive in ALONG_AXIS:
+        axis = static["axis"]
+        return {**static, "axis": axis + 1 if axis >= 0 else axis}
+    if primitive is RESHAPE or primitive is BROADCAST:
+        return {"shape": (None, *op.outs[0].shape)}
+    if primitive is TRANSPOSE:
+        return {"axes": (0, *[a + 1 for a in static["axes"]])}
+    if primitive is REVERSED:
+        return {}
+    if primitive is GETITEM:
+        index = static["index"]
+        if _is_basic(index):
+            return {"index": (slice(None), *(index if isinstance(index, tuple) else (index,)))}
+        return static if first not in varies and isinstance(index, Symbol) else None
+    if primitive is TAKE:
+        return static if first not in varies and static["axis"] == 0 else None
+    return None
+
+
+class Half:
+    """The way forward, or back: the operations of each section.
+
+    `moving` are inputs that differ from step to step, `carried` pairs of what a step gets from the
+    one before and what it hands on, `wanted` what else is to come out.
+    """
+
+    def __init__(
+        self,
+        ops: Iterable[Op],
+        moving: Iterable[Symbol],
+        carried: list[tuple[Symbol, Symbol | None]],
+        wanted: Iterable[Symbol],
+    ) -> None:
+        self.varies: set[Symbol] = {*moving, *[symbol for symbol, _ in carried]}
+        follows = {symbol for symbol, _ in carried}
+        results = [symbol for _, symbol in carried if symbol is not None]
+        needed = {*results, *wanted}
+        live = []
+        for op in reversed(list(ops)):
+            if not needed.isdisjoint(op.outs):
+                needed.update(op.inputs)
+                live.append(op)
+        live.reverse()
+        stepwise = set()  # what has to be done step by step because it cannot be done at once
+        for op in live:
+            if not self.varies.isdisjoint(op.inputs):
+                self.varies.update(op.outs)
+                if along_time(op, self.varies) is None:
+                    stepwise.add(op)
+                if op in stepwise or not follows.isdisjoint(op.inputs):
+                    follows.update(op.outs)
+        feeds = set(results)
+        for op in reversed(live):
+            if not feeds.isdisjoint(op.outs) or op in stepwise:
+                feeds.update(op.inputs)
+                feeds.update(op.outs)
+        self.once, self.before, self.loop, self.after = [], [], [], []
+        for op in live:
+            if self.varies.isdisjoint(op.outs):
+                self.once.append(op)
+            elif follows.isdisjoint(op.outs):
+                self.before.append(op)
+            elif not feeds.isdisjoint(op.outs):
+                self.loop.append(op)
+            else:
+                self.after.append(op)
+        self.carried = carried
+
+
+class Plan:
+    """Both ways through a step, and what is `kept` for the second."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        step.differentiate()
+        program = step.program
+        forward, backward = program.ops[: step.forward_ops], program.ops[step.forward_ops :]
+        carried = list(zip(step.carry, step.new, strict=True))
+        self.back: Half | None = None
+        self.kept: list[Symbol] = []
+        given = {symbol for symbol in step.d_outs if symbol is not None}
+        n = len(step.carry)
+        d_carried = [
+            (g, d) for g, d in zip(step.d_outs[:n], step.d_carry, strict=True) if g is not None
+        ]
+        wanted = [d for d in (*step.d_xs, *step.d_parents) if d is not None]
+        if wanted or any(d is not None for d in step.d_carry):
+            varies = Half(forward, step.xs, carried, step.ys).varies
+            known = {*step.carry, *step.xs, *given, *[s for s, _ in program.constants]}
+            live = []
+            needed = {*wanted, *[d for d in step.d_carry if d is not None]}
+            for op in reversed(program.ops):
+                if needed.isdisjoint(op.outs):
+                    continue
+                again = op in backward_set(backward) or is_view(op) or varies.isdisjoint(op.outs)
+                if again:
+                    live.append(op)
+                    needed.update(op.inputs)
+                else:
+                    self.kept += [out for out in op.outs if out in needed]
+            self.kept = list(dict.fromkeys(self.kept))
+            moving = [*step.xs, *step.carry, *self.kept, *[g for g in step.d_outs[n:] if g is not None]]
+            self.back = Half(live[::-1], moving, d_carried, wanted)
+            self.known = known
+        self.forward = Half(forward, step.xs, carried, [*step.ys, *self.kept])
+
+
+def backward_set(ops: list[Op]) -> set[Op]:
+    return set(ops)
