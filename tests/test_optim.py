@@ -323,6 +323,26 @@ def test_lbfgs_looks_no_further_after_its_last_step(max_iter: int, calls: int) -
     assert len(found) == calls
 
 
+@pytest.mark.parametrize("make", [optim.Adam, optim.AdamW])
+def test_without_memory_adam_sees_the_present_gradient_alone(make: Any) -> None:
+    (p,) = parameters([0.0])
+    optimizer = make([p], lr=1.0, betas=(0.0, 0.0), eps=1e-300, weight_decay=0.0)
+    for g, expected in ((1e9, -1), (1e-9, -2)):
+        p.grad = np.array([g])
+        optimizer.step()
+        assert p.item() == expected
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 0.95])
+def test_a_variance_that_rounding_makes_negative_is_0(alpha: float) -> None:
+    p = nn.Parameter(np.zeros(400, np.float32))
+    optimizer = optim.RMSprop([p], alpha=alpha, centered=True)
+    for _ in range(300):
+        p.grad = np.linspace(0.1, 9, 400, dtype=np.float32)
+        optimizer.step()
+    assert np.isfinite(p.numpy()).all()
+
+
 def test_dampening_weighs_all_gradients_but_the_first() -> None:
     (p,) = parameters([0.0])
     optimizer = optim.SGD([p], lr=1.0, momentum=0.5, dampening=0.75)
@@ -393,6 +413,7 @@ def test_parameters_can_be_added_later() -> None:
         (optim.Adam, {"lr": math.nan}, "Invalid learning rate: nan"),
         (optim.Adam, {"betas": (1.0, 0.9)}, "Invalid beta parameter at index 0: 1.0"),
         (optim.Adam, {"betas": (0.9, -0.1)}, "Invalid beta parameter at index 1: -0.1"),
+        (optim.Adam, {"betas": (0.9,)}, r"betas must be two numbers, not \(0.9,\)"),
         (optim.Adam, {"eps": -1e-8}, "Invalid epsilon value: -1e-08"),
         (optim.Adam, {"weight_decay": -0.1}, "Invalid weight_decay value: -0.1"),
         (optim.SGD, {"momentum": -0.1}, "Invalid momentum value: -0.1"),
@@ -429,6 +450,22 @@ def test_lbfgs_needs_a_closure_and_has_one_group() -> None:
         optim.LBFGS([p]).step()
     with pytest.raises(ValueError, match="LBFGS doesn't support per-parameter options"):
         optim.LBFGS([{"params": [p]}, {"params": [q]}])
+
+
+@pytest.mark.parametrize("lr", ["1e-3", None])
+def test_a_rate_is_a_number(lr: Any) -> None:
+    with pytest.raises(TypeError, match="the learning rate must be a number, not"):
+        optim.SGD(parameters([1.0]), lr=lr)
+
+
+def test_an_optimiser_shows_its_options() -> None:
+    a, b, c = parameters(1.0, 2.0, 3.0)
+    optimizer = optim.Adagrad([{"params": [a, b]}, {"params": [c], "lr": 0.5}])
+    options = "weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, maximize=False"
+    assert repr(optimizer) == (
+        f"Adagrad(parameters: 2, lr=0.01, lr_decay=0.0, {options}; "
+        f"parameters: 1, lr=0.5, lr_decay=0.0, {options})"
+    )
 
 
 def test_an_optimiser_needs_parameters_each_once() -> None:

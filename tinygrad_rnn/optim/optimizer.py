@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,19 @@ class Optimizer:
         self.check(group)
         self.param_groups.append(group)
 
+    def __repr__(self) -> str:
+        groups = (
+            [f"parameters: {len(group['params'])}", *(f"{k}={group[k]}" for k in self.defaults)]
+            for group in self.param_groups
+        )
+        return f"{type(self).__name__}({'; '.join(map(', '.join, groups))})"
+
     def check(self, group: Group) -> None:
-        """Raise ValueError for options that make no sense."""
+        """Raise ValueError for options that make no sense, TypeError for a rate of no number."""
+        if not isinstance(group["lr"], Real):
+            raise TypeError(f"the learning rate must be a number, not {group['lr']!r}")
+        if len(group.get("betas", (0, 0))) != 2:
+            raise ValueError(f"betas must be two numbers, not {group['betas']}")
         for i, beta in enumerate(group.get("betas", ())):
             if not 0 <= beta < 1:
                 raise ValueError(
