@@ -123,6 +123,38 @@ def test_the_gradient_is_clipped() -> None:
     assert found == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_lbfgs_tries_out_a_batch_until_it_has_its_step() -> None:
+    """As by hand with a closure, and without an error where it tries out too much."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 6, 1))
+    rows = list(zip(x, y, strict=True))
+
+    def error(model: Any, batch: Any) -> Any:
+        return ((model(ag.tensor(batch[0])) - batch[1]) ** 2).mean(), len(batch[0])
+
+    def fitted() -> tuple[Any, Any]:
+        ag.manual_seed(0)
+        model = nn.Linear(3, 1, dtype="float64")
+        options = {"line_search_fn": "strong_wolfe", "tolerance_change": 1e-16}
+        return model, optim.LBFGS(model.parameters(), **options)
+
+    model, optimizer = fitted()
+    (record,) = Trainer(model, optimizer, error, rows, accumulate=2).fit(1, progress=False)
+    theirs, optimizer = fitted()
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        value = error(theirs, (x.reshape(12, 3), y.reshape(12, 1)))[0]
+        value.backward()
+        return value
+
+    assert record["loss"] == pytest.approx(optimizer.step(closure).item(), rel=1e-12)
+    assert record["seen"] == 12
+    assert_same(model.state_dict(), theirs.state_dict(), atol=1e-9)
+    expected = np.linalg.lstsq(np.c_[x.reshape(12, 3), np.ones(12)], y.reshape(12))[0]
+    np.testing.assert_allclose(model.weight.numpy()[0], expected[:3], atol=1e-6)
+
+
 def test_a_list_of_batches_will_do() -> None:
     batches = [data.pad_collate(examples()[:3]), data.pad_collate(examples()[3:8])]
     model = Counter()
@@ -339,6 +371,33 @@ def test_resuming_is_as_if_nothing_had_been(tmp_path: Path, steps: int) -> None:
         assert_same(one, other)
 
 
+def test_a_validation_that_shuffles_has_one_order(tmp_path: Path) -> None:
+    """However often it was asked before, and in a process with another seed too."""
+
+    def shuffled(seed: int) -> Trainer:
+        trainer = make()
+        generator = ag.Generator(seed)
+        batches = data.DataLoader(
+            examples(), 3, True, generator=generator, collate_fn=data.pad_collate
+        )
+        return Trainer(trainer.model, trainer.optimizer, order, trainer.batches, batches)
+
+    def order(model: Any, batch: Any) -> Any:
+        if not model.training:
+            orders[-1].append(batch[1].tolist())
+        return loss(model, batch)
+
+    orders: list[Any] = [[]]
+    one = shuffled(1)
+    one.fit(1, folder=tmp_path, progress=False)
+    half = len(orders[0]) // 2
+    assert orders[0][:half] == orders[0][half:] != sorted(orders[0][:half])
+    orders.append([])
+    two = shuffled(2)
+    two.fit(2, folder=tmp_path, resume=True, progress=False)
+    assert orders[1] == orders[0][:half]
+
+
 def test_a_folder_holds_what_fit_returns(tmp_path: Path) -> None:
     records = make().fit(1, folder=tmp_path / "deep/run", progress=False)
     lines = (tmp_path / "deep/run/metrics.jsonl").read_text().splitlines()
@@ -458,11 +517,61 @@ def test_the_state_is_carried_from_batch_to_batch_and_not_into_the_next_epoch() 
         ({"schedule_per": "batch"}, '"epoch" or "step"'),
         ({"accumulate": 0}, "accumulate must be a whole number from 1 on"),
         ({"evaluate_every": 0.5}, "evaluate_every must be"),
+        ({"clip": 0}, "clip must be a number above 0, or None, not 0"),
+        ({"bptt": TruncatedBPTT(5)}, "pieces of a stream .*: shuffle=False"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+def test_a_schedule_of_another_optimizer_is_refused() -> None:
+    with pytest.raises(ValueError, match="the schedule is one of another optimizer"):
+        make(schedule=SCHEDULES.StepLR(make().optimizer, 1))
+
+
+def test_an_optimizer_of_another_model_is_noticed() -> None:
+    trainer = make()
+    trainer.model = Counter(0.0)
+    with pytest.raises(ValueError, match=r"depends on no parameter of the optimizer"):
+        trainer.update()
+
+
+def test_a_stream_is_not_for_lbfgs() -> None:
+    model = nn.LSTM(1, 1)
+    with pytest.raises(ValueError, match=r"LBFGS looks at a batch many times"):
+        Trainer(model, optim.LBFGS(model.parameters()), loss, [1], bptt=TruncatedBPTT(5))
+
+
+@pytest.mark.parametrize("returned", [None, 0.5, (ag.tensor(1.0), 0), (0.5, 3)])
+def test_a_loss_that_is_none_is_refused(returned: Any) -> None:
+    trainer = make()
+    trainer.loss = lambda model, batch: returned
+    with pytest.raises(ValueError, match=r"loss\(model, batch\) returns the mean loss, a Tensor"):
+        trainer.update()
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_batches_that_can_be_read_once_are_refused(validation: bool) -> None:
+    once = iter([1])
+    model = Counter(0.0)
+    optimizer = optim.Adam(model.parameters())
+    with pytest.raises(TypeError, match="can be neither counted nor read twice"):
+        Trainer(model, optimizer, loss, *([[1], once] if validation else [once]))
+
+
+@pytest.mark.parametrize(
+    "limit", [{"epochs": -1}, {"epochs": 2.5}, {"max_steps": "3"}, {"patience": 0}]
+)
+def test_limits_are_whole_numbers(limit: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(limit))} must be a whole number from"):
+        make().fit(**limit)
+
+
+def test_nan_in_the_validation_of_the_first_weights_is_not_the_rates_fault() -> None:
+    with pytest.raises(InputError, match=r"nan at step 0: the validation data .* initial weights"):
+        make(validation=failing([math.nan])).fit(1, progress=False)
 
 
 def test_training_without_an_end_is_refused() -> None:
