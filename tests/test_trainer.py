@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,22 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray], atol: 
 
 def evaluations(records: list[dict[str, Any]]) -> list[float]:
     return [record["loss"] for record in records if record["event"] == "evaluation"]
+
+
+def stumble(trainer: Trainer, call: int) -> None:
+    """Train until the loss is asked for the `call`-th time, and its answer is interrupted."""
+    answer, calls = trainer.loss, count(1)
+
+    def stumbling(model: Any, batch: Any) -> Any:
+        value = answer(model, batch)
+        if trainer.model.training and next(calls) == call:
+            raise KeyboardInterrupt
+        return value
+
+    trainer.loss = stumbling
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(9, progress=False)
+    trainer.loss = answer
 
 
 def failing(values: list[float]) -> Any:
@@ -371,6 +388,18 @@ def test_resuming_is_as_if_nothing_had_been(tmp_path: Path, steps: int) -> None:
         assert_same(one, other)
 
 
+@pytest.mark.parametrize("options", [{"dropout": 0.3}, {"accumulate": 2}])
+@pytest.mark.parametrize("call", [1, 2, 5, 6, 7])
+def test_an_update_that_failed_can_be_done_again(call: int, options: dict[str, Any]) -> None:
+    whole = make(**options)
+    whole.fit(2, progress=False)
+    trainer = make(**options)
+    stumble(trainer, call)
+    trainer.fit(2, progress=False)
+    assert trainer.at == whole.at
+    assert_same(weights(trainer), weights(whole))
+
+
 def test_a_validation_that_shuffles_has_one_order(tmp_path: Path) -> None:
     """However often it was asked before, and in a process with another seed too."""
 
@@ -491,6 +520,17 @@ def test_a_stream_is_learned_from_and_resumed_within(tmp_path: Path, k2: int) ->
     resumed = follower(k2)
     resumed.fit(12, folder=tmp_path / "parts", resume=True, progress=False)
     assert_same(weights(resumed), weights(whole))
+
+
+@pytest.mark.parametrize("k2", [5, 8])
+@pytest.mark.parametrize("call", [5, 9])
+def test_a_piece_whose_update_failed_is_read_once_more(call: int, k2: int) -> None:
+    whole, trainer = follower(k2), follower(k2)
+    whole.validation = trainer.validation = None
+    whole.fit(3, progress=False)
+    stumble(trainer, call)
+    trainer.fit(3, progress=False)
+    assert_same(weights(trainer), weights(whole))
 
 
 def test_the_state_is_carried_from_batch_to_batch_and_not_into_the_next_epoch() -> None:

@@ -131,12 +131,6 @@ class Trainer:
     def update(self) -> dict[str, Any]:
         """Learn from the next batch, or `accumulate` batches. Returns the update's record."""
         at = self.at
-        self._rest = iter(self.batches) if self._rest is None else self._rest
-        batches = list(islice(self._rest, self.accumulate))
-        if not batches:
-            raise ValueError(
-                f"epoch {at.epoch} ended after {at.batch} of {len(self.batches)} batches"
-            )
         record: dict[str, Any] = {}
 
         def closure() -> float:
@@ -150,13 +144,37 @@ class Trainer:
                 self._check_finite(record)
             return loss
 
-        self.optimizer.step(closure)
+        with self._undone_by_errors():
+            self._rest = iter(self.batches) if self._rest is None else self._rest
+            batches = list(islice(self._rest, self.accumulate))
+            if not batches:
+                raise ValueError(
+                    f"epoch {at.epoch} ended after {at.batch} of {len(self.batches)} batches"
+                )
+            self.optimizer.step(closure)
         at.step, at.batch, at.seen = at.step + 1, at.batch + len(batches), record[self.counted]
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
         if at.batch >= len(self.batches):
             self._end_epoch()
         return record
+
+    @contextmanager
+    def _undone_by_errors(self) -> Iterator[None]:
+        """What ends an update before it is done, as a second Ctrl-C or an error in the loss, leaves
+        the data, the stream and the random numbers where they were: one may go on.
+        """
+        place, numbers = self.batches.state_dict(), ag.random.get_state()
+        stream = vars(self.bptt).copy() if self.bptt else {}
+        try:
+            yield
+        except BaseException:
+            self._rest = None
+            self.batches.load_state_dict(place)
+            ag.random.set_state(numbers)
+            if self.bptt:
+                vars(self.bptt).update(stream)
+            raise
 
     def _differentiate(self, batches: list[Any]) -> tuple[float, float, float]:
         """Leave the gradient of the mean loss of all batches in the parameters, clipped. Returns
