@@ -223,6 +223,27 @@ def test_a_state_of_other_parameters_is_refused_and_changes_nothing(
 # What is particular to one of them
 
 
+def test_a_state_of_pytorch_goes_on_here() -> None:
+    (p,), (q,) = parameters([1.0, 2.0]), parameters([1.0, 2.0])
+    ours = optim.Adam([p], lr=0.125)
+    move(ours, 0, steps=3)
+    q.data[...] = p.data
+    saved = ours.state_dict()
+    saved["state"][0]["step"] = np.array(3, np.float32)
+    saved["param_groups"][0] |= {"foreach": None, "capturable": False, "fused": None}
+    theirs = optim.Adam([q])
+    theirs.load_state_dict(saved)
+    assert move(theirs, 1, steps=2) == move(ours, 1, steps=2)
+    assert theirs.param_groups[0].keys() == ours.param_groups[0].keys()
+
+
+def test_a_state_of_another_kind_is_refused() -> None:
+    optimizer = optim.Adam(parameters([1.0]))
+    with pytest.raises(ValueError, match="the saved optimiser is no Adam: it has no amsgrad"):
+        optimizer.load_state_dict(optim.SGD(parameters([1.0])).state_dict())
+    assert optimizer.param_groups[0]["lr"] == 1e-3
+
+
 def test_weight_decay_shrinks_the_gradient_of_adam_but_the_weights_of_adamw() -> None:
     for make, expected in ((optim.Adam, 10 - 0.1), (optim.AdamW, 10 * (1 - 0.1 * 0.5))):
         (p,) = parameters([10.0])
