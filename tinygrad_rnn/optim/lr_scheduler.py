@@ -42,8 +42,9 @@ class LRScheduler:
         if self.get_last_lr()[: len(self._set)] != self._set:
             raise ValueError(
                 f"the learning rates are {self.get_last_lr()}, but this schedule left them at "
-                f"{self._set}: one schedule alone can set them (LambdaLR takes any product of "
-                "factors); its base_lrs are what is to be changed by hand"
+                f"{self._set} and would undo that: make one of two schedules (LambdaLR takes any "
+                "product of factors), change base_lrs by hand, and beside an optimizer's saved "
+                "state load the schedule's"
             )
         self.last_epoch += 1
         self._apply()
