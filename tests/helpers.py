@@ -1,4 +1,4 @@
-"""Small things that several tests of the engine need."""
+"""Small things that several tests need."""
 
 import functools
 import sys
@@ -10,6 +10,7 @@ import numpy as np
 
 import autograd as ag
 from autograd._primitive import Primitive
+from tinygrad_rnn import nn
 
 
 def on_device(array: Any) -> Any:
@@ -73,3 +74,7 @@ def at_once(works: list[Callable[[], None]], stack: int = 0) -> None:
         sys.setswitchinterval(interval)
     if caught:
         raise caught[0]
+
+
+def parameters(*values: Any) -> list[nn.Parameter]:
+    return [nn.Parameter(np.array(value, dtype=float)) for value in values]

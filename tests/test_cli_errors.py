@@ -108,6 +108,8 @@ VALUES = [
     ("sample done --length 0", ["--length 0"]),
     ("sample done --temperature -1", ["--temperature -1"]),
     ("sample done --top-k 0", ["--top-k 0"]),
+    ("sample done --top-p 0", ["--top-p 0", "above 0 and up to 1"]),
+    ("sample done --top-p 1.5", ["--top-p 1.5"]),
     ("sample done --seed x", ["--seed x"]),
     ("sample done --prompt Ünknown", ["'Ü'", "U+00DC", "--prompt"]),
 ]

@@ -156,6 +156,7 @@ def test_examples_are_collated_by_their_kind(device: str) -> None:
         {"x": np.array([1.0, 2.0], np.float32), "y": (3, 0.5, "a"), "t": ag.tensor([True])},
         {"x": np.array([3.0, 4.0], np.float32), "y": (4, 1.5, "b"), "t": ag.tensor([False])},
     ]
+    assert data.collate([np.bool_(True), np.bool_(False)]).tolist() == [True, False]
     batch = data.collate(examples)
     assert batch["x"].dtype == np.float32
     assert batch["x"].device == batch["t"].device == device
@@ -189,6 +190,11 @@ def test_two_ragged_fields_have_lengths_and_padding_of_their_own(device: str) ->
     assert y.tolist() == [[4, 6], [-100, 7]]
     assert (nx.tolist(), ny.tolist()) == ([3, 1], [1, 2])
     assert (x.dtype, x.device) == (np.int64, device)
+
+
+def test_whole_numbers_and_others_are_padded_as_others() -> None:
+    padded, _ = data.pad_collate([np.array([1, 2]), np.array([0.5, 1.5, 2.5])])
+    assert padded.tolist() == [[1, 0.5], [2, 1.5], [0, 2.5]]
 
 
 def test_sequences_alone_are_padded_too() -> None:

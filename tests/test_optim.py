@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import parameters
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from reference import optimisers, records
@@ -13,7 +14,6 @@ from reference import optimisers, records
 import autograd as ag
 from autograd.testing.strategies import arrays, shapes
 from tinygrad_rnn import nn, optim
-from tinygrad_rnn.optim.lbfgs import Point, strong_wolfe
 from tinygrad_rnn.optim.lr_scheduler import ExponentialLR
 
 RECORDS = records.load("optimisers")
@@ -25,10 +25,6 @@ STATEFUL = {
     "AMSGrad": lambda params: optim.AdamW(params, amsgrad=True),
     "LBFGS": lambda params: optim.LBFGS(params, max_iter=2, history_size=2),
 }
-
-
-def parameters(*values: Any) -> list[nn.Parameter]:
-    return [nn.Parameter(np.array(value, dtype=float)) for value in values]
 
 
 def move(optimizer: optim.Optimizer, seed: int, steps: int = 1) -> list[list[Any]]:
@@ -223,6 +219,27 @@ def test_a_state_of_other_parameters_is_refused_and_changes_nothing(
 # What is particular to one of them
 
 
+def test_a_state_of_pytorch_goes_on_here() -> None:
+    (p,), (q,) = parameters([1.0, 2.0]), parameters([1.0, 2.0])
+    ours = optim.Adam([p], lr=0.125)
+    move(ours, 0, steps=3)
+    q.data[...] = p.data
+    saved = ours.state_dict()
+    saved["state"][0]["step"] = np.array(3, np.float32)
+    saved["param_groups"][0] |= {"foreach": None, "capturable": False, "fused": None}
+    theirs = optim.Adam([q])
+    theirs.load_state_dict(saved)
+    assert move(theirs, 1, steps=2) == move(ours, 1, steps=2)
+    assert theirs.param_groups[0].keys() == ours.param_groups[0].keys()
+
+
+def test_a_state_of_another_kind_is_refused() -> None:
+    optimizer = optim.Adam(parameters([1.0]))
+    with pytest.raises(ValueError, match="the saved optimiser is no Adam: it has no amsgrad"):
+        optimizer.load_state_dict(optim.SGD(parameters([1.0])).state_dict())
+    assert optimizer.param_groups[0]["lr"] == 1e-3
+
+
 def test_weight_decay_shrinks_the_gradient_of_adam_but_the_weights_of_adamw() -> None:
     for make, expected in ((optim.Adam, 10 - 0.1), (optim.AdamW, 10 * (1 - 0.1 * 0.5))):
         (p,) = parameters([10.0])
@@ -231,96 +248,24 @@ def test_weight_decay_shrinks_the_gradient_of_adam_but_the_weights_of_adamw() ->
         assert p.item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("line_search_fn", [None, "strong_wolfe"])
-def test_lbfgs_finds_the_minimum_of_a_narrow_valley(line_search_fn: str | None) -> None:
-    """Rosenbrock's, where the gradient leads nowhere."""
-    (p,) = parameters([-0.5, 0.5] if line_search_fn is None else [-1.2, 1.0])
-    optimizer = optim.LBFGS(
-        [p], lr=0.5, max_iter=100, tolerance_change=0.0, line_search_fn=line_search_fn
-    )
-
-    def closure() -> Any:
-        optimizer.zero_grad()
-        value = (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
-        value.backward()
-        return value
-
-    first = closure().item()
-    assert optimizer.step(closure).item() == first
-    for _ in range(5):
-        optimizer.step(closure)
-    np.testing.assert_allclose(p.numpy(), [1, 1], atol=1e-5)
+@pytest.mark.parametrize("make", [optim.Adam, optim.AdamW])
+def test_without_memory_adam_sees_the_present_gradient_alone(make: Any) -> None:
+    (p,) = parameters([0.0])
+    optimizer = make([p], lr=1.0, betas=(0.0, 0.0), eps=1e-300, weight_decay=0.0)
+    for g, expected in ((1e9, -1), (1e-9, -2)):
+        p.grad = np.array([g])
+        optimizer.step()
+        assert p.item() == expected
 
 
-def places_probed(losses: Any, slopes: Any, probes: int) -> list[float]:
-    """Where a line search looks from (0, 0) with slope -1, if it finds these losses and slopes."""
-    found: list[float] = []
-
-    def probe(t: float) -> Point:
-        found.append(t)
-        return Point(t, losses(t), ag.zeros(1), slopes(t))
-
-    strong_wolfe(probe, Point(0.0, 0.0, ag.zeros(1), -1.0), 1.0, 0.0, probes)
-    return found
-
-
-def test_a_search_that_comes_to_the_same_end_twice_is_sent_away_from_it() -> None:
-    """From a rise of 10 t with slope 20, the cubic always leads to 4% of t."""
-    _, first, second, third = places_probed(lambda t: 10 * t, lambda t: 20.0, 3)
-    assert first < 0.1
-    assert second == pytest.approx(0.1 * first)
-    assert third == pytest.approx(second * first)
-
-
-def test_a_search_turns_where_the_loss_rises_again() -> None:
-    """Though it is low enough and still falling: the third place is higher than the second."""
-    places: list[float] = []
-
-    def loss(t: float) -> float:
-        places.append(t)
-        return -float(t) if len(places) < 3 else -1.5 * places[0]
-
-    found = places_probed(loss, lambda t: -1.0, 4)
-    assert found[0] < found[1] < found[2]
-    assert found[1] < found[3] < found[2]
-
-
-def test_lbfgs_stops_after_so_many_evaluations_and_goes_no_further_from_a_minimum() -> None:
-    calls = 0
-    (p,) = parameters([3.0, 1.0])
-    optimizer = optim.LBFGS([p], lr=0.1, max_iter=10, max_eval=4)
-
-    def closure() -> Any:
-        nonlocal calls
-        calls += 1
-        optimizer.zero_grad()
-        value = (p**2).sum()
-        value.backward()
-        return value
-
-    optimizer.step(closure)
-    assert calls == 4
-    p.data = np.zeros(2)
-    optimizer.step(closure)
-    assert calls == 5
-    assert p.tolist() == [0, 0]
-
-
-@pytest.mark.parametrize(("max_iter", "calls"), [(1, 1), (3, 3)])
-def test_lbfgs_looks_no_further_after_its_last_step(max_iter: int, calls: int) -> None:
-    (p,) = parameters([3.0, 1.0])
-    optimizer = optim.LBFGS([p], lr=0.1, max_iter=max_iter)
-    found = []
-
-    def closure() -> Any:
-        optimizer.zero_grad()
-        value = (p**2).sum()
-        value.backward()
-        found.append(value)
-        return value
-
-    optimizer.step(closure)
-    assert len(found) == calls
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 0.95])
+def test_a_variance_that_rounding_makes_negative_is_0(alpha: float) -> None:
+    p = nn.Parameter(np.zeros(400, np.float32))
+    optimizer = optim.RMSprop([p], alpha=alpha, centered=True)
+    for _ in range(300):
+        p.grad = np.linspace(0.1, 9, 400, dtype=np.float32)
+        optimizer.step()
+    assert np.isfinite(p.numpy()).all()
 
 
 def test_dampening_weighs_all_gradients_but_the_first() -> None:
@@ -393,6 +338,7 @@ def test_parameters_can_be_added_later() -> None:
         (optim.Adam, {"lr": math.nan}, "Invalid learning rate: nan"),
         (optim.Adam, {"betas": (1.0, 0.9)}, "Invalid beta parameter at index 0: 1.0"),
         (optim.Adam, {"betas": (0.9, -0.1)}, "Invalid beta parameter at index 1: -0.1"),
+        (optim.Adam, {"betas": (0.9,)}, r"betas must be two numbers, not \(0.9,\)"),
         (optim.Adam, {"eps": -1e-8}, "Invalid epsilon value: -1e-08"),
         (optim.Adam, {"weight_decay": -0.1}, "Invalid weight_decay value: -0.1"),
         (optim.SGD, {"momentum": -0.1}, "Invalid momentum value: -0.1"),
@@ -429,6 +375,22 @@ def test_lbfgs_needs_a_closure_and_has_one_group() -> None:
         optim.LBFGS([p]).step()
     with pytest.raises(ValueError, match="LBFGS doesn't support per-parameter options"):
         optim.LBFGS([{"params": [p]}, {"params": [q]}])
+
+
+@pytest.mark.parametrize("lr", ["1e-3", None])
+def test_a_rate_is_a_number(lr: Any) -> None:
+    with pytest.raises(TypeError, match="the learning rate must be a number, not"):
+        optim.SGD(parameters([1.0]), lr=lr)
+
+
+def test_an_optimiser_shows_its_options() -> None:
+    a, b, c = parameters(1.0, 2.0, 3.0)
+    optimizer = optim.Adagrad([{"params": [a, b]}, {"params": [c], "lr": 0.5}])
+    options = "weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, maximize=False"
+    assert repr(optimizer) == (
+        f"Adagrad(parameters: 2, lr=0.01, lr_decay=0.0, {options}; "
+        f"parameters: 1, lr=0.5, lr_decay=0.0, {options})"
+    )
 
 
 def test_an_optimiser_needs_parameters_each_once() -> None:

@@ -170,6 +170,24 @@ def test_momentum_is_cycled_only_where_there_is_one() -> None:
     lr_scheduler.OneCycleLR(optimizer, 1.0, 9, cycle_momentum=False)
 
 
+@pytest.mark.parametrize("other", ["by hand", "ExponentialLR", "ReduceLROnPlateau"])
+def test_rates_that_something_else_has_changed_are_not_lost(other: str) -> None:
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=0.5)
+    schedule = lr_scheduler.StepLR(optimizer, 2)
+    schedule.step()
+    if other == "by hand":
+        optimizer.param_groups[0]["lr"] = 0.25
+    elif other == "ExponentialLR":
+        lr_scheduler.ExponentialLR(optimizer, 0.5).step()
+    else:
+        plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
+        for metric in (1, 2):
+            plateau.step(metric)
+    with pytest.raises(ValueError, match=r"are \[0.25\], but this schedule left them at \[0.5\]"):
+        schedule.step()
+    assert optimizer.param_groups[0]["lr"] == 0.25
+
+
 @pytest.mark.parametrize("name", ["StepLR", "ReduceLROnPlateau"])
 def test_groups_that_come_after_the_schedule_are_noticed(name: str) -> None:
     optimizer = two_groups()

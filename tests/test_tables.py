@@ -63,6 +63,12 @@ def test_labels_that_are_numbers_are_classes_in_their_order(tmp_path: Path) -> N
     assert dataset.classes == ("1", "2", "10")
 
 
+def test_labels_may_be_integers() -> None:
+    texts = data.LabelledText(["a", "b", "c"], [10, 9, 10])
+    assert texts.classes == ("9", "10")
+    assert [label for _, label in texts] == [1, 0, 1]
+
+
 def test_characters_are_words_if_one_likes() -> None:
     dataset = data.LabelledText(["ab", "ba"], ["x", "y"], text_split=list)
     assert dataset[0][0].tolist() == dataset[1][0].tolist()[::-1] == [4, 5]
@@ -118,6 +124,7 @@ def test_time_series(tmp_path: Path) -> None:
     assert series.values.tolist() == [[3, 10.5], [4, -10], [5, 12], [6, 13]]
     assert series.values.dtype == np.float32
     assert data.TimeSeries.from_file(path).columns == ("day", "temperature", "wind")
+    assert data.TimeSeries.from_file(path, "wind").values.tolist() == [[3], [4], [5], [6]]
     past, future = series.split(0.5)
     np.testing.assert_array_equal(np.concatenate((past.values, future.values)), series.values)
     scaled = series.scaled(past)
@@ -125,6 +132,13 @@ def test_time_series(tmp_path: Path) -> None:
     np.testing.assert_allclose(scaled.values[:2].std(0), 1, rtol=1e-6)
     constant = data.TimeSeries(np.ones((3, 1)), ("c",))
     np.testing.assert_array_equal(constant.scaled(constant).values, 0)
+
+
+@pytest.mark.parametrize("columns", [("a",), ("b", "a")])
+def test_series_are_scaled_like_those_of_the_same_columns(columns: tuple[str, ...]) -> None:
+    series = data.TimeSeries(np.ones((3, len(columns))), columns)
+    with pytest.raises(ValueError, match=r"are not those of `like`, \('a', 'b'\)"):
+        series.scaled(like=data.TimeSeries(np.ones((3, 2)), ("a", "b")))
 
 
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.integers(8, 20))
@@ -154,6 +168,7 @@ BAD = {
     "a cell too many": ("a.csv", "text,label\na,b\n\nc, d,e\n", r"line 4: 3 cells, but .*2 col"),
     "a cell too few": ("a.tsv", "text\tlabel\na\n", r"line 2: 1 cells, but there are 2 columns"),
     "an open quote": ("a.csv", 'text,label\na,b\n"c,d\n', r"line 3: unexpected end of data"),
+    "a quotation": ("a.tsv", 'text\tlabel\n"a" b\tc\n', r"line 2: .*those within are doubled"),
     "a line break": ("a.csv", 'text,label\n"a\nb",x\nc,d,e\n', r"line 4: 3 cells"),
     "no text": ("a.csv", "text,label\na,b\n ,c\n", r"line 3: the text is empty"),
     "no label": ("a.csv", "text,label\na,b\nc,\n", r"line 3: the label is empty"),

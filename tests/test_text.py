@@ -104,6 +104,8 @@ def test_files_are_joined_in_their_order(tmp_path: Path) -> None:
     assert corpus.text == "onetwo"
     assert corpus.source == ", ".join(paths)
     assert corpus.vocabulary == Vocabulary("enotw")
+    assert TextCorpus.from_files(paths[0]) == TextCorpus.from_files(Path(paths[0]))
+    assert TextCorpus.from_files(paths[0]).text == "one"
 
 
 def test_a_dash_is_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +256,12 @@ def test_a_text_that_fills_no_window_is_refused() -> None:
     assert len(StatefulBatches(np.arange(13), 3, 4)) == 1
     with pytest.raises(InputError, match=r"12 characters .* 13 .*--batch \(now 3\)"):
         StatefulBatches(np.arange(12), 3, 4)
+
+
+@pytest.mark.parametrize(("batch", "seq_len"), [(0, 2), (2, 0), (-1, 2)])
+def test_windows_have_a_size(batch: int, seq_len: int) -> None:
+    with pytest.raises(ValueError, match=f"batch={batch} and seq_len={seq_len} must both be at"):
+        StatefulBatches(np.arange(100), batch, seq_len)
 
 
 @pytest.mark.parametrize("shift", [-1, 4])

@@ -1,10 +1,7 @@
-"""The trainer: its updates, what it stops at, what it keeps, and going on as if uninterrupted."""
+"""The trainer: its updates, its schedules, what it stops at and what it refuses."""
 
-import json
 import math
-import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,70 +11,12 @@ import numpy as np
 import pytest
 from command import ENVIRONMENT, ROOT
 from helpers import on_host
+from trainers import SCHEDULES, Counter, assert_same, examples, failing, loss, make, weights
 
 import autograd as ag
 from tinygrad_rnn import data, nn, optim
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.training import Trainer, TruncatedBPTT, files
-
-SCHEDULES = optim.lr_scheduler
-
-
-class Counter(nn.Module):
-    """Scores of how many of the inputs (T, B, 1) were above 0: even or odd."""
-
-    def __init__(self, dropout: float = 0.0) -> None:
-        self.gru = nn.GRU(1, 6)
-        self.dropout = nn.Dropout(dropout)
-        self.readout = nn.Linear(6, 2)
-
-    def forward(self, x: Any, lengths: Any = None) -> Any:
-        _, last = self.gru(x, lengths=lengths)
-        return self.readout(self.dropout(last[0]))
-
-
-def examples(n: int = 24) -> list[tuple[np.ndarray, int]]:
-    rng = np.random.default_rng(0)
-    sequences = [rng.choice([-1, 1], (k, 1)).astype(np.float32) for k in rng.integers(1, 6, n)]
-    return [(sequence, int((sequence > 0).sum() % 2)) for sequence in sequences]
-
-
-def loss(model: Any, batch: Any) -> Any:
-    x, lengths, labels = batch
-    return nn.functional.cross_entropy(model(x, lengths), labels), len(labels)
-
-
-def make(batch_size: int = 5, dropout: float = 0.0, lr: float = 0.05, **options: Any) -> Trainer:
-    """A trainer that is the same whenever it is made. `schedule` may be a function."""
-    ag.manual_seed(1)
-    model = Counter(dropout)
-    optimizer = optim.Adam(model.parameters(), lr=lr)
-    if callable(options.get("schedule")):
-        options["schedule"] = options["schedule"](optimizer)
-    loader = data.DataLoader(examples(), batch_size, shuffle=True, collate_fn=data.pad_collate)
-    held_out = data.DataLoader(examples(7), 3, collate_fn=data.pad_collate)
-    return Trainer(model, optimizer, loss, loader, options.pop("validation", held_out), **options)
-
-
-def weights(trainer: Trainer) -> dict[str, np.ndarray]:
-    return trainer.model.state_dict()
-
-
-def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray], atol: float = 0) -> None:
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_allclose(one[name], other[name], rtol=0, atol=atol, err_msg=name)
-
-
-def evaluations(records: list[dict[str, Any]]) -> list[float]:
-    return [record["loss"] for record in records if record["event"] == "evaluation"]
-
-
-def failing(values: list[float]) -> Any:
-    """A validation that gives these numbers, one after another."""
-    rest = iter(values)
-    return lambda model: next(rest)
-
+from tinygrad_rnn.training import Trainer, TruncatedBPTT
 
 # --- updates --------------------------------------------------------------------------------------
 
@@ -121,6 +60,39 @@ def test_the_gradient_is_clipped() -> None:
     assert clipped.update()["gradient_norm"] == norm > 1e-3
     found = math.sqrt(sum((p.grad.numpy() ** 2).sum() for p in clipped.model.parameters()))
     assert found == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_lbfgs_tries_out_a_batch_until_it_has_its_step() -> None:
+    """As by hand with a closure, and without an error where it tries out too much."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 6, 1))
+    rows = list(zip(x, y, strict=True))
+
+    def error(model: Any, batch: Any) -> Any:
+        x, y = map(ag.tensor, batch)
+        return ((model(x) - y) ** 2).mean(), len(x)
+
+    def fitted() -> tuple[Any, Any]:
+        ag.manual_seed(0)
+        model = nn.Linear(3, 1, dtype="float64")
+        options = {"line_search_fn": "strong_wolfe", "tolerance_change": 1e-16}
+        return model, optim.LBFGS(model.parameters(), **options)
+
+    model, optimizer = fitted()
+    (record,) = Trainer(model, optimizer, error, rows, accumulate=2).fit(1, progress=False)
+    theirs, optimizer = fitted()
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        value = error(theirs, (x.reshape(12, 3), y.reshape(12, 1)))[0]
+        value.backward()
+        return value
+
+    assert record["loss"] == pytest.approx(optimizer.step(closure).item(), rel=1e-12)
+    assert record["seen"] == 12
+    assert_same(model.state_dict(), theirs.state_dict(), atol=1e-9)
+    expected = np.linalg.lstsq(np.c_[x.reshape(12, 3), np.ones(12)], y.reshape(12))[0]
+    np.testing.assert_allclose(model.weight.numpy()[0], expected[:3], atol=1e-6)
 
 
 def test_a_list_of_batches_will_do() -> None:
@@ -308,147 +280,6 @@ def test_a_validation_loss_that_is_nan_stops_too() -> None:
     assert trainer.at.best_step == 0
 
 
-# --- going on -------------------------------------------------------------------------------------
-
-EVERYTHING: dict[str, Any] = {
-    "dropout": 0.3,
-    "clip": 1.0,
-    "accumulate": 2,
-    "schedule": lambda o: SCHEDULES.ReduceLROnPlateau(o, patience=0),
-    "evaluate_every": 2,
-}
-
-
-@pytest.mark.parametrize("steps", [1, 3, 4, 7])
-def test_resuming_is_as_if_nothing_had_been(tmp_path: Path, steps: int) -> None:
-    """Within an epoch and at its end: the same updates, to the last bit, in a fresh process."""
-    whole = make(**EVERYTHING)
-    expected = whole.fit(4, folder=tmp_path / "whole", progress=False)
-    make(**EVERYTHING).fit(max_steps=steps, folder=tmp_path / "parts", progress=False)
-    ag.manual_seed(77)
-    resumed = make(**EVERYTHING)
-    found = resumed.fit(4, folder=tmp_path / "parts", resume=True, progress=False)
-
-    def updates(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [r | {"seconds": 0} for r in records if r["event"] == "update"]
-
-    assert updates(found) == updates(expected)
-    assert_same(weights(resumed), weights(whole))
-    for name in ("last.safetensors", "model.safetensors"):
-        one, other = (files.read_arrays(tmp_path / run / name)[0] for run in ("whole", "parts"))
-        assert_same(one, other)
-
-
-def test_a_folder_holds_what_fit_returns(tmp_path: Path) -> None:
-    records = make().fit(1, folder=tmp_path / "deep/run", progress=False)
-    lines = (tmp_path / "deep/run/metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == records
-    assert {path.name for path in (tmp_path / "deep/run").iterdir()} == {
-        "last.safetensors",
-        "metrics.jsonl",
-        "model.safetensors",
-    }
-
-
-def test_without_validation_the_last_model_is_kept(tmp_path: Path) -> None:
-    trainer = make(validation=None)
-    trainer.fit(1, folder=tmp_path, progress=False)
-    assert_same(files.read_arrays(tmp_path / "model.safetensors")[0], weights(trainer))
-
-
-def test_a_training_is_not_overwritten_unasked(tmp_path: Path) -> None:
-    make().fit(1, folder=tmp_path, progress=False)
-    before = (tmp_path / "last.safetensors").read_bytes()
-    with pytest.raises(InputError, match="resume=True"):
-        make().fit(2, folder=tmp_path, progress=False)
-    assert (tmp_path / "last.safetensors").read_bytes() == before
-
-
-def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
-    make().fit(1, folder=tmp_path, progress=False)
-    other = make()
-    other.model.readout = nn.Linear(6, 3)
-    with pytest.raises(InputError, match=r"last.safetensors belongs to another model"):
-        other.fit(2, folder=tmp_path, resume=True, progress=False)
-
-
-@pytest.mark.host
-@pytest.mark.parametrize(
-    ("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
-)
-def test_a_signal_ends_it_after_the_update(
-    tmp_path: Path, number: int, ends: type[BaseException]
-) -> None:
-    def send(record: dict[str, Any]) -> None:
-        if record["step"] == 3:
-            os.kill(os.getpid(), number)
-
-    trainer = make()
-    with pytest.raises(ends):
-        trainer.fit(5, folder=tmp_path, on_step=send, progress=False)
-    resumed = make()
-    resumed.fit(5, folder=tmp_path, resume=True, progress=False)
-    whole = make()
-    whole.fit(5, progress=False)
-    assert trainer.at.step == 3
-    assert_same(weights(resumed), weights(whole))
-
-
-# --- streams --------------------------------------------------------------------------------------
-
-
-class Follower(nn.Module):
-    """A layer that returns its state, as truncated BPTT wants it."""
-
-    def __init__(self) -> None:
-        self.rnn = nn.RNN(1, 5)
-        self.readout = nn.Linear(5, 1)
-
-    def forward(self, x: Any, state: Any = None) -> Any:
-        y, state = self.rnn(x, state)
-        return self.readout(y), state
-
-
-def follower(k2: int) -> Trainer:
-    ag.manual_seed(2)
-    wave = np.sin(np.arange(61, dtype=np.float32) / 3)[:, None]
-    model = Follower()
-    return Trainer(
-        model,
-        optim.Adam(model.parameters(), lr=0.04),
-        lambda run, batch: nn.functional.mse_loss(run(batch[0]), batch[1]),
-        data.StatefulBatches(wave, 3, 5),
-        data.StatefulBatches(wave[:21], 1, 5),
-        bptt=TruncatedBPTT(5, k2),
-    )
-
-
-@pytest.mark.parametrize("k2", [5, 8])
-def test_a_stream_is_learned_from_and_resumed_within(tmp_path: Path, k2: int) -> None:
-    whole = follower(k2)
-    losses = evaluations(whole.fit(12, folder=tmp_path / "whole", progress=False))
-    assert losses[-1] < 0.5 * losses[0]
-    follower(k2).fit(max_steps=34, folder=tmp_path / "parts", progress=False)
-    resumed = follower(k2)
-    resumed.fit(12, folder=tmp_path / "parts", resume=True, progress=False)
-    assert_same(weights(resumed), weights(whole))
-
-
-def test_the_state_is_carried_from_batch_to_batch_and_not_into_the_next_epoch() -> None:
-    trainer = follower(5)
-    trainer.update()
-    assert trainer.bptt is not None
-    x, y = trainer.batches.dataset[1]
-    state = trainer.bptt._later
-    expected = nn.functional.mse_loss(trainer.model(ag.tensor(x), state)[0], y).item()
-    assert trainer.update()["loss"] == pytest.approx(expected, rel=1e-6)
-    while trainer.at.epoch == 1:
-        trainer.update()
-    x, y = trainer.batches.dataset[0]
-    fresh = nn.functional.mse_loss(trainer.model(ag.tensor(x))[0], y).item()
-    assert trainer.update()["loss"] == pytest.approx(fresh, rel=1e-6)
-
-
 # --- what makes no sense --------------------------------------------------------------------------
 
 
@@ -458,11 +289,61 @@ def test_the_state_is_carried_from_batch_to_batch_and_not_into_the_next_epoch() 
         ({"schedule_per": "batch"}, '"epoch" or "step"'),
         ({"accumulate": 0}, "accumulate must be a whole number from 1 on"),
         ({"evaluate_every": 0.5}, "evaluate_every must be"),
+        ({"clip": 0}, "clip must be a number above 0, or None, not 0"),
+        ({"bptt": TruncatedBPTT(5)}, "pieces of a stream .*: shuffle=False"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+def test_a_schedule_of_another_optimizer_is_refused() -> None:
+    with pytest.raises(ValueError, match="the schedule is one of another optimizer"):
+        make(schedule=SCHEDULES.StepLR(make().optimizer, 1))
+
+
+def test_an_optimizer_of_another_model_is_noticed() -> None:
+    trainer = make()
+    trainer.model = Counter(0.0)
+    with pytest.raises(ValueError, match=r"depends on no parameter of the optimizer"):
+        trainer.update()
+
+
+def test_a_stream_is_not_for_lbfgs() -> None:
+    model = nn.LSTM(1, 1)
+    with pytest.raises(ValueError, match=r"LBFGS looks at a batch many times"):
+        Trainer(model, optim.LBFGS(model.parameters()), loss, [1], bptt=TruncatedBPTT(5))
+
+
+@pytest.mark.parametrize("returned", [None, 0.5, (ag.tensor(1.0), 0), (0.5, 3)])
+def test_a_loss_that_is_none_is_refused(returned: Any) -> None:
+    trainer = make()
+    trainer.loss = lambda model, batch: returned
+    with pytest.raises(ValueError, match=r"loss\(model, batch\) returns the mean loss, a Tensor"):
+        trainer.update()
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_batches_that_can_be_read_once_are_refused(validation: bool) -> None:
+    once = iter([1])
+    model = Counter(0.0)
+    optimizer = optim.Adam(model.parameters())
+    with pytest.raises(TypeError, match="can be neither counted nor read twice"):
+        Trainer(model, optimizer, loss, *([[1], once] if validation else [once]))
+
+
+@pytest.mark.parametrize(
+    "limit", [{"epochs": -1}, {"epochs": 2.5}, {"max_steps": "3"}, {"patience": 0}]
+)
+def test_limits_are_whole_numbers(limit: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(limit))} must be a whole number from"):
+        make().fit(**limit)
+
+
+def test_nan_in_the_validation_of_the_first_weights_is_not_the_rates_fault() -> None:
+    with pytest.raises(InputError, match=r"nan at step 0: the validation data .* initial weights"):
+        make(validation=failing([math.nan])).fit(1, progress=False)
 
 
 def test_training_without_an_end_is_refused() -> None:

@@ -188,6 +188,16 @@ def test_pieces_that_do_not_fit_are_refused(steps: int) -> None:
         TruncatedBPTT(3)(layer, np.ones((steps, 2, 3)))
 
 
+def test_a_piece_of_fewer_streams_is_refused() -> None:
+    bptt = TruncatedBPTT(3)
+    model = nn.LSTM(2, 3)
+    bptt(model, ag.zeros((3, 4, 2)))
+    with pytest.raises(ValueError, match=r"shape \(3, 1, 2\) does not go on .*drop_last=True"):
+        bptt(model, ag.zeros((3, 1, 2)))
+    bptt.reset()
+    bptt(model, ag.zeros((3, 1, 2)))
+
+
 def test_targets_of_another_length_are_refused() -> None:
     layer, inputs, targets = make("RNN", 5)
     with pytest.raises(ValueError, match="inputs of 5 steps need as many targets"):

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..models import LanguageModel
 from ..training import Run, build_model, generate, load
 from ..training.environment import blas_threads, devices, limit_threads, versions
-from ..training.options import COUNT, NOT_NEGATIVE, SEED
+from ..training.options import COUNT, FACTOR, NOT_NEGATIVE, SEED
 from ..training.report import comparison
 from .console import PROGRAM, Parser, given, print_table, read_texts
 
@@ -17,6 +17,7 @@ SAMPLE = {
     "length": (500, COUNT, "characters to write"),
     "temperature": (0.8, NOT_NEGATIVE, "0: the likeliest character; 1: as learned; more: bolder"),
     "top_k": (None, COUNT, "draw among so many likeliest characters only"),
+    "top_p": (None, FACTOR, "draw among the likeliest that together are so probable only"),
     "seed": (0, SEED, "another seed, another text"),
 }
 

@@ -263,7 +263,7 @@ def collate(examples: list[Any]) -> Any:
                 "different lengths give the loader collate_fn=data.pad_collate"
             )
         return ag.stack(examples) if isinstance(first, Tensor) else ag.tensor(np.stack(examples))
-    if isinstance(first, (bool, int, float, np.number)):
+    if isinstance(first, (bool, int, float, np.number, np.bool_)):
         return ag.tensor(examples)
     return examples
 
@@ -309,7 +309,8 @@ def _padded(
         shapes = ", ".join(sorted({str(array.shape) for array in arrays}))
         raise ValueError(f"sequences must agree in all axes but the first, not {shapes}")
     lengths = np.array([len(array) for array in arrays])
-    padded = np.full((len(arrays), lengths.max(), *arrays[0].shape[1:]), value, arrays[0].dtype)
+    shape = len(arrays), lengths.max(), *arrays[0].shape[1:]
+    padded = np.full(shape, value, np.result_type(*arrays))
     for row, array in zip(padded, arrays, strict=True):
         row[: len(array)] = array
     order = padded if batch_first else np.ascontiguousarray(padded.swapaxes(0, 1))

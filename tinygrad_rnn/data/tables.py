@@ -78,27 +78,26 @@ class LabelledText:
     def __init__(
         self,
         texts: Sequence[str],
-        labels: Sequence[str],
+        labels: Sequence[str | int],
         *,
         text_split: Split = str.split,
         like: LabelledText | None = None,
     ) -> None:
         if len(texts) != len(labels) or not texts:
             raise ValueError(f"{len(texts)} texts and {len(labels)} labels: as many, and some")
+        names = [str(label) for label in labels]
         self.text_split: Split = like.text_split if like else text_split
         words = [self.text_split(text) for text in texts]
         self.lexicon: Lexicon = like.lexicon if like else Lexicon.of(words)
         self.classes: tuple[str, ...] = (
-            like.classes if like else tuple(sorted(set(labels), key=_natural))
+            like.classes if like else tuple(sorted(set(names), key=_natural))
         )
         numbers = {label: number for number, label in enumerate(self.classes)}
-        if strange := sorted(set(labels) - set(numbers)):
-            raise InputError(
-                f"there is no class {strange[0]!r}; the classes are {', '.join(self.classes)}"
-            )
+        if strange := sorted(set(names) - set(numbers)):
+            raise InputError(_no_class(strange[0], self.classes))
         self._examples = [
-            (self.lexicon.encode(text), numbers[label])
-            for text, label in zip(words, labels, strict=True)
+            (self.lexicon.encode(text), numbers[name])
+            for text, name in zip(words, names, strict=True)
         ]
         self.lengths = np.array([len(text) for text in words])
 
@@ -124,10 +123,7 @@ class LabelledText:
             if not row.cells[1]:
                 raise InputError(f"{row.place}: the {label} is empty")
             if like and row.cells[1] not in like.classes:
-                raise InputError(
-                    f"{row.place}: there is no class {row.cells[1]!r}; the classes are "
-                    f"{', '.join(like.classes)}"
-                )
+                raise InputError(f"{row.place}: {_no_class(row.cells[1], like.classes)}")
         texts, labels = zip(*(row.cells for row in rows), strict=True)
         return cls(texts, labels, text_split=text_split, like=like)
 
@@ -227,11 +223,12 @@ class TimeSeries:
 
     @classmethod
     def from_file(
-        cls, path: PathLike, columns: Sequence[str] | None = None, *, encoding: str = "utf-8"
+        cls, path: PathLike, columns: str | Sequence[str] | None = None, *, encoding: str = "utf-8"
     ) -> TimeSeries:
         """From the columns of that name (default: all) of a .csv or .tsv with a header, or the
         fields of a .jsonl. They hold numbers; InputError names the line of what is none.
         """
+        columns = (columns,) if isinstance(columns, str) else columns
         rows = read_table(path, columns, encoding)
         names = rows[0].columns
         values = [
@@ -254,8 +251,10 @@ class TimeSeries:
 
     def scaled(self, like: TimeSeries) -> TimeSeries:
         """In units in which each column of `like`, the training part, has mean 0 and standard
-        deviation 1. A column that is constant there is only shifted.
+        deviation 1. A column that is constant there is only shifted. ValueError for other columns.
         """
+        if self.columns != like.columns:
+            raise ValueError(f"the columns {self.columns} are not those of `like`, {like.columns}")
         mean, std = like.values.mean(0), like.values.std(0)
         return TimeSeries((self.values - mean) / np.where(std > 0, std, 1), self.columns)
 
@@ -324,7 +323,10 @@ def _csv_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[R
                 )
             yield Row(place, wanted, tuple(cells[i].strip() for i in places))
     except csv.Error as error:
-        raise InputError(f"{name}, line {line}: {error}") from error
+        raise InputError(
+            f"{name}, line {line}: {error}; a cell that begins with a quotation mark ends with "
+            "one, and those within are doubled"
+        ) from error
 
 
 def _check_header(place: str, header: list[str], wanted: Sequence[str]) -> None:
@@ -381,6 +383,10 @@ def _lines(path: PathLike, encoding: str) -> list[str]:
     if not text.strip():
         raise InputError(f"{os.fspath(path)}: the file is empty")
     return text.removesuffix("\n").split("\n")
+
+
+def _no_class(label: str, classes: Sequence[str]) -> str:
+    return f"there is no class {label!r}; the classes are {', '.join(classes)}"
 
 
 def _natural(label: str) -> tuple[float, str]:

@@ -99,14 +99,17 @@ class TextCorpus:
 
     @classmethod
     def from_files(
-        cls, paths: Iterable[str | os.PathLike[str]], encoding: str = "utf-8"
+        cls,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        encoding: str = "utf-8",
     ) -> "TextCorpus":
-        """The files' texts, one after the other; the path `-` is standard input.
+        """The text of a file, or of several, one after the other; the path `-` is standard input.
 
         Line ends become "\\n" (as in Python's `open`) and a byte-order mark is dropped, so that a
         text is the same text wherever it was saved.
         """
-        names = [os.fspath(path) for path in paths]
+        several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+        names = [os.fspath(path) for path in several]
         source = ", ".join(map(_called, names))
         return cls("".join(read_text(name, encoding) for name in names), source)
 
@@ -161,6 +164,8 @@ class StatefulBatches:
     """
 
     def __init__(self, ids: Ids, batch: int, seq_len: int, shift: int = 0) -> None:
+        if min(batch, seq_len) < 1:
+            raise ValueError(f"batch={batch} and seq_len={seq_len} must both be at least 1")
         if not 0 <= shift < seq_len:
             raise ValueError(f"shift must be at least 0 and below seq_len={seq_len}, got {shift}")
         needed = _window_size(batch, seq_len)

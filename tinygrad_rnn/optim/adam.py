@@ -54,8 +54,10 @@ class Adam(Optimizer):
         m, v = state["exp_avg"], state["exp_avg_sq"]
         beta1, beta2 = group["betas"]
         t = state["step"] = state["step"] + 1
-        m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         if group["amsgrad"]:
             v = state["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], v)
         root = sqrt(v) / math.sqrt(1 - beta2**t)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from autograd import Tensor, sqrt, tensor, zeros_like
+from autograd import Tensor, maximum, sqrt, tensor, zeros_like
 
 from .optimizer import Group, Optimizer, State
 
@@ -107,8 +107,9 @@ class RMSprop(Optimizer):
         v += (1 - alpha) * (g * g)
         if group["centered"]:
             m = state["grad_avg"]
-            m += (1 - alpha) * (g - m)
-            v = v - m * m
+            m *= alpha
+            m += (1 - alpha) * g
+            v = maximum(v - m * m, 0)  # below 0 it is by rounding alone
         step = g / (sqrt(v) + group["eps"])
         if group["momentum"]:
             b = state["momentum_buffer"]

@@ -36,11 +36,22 @@ class LRScheduler:
         return [base * self.factor(steps) for base in self.base_lrs]
 
     def step(self) -> None:
+        """Go on to the next rates. ValueError if something else has changed the present ones, which
+        would be lost.
+        """
+        if self.get_last_lr()[: len(self._set)] != self._set:
+            raise ValueError(
+                f"the learning rates are {self.get_last_lr()}, but this schedule left them at "
+                f"{self._set} and would undo that: make one of two schedules (LambdaLR takes any "
+                "product of factors), change base_lrs by hand, and beside an optimizer's saved "
+                "state load the schedule's"
+            )
         self.last_epoch += 1
         self._apply()
 
     def _apply(self) -> None:
-        for group, rate in self._groups(self.rates(self.last_epoch)):
+        self._set = self.rates(self.last_epoch)
+        for group, rate in self._groups(self._set):
             group["lr"] = rate
 
     def _groups(self, values: list[Any]) -> Iterator[tuple[Group, Any]]:

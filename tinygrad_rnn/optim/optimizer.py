@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,19 @@ class Optimizer:
         self.check(group)
         self.param_groups.append(group)
 
+    def __repr__(self) -> str:
+        groups = (
+            [f"parameters: {len(group['params'])}", *(f"{k}={group[k]}" for k in self.defaults)]
+            for group in self.param_groups
+        )
+        return f"{type(self).__name__}({'; '.join(map(', '.join, groups))})"
+
     def check(self, group: Group) -> None:
-        """Raise ValueError for options that make no sense."""
+        """Raise ValueError for options that make no sense, TypeError for a rate of no number."""
+        if not isinstance(group["lr"], Real):
+            raise TypeError(f"the learning rate must be a number, not {group['lr']!r}")
+        if len(group.get("betas", (0, 0))) != 2:
+            raise ValueError(f"betas must be two numbers, not {group['betas']}")
         for i, beta in enumerate(group.get("betas", ())):
             if not 0 <= beta < 1:
                 raise ValueError(
@@ -134,19 +146,26 @@ class Optimizer:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go back to a state of `state_dict`. Raises ValueError if it is of other parameters."""
+        """Go back to a state of `state_dict`, or to PyTorch's with its tensors as NumPy arrays (but
+        that of LBFGS). Raises ValueError if it is of other parameters or another kind of optimiser.
+        """
         everyone = self._parameters()
         sizes = [len(group["params"]) for group in saved["param_groups"]]
         if sizes != [len(group["params"]) for group in self.param_groups]:
             raise ValueError(
                 f"the saved optimiser has parameter groups of sizes {sizes}, this one has not"
             )
+        for old in saved["param_groups"]:
+            if missing := self.defaults.keys() - old.keys():
+                raise ValueError(
+                    f"the saved optimiser is no {type(self).__name__}: it has no {min(missing)}"
+                )
         restored = {}
         for number, state in saved["state"].items():
             p = everyone[int(number)]
             restored[p] = tree_map(lambda value, p=p: self._restored(p, value), state)
         for group, old in zip(self.param_groups, saved["param_groups"], strict=True):
-            group.update({key: value for key, value in old.items() if key != "params"})
+            group.update({option: old[option] for option in self.defaults})
         self.state = restored
 
     def _state_shape(self, p: Tensor) -> tuple[int, ...]:
@@ -157,6 +176,8 @@ class Optimizer:
         """An array of the saved state as a tensor beside its parameter; numbers as they are."""
         if not isinstance(value, np.ndarray):
             return value
+        if value.shape == () != self._state_shape(p):  # PyTorch's number of steps
+            return value.item()
         if value.shape != self._state_shape(p):
             raise ValueError(
                 f"a saved array has shape {value.shape}, its parameter {self._state_shape(p)}"

@@ -1,6 +1,6 @@
 """Training: options, run folders, the loop with its checkpoints, and what comes out of it."""
 
-from .files import load, save
+from .files import load, load_tree, save, save_tree
 from .generation import generate
 from .language import LanguageTraining, bits_per_character, build_model
 from .loop import Limits, Session
@@ -21,5 +21,7 @@ __all__ = [
     "build_model",
     "generate",
     "load",
+    "load_tree",
     "save",
+    "save_tree",
 ]

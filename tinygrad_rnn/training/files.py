@@ -179,20 +179,23 @@ def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
     return array
 
 
-def save_tree(path: Path, tree: Any) -> None:
-    """Write nested dicts, lists and tuples of arrays and JSON values as one safetensors file.
+def save_tree(path: str | Path, tree: Any) -> None:
+    """Write nested dicts, lists and tuples of arrays and JSON values, such as an optimiser's
+    `state_dict`, as one safetensors file, which is whole or not there.
 
     The arrays are the file's tensors, named by their place ("optimizer.state.0.exp_avg"); the rest
     stands in its metadata.
     """
     arrays: Arrays = {}
     structure = json.dumps(_without_arrays(tree, (), arrays))
-    write_file(path, serialize(_contiguous(arrays), {"structure": structure}))
+    write_file(Path(path), serialize(_contiguous(arrays), {"structure": structure}))
 
 
-def load_tree(path: Path) -> Any:
-    """What `save_tree` wrote. Tuples come back as lists, the keys of dicts as strings."""
-    arrays, metadata = read_arrays(path)
+def load_tree(path: str | Path) -> Any:
+    """What `save_tree` wrote. Tuples come back as lists, the keys of dicts as strings. No code in
+    it is executed. InputError if the file is missing or damaged, or another's.
+    """
+    arrays, metadata = read_arrays(Path(path))
     try:
         return _with_arrays(json.loads(metadata["structure"]), arrays)
     except (KeyError, ValueError) as error:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, Self
@@ -56,6 +57,12 @@ class Limits:
     max_steps: int | None = None
     max_seconds: float | None = None
     patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 0), ("max_steps", 0), ("patience", 1)):
+            limit = getattr(self, name)
+            if limit is not None and not (isinstance(limit, Integral) and int(limit) >= least):
+                raise ValueError(f"{name} must be a whole number from {least} on, not {limit!r}")
 
     def reached(self, at: Position, seconds: float) -> str | None:
         """The name of the limit that ends training here, or None."""

@@ -59,7 +59,8 @@ class Trainer:
     batches: what is learned from: a `DataLoader`, or a list of batches.
     validation: held-out batches, or a function of the model that returns a number which is to
         become small. It is asked before the first epoch and after each, and after every
-        `evaluate_every` updates within.
+        `evaluate_every` updates within. A loader that shuffles gives it one order each time.
+    optimizer: any; LBFGS calls the loss on the same batch many times for one update.
     schedule: of the learning rate; `schedule_per` says whether it steps after every "epoch" or
         every "step". A ReduceLROnPlateau is given the validation loss of each epoch.
     clip: the largest norm of the gradient of what the optimizer has (Pascanu et al. 2013).
@@ -68,7 +69,7 @@ class Trainer:
         with the epoch. The `model` that `loss` gets then is `inputs -> outputs`.
 
     `at` is the position of the training. Raises InputError where the loss or its gradient is not
-    finite, before the weights are touched.
+    finite, before the weights are touched; ValueError and TypeError for what does not go together.
     """
 
     figure = "loss"
@@ -98,12 +99,25 @@ class Trainer:
         self._on_plateau = isinstance(schedule, optim.lr_scheduler.ReduceLROnPlateau)
         if self._on_plateau and (validation is None or schedule_per == "step"):
             raise ValueError("ReduceLROnPlateau needs `validation`, and steps per epoch")
+        if schedule is not None and schedule.optimizer is not optimizer:
+            raise ValueError("the schedule is one of another optimizer")
+        if clip is not None and not clip > 0:
+            raise ValueError(f"clip must be a number above 0, or None, not {clip!r}")
+        if bptt is not None and getattr(batches, "shuffle", False):
+            raise ValueError("the batches are the pieces of a stream (bptt): shuffle=False")
+        if bptt is not None and isinstance(optimizer, optim.LBFGS):
+            raise ValueError(
+                "LBFGS looks at a batch many times, and a stream (bptt) is read once: choose "
+                "another optimizer, or give it whole sequences"
+            )
         for name, count in (("accumulate", accumulate), ("evaluate_every", evaluate_every)):
             if count is not None and not (isinstance(count, int) and count > 0):
                 raise ValueError(f"{name} must be a whole number from 1 on, not {count!r}")
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.batches = _loader(batches)
-        self.validation = validation if callable(validation) else _loader(validation)
+        self.validation: Any = validation if callable(validation) else _loader(validation)
+        own = self.validation is None or callable(self.validation)
+        self._beginning: Any = None if own else self.validation.state_dict()
         self.schedule, self.schedule_per, self.clip = schedule, schedule_per, clip
         self.accumulate, self.bptt, self.evaluate_every = accumulate, bptt, evaluate_every
         self.steps_per_epoch = -(-len(self.batches) // accumulate)
@@ -117,33 +131,72 @@ class Trainer:
     def update(self) -> dict[str, Any]:
         """Learn from the next batch, or `accumulate` batches. Returns the update's record."""
         at = self.at
-        self._rest = iter(self.batches) if self._rest is None else self._rest
-        self.optimizer.zero_grad()
-        drawn, total, weight = 0, 0.0, 0.0
-        for batch in islice(self._rest, self.accumulate):
-            loss, n = self._weighed(self.loss(self._reader(self.bptt), batch))
-            (loss if self.accumulate == 1 else loss * n).backward()
-            drawn, total, weight = drawn + 1, total + loss.item() * n, weight + n
-        if not drawn:
-            raise ValueError(
-                f"epoch {at.epoch} ended after {at.batch} of {len(self.batches)} batches"
-            )
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        if self.accumulate > 1:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    parameter.grad = parameter.grad / weight
-        norm = nn.utils.clip_grad_norm_(parameters, self.clip or math.inf)
-        record = self._record("update", at.step + 1, total / weight / self.unit, at.seen + weight)
-        record |= {"gradient_norm": norm, "lr": self.optimizer.param_groups[0]["lr"]}
-        self._check_finite(record)
-        self.optimizer.step()
-        at.step, at.batch, at.seen = at.step + 1, at.batch + drawn, at.seen + weight
+        record: dict[str, Any] = {}
+
+        def closure() -> float:
+            loss, weight, norm = self._differentiate(batches)
+            if not record:  # what an optimiser tries out later may be anything
+                record.update(
+                    self._record("update", at.step + 1, loss / self.unit, at.seen + weight),
+                    gradient_norm=norm,
+                    lr=self.optimizer.param_groups[0]["lr"],
+                )
+                self._check_finite(record)
+            return loss
+
+        with self._undone_by_errors():
+            self._rest = iter(self.batches) if self._rest is None else self._rest
+            batches = list(islice(self._rest, self.accumulate))
+            if not batches:
+                raise ValueError(
+                    f"epoch {at.epoch} ended after {at.batch} of {len(self.batches)} batches"
+                )
+            self.optimizer.step(closure)
+        at.step, at.batch, at.seen = at.step + 1, at.batch + len(batches), record[self.counted]
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
         if at.batch >= len(self.batches):
             self._end_epoch()
         return record
+
+    @contextmanager
+    def _undone_by_errors(self) -> Iterator[None]:
+        """What ends an update before it is done, as a second Ctrl-C or an error in the loss, leaves
+        the data, the stream and the random numbers where they were: one may go on.
+        """
+        place, numbers = self.batches.state_dict(), ag.random.get_state()
+        stream = vars(self.bptt).copy() if self.bptt else {}
+        try:
+            yield
+        except BaseException:
+            self._rest = None
+            self.batches.load_state_dict(place)
+            ag.random.set_state(numbers)
+            if self.bptt:
+                vars(self.bptt).update(stream)
+            raise
+
+    def _differentiate(self, batches: list[Any]) -> tuple[float, float, float]:
+        """Leave the gradient of the mean loss of all batches in the parameters, clipped. Returns
+        the loss, of how many it is the mean, and the gradient's norm before.
+        """
+        self.optimizer.zero_grad()
+        total, weight = 0.0, 0.0
+        for batch in batches:
+            loss, n = self._weighed(self.loss(self._reader(self.bptt), batch))
+            (loss if self.accumulate == 1 else loss * n).backward()
+            total, weight = total + loss.item() * n, weight + n
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if all(parameter.grad is None for parameter in parameters):
+            raise ValueError(
+                "the loss depends on no parameter of the optimizer: is that of another model?"
+            )
+        if self.accumulate > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad / weight
+        norm = nn.utils.clip_grad_norm_(parameters, math.inf if self.clip is None else self.clip)
+        return total / weight, weight, norm
 
     def _reader(self, bptt: TruncatedBPTT | None) -> Any:
         """The model, as the loss is to call it."""
@@ -153,7 +206,13 @@ class Trainer:
     def _weighed(loss: Any) -> tuple[Any, float]:
         """The loss of a batch, and its weight as a number of Python's, which JSON takes."""
         loss, n = loss if isinstance(loss, tuple) else (loss, 1)
-        return loss, n.item() if hasattr(n, "item") else n
+        n = n.item() if hasattr(n, "item") else n
+        if not (isinstance(loss, ag.Tensor) and n > 0):
+            raise ValueError(
+                "loss(model, batch) returns the mean loss, a Tensor, or that and a number above 0 "
+                f"of what it is the mean, not the loss {loss!r} of {n!r}"
+            )
+        return loss, n
 
     def _end_epoch(self) -> None:
         self.at.epoch, self.at.batch, self._rest = self.at.epoch + 1, 0, None
@@ -181,7 +240,7 @@ class Trainer:
                 )
 
     def _likely_cause(self, step: int) -> str:
-        if step == 1:
+        if step <= 1:
             return (
                 "the data of the first batch or the initial weights hold nan or inf, or the loss "
                 "takes a logarithm of 0: autograd.detect_anomaly() names the line"
@@ -232,6 +291,7 @@ class Trainer:
             return float(self.validation(self.model))
         bptt = None if self.bptt is None else self.bptt.reader()
         total = weight = 0.0
+        self.validation.load_state_dict(self._beginning)
         with evaluating(self.model):
             for batch in self.validation:
                 loss, n = self._weighed(self.loss(self._reader(bptt), batch))
@@ -306,6 +366,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule else None,
             "batches": self.batches.state_dict(),
+            "validation": self._beginning,
             "carried": self.bptt.state_dict() if self.bptt else None,
             "random": ag.random.get_state(),
         }
@@ -317,6 +378,7 @@ class Trainer:
         if self.schedule is not None:
             self.schedule.load_state_dict(saved["schedule"])
         self.batches.load_state_dict(saved["batches"])
+        self._beginning = saved["validation"]
         if self.bptt is not None:
             self.bptt.load_state_dict(saved["carried"], self.model)
         self.at = Position(**saved["at"])
@@ -328,4 +390,9 @@ def _loader(batches: Any) -> Any:
     """What resumes anywhere, of batches in whatever form."""
     if batches is None or hasattr(batches, "state_dict"):
         return batches
+    if not (hasattr(batches, "__len__") and hasattr(batches, "__getitem__")):
+        raise TypeError(
+            f"batches come from a DataLoader, or stand in a list, not in {batches!r}, which can "
+            "be neither counted nor read twice"
+        )
     return DataLoader(batches, batch_size=None)

@@ -80,6 +80,12 @@ class TruncatedBPTT:
             )
         if self._read is not None:
             past = self._read.shape[self.axis]
+            if self._others(inputs) != self._others(self._read):
+                raise ValueError(
+                    f"a piece of shape {inputs.shape} does not go on with a stream of pieces of "
+                    f"shape {self._read.shape}: in all axes but {self.axis} they are alike; leave "
+                    "out a smaller last batch (drop_last=True), or begin a new stream (reset())"
+                )
             if past + new > self.k2:
                 self._state = self._later
                 self._read = self._slice(self._read, self._cut(past), past)
@@ -136,6 +142,10 @@ class TruncatedBPTT:
 
         self._read = restored(saved["read"])
         self._state, self._later = restored(saved["state"]), restored(saved["later"])
+
+    def _others(self, values: Tensor) -> tuple[int, ...]:
+        """The shape but for the time."""
+        return values.shape[: self.axis] + values.shape[self.axis + 1 :]
 
     def _slice(self, values: Any, start: int, end: int) -> Any:
         """Some steps; the very same values if these are all."""

@@ -1,0 +1,103 @@
+"""L-BFGS by itself: it finds minima, and its line search turns and stops where it should."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import parameters
+
+import autograd as ag
+from tinygrad_rnn import optim
+from tinygrad_rnn.optim.lbfgs import Point, strong_wolfe
+
+
+@pytest.mark.parametrize("line_search_fn", [None, "strong_wolfe"])
+def test_lbfgs_finds_the_minimum_of_a_narrow_valley(line_search_fn: str | None) -> None:
+    """Rosenbrock's, where the gradient leads nowhere."""
+    (p,) = parameters([-0.5, 0.5] if line_search_fn is None else [-1.2, 1.0])
+    optimizer = optim.LBFGS(
+        [p], lr=0.5, max_iter=100, tolerance_change=0.0, line_search_fn=line_search_fn
+    )
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        value = (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
+        value.backward()
+        return value
+
+    first = closure().item()
+    assert optimizer.step(closure).item() == first
+    for _ in range(5):
+        optimizer.step(closure)
+    np.testing.assert_allclose(p.numpy(), [1, 1], atol=1e-5)
+
+
+def places_probed(losses: Any, slopes: Any, probes: int) -> list[float]:
+    """Where a line search looks from (0, 0) with slope -1, if it finds these losses and slopes."""
+    found: list[float] = []
+
+    def probe(t: float) -> Point:
+        found.append(t)
+        return Point(t, losses(t), ag.zeros(1), slopes(t))
+
+    strong_wolfe(probe, Point(0.0, 0.0, ag.zeros(1), -1.0), 1.0, 0.0, probes)
+    return found
+
+
+def test_a_search_that_comes_to_the_same_end_twice_is_sent_away_from_it() -> None:
+    """From a rise of 10 t with slope 20, the cubic always leads to 4% of t."""
+    _, first, second, third = places_probed(lambda t: 10 * t, lambda t: 20.0, 3)
+    assert first < 0.1
+    assert second == pytest.approx(0.1 * first)
+    assert third == pytest.approx(second * first)
+
+
+def test_a_search_turns_where_the_loss_rises_again() -> None:
+    """Though it is low enough and still falling: the third place is higher than the second."""
+    places: list[float] = []
+
+    def loss(t: float) -> float:
+        places.append(t)
+        return -float(t) if len(places) < 3 else -1.5 * places[0]
+
+    found = places_probed(loss, lambda t: -1.0, 4)
+    assert found[0] < found[1] < found[2]
+    assert found[1] < found[3] < found[2]
+
+
+def test_lbfgs_stops_after_so_many_evaluations_and_goes_no_further_from_a_minimum() -> None:
+    calls = 0
+    (p,) = parameters([3.0, 1.0])
+    optimizer = optim.LBFGS([p], lr=0.1, max_iter=10, max_eval=4)
+
+    def closure() -> Any:
+        nonlocal calls
+        calls += 1
+        optimizer.zero_grad()
+        value = (p**2).sum()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    assert calls == 4
+    p.data = np.zeros(2)
+    optimizer.step(closure)
+    assert calls == 5
+    assert p.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("max_iter", "calls"), [(1, 1), (3, 3)])
+def test_lbfgs_looks_no_further_after_its_last_step(max_iter: int, calls: int) -> None:
+    (p,) = parameters([3.0, 1.0])
+    optimizer = optim.LBFGS([p], lr=0.1, max_iter=max_iter)
+    found = []
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        value = (p**2).sum()
+        value.backward()
+        found.append(value)
+        return value
+
+    optimizer.step(closure)
+    assert len(found) == calls
