@@ -99,4 +99,4 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 if __name__ == "__main__":
     title = " ".join(str(__doc__).partition("\n\n")[0].split())
     cases = [Case(what, T) for what in (FORWARD, MEMORY, TIME) for T in LENGTHS]
-    contest.run(title, "Figures", cases, CONTENDERS, measure, draw)
+    contest.run(title, "Figures", cases, CONTENDERS, measure, draw, columns=[], afresh=True)

@@ -46,4 +46,4 @@ def measure(contender: str, size: Size) -> contest.Result:
 
 if __name__ == "__main__":
     title = str(__doc__).partition("\n")[0]
-    contest.run(title, "Megabytes", SIZES, ["ours", "PyTorch"], measure)
+    contest.run(title, "Megabytes", SIZES, ["ours", "PyTorch"], measure, afresh=True)
