@@ -1,103 +1,16 @@
-"""Recurrences to run in two ways: random cells, and the comparison of a compiled run with a
-recorded one.
-
-A random cell is the text of a `step`, written line by line: where a test fails, hypothesis shows a
-program that can be run as it stands.
+"""Random cells: the text of a `step`, written line by line, so that where a test fails, hypothesis
+shows a program that can be run as it stands.
 """
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from helpers import on_host
-from recurrences import assert_close
+from compiled import Problem
 
 import autograd as ag
-
-TOLERANCE = {"float32": 1e-5, "float64": 1e-11}
-
-
-class Problem(NamedTuple):
-    """A recurrence, and the tensors by which its results are to be differentiated."""
-
-    step: Callable[[Any, Any], tuple[Any, Any]]
-    carry: Any
-    xs: Any
-    inputs: list[Any]
-    options: dict[str, Any] = {}  # noqa: RUF012  # nobody writes into it
-
-    def scan(self, compile: bool | None = None) -> Any:
-        step, carry, xs, _, options = self
-        return ag.scan(step, carry, xs, compile=compile, **options)
-
-    def explain(self) -> Any:
-        step, carry, xs, _, options = self
-        return ag.explain(step, carry, xs, **options)
-
-
-# --- the comparison -------------------------------------------------------------------------------
-
-
-def weighted(leaves: list[Any]) -> Any:
-    """The sum of all entries, each with a weight of its own, so that none hides behind another."""
-    rng = np.random.default_rng(0)
-    weights = [ag.tensor(rng.uniform(-1, 1, leaf.shape).astype(leaf.dtype)) for leaf in leaves]
-    return sum((leaf * weight).sum() for leaf, weight in zip(leaves, weights, strict=True))
-
-
-def slopes_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
-    """The gradients by all inputs (of a sum over those, for the second order); 0 where nothing
-    depends on one."""
-    slopes = ag.flatten(out)
-    for n in range(order):
-        leaves = [t for t in slopes if isinstance(t, ag.Tensor) and t.requires_grad]
-        found = [None] * len(inputs)
-        if leaves:
-            last = n == order - 1
-            found = ag.gradients(weighted(leaves), inputs, create_graph=not last, allow_unused=True)
-        slopes = [ag.zeros_like(t) if s is None else s for s, t in zip(found, inputs, strict=True)]
-    return slopes
-
-
-def kind_of(leaf: Any) -> Any:
-    if not isinstance(leaf, ag.Tensor):
-        return type(leaf)
-    return leaf.shape, leaf.dtype, leaf.requires_grad
-
-
-def same(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
-    """Trees of the same nesting whose leaves are of the same kind, and equal to the tolerance."""
-    assert ag.tree_map(kind_of, ours) == ag.tree_map(kind_of, theirs)
-    for one, other in zip(ag.flatten(ours), ag.flatten(theirs), strict=True):
-        if hasattr(other, "dtype"):
-            assert_close(on_host(one), on_host(other), tolerance)
-        else:
-            assert one == other
-
-
-def attempt(problem: Problem, order: int = 1, compile: bool | None = None) -> Any:
-    """Results and gradients, or the error: its kind and what it says."""
-    try:
-        out = problem.scan(compile)
-    except Exception as error:
-        return type(error), str(error)
-    return out, slopes_of(out, problem.inputs, order)
-
-
-def check(
-    make: Callable[[], Problem], tolerance: float = 1e-11, order: int = 1, calls: int = 1
-) -> None:
-    """Compiled equals recorded, at every call: outputs and all gradients, or the error. `make`
-    makes the same problem every time."""
-    expected = attempt(make(), order, compile=False)
-    problem = make()
-    for _ in range(calls):
-        same(attempt(problem, order), expected, tolerance)
-
-
-# --- random cells ---------------------------------------------------------------------------------
 
 Bound = Callable[..., float]  # of the result, by those of the arguments
 

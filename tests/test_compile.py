@@ -10,10 +10,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from compiled import TOLERANCE, B, H, Problem, T, check, same, slopes_of, values
 from helpers import on_device
 from hypothesis import given
 from hypothesis import strategies as st
-from random_cells import TOLERANCE, Problem, check, random_cell, same, slopes_of
+from random_cells import random_cell
 from recurrences import KINDS, make_case, run
 
 import autograd as ag
@@ -183,14 +184,6 @@ def test_gradients_by_some_inputs_only(cell: Any, data: Any) -> None:
 
 # --- steps that nobody would write ----------------------------------------------------------------
 
-T, B, H = 5, 3, 2
-
-
-def values(*shape: int, seed: int = 0) -> Any:
-    rng = np.random.default_rng([seed, *shape])
-    return ag.tensor(rng.uniform(-1, 1, shape), requires_grad=True)
-
-
 UNUSUAL: dict[str, Callable[..., Any]] = {}
 """Each a function of a square weight W, a vector v, and the inputs xs, that makes a step, a carry
 and xs."""
@@ -322,7 +315,7 @@ def h0() -> Any:
 
 
 @pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"lengths": [5, 0, 2]}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"lengths": [6, 0, 2]}], ids=str)
 @pytest.mark.parametrize("make", UNUSUAL.values(), ids=UNUSUAL)
 def test_unusual_steps(make: Any, options: dict[str, Any], order: int) -> None:
     def problem() -> Problem:
