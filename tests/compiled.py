@@ -82,24 +82,37 @@ def same(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
             assert one == other
 
 
-def attempt(problem: Problem, order: int = 1, compile: bool | None = None) -> Any:
-    """Results and gradients, or the error: its kind and what it says."""
-    try:
-        out = problem.scan(compile)
-    except Exception as error:
-        return type(error), str(error)
+def outcome(problem: Problem, compile: bool | None = None, order: int = 1) -> Any:
+    """Results and gradients."""
+    out = problem.scan(compile)
     return out, slopes_of(out, problem.inputs, order)
 
 
+def or_error(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, that returns an error instead of raising it: its kind, and what it says."""
+
+    def attempt(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except Exception as error:
+            return type(error), str(error)
+
+    return attempt
+
+
 def check(
-    make: Callable[[], Problem], tolerance: float = 1e-11, order: int = 1, calls: int = 1
+    make: Callable[[], Problem],
+    tolerance: float = 1e-11,
+    order: int = 1,
+    calls: int = 1,
+    run: Callable[..., Any] = outcome,
 ) -> None:
-    """Compiled equals recorded, at every call: outputs and all gradients, or the error. `make`
-    makes the same problem every time."""
-    expected = attempt(make(), order, compile=False)
+    """Compiled equals recorded, at every call: outputs and all gradients. `make` makes the same
+    problem every time."""
+    expected = run(make(), False, order)
     problem = make()
     for _ in range(calls):
-        same(attempt(problem, order), expected, tolerance)
+        same(run(problem, None, order), expected, tolerance)
 
 
 def problem(step: Callable[[Any, Any], Any], *weights: Any, **options: Any) -> Problem:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import B, H, T, attempt, problem, records, same, slopes_of, values
+from compiled import B, H, T, outcome, problem, records, same, slopes_of, values
 from helpers import on_device, on_host
 from recurrences import make_case, run
 
@@ -220,7 +220,7 @@ def keeps_what_it_was_given(W: Any, kept: Any) -> Step:
 def test_python_state(make: Any, options: dict[str, Any]) -> None:
     """After two runs, in which it goes on: the same results, and the same state."""
 
-    def outcome(compile: bool | None) -> Any:
+    def results(compile: bool | None) -> Any:
         W = values(H, H)
         step = make(W)
         one, found = problem(step, W, **options), []
@@ -233,7 +233,7 @@ def test_python_state(make: Any, options: dict[str, Any]) -> None:
                 setattr(step.kept, name, ag.tree_map(without_history, value))
         return found
 
-    same(outcome(None), outcome(False))
+    same(results(None), results(False))
 
 
 def snapshot(value: Any) -> Any:
@@ -315,7 +315,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_changes_between_runs_are_noticed(change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def outcome(compile: bool | None) -> Any:
+    def results(compile: bool | None) -> Any:
         monkeypatch.setattr(Flexible, "rate", 0.5)
         layer = nn.Recurrent(Flexible(3, H, dtype="float64"), compile=compile)
         with ag.no_grad():
@@ -331,11 +331,11 @@ def test_changes_between_runs_are_noticed(change: Any, monkeypatch: pytest.Monke
                 change(layer)
         return found
 
-    same(outcome(None), outcome(False), 1e-5 if change is CHANGES["dtype"] else 1e-11)
+    same(results(None), results(False), 1e-5 if change is CHANGES["dtype"] else 1e-11)
 
 
 def test_another_nonlinearity_and_other_sizes() -> None:
-    def outcome(compile: bool | None) -> Any:
+    def results(compile: bool | None) -> Any:
         cell = nn.RNNCell(2, 2, dtype="float64")
         ag.tree_map(lambda p: nn.init.constant_(p, 0.3), list(cell.parameters()))
         layer, found = nn.Recurrent(cell, compile=compile), []
@@ -347,29 +347,29 @@ def test_another_nonlinearity_and_other_sizes() -> None:
                 found.append((out, slopes_of(out, [x, *layer.parameters()])))
         return found
 
-    same(outcome(None), outcome(False))
+    same(results(None), results(False))
 
 
 def test_what_a_step_closes_over_may_change() -> None:
     """A variable of its function, a constant Tensor, a mode."""
 
-    def outcome(compile: bool | None) -> Any:
+    def results(compile: bool | None) -> Any:
         W, factor, constant = values(H, H), 1.0, ag.tensor(np.ones(H))
         one = problem(lambda h, x: (ag.tanh(factor * h @ W + x * constant), h), W)
-        found = [attempt(one, compile=compile)]
+        found = [outcome(one, compile)]
         factor = 0.5
-        found.append(attempt(one, compile=compile))
+        found.append(outcome(one, compile))
         constant = ag.tensor(np.array([2.0, -1.0]))
-        found.append(attempt(one, compile=compile))
+        found.append(outcome(one, compile))
         constant += 1
         with ag.no_grad():
             found.append(one.scan(compile))
         W.requires_grad = False
-        found.append(attempt(one._replace(inputs=one.inputs[:2]), compile=compile))
+        found.append(outcome(one._replace(inputs=one.inputs[:2]), compile))
         W = W.T
-        return [*found, attempt(one._replace(inputs=one.inputs[:2]), compile=compile)]
+        return [*found, outcome(one._replace(inputs=one.inputs[:2]), compile)]
 
-    same(outcome(None), outcome(False))
+    same(results(None), results(False))
 
 
 def test_the_layers_of_the_library_leave_no_trace() -> None:
