@@ -48,7 +48,7 @@ def weighted(leaves: list[Any]) -> Any:
 def slopes_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
     """The gradients by all inputs (of a sum over those, for the second order); 0 where nothing
     depends on one."""
-    slopes = ag.flatten(out)
+    slopes = ag.flatten(in_order(out))
     for n in range(order):
         leaves = [t for t in slopes if isinstance(t, ag.Tensor) and t.requires_grad]
         found = iter(
@@ -66,6 +66,13 @@ def slopes_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
     return slopes
 
 
+def in_order(tree: Any) -> Any:
+    """The tree with the entries of its dicts sorted by their keys."""
+    if isinstance(tree, dict):
+        return {key: in_order(tree[key]) for key in sorted(tree)}
+    return type(tree)(map(in_order, tree)) if isinstance(tree, (tuple, list)) else tree
+
+
 def kind_of(leaf: Any) -> Any:
     if not isinstance(leaf, ag.Tensor):
         return type(leaf)
@@ -74,6 +81,7 @@ def kind_of(leaf: Any) -> Any:
 
 def same(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
     """Trees of the same nesting whose leaves are of the same kind, and equal to the tolerance."""
+    ours, theirs = in_order(ours), in_order(theirs)
     assert ag.tree_map(kind_of, ours) == ag.tree_map(kind_of, theirs)
     for one, other in zip(ag.flatten(ours), ag.flatten(theirs), strict=True):
         if hasattr(other, "dtype"):
