@@ -122,7 +122,7 @@ class _Writer:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.cell = rng, RandomCell(seed=rng.randrange(2**32))
-        self.T, self.H, self.I = rng.randint(1, 6), rng.randint(1, 4), rng.randint(1, 3)
+        self.T, self.H, self.I = rng.randint(2, 6), rng.randint(1, 4), rng.randint(1, 3)
         self.batch = () if rng.random() < 0.15 else (rng.randint(1, 3),)
         self.values: dict[str, float] = {}
 
@@ -269,7 +269,7 @@ class _Writer:
         if rng.random() < 0.2:
             options["detach_every"] = rng.randint(1, 4)
         if rng.random() < 0.2:
-            options["checkpoint"] = rng.randint(1, 4)
+            options["checkpoint"] = rng.randint(2, 4)
 
 
 def random_cell(rng: random.Random) -> RandomCell:
