@@ -1,0 +1,147 @@
+"""The comparison of a compiled recurrence with the recorded one."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from helpers import on_host
+from recurrences import assert_close
+
+import autograd as ag
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-11}
+T, B, H = 6, 3, 2  # time steps, batch, size of the state
+
+
+def values(*shape: int, seed: int = 0) -> Any:
+    """Numbers from [-1, 1) that require their gradient."""
+    rng = np.random.default_rng([seed, *shape])
+    return ag.tensor(rng.uniform(-1, 1, shape), requires_grad=True)
+
+
+class Problem(NamedTuple):
+    """A recurrence, and the tensors by which its results are to be differentiated."""
+
+    step: Callable[[Any, Any], tuple[Any, Any]]
+    carry: Any
+    xs: Any
+    inputs: list[Any]
+    options: dict[str, Any] = {}  # noqa: RUF012  # nobody writes into it
+
+    def scan(self, compile: bool | None = None) -> Any:
+        step, carry, xs, _, options = self
+        return ag.scan(step, carry, xs, compile=compile, **options)
+
+    def explain(self) -> Any:
+        step, carry, xs, _, options = self
+        return ag.explain(step, carry, xs, **options)
+
+
+def weighted(leaves: list[Any]) -> Any:
+    """The sum of all entries, each with a weight of its own, so that none hides behind another."""
+    rng = np.random.default_rng(0)
+    weights = [ag.tensor(rng.uniform(-1, 1, leaf.shape).astype(leaf.dtype)) for leaf in leaves]
+    return sum((leaf * weight).sum() for leaf, weight in zip(leaves, weights, strict=True))
+
+
+def slopes_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
+    """The gradients by all inputs (of a sum over those, for the second order); 0 where nothing
+    depends on one."""
+    slopes = ag.flatten(in_order(out))
+    for n in range(order):
+        leaves = [t for t in slopes if isinstance(t, ag.Tensor) and t.requires_grad]
+        found = iter(
+            ag.gradients(
+                weighted(leaves),
+                [t for t in inputs if t.requires_grad],
+                create_graph=n < order - 1,
+                allow_unused=True,
+            )
+            if leaves
+            else ()
+        )
+        given = [next(found, None) if t.requires_grad else None for t in inputs]
+        slopes = [ag.zeros_like(t) if s is None else s for s, t in zip(given, inputs, strict=True)]
+    return slopes
+
+
+def in_order(tree: Any) -> Any:
+    """The tree with the entries of its dicts sorted by their keys."""
+    if isinstance(tree, dict):
+        return {key: in_order(tree[key]) for key in sorted(tree)}
+    return type(tree)(map(in_order, tree)) if isinstance(tree, (tuple, list)) else tree
+
+
+def kind_of(leaf: Any) -> Any:
+    if not isinstance(leaf, ag.Tensor):
+        return type(leaf)
+    return leaf.shape, leaf.dtype, leaf.requires_grad
+
+
+def same(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
+    """Trees of the same nesting whose leaves are of the same kind, and equal to the tolerance."""
+    ours, theirs = in_order(ours), in_order(theirs)
+    assert ag.tree_map(kind_of, ours) == ag.tree_map(kind_of, theirs)
+    for one, other in zip(ag.flatten(ours), ag.flatten(theirs), strict=True):
+        if hasattr(other, "dtype"):
+            assert_close(on_host(one), on_host(other), tolerance)
+        else:
+            assert one == other
+
+
+def outcome(problem: Problem, compile: bool | None = None, order: int = 1) -> Any:
+    """Results and gradients."""
+    out = problem.scan(compile)
+    return out, slopes_of(out, problem.inputs, order)
+
+
+def or_error(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, that returns an error instead of raising it: its kind, and what it says."""
+
+    def attempt(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except Exception as error:
+            return type(error), str(error)
+
+    return attempt
+
+
+def check(
+    make: Callable[[], Problem],
+    tolerance: float = 1e-11,
+    order: int = 1,
+    calls: int = 1,
+    run: Callable[..., Any] = outcome,
+) -> None:
+    """Compiled equals recorded, at every call: outputs and all gradients. `make` makes the same
+    problem every time."""
+    expected = run(make(), False, order)
+    problem = make()
+    for _ in range(calls):
+        same(run(problem, None, order), expected, tolerance)
+
+
+def problem(step: Callable[[Any, Any], Any], *weights: Any, **options: Any) -> Problem:
+    """Of a step(h, x), with a usual carry and usual inputs."""
+    carry, xs = values(B, H), values(T, B, H)
+    return Problem(step, carry, xs, [carry, xs, *weights], options)
+
+
+def of_steps(step: Callable[[Any, Any, Any], Any], **options: Any) -> Callable[[], Problem]:
+    """Makes problems of a step(W, h, x) with a square weight."""
+
+    def make() -> Problem:
+        W = values(H, H)
+        return problem(lambda h, x: step(W, h, x), W, **options)
+
+    return make
+
+
+def records(problem: Problem, why: str) -> None:
+    """The reason is in these words, and in the text of the plan too."""
+    plan = problem.explain()
+    assert not plan.compiled
+    assert re.search(why, plan.why), plan.why
+    assert plan.why in str(plan)
