@@ -5,15 +5,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
-from . import _graph, random
+from . import _graph, _writes, random
 from ._graph import Node, enable_grad
 from ._primitive import Primitive, result
 from ._tensor import Tensor
 from ._tree import flatten, unflatten
 from ._writes import clock
 from .transforms import is_recorded, nested
+
+between: ContextVar[tuple[tuple[int, int], ...]] = ContextVar("between", default=())
+"""While something is evaluated again: the times from its first evaluation to this one, and those of
+the evaluations around it."""
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,14 +79,23 @@ def on_one_node(
 ) -> Any:
     """`out`, with its `chosen` leaves as results of one node that knows only `inputs`, and how the
     same results are computed `again`.
+
+    RuntimeError if what is needed was written in place between the two evaluations: the second
+    would compute something else.
     """
+    around, evaluated = between.get(), clock()
     flat = flatten(out)
     places = [i for i, leaf in enumerate(flat) if chosen(leaf)]
     parents = sorted(inputs, key=lambda node: node.number)
 
     def pull(g: Any) -> list[Any]:
         start = clock()
-        flat = flatten(again())
+        stale = *around, (evaluated, start)
+        token = between.set(stale)
+        try:
+            flat = flatten(again())
+        finally:
+            between.reset(token)
         remade = [flat[i] for i in places]
         inside, before = since(start, remade)
         if strange := before - inputs:
@@ -91,6 +105,10 @@ def on_one_node(
                 f"of shape {shapes}; what is evaluated must be a pure function, a step of scan one "
                 "that uses the same tensors at every step"
             )
+        for first, second in stale:
+            for node in inside if first < _writes.last else ():
+                if node.primitive is not None:
+                    _writes.check(node.primitive.name, flatten(node.saved), first, second)
         seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
         found = _graph.sweep(seeds, parents, False, isinstance(g[0], Tensor), inside)
         return [found.get(node) for node in parents]

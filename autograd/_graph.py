@@ -208,13 +208,7 @@ def _check_usable(node: Node) -> None:
             "step, detach() it there; to go through the same graph again, pass "
             "retain_graph=True to the first backward"
         )
-    for array in flatten(node.saved):
-        if _writes.written_since(node.number, array):
-            raise RuntimeError(
-                f"{node.primitive.name}: an array {array.shape} that its gradient needs was "
-                "written in place after it was recorded (by an optimiser's step, an "
-                "initialiser, `+=`); call backward before the write, or record again after it"
-            )
+    _writes.check(node.primitive.name, flatten(node.saved), node.number)
 
 
 def _between(starts: list[Node], targets: set[Node]) -> set[Node]:

@@ -96,6 +96,23 @@ def test_a_state_that_does_not_fit_is_described_in_full_and_changes_nothing() ->
     ):
         assert part in str(error.value)
     assert state_of(net) == before
+    words = {name: array for name, array in state.items() if name in before} | {
+        "scale": before["scale"],
+        "tied.bias": ["a", "b", "c"],
+        "last.weight": before["last.weight"],
+    }
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        net.load_state_dict(words)
+    assert state_of(net) == before
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint": 1}])
+def test_a_state_that_comes_between_forward_and_backward_is_noticed(options: Any) -> None:
+    layer = nn.GRU(2, 3, **options)
+    outputs, _ = layer(ag.ones((4, 1, 2)))
+    layer.load_state_dict(nn.GRU(2, 3).state_dict())
+    with pytest.raises(RuntimeError, match="written in place after it was recorded"):
+        outputs.sum().backward()
 
 
 def test_a_state_that_fits_in_part_can_be_taken_in_part() -> None:

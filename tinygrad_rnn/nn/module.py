@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from autograd import Tensor, backend, tensor, zeros
+from autograd import Tensor, backend, no_grad, tensor, zeros
 
 T = TypeVar("T")
 
@@ -212,8 +212,8 @@ class Module:
         return {name: value.numpy() for name, value in self._state()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Unmatched:
-        """Set all parameters and buffers from arrays (NumPy's, or anything that `np.asarray` takes)
-        by name.
+        """Write arrays (NumPy's, or anything that `np.asarray` takes) into all parameters and
+        buffers by name.
 
         Raises ValueError that lists everything missing, unexpected or of another shape; nothing is
         changed then. With `strict=False`, what is missing keeps its value and what is unexpected is
@@ -238,9 +238,10 @@ class Module:
             raise ValueError(
                 f"these parameters do not fit {type(self).__name__}: {'; '.join(wrong)}"
             )
-        for name, value in own.items():
-            if name in arrays:
-                value.data = backend.of(value.data).asarray(arrays[name].astype(value.dtype))
+        cast = {name: arrays[name].astype(own[name].dtype) for name in own if name in arrays}
+        with no_grad():
+            for name, array in cast.items():
+                own[name][...] = backend.of(own[name].data).asarray(array)
         return Unmatched(missing, unexpected)
 
     # --- modes and places -------------------------------------------------------------------------
