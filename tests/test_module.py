@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from tinygrad_rnn import nn
+from tinygrad_rnn import nn, optim
 
 
 class Net(nn.Module):
@@ -147,8 +147,15 @@ def test_zero_grad_drops_all_gradients() -> None:
     net = Net()
     sum((p * p).sum() for p in net.parameters()).backward()
     assert all(p.grad is not None for p in net.parameters())
-    net.zero_grad()
-    assert all(p.grad is None for p in net.parameters())
+    net.scale.grad = None
+    optimizer = optim.SGD(net.parameters(), lr=1.0)
+    for zero_grad in (net.zero_grad, optimizer.zero_grad):
+        sum((p * p).sum() for p in [net.last.weight, net.last.bias]).backward()
+        zero_grad(set_to_none=False)
+        assert net.scale.grad is None
+        assert net.last.bias.grad.tolist() == [0, 0, 0]
+        zero_grad()
+        assert all(p.grad is None for p in net.parameters())
 
 
 def test_apply_reaches_every_module_children_first() -> None:

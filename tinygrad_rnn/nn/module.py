@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from autograd import Tensor, backend, no_grad, tensor, zeros
+from autograd import Tensor, backend, no_grad, tensor, zeros, zeros_like
 
 T = TypeVar("T")
 
@@ -31,6 +31,15 @@ class Parameter(Tensor):
 def parameter(*shape: int, dtype: Any = None, device: str | None = None) -> Parameter:
     """A parameter of zeros, to be initialised."""
     return Parameter(zeros(shape, dtype=dtype, device=device))
+
+
+def check_sizes(**sizes: Any) -> None:
+    """Raise TypeError for a size that is no integer, ValueError for one below 0, by its name."""
+    for name, size in sizes.items():
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
+            raise TypeError(f"{name} must be an integer, not {size!r}")
+        if size < 0:
+            raise ValueError(f"{name} must not be negative: {size}")
 
 
 class Unmatched(NamedTuple):
@@ -255,9 +264,10 @@ class Module:
     def eval(self) -> Self:
         return self.train(False)
 
-    def zero_grad(self) -> None:
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop all gradients, or, without `set_to_none`, make those that there are zeros."""
         for value in self.parameters():
-            value.grad = None
+            value.grad = None if set_to_none or value.grad is None else zeros_like(value)
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call `fn` on every module, children before their parents and in their order."""
