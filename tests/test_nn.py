@@ -137,9 +137,49 @@ def test_functions_as_modules() -> None:
         (nn.Tanh(), ag.tanh),
         (nn.ReLU(), ag.relu),
         (nn.Sigmoid(), ag.sigmoid),
+        (nn.Softmax(dim=0), ag.softmax),
+        (nn.LogSoftmax(0), ag.log_softmax),
         (nn.Identity(7, anything="goes"), lambda x: x),
     ):
         assert layer(x).tolist() == function(x).tolist()
+    assert repr(nn.LogSoftmax(dim=-1)) == "LogSoftmax(dim=-1)"
+
+
+def test_functions_are_called_as_pytorch_calls_them() -> None:
+    x = np.array([[0.0, math.log(3)], [math.log(7), 0.0]])
+    for softmax in (F.softmax, lambda x, dim: ag.exp(F.log_softmax(x, dim=dim))):
+        np.testing.assert_allclose(softmax(x, dim=0), [[1 / 8, 3 / 4], [7 / 8, 1 / 4]])
+        np.testing.assert_allclose(softmax(x, dim=-1), [[1 / 4, 3 / 4], [7 / 8, 1 / 8]])
+    assert F.relu(x - 1).tolist() == np.maximum(x - 1, 0).tolist()
+    assert F.tanh(x).tolist() == ag.tanh(x).tolist()
+    assert F.sigmoid(x).tolist() == ag.sigmoid(x).tolist()
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda size: nn.Linear(size, 1), "in_features"),
+        (lambda size: nn.Linear(1, size), "out_features"),
+        (lambda size: nn.Embedding(size, 1), "num_embeddings"),
+        (lambda size: nn.Embedding(1, size), "embedding_dim"),
+        (lambda size: nn.LayerNorm(size), "normalized_shape"),
+        (lambda size: nn.LayerNorm([2, size]), "normalized_shape"),
+        (lambda size: nn.GRU(size, 4), "input_size"),
+        (lambda size: nn.LSTM(4, size), "hidden_size"),
+        (lambda size: nn.RNNCell(4, size), "hidden_size"),
+        (lambda size: nn.JordanRNN(4, 4, output_size=size), "output_size"),
+        (lambda size: nn.GRU(4, 4, size), "num_layers"),
+        (lambda size: nn.AdditiveAttention(size, 4), "query_size"),
+        (lambda size: nn.GeneralAttention(4, size), "memory_size"),
+    ],
+)
+def test_sizes_are_integers_and_not_negative(make: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must not be negative: -6"):
+        make(-6)
+    for wrong in (2.0, "4", True):
+        with pytest.raises(TypeError, match=f"{name} must be an integer, not {wrong!r}"):
+            make(wrong)
+    make(np.int64(4))
 
 
 @given(shapes(max_dims=2), shapes(min_dims=1, max_dims=2, min_side=1), st.data())
@@ -276,6 +316,12 @@ def test_orthogonal_matrices_prefer_no_direction() -> None:
     samples = np.array([nn.init.orthogonal_(ag.zeros((2, 2))).numpy() for _ in range(500)])
     assert abs(samples.mean(0)).max() < 6 * math.sqrt(0.5 / 500)  # each entry: variance 1 / n
     assert samples.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 3, 0)])
+@pytest.mark.parametrize("fill", [fill for fill, *_ in FANS.values()], ids=FANS)
+def test_nothing_needs_no_initial_values(fill: Any, shape: tuple[int, ...]) -> None:
+    assert fill(ag.zeros(shape)).shape == nn.init.orthogonal_(ag.zeros(shape)).shape == shape
 
 
 def test_the_identity() -> None:
@@ -445,3 +491,6 @@ def test_the_norm_to_clip_to_is_positive(max_norm: float) -> None:
 def test_an_embedding_knows_its_rows_only(index: int) -> None:
     with pytest.raises(IndexError, match=f"index {index} is none of the 4 embeddings"):
         nn.Embedding(4, 2)(np.array([0, index]))
+    with pytest.raises(TypeError, match="looked up by integers, not by bool"):
+        nn.Embedding(4, 2)(np.array([True, False]))
+    assert nn.Embedding(4, 2)([]).shape == (0, 2)
