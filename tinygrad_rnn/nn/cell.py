@@ -117,23 +117,24 @@ class Cell(Module):
         """h as the gates see it: the place where recurrent dropout acts."""
         return h if self.recurrent_mask is None else h * self.recurrent_mask
 
-    def forward(self, x: Any, state: Any = None) -> Any:
-        """One step from input (B, I), or (I) without a batch, as PyTorch's cells are called;
-        returns the new state."""
-        x = x if isinstance(x, Tensor) else tensor(x)
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """One step from input (B, I), or (I) without a batch, and the state `hx` (None: the initial
+        one), as PyTorch's cells are called; returns the new state. Raises ValueError for shapes
+        that do not fit.
+        """
+        x = input if isinstance(input, Tensor) else tensor(input)
         if x.ndim not in (1, 2):
             raise ValueError(
                 f"input must have 1 dimension (without a batch) or 2, not shape {x.shape}"
             )
         if x.ndim == 1:
-            if state is not None:
-                one = tree_map(lambda leaf: leaf[0], self.initial_state(1))
-                state = check_state(state, one, ())
-            state = tree_map(lambda leaf: leaf.reshape(1, *leaf.shape), state)
-            return tree_map(lambda leaf: leaf[0], self.forward(x.reshape(1, -1), state))
+            if hx is not None:
+                hx = check_state(hx, tree_map(lambda leaf: leaf[0], self.initial_state(1)), ())
+            hx = tree_map(lambda leaf: leaf.reshape(1, *leaf.shape), hx)
+            return tree_map(lambda leaf: leaf[0], self.forward(x.reshape(1, -1), hx))
         check_input(x, self.input_size)
         start = self.initial_state(x.shape[0])
-        state = start if state is None else check_state(state, start, ())
+        state = start if hx is None else check_state(hx, start, ())
         return self.step(state, self.precompute(x))[0]
 
     # --- another one like it ----------------------------------------------------------------------

@@ -46,7 +46,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return y if bias is None else y + bias
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Each element is 0 with probability p, the others grow by 1 / (1 - p) (Srivastava et al.
     2014).
 
@@ -55,12 +55,12 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability must lie between 0 and 1, not {p}")
     if not training or p == 0:
-        return x
+        return input
     if p == 1:
-        return x * 0
-    keep = random.default.mask(x.shape, 1 - p, x.device)
-    scale = keep.astype(x.dtype) / (1 - p)
-    return x * scale
+        return input * 0
+    keep = random.default.mask(input.shape, 1 - p, input.device)
+    scale = keep.astype(input.dtype) / (1 - p)
+    return input * scale
 
 
 def layer_norm(

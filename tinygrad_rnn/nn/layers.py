@@ -87,8 +87,8 @@ class Linear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight, self.bias)  # type: ignore[no-any-return]
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.linear(input, self.weight, self.bias)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + (
@@ -127,18 +127,18 @@ class Embedding(Module):
             with no_grad():
                 self.weight[self.padding_idx] = 0
 
-    def forward(self, indices: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """IndexError for an index that is no row (there is no counting from the end), TypeError for
         what is no integer.
         """
-        array = indices.data if isinstance(indices, Tensor) else indices
+        array = input.data if isinstance(input, Tensor) else input
         array = backend.of(self.weight.data).asarray(array)
         if array.size and array.dtype.kind not in "iu":
             raise TypeError(f"an embedding is looked up by integers, not by {array.dtype}")
         if array.size and (int(array.min()) < 0 or int(array.max()) >= self.num_embeddings):
             wrong = int(array.min()) if int(array.min()) < 0 else int(array.max())
             raise IndexError(f"index {wrong} is none of the {self.num_embeddings} embeddings")
-        rows: Tensor = take(self.weight, indices, 0)
+        rows: Tensor = take(self.weight, input, 0)
         if self.padding_idx is None:
             return rows
         padding = expand_dims(array == self.padding_idx, -1)
@@ -192,8 +192,8 @@ class Dropout(Module):
             raise ValueError(f"dropout probability must lie between 0 and 1, not {p}")
         self.p = p
 
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.p, self.training)
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.dropout(input, self.p, self.training)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
