@@ -118,7 +118,8 @@ def sweep(
 
     Without `wanted`, gradients are added to `gradient` of every reachable leaf. With it, the
     gradients of just these nodes are returned, and only what lies between is visited: the nodes
-    `inside`, where the caller knows them, and then no gradient goes on beyond the wanted ones.
+    `inside`, where the caller knows them, and then no gradient goes on beyond the wanted ones, nor
+    do their hooks see it: it is a part, and the sweep around this one has the whole.
     `create_graph` runs the same rules on Tensors, so that they are recorded in their turn.
     """
     if create_graph and not recording.get():
@@ -168,7 +169,7 @@ def sweep(
         gradient, edges = pending.pop(node), ()
         if ours := node in sums:
             sums.remove(node)
-        if node.watch is not None:
+        if node.watch is not None and (inside is None or node in inside):
             gradient, ours = _watched(node, gradient, ours, keep=targets is None)
         if targets is not None and node in targets:
             found[node] = _apart(gradient, ours)

@@ -165,3 +165,17 @@ def test_writes_within_the_evaluations_are_not_taken_for_such() -> None:
     other[0] = 1.0  # nobody needs it
     y.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), 2 * 9 * x.numpy() * np.array([0, 1]))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_hooks_see_a_gradient_once_and_whole(create_graph: bool) -> None:
+    w, x = leaf(1, 2), leaf(3, 4)
+    seen = []
+    for tensor in (w, x):
+        tensor.register_hook(lambda g: seen.append(g.tolist()) or g * 10)
+    twice = ag.checkpoint(lambda y: ag.checkpoint(lambda y: w * y * x)(y) * w)
+    (twice(twice(x)) * w).sum().backward(create_graph=create_graph)
+    whole = [5 * w.numpy() ** 4 * x.numpy() ** 3, 3 * w.numpy() ** 5 * x.numpy() ** 2]
+    for tensor, slope in zip((w, x), whole, strict=True):
+        np.testing.assert_allclose(tensor.grad.numpy(), 10 * slope)
+    np.testing.assert_allclose(sorted(seen), sorted(slope.tolist() for slope in whole))
