@@ -167,7 +167,7 @@ def test_functions_are_called_as_pytorch_calls_them() -> None:
 @pytest.mark.parametrize(
     ("call", "arguments"),
     [
-        (nn.Linear(2, 3), {"input": np.ones((4, 2))}),
+        (nn.Linear(2, 3), {"input": ag.ones((4, 2))}),
         (nn.Embedding(3, 2), {"input": np.array([0, 2])}),
         (nn.LayerNorm(2), {"input": ag.ones((4, 2))}),
         (nn.Dropout(0.0), {"input": ag.ones(3)}),
