@@ -1,6 +1,7 @@
 """The layers without time, what is done to gradients."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ def test_linear_is_a_product_and_a_sum(
     x = data.draw(arrays((*leading, I)))
     expected = x @ layer.weight.numpy().T + (layer.bias.numpy() if layer.bias is not None else 0)
     np.testing.assert_allclose(layer(ag.tensor(x)).numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (3,), ()])
+def test_linear_names_what_does_not_fit(shape: tuple[int, ...]) -> None:
+    message = rf"input to Linear\(4, 3\) must be 4, but its shape is {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=message):
+        nn.Linear(4, 3)(ag.zeros(shape))
+    assert nn.Linear(2, 3)([1.0, 2.0]).shape == (3,)
 
 
 @given(shapes(max_dims=2), st.integers(0, 2), st.data())

@@ -6,7 +6,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from autograd import Tensor, backend, expand_dims, no_grad, relu, sigmoid, take, tanh, where
+from autograd import (
+    Tensor,
+    backend,
+    expand_dims,
+    no_grad,
+    relu,
+    sigmoid,
+    take,
+    tanh,
+    tensor,
+    where,
+)
 
 from . import functional, init
 from .module import Module, check_sizes, parameter
@@ -87,8 +98,15 @@ class Linear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return functional.linear(input, self.weight, self.bias)  # type: ignore[no-any-return]
+    def forward(self, input: Any) -> Tensor:
+        """ValueError if the last axis is not that of the weight."""
+        x, features = input if hasattr(input, "shape") else tensor(input), self.weight.shape[1]
+        if x.shape[-1:] != (features,):
+            raise ValueError(
+                f"the last axis of an input to Linear({self.extra_repr()}) must be {features}, "
+                f"but its shape is {x.shape}"
+            )
+        return functional.linear(x, self.weight, self.bias)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + (
