@@ -35,8 +35,6 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         start = clock()
         out = f(*args, **kwargs)
         inputs = since(start, out)[1]
-        if not inputs:
-            return out
         return on_one_node(out, lambda o: is_recorded(o) and o._node.number > start, inputs, again)
 
     return run
@@ -78,11 +76,13 @@ def on_one_node(
     out: Any, chosen: Callable[[Any], bool], inputs: set[Node], again: Callable[[], Any]
 ) -> Any:
     """`out`, with its `chosen` leaves as results of one node that knows only `inputs`, and how the
-    same results are computed `again`.
+    same results are computed `again`; as it is, where there are none.
 
     RuntimeError if what is needed was written in place between the two evaluations: the second
     would compute something else.
     """
+    if not inputs:
+        return out
     around, evaluated = between.get(), clock()
     flat = flatten(out)
     places = [i for i, leaf in enumerate(flat) if chosen(leaf)]

@@ -29,6 +29,15 @@ def state_of(net: nn.Module) -> dict[str, list[Any]]:
 # Modules
 
 
+def test_a_parameter_may_stay_as_it_is() -> None:
+    net = nn.Linear(2, 1, bias=False)
+    net.weight = nn.Parameter([[2.0, 3.0]], requires_grad=False)
+    assert [*net.state_dict()] == ["weight"]
+    for module in (net, copy.deepcopy(net)):
+        assert not any(p.requires_grad for p in module.parameters())
+        assert not module(ag.ones(2)).requires_grad
+
+
 def test_parameters_are_named_in_the_order_of_assignment_and_shared_ones_once() -> None:
     net = Net()
     names = ["scale", "last.weight", "last.bias", "layers.0.weight", "tied.bias"]
@@ -253,6 +262,8 @@ def test_a_name_must_fit_into_a_path(name: str) -> None:
         nn.Module().register_buffer(name, ag.ones(1))
     with pytest.raises(KeyError, match=r"can't be empty or contain '\.'"):
         nn.ModuleDict({name: nn.Identity()})
+    with pytest.raises(TypeError, match="a name is a string, not 1"):
+        nn.ModuleDict({1: nn.Identity()})  # type: ignore[dict-item]
 
 
 def test_a_buffer_is_a_tensor_by_a_new_name() -> None:

@@ -34,6 +34,8 @@ def test_linear_names_what_does_not_fit(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=message):
         nn.Linear(4, 3)(ag.zeros(shape))
     assert nn.Linear(2, 3)([1.0, 2.0]).shape == (3,)
+    with pytest.raises(TypeError, match="one array, not a tuple: a recurrent layer returns two"):
+        nn.Sequential(nn.GRU(2, 4), nn.Linear(4, 3))(ag.zeros((5, 1, 2)))
 
 
 @given(shapes(max_dims=2), st.integers(0, 2), st.data())

@@ -99,7 +99,12 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Any) -> Tensor:
-        """ValueError if the last axis is not that of the weight."""
+        """ValueError if the last axis is not that of the weight, TypeError for a tuple."""
+        if isinstance(input, tuple):
+            raise TypeError(
+                f"Linear({self.extra_repr()}) takes one array, not a tuple: a recurrent layer "
+                "returns two things, its outputs and its last state"
+            )
         x, features = input if hasattr(input, "shape") else tensor(input), self.weight.shape[1]
         if x.shape[-1:] != (features,):
             raise ValueError(

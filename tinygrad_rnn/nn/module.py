@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 
 class Parameter(Tensor):
-    """A tensor that a module learns."""
+    """A tensor that a module learns, or, without `requires_grad`, keeps as it is."""
 
     __slots__ = ()
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__((data if isinstance(data, Tensor) else tensor(data)).data)
-        self.requires_grad_()
+        self.requires_grad_(requires_grad)
 
 
 def parameter(*shape: int, dtype: Any = None, device: str | None = None) -> Parameter:
@@ -197,7 +197,11 @@ class Module:
         setattr(self, name, tensor)
 
     def _check_name(self, name: str) -> None:
-        """Raise KeyError if `name` cannot be a further attribute with a place in the state."""
+        """Raise KeyError if `name` cannot be a further attribute with a place in the state,
+        TypeError if it is no name at all.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"a name is a string, not {name!r}")
         if not name or "." in name:
             raise KeyError(f"a name can't be empty or contain '.': {name!r}")
         if hasattr(self, name):
