@@ -4,17 +4,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any
 
-from . import _graph, random
+from . import _graph, _writes, random
 from ._graph import Node, enable_grad
 from ._primitive import result
 from ._tensor import Tensor
 from ._tree import flatten, unflatten
 from ._writes import clock
 from .transforms import is_recorded, nested
+
+between: ContextVar[tuple[tuple[int, int], ...]] = ContextVar("between", default=())
+"""While something is evaluated again: the times from its first evaluation to this one, and those of
+the evaluations around it."""
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,8 +35,6 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         start = clock()
         out = f(*args, **kwargs)
         inputs = since(start, out)[1]
-        if not inputs:
-            return out
         return on_one_node(out, lambda o: is_recorded(o) and o._node.number > start, inputs, again)
 
     return run
@@ -74,16 +76,58 @@ def reached(start: int, stack: list[Any]) -> tuple[set[Node], set[Node]]:
     return inside, before
 
 
-class Block:
-    """What a node has for a primitive if it stands for a whole computation: `back` takes the
-    gradient of its results, and gives those of its parents.
+class Again:
+    """Results of a function, at some `places` among its leaves, that can be had again by calling
+    `evaluate`, which uses no other nodes than `parents`.
     """
 
-    def __init__(self, name: str, back: Callable[..., Any]) -> None:
-        self.name, self.back = name, back
+    name = "checkpoint"
+
+    def __init__(
+        self, evaluate: Callable[[], Any], places: list[int], parents: Iterable[Node]
+    ) -> None:
+        self.evaluate, self.places = evaluate, places
+        self.parents = sorted(parents, key=lambda node: node.number)
+        self._around, self._evaluated = between.get(), clock()
+
+    def results(self) -> list[Any]:
+        """The results, recorded."""
+        flat = flatten(self.evaluate())
+        return [flat[i] for i in self.places]
+
+    def gradients(self, g: Any) -> list[Any]:
+        """The gradients of `parents`, given those of the results; recorded if these are Tensors.
+
+        RuntimeError if what is needed was written in place between the two evaluations: the second
+        would compute something else.
+        """
+        start = clock()
+        stale = *self._around, (self._evaluated, start)
+        token = between.set(stale)
+        try:
+            remade = self.results()
+        finally:
+            between.reset(token)
+        inside, before = since(start, remade)
+        if strange := before - set(self.parents):
+            shapes = ", ".join(str(node.shape) for node in strange)
+            raise RuntimeError(
+                "under checkpointing, the second evaluation used tensors that the first had not: "
+                f"of shape {shapes}; what is evaluated must be a pure function, a step of scan one "
+                "that uses the same tensors at every step"
+            )
+        for first, second in stale:
+            for node in inside if first < _writes.last else ():
+                if node.primitive is not None:
+                    _writes.check(node.primitive.name, flatten(node.saved), first, second)
+        seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
+        found = _graph.sweep(seeds, self.parents, False, isinstance(g[0], Tensor), inside)
+        return [found.get(node) for node in self.parents]
+
+    # What a node asks of its primitive.
 
     def pull(self, g: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
-        return self.back(g)
+        return self.gradients(g)
 
     def rewrapped(self, node: Node) -> Any:
         return node.saved
@@ -93,37 +137,15 @@ def on_one_node(
     out: Any, chosen: Callable[[Any], bool], inputs: set[Node], again: Callable[[], Any]
 ) -> Any:
     """`out`, with its `chosen` leaves as results of one node that knows only `inputs`, and how the
-    same results are computed `again`.
+    same results are computed `again`; as it is, where there are none.
     """
+    if not inputs:
+        return out
     flat = flatten(out)
     places = [i for i, leaf in enumerate(flat) if chosen(leaf)]
-    parents = sorted(inputs, key=lambda node: node.number)
-
-    back = partial(gradients_of, again, places, parents)
+    whole = Again(again, places, inputs)
     shapes, dtypes = [flat[i].shape for i in places], [flat[i].dtype for i in places]
-    node = Node(Block("checkpoint", back), tuple(parents), (), tuple(shapes), tuple(dtypes))
+    node = Node(whole, tuple(whole.parents), (), tuple(shapes), tuple(dtypes))
     for n, i in enumerate(places):
         flat[i] = result(flat[i].data, node, n)
     return unflatten(out, flat)
-
-
-def gradients_of(
-    again: Callable[[], Any], places: list[int], parents: list[Node], g: Any
-) -> list[Any]:
-    """The gradients of `parents`, for the gradients `g` of some results of a function, which is
-    recorded `again`; recorded themselves if `g` are Tensors.
-    """
-    start = clock()
-    flat = flatten(again())
-    remade = [flat[i] for i in places]
-    inside, before = since(start, remade)
-    if strange := before - set(parents):
-        shapes = ", ".join(str(node.shape) for node in strange)
-        raise RuntimeError(
-            "under checkpointing, the second evaluation used tensors that the first had not: "
-            f"of shape {shapes}; what is evaluated must be a pure function, a step of scan one "
-            "that uses the same tensors at every step"
-        )
-    seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
-    found = _graph.sweep(seeds, parents, False, isinstance(g[0], Tensor), inside)
-    return [found.get(node) for node in parents]

@@ -118,7 +118,8 @@ def sweep(
 
     Without `wanted`, gradients are added to `gradient` of every reachable leaf. With it, the
     gradients of just these nodes are returned, and only what lies between is visited: the nodes
-    `inside`, where the caller knows them, and then no gradient goes on beyond the wanted ones.
+    `inside`, where the caller knows them, and then no gradient goes on beyond the wanted ones, nor
+    do their hooks see it: it is a part, and the sweep around this one has the whole.
     `create_graph` runs the same rules on Tensors, so that they are recorded in their turn.
     """
     if create_graph and not recording.get():
@@ -168,7 +169,7 @@ def sweep(
         gradient, edges = pending.pop(node), ()
         if ours := node in sums:
             sums.remove(node)
-        if node.watch is not None:
+        if node.watch is not None and (inside is None or node in inside):
             gradient, ours = _watched(node, gradient, ours, keep=targets is None)
         if targets is not None and node in targets:
             found[node] = _apart(gradient, ours)
@@ -208,13 +209,7 @@ def _check_usable(node: Node) -> None:
             "step, detach() it there; to go through the same graph again, pass "
             "retain_graph=True to the first backward"
         )
-    for array in flatten(node.saved):
-        if _writes.written_since(node.number, array):
-            raise RuntimeError(
-                f"{node.primitive.name}: an array {array.shape} that its gradient needs was "
-                "written in place after it was recorded (by an optimiser's step, an "
-                "initialiser, `+=`); call backward before the write, or record again after it"
-            )
+    _writes.check(node.primitive.name, flatten(node.saved), node.number)
 
 
 def _between(starts: list[Node], targets: set[Node]) -> set[Node]:

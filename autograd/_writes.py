@@ -7,7 +7,8 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any
 
 from .backend import Array
@@ -48,6 +49,17 @@ def note(array: Array) -> None:
         count(last)
 
 
-def written_since(time: int, array: Any) -> bool:
-    """Whether somebody has written into the memory of `array`, if it is one."""
-    return hasattr(array, "shape") and _times.get(id(owner(array)), (0, None))[0] > time
+def check(name: str, saved: Iterable[Any], since: int, until: float = inf) -> None:
+    """Raise RuntimeError if somebody wrote, between two times, into the memory of an array that the
+    gradient of operation `name` needs.
+    """
+    for array in saved:
+        if (
+            hasattr(array, "shape")
+            and since < _times.get(id(owner(array)), (since, None))[0] < until
+        ):
+            raise RuntimeError(
+                f"{name}: an array {array.shape} that its gradient needs was written in place "
+                "after it was recorded (by an optimiser's step, an initialiser, `+=`); call "
+                "backward before the write, or record again after it"
+            )

@@ -221,6 +221,7 @@ def test_scaled_dot_products_are_pytorchs(case: Case) -> None:
         (lambda: make(memory=(4, 3, 1)), r"memory_size = 2, not \(4, 3, 1\)"),
         (lambda: make(memory=(0, 3, 2)), "at least one step"),
         (lambda: make(lengths=[4]), r"each of the 3 memories, not of shape \(1,\)"),
+        (lambda: make(lengths=[4, 2.5, 0]), r"one integer .*, not of shape \(3,\) float"),
         (lambda: make(lengths=[4, 5, 0]), "between 0 and the 4 steps there are, not 0 to 5"),
         (lambda: make(lengths=[4, -1, 0]), "not -1 to 4"),
         (lambda: make(query=(2, 2)), r"3 rows of query_size = 2 .* \(2, 1, 2\)"),

@@ -149,6 +149,27 @@ def test_an_empty_batch_and_a_single_unit(kind: str) -> None:
     check_equations(make_case(kind, T=1, B=1, I=1, H=1, bidirectional=True))
 
 
+def test_a_state_may_come_as_a_list() -> None:
+    lstm, cell = nn.LSTM(2, 3), nn.LSTMCell(2, 3)
+    h, c = ag.full((1, 1, 3), 0.5), ag.ones((1, 1, 3))
+    for call, x, pair in (
+        (lstm, ag.ones((4, 1, 2)), (h, c)),
+        (lstm, ag.ones((4, 2)), (h[0], c[0])),
+        (cell, ag.ones((1, 2)), (h[0], c[0])),
+        (cell, ag.ones(2), (h[0, 0], c[0, 0])),
+    ):
+        leaves = zip(ag.flatten(call(x, [*pair])), ag.flatten(call(x, pair)), strict=True)
+        assert all(one.tolist() == other.tolist() for one, other in leaves)
+
+
+def test_a_cell_like_another_is_where_that_one_is_now() -> None:
+    for cell in (nn.LSTMCell(2, 3).to("float64"), nn.LSTMCell(2, 3, dtype="float64")):
+        made = cell.like(5)
+        assert {p.dtype for p in made.parameters()} == {np.dtype("float64")}
+        assert made.weight_ih.shape == (12, 5)
+        assert made.initial_state(1)[0].dtype == "float64"
+
+
 # Finite differences
 
 

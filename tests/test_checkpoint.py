@@ -135,3 +135,47 @@ def test_one_result_twice_and_one_unused() -> None:
     first, second, _ = ag.checkpoint(f)(x)
     (first * 2 + second).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), 6 * x.numpy())
+
+
+def test_a_write_between_the_two_evaluations_is_noticed() -> None:
+    def grown(y: Any, w: Any) -> Any:
+        with ag.no_grad():
+            w += 1
+        return y
+
+    x, w = leaf(1, 2), leaf(3, 4)
+    once = ag.checkpoint(lambda x: w * x * x)
+    twice = ag.checkpoint(lambda x: ag.checkpoint(lambda x: w * x * x)(ag.exp(x)) * x)
+    for f in (once, twice):
+        with pytest.raises(RuntimeError, match=r"multiply: an array .* was written in place after"):
+            grown(f(x), w).sum().backward()
+        x.grad = None
+        f(x).sum().backward()  # once more, from the new w
+        np.testing.assert_allclose(x.grad.numpy(), ag.gradients(f(x).sum(), x)[0].numpy())
+
+
+def test_writes_within_the_evaluations_are_not_taken_for_such() -> None:
+    def ramp() -> Any:
+        ramp = ag.zeros(2)
+        ramp[1] = 3.0
+        return ramp
+
+    x, other = leaf(1, 2), ag.zeros(2)
+    y = ag.checkpoint(lambda x: ag.checkpoint(lambda x, r: r * x * x)(x, ramp()) * ramp())(x)
+    other[0] = 1.0  # nobody needs it
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * 9 * x.numpy() * np.array([0, 1]))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_hooks_see_a_gradient_once_and_whole(create_graph: bool) -> None:
+    w, x = leaf(1, 2), leaf(3, 4)
+    seen = []
+    for tensor in (w, x):
+        tensor.register_hook(lambda g: seen.append(g.tolist()) or g * 10)
+    twice = ag.checkpoint(lambda y: ag.checkpoint(lambda y: w * y * x)(y) * w)
+    (twice(twice(x)) * w).sum().backward(create_graph=create_graph)
+    whole = [5 * w.numpy() ** 4 * x.numpy() ** 3, 3 * w.numpy() ** 5 * x.numpy() ** 2]
+    for tensor, slope in zip((w, x), whole, strict=True):
+        np.testing.assert_allclose(tensor.grad.numpy(), 10 * slope)
+    np.testing.assert_allclose(sorted(seen), sorted(slope.tolist() for slope in whole))

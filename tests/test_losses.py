@@ -332,7 +332,7 @@ def test_options_without_a_sense_are_refused(
         loss(ag.ones(2), ag.ones(2), **options)
 
 
-@pytest.mark.parametrize("wrong", [-0.1, 1.1])
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan])
 def test_probabilities_lie_between_0_and_1(wrong: float) -> None:
     with pytest.raises(ValueError, match="input should be between 0 and 1; for scores there is"):
         F.binary_cross_entropy(ag.tensor([0.5, wrong]), [0.0, 1.0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from tinygrad_rnn import nn
+from tinygrad_rnn import nn, optim
 
 
 class Net(nn.Module):
@@ -27,6 +27,15 @@ def state_of(net: nn.Module) -> dict[str, list[Any]]:
 
 
 # Modules
+
+
+def test_a_parameter_may_stay_as_it_is() -> None:
+    net = nn.Linear(2, 1, bias=False)
+    net.weight = nn.Parameter([[2.0, 3.0]], requires_grad=False)
+    assert [*net.state_dict()] == ["weight"]
+    for module in (net, copy.deepcopy(net)):
+        assert not any(p.requires_grad for p in module.parameters())
+        assert not module(ag.ones(2)).requires_grad
 
 
 def test_parameters_are_named_in_the_order_of_assignment_and_shared_ones_once() -> None:
@@ -96,6 +105,23 @@ def test_a_state_that_does_not_fit_is_described_in_full_and_changes_nothing() ->
     ):
         assert part in str(error.value)
     assert state_of(net) == before
+    words = {name: array for name, array in state.items() if name in before} | {
+        "scale": before["scale"],
+        "tied.bias": ["a", "b", "c"],
+        "last.weight": before["last.weight"],
+    }
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        net.load_state_dict(words)
+    assert state_of(net) == before
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint": 1}])
+def test_a_state_that_comes_between_forward_and_backward_is_noticed(options: Any) -> None:
+    layer = nn.GRU(2, 3, **options)
+    outputs, _ = layer(ag.ones((4, 1, 2)))
+    layer.load_state_dict(nn.GRU(2, 3).state_dict())
+    with pytest.raises(RuntimeError, match="written in place after it was recorded"):
+        outputs.sum().backward()
 
 
 def test_a_state_that_fits_in_part_can_be_taken_in_part() -> None:
@@ -130,8 +156,15 @@ def test_zero_grad_drops_all_gradients() -> None:
     net = Net()
     sum((p * p).sum() for p in net.parameters()).backward()
     assert all(p.grad is not None for p in net.parameters())
-    net.zero_grad()
-    assert all(p.grad is None for p in net.parameters())
+    net.scale.grad = None
+    optimizer = optim.SGD(net.parameters(), lr=1.0)
+    for zero_grad in (net.zero_grad, optimizer.zero_grad):
+        sum((p * p).sum() for p in [net.last.weight, net.last.bias]).backward()
+        zero_grad(set_to_none=False)
+        assert net.scale.grad is None
+        assert net.last.bias.grad.tolist() == [0, 0, 0]
+        zero_grad()
+        assert all(p.grad is None for p in net.parameters())
 
 
 def test_apply_reaches_every_module_children_first() -> None:
@@ -229,6 +262,8 @@ def test_a_name_must_fit_into_a_path(name: str) -> None:
         nn.Module().register_buffer(name, ag.ones(1))
     with pytest.raises(KeyError, match=r"can't be empty or contain '\.'"):
         nn.ModuleDict({name: nn.Identity()})
+    with pytest.raises(TypeError, match="a name is a string, not 1"):
+        nn.ModuleDict({1: nn.Identity()})  # type: ignore[dict-item]
 
 
 def test_a_buffer_is_a_tensor_by_a_new_name() -> None:

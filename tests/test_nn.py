@@ -1,6 +1,7 @@
-"""The layers without time, initial values, what is done to gradients."""
+"""The layers without time, what is done to gradients."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,16 @@ def test_linear_is_a_product_and_a_sum(
     x = data.draw(arrays((*leading, I)))
     expected = x @ layer.weight.numpy().T + (layer.bias.numpy() if layer.bias is not None else 0)
     np.testing.assert_allclose(layer(ag.tensor(x)).numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (3,), ()])
+def test_linear_names_what_does_not_fit(shape: tuple[int, ...]) -> None:
+    message = rf"input to Linear\(4, 3\) must be 4, but its shape is {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=message):
+        nn.Linear(4, 3)(ag.zeros(shape))
+    assert nn.Linear(2, 3)([1.0, 2.0]).shape == (3,)
+    with pytest.raises(TypeError, match="one array, not a tuple: a recurrent layer returns two"):
+        nn.Sequential(nn.GRU(2, 4), nn.Linear(4, 3))(ag.zeros((5, 1, 2)))
 
 
 @given(shapes(max_dims=2), st.integers(0, 2), st.data())
@@ -96,6 +107,15 @@ def test_the_row_for_padding_is_one_of_the_rows(padding_idx: int) -> None:
         nn.Embedding(4, 2, padding_idx)
 
 
+@pytest.mark.parametrize("index", [-1, 4])
+def test_an_embedding_knows_its_rows_only(index: int) -> None:
+    with pytest.raises(IndexError, match=f"index {index} is none of the 4 embeddings"):
+        nn.Embedding(4, 2)(np.array([0, index]))
+    with pytest.raises(TypeError, match="looked up by integers, not by bool"):
+        nn.Embedding(4, 2)(np.array([True, False]))
+    assert nn.Embedding(4, 2)([]).shape == (0, 2)
+
+
 @given(st.floats(0.05, 0.95))
 def test_dropout_keeps_elements_at_random_and_scales_them(p: float) -> None:
     n = 10_000
@@ -137,9 +157,68 @@ def test_functions_as_modules() -> None:
         (nn.Tanh(), ag.tanh),
         (nn.ReLU(), ag.relu),
         (nn.Sigmoid(), ag.sigmoid),
+        (nn.Softmax(dim=0), ag.softmax),
+        (nn.LogSoftmax(0), ag.log_softmax),
         (nn.Identity(7, anything="goes"), lambda x: x),
     ):
         assert layer(x).tolist() == function(x).tolist()
+    assert repr(nn.LogSoftmax(dim=-1)) == "LogSoftmax(dim=-1)"
+
+
+def test_functions_are_called_as_pytorch_calls_them() -> None:
+    x = np.array([[0.0, math.log(3)], [math.log(7), 0.0]])
+    for softmax in (F.softmax, lambda x, dim: ag.exp(F.log_softmax(x, dim=dim))):
+        np.testing.assert_allclose(softmax(x, dim=0), [[1 / 8, 3 / 4], [7 / 8, 1 / 4]])
+        np.testing.assert_allclose(softmax(x, dim=-1), [[1 / 4, 3 / 4], [7 / 8, 1 / 8]])
+    assert F.relu(x - 1).tolist() == np.maximum(x - 1, 0).tolist()
+    assert F.tanh(x).tolist() == ag.tanh(x).tolist()
+    assert F.sigmoid(x).tolist() == ag.sigmoid(x).tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        (nn.Linear(2, 3), {"input": ag.ones((4, 2))}),
+        (nn.Embedding(3, 2), {"input": np.array([0, 2])}),
+        (nn.LayerNorm(2), {"input": ag.ones((4, 2))}),
+        (nn.Dropout(0.0), {"input": ag.ones(3)}),
+        (F.dropout, {"input": ag.ones(3), "p": 0.0, "training": True}),
+        (nn.GRUCell(2, 3), {"input": ag.ones((4, 2)), "hx": ag.ones((4, 3))}),
+        (nn.GRU(2, 3), {"input": ag.ones((5, 4, 2)), "hx": ag.ones((1, 4, 3))}),
+        (nn.MSELoss(), {"input": ag.ones(3), "target": ag.zeros(3)}),
+        (nn.CrossEntropyLoss(), {"input": ag.ones((4, 3)), "target": [0, 1, 2, 0]}),
+    ],
+)
+def test_arguments_have_pytorchs_names(call: Any, arguments: dict[str, Any]) -> None:
+    named, placed = ag.flatten(call(**arguments)), ag.flatten(call(*arguments.values()))
+    assert [leaf.tolist() for leaf in named] == [leaf.tolist() for leaf in placed]
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda size: nn.Linear(size, 1), "in_features"),
+        (lambda size: nn.Linear(1, size), "out_features"),
+        (lambda size: nn.Embedding(size, 1), "num_embeddings"),
+        (lambda size: nn.Embedding(1, size), "embedding_dim"),
+        (lambda size: nn.LayerNorm(size), "normalized_shape"),
+        (lambda size: nn.LayerNorm([2, size]), "normalized_shape"),
+        (lambda size: nn.GRU(size, 4), "input_size"),
+        (lambda size: nn.LSTM(4, size), "hidden_size"),
+        (lambda size: nn.RNNCell(4, size), "hidden_size"),
+        (lambda size: nn.JordanRNN(4, 4, output_size=size), "output_size"),
+        (lambda size: nn.GRU(4, 4, size), "num_layers"),
+        (lambda size: nn.AdditiveAttention(size, 4), "query_size"),
+        (lambda size: nn.GeneralAttention(4, size), "memory_size"),
+    ],
+)
+def test_sizes_are_integers_and_not_negative(make: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must not be negative: -6"):
+        make(-6)
+    for wrong in (2.0, "4", True):
+        with pytest.raises(TypeError, match=f"{name} must be an integer, not {wrong!r}"):
+            make(wrong)
+    make(np.int64(4))
 
 
 @given(shapes(max_dims=2), shapes(min_dims=1, max_dims=2, min_side=1), st.data())
@@ -177,140 +256,6 @@ def test_layer_norm_has_as_many_parameters_as_it_is_told() -> None:
 def test_layer_norm_names_what_does_not_fit(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"normalized_shape=\[2, 3\], expected input with shape"):
         nn.LayerNorm((2, 3))(ag.zeros(shape))
-
-
-# Initial values
-
-
-def assert_moments(sample: np.ndarray, mean: float, variance: float, kurtosis: float) -> None:
-    """Mean and variance within six standard errors of independent numbers of these moments."""
-    n = sample.size
-    assert abs(sample.mean() - mean) < 6 * math.sqrt(variance / n)
-    assert abs(sample.var() - variance) < 6 * variance * math.sqrt((kurtosis - 1) / n)
-
-
-@given(st.floats(-2, 2), st.floats(0.1, 3), st.sampled_from(["float32", "float64"]))
-def test_uniform_numbers_fill_their_interval(low: float, width: float, dtype: str) -> None:
-    target = ag.zeros((100, 100), dtype=dtype)
-    assert nn.init.uniform_(target, low, low + width) is target
-    values = target.numpy()
-    assert values.dtype == dtype
-    assert values.min() >= np.dtype(dtype).type(low)
-    assert values.max() <= np.dtype(dtype).type(low + width)
-    assert_moments(values.astype(float), low + width / 2, width**2 / 12, 9 / 5)
-
-
-@given(st.floats(-2, 2), st.floats(0.1, 3))
-def test_normal_numbers_have_their_moments(mean: float, std: float) -> None:
-    target = ag.zeros((100, 100), dtype="float64")
-    assert nn.init.normal_(target, mean, std) is target
-    values = target.numpy()
-    assert_moments(values, mean, std**2, 3)
-    within = (abs(values - mean) < std).mean()
-    assert abs(within - 0.6827) < 6 * math.sqrt(0.6827 * 0.3173 / values.size)
-
-
-def test_constants_are_written_in_place() -> None:
-    parameter = nn.Parameter(np.zeros((2, 3)))
-    for fill, value in ((nn.init.ones_, 1), (nn.init.zeros_, 0)):
-        assert fill(parameter) is parameter
-        assert (parameter.numpy() == value).all()
-    assert (nn.init.constant_(parameter, 7).numpy() == 7).all()
-
-
-def test_weights_and_biases_start_between_minus_and_plus_one_over_the_root() -> None:
-    for parameter in nn.Linear(64, 100).parameters():
-        assert abs(parameter.numpy()).max() <= 1 / math.sqrt(64)
-        assert_moments(parameter.numpy().astype(float), 0, 1 / 64 / 3, 9 / 5)
-
-
-def test_embeddings_start_standard_normal() -> None:
-    assert_moments(nn.Embedding(100, 100).weight.numpy().astype(float), 0, 1, 3)
-
-
-def test_the_seed_decides_all_initial_values() -> None:
-    def weights(seed: int) -> list[Any]:
-        ag.manual_seed(seed)
-        return [parameter.tolist() for parameter in nn.LSTM(2, 3).parameters()]
-
-    assert weights(1) == weights(1)
-    assert weights(1) != weights(2)
-
-
-# Fan-in 2 * 50 = 100, fan-out 80 * 50 = 4000: what depends on which is seen.
-FANS = {
-    "xavier_uniform_": (lambda t: nn.init.xavier_uniform_(t, gain=3.0), 9 * 2 / 4100, True),
-    "xavier_normal_": (lambda t: nn.init.xavier_normal_(t, gain=3.0), 9 * 2 / 4100, False),
-    "kaiming_uniform_": (nn.init.kaiming_uniform_, 2 / 100, True),
-    "kaiming_uniform_, slope": (lambda t: nn.init.kaiming_uniform_(t, a=2.0), 0.4 / 100, True),
-    "kaiming_normal_": (
-        lambda t: nn.init.kaiming_normal_(t, mode="fan_out", nonlinearity="tanh"),
-        (5 / 3) ** 2 / 4000,
-        False,
-    ),
-}
-
-
-@pytest.mark.parametrize(("fill", "variance", "bounded"), FANS.values(), ids=FANS)
-def test_weights_have_the_variance_that_keeps_signals_their_size(
-    fill: Any, variance: float, bounded: bool
-) -> None:
-    target = ag.zeros((80, 2, 5, 10), dtype="float64")
-    assert fill(target) is target
-    values = target.numpy()
-    assert_moments(values, 0, variance, 9 / 5 if bounded else 3)
-    assert (abs(values).max() <= math.sqrt(3 * variance)) == bounded
-
-
-@given(st.integers(1, 5), st.integers(1, 5), st.floats(0.5, 2), st.integers(0, 2**32 - 1))
-def test_orthogonal_rows_or_columns(rows: int, columns: int, gain: float, seed: int) -> None:
-    ag.manual_seed(seed)
-    target = ag.zeros((rows, columns, 1), dtype="float64")
-    assert nn.init.orthogonal_(target, gain) is target
-    matrix = target.numpy()[:, :, 0]
-    product = matrix @ matrix.T if rows <= columns else matrix.T @ matrix
-    np.testing.assert_allclose(product, gain**2 * np.eye(min(rows, columns)), atol=1e-12)
-
-
-def test_orthogonal_matrices_prefer_no_direction() -> None:
-    samples = np.array([nn.init.orthogonal_(ag.zeros((2, 2))).numpy() for _ in range(500)])
-    assert abs(samples.mean(0)).max() < 6 * math.sqrt(0.5 / 500)  # each entry: variance 1 / n
-    assert samples.dtype == np.float32
-
-
-def test_the_identity() -> None:
-    assert nn.init.eye_(nn.Parameter(np.ones((2, 3)))).tolist() == [[1, 0, 0], [0, 1, 0]]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "gain"),
-    [
-        (("linear",), 1),
-        (("sigmoid",), 1),
-        (("tanh",), 5 / 3),
-        (("relu",), math.sqrt(2)),
-        (("leaky_relu",), math.sqrt(2 / 1.0001)),
-        (("leaky_relu", 1.0), 1),
-        (("selu",), 3 / 4),
-    ],
-)
-def test_gains(arguments: Any, gain: float) -> None:
-    assert nn.init.calculate_gain(*arguments) == pytest.approx(gain)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: nn.init.eye_(ag.zeros(3)), r"2 dimensions are supported, not one of shape \(3,\)"),
-        (lambda: nn.init.xavier_uniform_(ag.zeros(3)), r"fewer than 2 dimensions, such as \(3,\)"),
-        (lambda: nn.init.orthogonal_(ag.zeros(3)), "fewer than 2 dimensions"),
-        (lambda: nn.init.kaiming_uniform_(ag.zeros((2, 2)), mode="fan"), "Mode fan not supported"),
-        (lambda: nn.init.calculate_gain("swish"), "Unsupported nonlinearity swish; there are lin"),
-    ],
-)
-def test_initialisers_name_what_does_not_fit(call: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()
 
 
 # Clipping, vectors
@@ -439,9 +384,3 @@ def test_a_vector_of_another_size_is_refused() -> None:
 def test_the_norm_to_clip_to_is_positive(max_norm: float) -> None:
     with pytest.raises(ValueError, match="max_norm must be positive, not"):
         nn.utils.clip_grad_norm_([], max_norm)
-
-
-@pytest.mark.parametrize("index", [-1, 4])
-def test_an_embedding_knows_its_rows_only(index: int) -> None:
-    with pytest.raises(IndexError, match=f"index {index} is none of the 4 embeddings"):
-        nn.Embedding(4, 2)(np.array([0, index]))

@@ -209,3 +209,12 @@ REFUSED: dict[str, dict[str, Any]] = {
 def test_refusals(message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Problem(6).run(**REFUSED[message])
+
+
+@pytest.mark.parametrize("saving", [{"checkpoint": 2}, {"memory_budget": 3000}], ids=str)
+def test_where_nothing_wants_a_gradient_nothing_is_recorded(saving: dict[str, Any]) -> None:
+    def run(carry: Any) -> Any:
+        return ag.scan(lambda c, x: (c * x, c + x), carry, ag.ones((9, 4)), **saving)
+
+    assert not any(leaf.requires_grad for leaf in run(ag.ones(4)))
+    assert all(leaf.requires_grad for leaf in run(ag.ones(4, requires_grad=True)))

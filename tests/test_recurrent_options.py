@@ -470,6 +470,21 @@ class NoInputSize(Leaky):
             ValueError,
             r"Expected hidden\[1\] size \(4, 3\), got \(4, 2\)",
         ),
+        (
+            lambda: nn.LSTMCell(2, 3)(ag.zeros(2), (ag.zeros((1, 3)), ag.zeros((1, 3)))),
+            ValueError,
+            r"Expected hidden\[0\] size \(3,\), got \(1, 3\)",
+        ),
+        (
+            lambda: nn.LSTM(2, 3)(ag.zeros((4, 1, 2)), ag.zeros((1, 1, 3))),
+            ValueError,
+            r"an LSTM's is a pair \(h, c\)\): nested structures differ: \(\*, \*\) and \*",
+        ),
+        (
+            lambda: nn.GRUCell(2, 3)(ag.zeros(2), (ag.zeros(3), ag.zeros(3))),
+            ValueError,
+            r"not of this cell's form .* \* and \(\*, \*\)",
+        ),
         (lambda: nn.LSTMCell(2, 3)(ag.zeros((1, 4, 2))), ValueError, "1 dimension"),
         (lambda: nn.Cell(2, 3)(ag.zeros((4, 2))), NotImplementedError, "Cell has no step"),
         (lambda: nn.LSTM(2, 2, zonout=0.1), TypeError, "zonout"),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _graph
-from .._checkpoint import Block, gradients_of
+from .._checkpoint import Again
 from .._graph import Node
 from .._primitive import result
 from .._tensor import Tensor
@@ -226,10 +226,10 @@ def execute(
 
         def back(g: Any, saved: Any) -> Any:
             if isinstance(g[0], Tensor):
-                unique = [node for node in dict.fromkeys(parents) if node not in step.made]
-                found = dict(zip(unique, gradients_of(saved[3], places, unique, g), strict=True))
+                again = saved[0]
+                found = dict(zip(again.parents, again.gradients(g), strict=True))
                 return [found.pop(node, None) for node in parents]
-            lease, constants, arrays, *_ = saved
+            _, lease, constants, arrays, _ = saved
             given = dict(zip(places, g, strict=True))
             n = len(first)
             d_carry = [given[i] for i in range(n) if i in given]
@@ -243,8 +243,9 @@ def execute(
 
         shapes = tuple([outs[i].shape for i in places])
         dtypes = tuple([outs[i].dtype for i in places])
-        saved = (lease, constants, arrays, again, tuple(workspace.stacks.values()))
-        node = Node(ScanBlock(back, places), tuple(parents), saved, shapes, dtypes)
+        whole = Again(again, places, {node for node in parents if node not in step.made})
+        saved = (whole, lease, constants, arrays, tuple(workspace.stacks.values()))
+        node = Node(ScanBlock(back), tuple(parents), saved, shapes, dtypes)
         for n, i in enumerate(places):
             outs[i] = result(outs[i]._data, node, n)
     nested_carry, nested_y = step.nested
@@ -252,22 +253,17 @@ def execute(
     return unflatten(nested_carry, outs[:n]), unflatten(nested_y, outs[n:])
 
 
-class ScanBlock(Block):
-    """The primitive of a compiled scan."""
+class ScanBlock:
+    """What the node of a compiled scan has for a primitive."""
 
+    name = "scan"
     needs: tuple[str, ...] = ()  # nothing that has a name for readers of the graph
 
-    def __init__(self, back: Callable[..., Any], places: list[int]) -> None:
-        super().__init__("scan", back)
-        self.places = places
+    def __init__(self, back: Callable[..., Any]) -> None:
+        self.back = back
 
     def pull(self, g: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
         return self.back(g, saved)
 
-    def results(self, node: Node) -> list[Any]:
-        """The nodes of its results, when every step is recorded."""
-        flat = flatten(node.saved[3]())
-        return [flat[i]._node for i in self.places]
-
-
-__all__ = ["CONCATENATE", "Compiled", "along_time", "execute", "is_recorded", "root", "_graph"]
+    def rewrapped(self, node: Node) -> Any:
+        return node.saved

@@ -57,5 +57,5 @@ def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
 
 
 def _timed(whole: Node) -> tuple[int, list[Node]]:
-    results = whole.primitive.results(whole)
-    return clock(), results
+    results = whole.saved[0].results()
+    return clock(), [tensor._node for tensor in results]

@@ -16,7 +16,18 @@ from .cells import (
     RNNCell,
 )
 from .containers import ModuleDict, ModuleList, Sequential
-from .layers import Dropout, Embedding, Identity, LayerNorm, Linear, ReLU, Sigmoid, Tanh
+from .layers import (
+    Dropout,
+    Embedding,
+    Identity,
+    LayerNorm,
+    Linear,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from .losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -59,6 +70,7 @@ __all__ = [
     "LayerNormLSTM",
     "LayerNormLSTMCell",
     "Linear",
+    "LogSoftmax",
     "MGUCell",
     "MSELoss",
     "MinGRUCell",
@@ -76,6 +88,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "SmoothL1Loss",
+    "Softmax",
     "Tanh",
     "functional",
     "init",

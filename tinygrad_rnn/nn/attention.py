@@ -26,7 +26,7 @@ from autograd import (
 )
 
 from .layers import Linear
-from .module import Module
+from .module import Module, check_sizes
 
 
 class Memory(NamedTuple):
@@ -47,6 +47,7 @@ class Attention(Module):
     """
 
     def __init__(self, query_size: int, memory_size: int, batch_first: bool = False) -> None:
+        check_sizes(query_size=query_size, memory_size=memory_size)
         self.query_size, self.memory_size = query_size, memory_size
         self.batch_first = batch_first
 
@@ -78,10 +79,10 @@ class Attention(Module):
         if lengths is None:
             return Memory(self.keys(values), values, None)
         lengths = tensor(lengths, device=values.device)
-        if lengths.shape != (batch,):
+        if lengths.shape != (batch,) or (batch and lengths.dtype.kind not in "iu"):
             raise ValueError(
                 f"lengths must be one integer for each of the {batch} memories, "
-                f"not of shape {lengths.shape}"
+                f"not of shape {lengths.shape} {lengths.dtype}"
             )
         least, most = (int(lengths.min()), int(lengths.max())) if batch else (0, 0)
         if least < 0 or most > steps:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import inspect
 import math
+from itertools import islice
 from typing import Any, Self
 
 from autograd import Tensor, flatten, linear, tensor, tree_map, zeros
 
 from . import init
-from .module import Module, Parameter, parameter
+from .module import Module, Parameter, check_sizes, parameter
 
 
 class Cell(Module):
@@ -59,6 +60,7 @@ class Cell(Module):
     ) -> None:
         self.input_size, self.hidden_size = input_size, hidden_size
         self.output_size = hidden_size if output_size is None else output_size
+        check_sizes(input_size=input_size, hidden_size=hidden_size, output_size=self.output_size)
         self._placement = {"device": device, "dtype": dtype}
         rows = self.gates * hidden_size
         self.weight_ih = self.uniform(rows, input_size)
@@ -115,22 +117,25 @@ class Cell(Module):
         """h as the gates see it: the place where recurrent dropout acts."""
         return h if self.recurrent_mask is None else h * self.recurrent_mask
 
-    def forward(self, x: Any, state: Any = None) -> Any:
-        """One step from input (B, I), or (I) without a batch, as PyTorch's cells are called;
-        returns the new state."""
-        x = x if isinstance(x, Tensor) else tensor(x)
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """One step from input (B, I), or (I) without a batch, and the state `hx` (None: the initial
+        one), as PyTorch's cells are called; returns the new state. Raises ValueError for shapes
+        that do not fit.
+        """
+        x = input if isinstance(input, Tensor) else tensor(input)
         if x.ndim not in (1, 2):
             raise ValueError(
                 f"input must have 1 dimension (without a batch) or 2, not shape {x.shape}"
             )
         if x.ndim == 1:
-            state = tree_map(lambda leaf: leaf.reshape(1, *leaf.shape), state)
-            return tree_map(lambda leaf: leaf[0], self.forward(x.reshape(1, -1), state))
+            if hx is not None:
+                hx = check_state(hx, tree_map(lambda leaf: leaf[0], self.initial_state(1)), ())
+            hx = tree_map(lambda leaf: leaf.reshape(1, *leaf.shape), hx)
+            return tree_map(lambda leaf: leaf[0], self.forward(x.reshape(1, -1), hx))
         check_input(x, self.input_size)
         start = self.initial_state(x.shape[0])
-        if state is not None:
-            check_state(state, start, ())
-        return self.step(start if state is None else state, self.precompute(x))[0]
+        state = start if hx is None else check_state(hx, start, ())
+        return self.step(state, self.precompute(x))[0]
 
     # --- another one like it ----------------------------------------------------------------------
 
@@ -139,7 +144,9 @@ class Cell(Module):
         return inspect.signature(type(self).__init__).bind(self, *args, **options)
 
     def like(self, input_size: int) -> Self:
-        """A new cell, made with the same arguments as this one but for `input_size`."""
+        """A new cell, made with the same arguments as this one but for `input_size`, and moved to
+        where this one is.
+        """
         bound = self._arguments()
         if "input_size" not in bound.signature.parameters:
             raise TypeError(
@@ -147,7 +154,10 @@ class Cell(Module):
                 "layers and directions cannot be made: add it, or override like(input_size)"
             )
         bound.arguments["input_size"] = input_size
-        return type(self)(*bound.args[1:], **bound.kwargs)
+        cell = type(self)(*bound.args[1:], **bound.kwargs)
+        for here in islice(self.parameters(), 1):
+            cell.to(here.device).to(here.dtype)
+        return cell
 
     def extra_repr(self) -> str:
         """The arguments that are no defaults."""
@@ -170,12 +180,20 @@ def check_input(x: Tensor, input_size: int) -> None:
         )
 
 
-def check_state(given: Any, like: Any, stacked: tuple[int, ...]) -> None:
-    """Raise ValueError if a given state is not nested like another, or a leaf of it is not of that
-    one's shape behind the axes `stacked`."""
-    tree_map(lambda *_: None, like, given)
+def check_state(given: Any, like: Any, stacked: tuple[int, ...]) -> Any:
+    """A given state, a tuple where it came as a list; ValueError if it is not nested like another,
+    or a leaf of it is not of that one's shape behind the axes `stacked`."""
+    if isinstance(given, list) and isinstance(like, tuple):
+        given = tuple(given)
+    try:
+        tree_map(lambda *_: None, like, given)
+    except ValueError as error:
+        raise ValueError(
+            f"the state is not of this cell's form (an LSTM's is a pair (h, c)): {error}"
+        ) from None
     leaves = flatten(like)
     for i, (leaf, one) in enumerate(zip(flatten(given), leaves, strict=True)):
         if leaf.shape != (*stacked, *one.shape):
             which = f"hidden[{i}]" if len(leaves) > 1 else "hidden"
             raise ValueError(f"Expected {which} size {(*stacked, *one.shape)}, got {leaf.shape}")
+    return given

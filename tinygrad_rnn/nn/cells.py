@@ -144,7 +144,7 @@ class LSTMCell(Cell):
         dtype: Any = None,
         proj_size: int = 0,
     ) -> None:
-        if not 0 <= proj_size < max(hidden_size, 1):
+        if proj_size and not 0 < proj_size < hidden_size:
             raise ValueError(
                 "proj_size has to be smaller than hidden_size, and 0 for no projection: "
                 f"got proj_size={proj_size}, hidden_size={hidden_size}"

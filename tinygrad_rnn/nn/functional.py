@@ -1,4 +1,5 @@
-"""Functions of networks that hold no parameters: W x + b, dropout, layer normalisation, losses.
+"""Functions of networks that hold no parameters: W x + b, nonlinearities, dropout, layer
+normalisation, losses.
 
 Losses have PyTorch's names and defaults. Of their options, `reduction` is "mean", "sum" or "none"
 (one value for each position), and targets and weights may be arrays or Tensors; arrays go beside
@@ -7,6 +8,7 @@ the input. What PyTorch has behind its deprecated `size_average` and `reduce` is
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import autograd
@@ -16,7 +18,6 @@ from autograd import (
     backend,
     expand_dims,
     log,
-    log_softmax,
     maximum,
     mean,
     primitive,
@@ -32,6 +33,9 @@ from autograd import (
     var,
     where,
 )
+from autograd import relu as relu
+from autograd import sigmoid as sigmoid
+from autograd import tanh as tanh
 
 from .ctc import ctc_losses
 
@@ -42,7 +46,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return y if bias is None else y + bias
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Each element is 0 with probability p, the others grow by 1 / (1 - p) (Srivastava et al.
     2014).
 
@@ -51,17 +55,17 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability must lie between 0 and 1, not {p}")
     if not training or p == 0:
-        return x
+        return input
     if p == 1:
-        return x * 0
-    keep = random.default.mask(x.shape, 1 - p, x.device)
-    scale = keep.astype(x.dtype) / (1 - p)
-    return x * scale
+        return input * 0
+    keep = random.default.mask(input.shape, 1 - p, input.device)
+    scale = keep.astype(input.dtype) / (1 - p)
+    return input * scale
 
 
 def layer_norm(
     input: Tensor,
-    normalized_shape: int | tuple[int, ...],
+    normalized_shape: int | Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
@@ -69,7 +73,7 @@ def layer_norm(
     """(x - mean) / sqrt(variance + eps) over the last axes, which have `normalized_shape`; then
     times `weight`, plus `bias` (Ba et al. 2016).
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = as_shape(normalized_shape)
     if input.shape[input.ndim - len(shape) :] != shape or not shape:
         raise ValueError(
             f"Given normalized_shape={list(shape)}, expected input with shape "
@@ -80,6 +84,23 @@ def layer_norm(
     y: Tensor = centred / sqrt(var(input, axes, keepdims=True) + eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
+
+
+def as_shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """A shape, of which one axis may be given as a number."""
+    if isinstance(normalized_shape, Iterable):
+        return tuple(normalized_shape)
+    return (normalized_shape,)
+
+
+def softmax(input: Any, dim: int) -> Any:
+    """exp(x) / sum(exp(x)) along the axis `dim`."""
+    return autograd.softmax(input, dim)
+
+
+def log_softmax(input: Any, dim: int) -> Any:
+    """log(softmax(x)) along the axis `dim`, exact where softmax vanishes."""
+    return autograd.log_softmax(input, dim)
 
 
 # --- losses: of classes ---------------------------------------------------------------------------
@@ -269,7 +290,7 @@ def binary_cross_entropy(
     times `weight`, which may be broadcast. Logarithms are at least -100, as in PyTorch.
     """
     target = _like(input, target)
-    if ((input.data < 0) | (input.data > 1)).any():
+    if not ((input.data >= 0) & (input.data <= 1)).all():  # nan, too
         raise ValueError(
             "all elements of input should be between 0 and 1; for scores there is "
             "binary_cross_entropy_with_logits"

@@ -127,7 +127,8 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
             f"as {tensor.shape}"
         )
     receptive = math.prod(tensor.shape[2:])
-    return tensor.shape[1] * receptive, tensor.shape[0] * receptive
+    fans = tensor.shape[1] * receptive, tensor.shape[0] * receptive
+    return fans if tensor.size else (1, 1)  # of nothing: anything to divide by
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:

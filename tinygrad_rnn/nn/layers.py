@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from autograd import Tensor, backend, expand_dims, no_grad, relu, sigmoid, take, tanh, where
+from autograd import (
+    Tensor,
+    backend,
+    expand_dims,
+    no_grad,
+    relu,
+    sigmoid,
+    take,
+    tanh,
+    tensor,
+    where,
+)
 
 from . import functional, init
-from .module import Module, parameter
+from .module import Module, check_sizes, parameter
 
 
 class Identity(Module):
@@ -42,6 +54,26 @@ class Sigmoid(Module):
         return sigmoid(input)  # type: ignore[no-any-return]
 
 
+class Softmax(Module):
+    """exp(x) / sum(exp(x)) along the axis `dim`."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.softmax(input, self.dim)  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Softmax):
+    """The logarithm of `Softmax`, exact where that vanishes."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.log_softmax(input, self.dim)  # type: ignore[no-any-return]
+
+
 class Linear(Module):
     """y = x W' + b, for x (..., in_features) and y (..., out_features).
 
@@ -57,6 +89,7 @@ class Linear(Module):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_sizes(in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         bound = 1 / math.sqrt(in_features) if in_features else 0.0
         self.weight = parameter(out_features, in_features, device=device, dtype=dtype)
@@ -65,7 +98,19 @@ class Linear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
+        """ValueError if the last axis is not that of the weight, TypeError for a tuple."""
+        if isinstance(input, tuple):
+            raise TypeError(
+                f"Linear({self.extra_repr()}) takes one array, not a tuple: a recurrent layer "
+                "returns two things, its outputs and its last state"
+            )
+        x, features = input if hasattr(input, "shape") else tensor(input), self.weight.shape[1]
+        if x.shape[-1:] != (features,):
+            raise ValueError(
+                f"the last axis of an input to Linear({self.extra_repr()}) must be {features}, "
+                f"but its shape is {x.shape}"
+            )
         return functional.linear(x, self.weight, self.bias)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
@@ -90,6 +135,7 @@ class Embedding(Module):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.weight = parameter(num_embeddings, embedding_dim, device=device, dtype=dtype)
         init.normal_(self.weight)
@@ -104,14 +150,18 @@ class Embedding(Module):
             with no_grad():
                 self.weight[self.padding_idx] = 0
 
-    def forward(self, indices: Any) -> Tensor:
-        """IndexError for an index that is no row; there is no counting from the end."""
-        array = indices.data if isinstance(indices, Tensor) else indices
+    def forward(self, input: Any) -> Tensor:
+        """IndexError for an index that is no row (there is no counting from the end), TypeError for
+        what is no integer.
+        """
+        array = input.data if isinstance(input, Tensor) else input
         array = backend.of(self.weight.data).asarray(array)
+        if array.size and array.dtype.kind not in "iu":
+            raise TypeError(f"an embedding is looked up by integers, not by {array.dtype}")
         if array.size and (int(array.min()) < 0 or int(array.max()) >= self.num_embeddings):
             wrong = int(array.min()) if int(array.min()) < 0 else int(array.max())
             raise IndexError(f"index {wrong} is none of the {self.num_embeddings} embeddings")
-        rows: Tensor = take(self.weight, indices, 0)
+        rows: Tensor = take(self.weight, input, 0)
         if self.padding_idx is None:
             return rows
         padding = expand_dims(array == self.padding_idx, -1)
@@ -132,16 +182,16 @@ class LayerNorm(Module):
 
     def __init__(
         self,
-        normalized_shape: int | tuple[int, ...],
+        normalized_shape: int | Sequence[int],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
-        if isinstance(normalized_shape, int):
-            normalized_shape = (normalized_shape,)
-        self.normalized_shape = tuple(normalized_shape)
+        self.normalized_shape = functional.as_shape(normalized_shape)
+        for size in self.normalized_shape:
+            check_sizes(normalized_shape=size)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.weight = self.bias = None
         if elementwise_affine:
@@ -165,8 +215,8 @@ class Dropout(Module):
             raise ValueError(f"dropout probability must lie between 0 and 1, not {p}")
         self.p = p
 
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.p, self.training)
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.dropout(input, self.p, self.training)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

@@ -23,8 +23,9 @@ class _Loss(Module):
             else:
                 setattr(self, name, value)
 
-    def forward(self, *args: Any) -> Tensor:
-        return self.function(*args, **{name: getattr(self, name) for name in self.options})
+    def forward(self, *args: Any, **named: Any) -> Tensor:
+        options = {name: getattr(self, name) for name in self.options}
+        return self.function(*args, **named, **options)
 
 
 class CrossEntropyLoss(_Loss):

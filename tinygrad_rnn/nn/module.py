@@ -13,24 +13,33 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from autograd import Tensor, backend, tensor, zeros
+from autograd import Tensor, backend, no_grad, tensor, zeros, zeros_like
 
 T = TypeVar("T")
 
 
 class Parameter(Tensor):
-    """A tensor that a module learns."""
+    """A tensor that a module learns, or, without `requires_grad`, keeps as it is."""
 
     __slots__ = ()
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__((data if isinstance(data, Tensor) else tensor(data)).data)
-        self.requires_grad_()
+        self.requires_grad_(requires_grad)
 
 
 def parameter(*shape: int, dtype: Any = None, device: str | None = None) -> Parameter:
     """A parameter of zeros, to be initialised."""
     return Parameter(zeros(shape, dtype=dtype, device=device))
+
+
+def check_sizes(**sizes: Any) -> None:
+    """Raise TypeError for a size that is no integer, ValueError for one below 0, by its name."""
+    for name, size in sizes.items():
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
+            raise TypeError(f"{name} must be an integer, not {size!r}")
+        if size < 0:
+            raise ValueError(f"{name} must not be negative: {size}")
 
 
 class Unmatched(NamedTuple):
@@ -188,7 +197,11 @@ class Module:
         setattr(self, name, tensor)
 
     def _check_name(self, name: str) -> None:
-        """Raise KeyError if `name` cannot be a further attribute with a place in the state."""
+        """Raise KeyError if `name` cannot be a further attribute with a place in the state,
+        TypeError if it is no name at all.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"a name is a string, not {name!r}")
         if not name or "." in name:
             raise KeyError(f"a name can't be empty or contain '.': {name!r}")
         if hasattr(self, name):
@@ -212,8 +225,8 @@ class Module:
         return {name: value.numpy() for name, value in self._state()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Unmatched:
-        """Set all parameters and buffers from arrays (NumPy's, or anything that `np.asarray` takes)
-        by name.
+        """Write arrays (NumPy's, or anything that `np.asarray` takes) into all parameters and
+        buffers by name.
 
         Raises ValueError that lists everything missing, unexpected or of another shape; nothing is
         changed then. With `strict=False`, what is missing keeps its value and what is unexpected is
@@ -238,9 +251,10 @@ class Module:
             raise ValueError(
                 f"these parameters do not fit {type(self).__name__}: {'; '.join(wrong)}"
             )
-        for name, value in own.items():
-            if name in arrays:
-                value.data = backend.of(value.data).asarray(arrays[name].astype(value.dtype))
+        cast = {name: arrays[name].astype(own[name].dtype) for name in own if name in arrays}
+        with no_grad():
+            for name, array in cast.items():
+                own[name][...] = backend.of(own[name].data).asarray(array)
         return Unmatched(missing, unexpected)
 
     # --- modes and places -------------------------------------------------------------------------
@@ -254,9 +268,10 @@ class Module:
     def eval(self) -> Self:
         return self.train(False)
 
-    def zero_grad(self) -> None:
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop all gradients, or, without `set_to_none`, make those that there are zeros."""
         for value in self.parameters():
-            value.grad = None
+            value.grad = None if set_to_none or value.grad is None else zeros_like(value)
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call `fn` on every module, children before their parents and in their order."""

@@ -36,7 +36,7 @@ from autograd import (
 from . import functional
 from .cell import Cell, check_input, check_state
 from .containers import ModuleList
-from .module import Module, Parameter, join
+from .module import Module, Parameter, check_sizes, join
 from .utils.rnn import PackedSequence, pad_packed_sequence
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -86,6 +86,7 @@ class Recurrent(Module):
     ) -> None:
         if not isinstance(cell, Cell):
             raise TypeError(f"a recurrent layer is made of an nn.Cell, not of {cell!r}")
+        check_sizes(num_layers=num_layers)
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         start = flatten(cell.initial_state(1))
@@ -281,7 +282,7 @@ class Recurrent(Module):
         """The initial state of each cell, checked."""
         own = [cell.initial_state(batch) for cell in self.cells if isinstance(cell, Cell)]
         if hx is not None:
-            check_state(hx, own[0], (len(own),))
+            hx = check_state(hx, own[0], (len(own),))
         elif self.learn_initial_state:
             learned = (vars(self)[f"initial_{i}"] for i in count())
             hx = tree_map(lambda leaf: _for_all(next(learned), leaf.shape), own[0])

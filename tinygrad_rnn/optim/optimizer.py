@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Tensor, enable_grad, no_grad, tree_map
+from autograd import Tensor, enable_grad, no_grad, tree_map, zeros_like
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -127,9 +127,10 @@ class Optimizer:
         """Write the new value of parameter `p` in place; `g` is the slope to go down."""
         raise NotImplementedError
 
-    def zero_grad(self) -> None:
-        for parameter in self._parameters():
-            parameter.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop all gradients, or, without `set_to_none`, make those that there are zeros."""
+        for p in self._parameters():
+            p.grad = None if set_to_none or p.grad is None else zeros_like(p)
 
     def state_dict(self) -> dict[str, Any]:
         """Copies on the host: {"state": {parameter number: {...}}, "param_groups": [...]}."""

@@ -1,0 +1,149 @@
+"""Initial values: their moments, what does not fit."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autograd as ag
+from tinygrad_rnn import nn
+
+
+def assert_moments(sample: np.ndarray, mean: float, variance: float, kurtosis: float) -> None:
+    """Mean and variance within six standard errors of independent numbers of these moments."""
+    n = sample.size
+    assert abs(sample.mean() - mean) < 6 * math.sqrt(variance / n)
+    assert abs(sample.var() - variance) < 6 * variance * math.sqrt((kurtosis - 1) / n)
+
+
+@given(st.floats(-2, 2), st.floats(0.1, 3), st.sampled_from(["float32", "float64"]))
+def test_uniform_numbers_fill_their_interval(low: float, width: float, dtype: str) -> None:
+    target = ag.zeros((100, 100), dtype=dtype)
+    assert nn.init.uniform_(target, low, low + width) is target
+    values = target.numpy()
+    assert values.dtype == dtype
+    assert values.min() >= np.dtype(dtype).type(low)
+    assert values.max() <= np.dtype(dtype).type(low + width)
+    assert_moments(values.astype(float), low + width / 2, width**2 / 12, 9 / 5)
+
+
+@given(st.floats(-2, 2), st.floats(0.1, 3))
+def test_normal_numbers_have_their_moments(mean: float, std: float) -> None:
+    target = ag.zeros((100, 100), dtype="float64")
+    assert nn.init.normal_(target, mean, std) is target
+    values = target.numpy()
+    assert_moments(values, mean, std**2, 3)
+    within = (abs(values - mean) < std).mean()
+    assert abs(within - 0.6827) < 6 * math.sqrt(0.6827 * 0.3173 / values.size)
+
+
+def test_constants_are_written_in_place() -> None:
+    parameter = nn.Parameter(np.zeros((2, 3)))
+    for fill, value in ((nn.init.ones_, 1), (nn.init.zeros_, 0)):
+        assert fill(parameter) is parameter
+        assert (parameter.numpy() == value).all()
+    assert (nn.init.constant_(parameter, 7).numpy() == 7).all()
+
+
+def test_weights_and_biases_start_between_minus_and_plus_one_over_the_root() -> None:
+    for parameter in nn.Linear(64, 100).parameters():
+        assert abs(parameter.numpy()).max() <= 1 / math.sqrt(64)
+        assert_moments(parameter.numpy().astype(float), 0, 1 / 64 / 3, 9 / 5)
+
+
+def test_embeddings_start_standard_normal() -> None:
+    assert_moments(nn.Embedding(100, 100).weight.numpy().astype(float), 0, 1, 3)
+
+
+def test_the_seed_decides_all_initial_values() -> None:
+    def weights(seed: int) -> list[Any]:
+        ag.manual_seed(seed)
+        return [parameter.tolist() for parameter in nn.LSTM(2, 3).parameters()]
+
+    assert weights(1) == weights(1)
+    assert weights(1) != weights(2)
+
+
+# Fan-in 2 * 50 = 100, fan-out 80 * 50 = 4000: what depends on which is seen.
+FANS = {
+    "xavier_uniform_": (lambda t: nn.init.xavier_uniform_(t, gain=3.0), 9 * 2 / 4100, True),
+    "xavier_normal_": (lambda t: nn.init.xavier_normal_(t, gain=3.0), 9 * 2 / 4100, False),
+    "kaiming_uniform_": (nn.init.kaiming_uniform_, 2 / 100, True),
+    "kaiming_uniform_, slope": (lambda t: nn.init.kaiming_uniform_(t, a=2.0), 0.4 / 100, True),
+    "kaiming_normal_": (
+        lambda t: nn.init.kaiming_normal_(t, mode="fan_out", nonlinearity="tanh"),
+        (5 / 3) ** 2 / 4000,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("fill", "variance", "bounded"), FANS.values(), ids=FANS)
+def test_weights_have_the_variance_that_keeps_signals_their_size(
+    fill: Any, variance: float, bounded: bool
+) -> None:
+    target = ag.zeros((80, 2, 5, 10), dtype="float64")
+    assert fill(target) is target
+    values = target.numpy()
+    assert_moments(values, 0, variance, 9 / 5 if bounded else 3)
+    assert (abs(values).max() <= math.sqrt(3 * variance)) == bounded
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.floats(0.5, 2), st.integers(0, 2**32 - 1))
+def test_orthogonal_rows_or_columns(rows: int, columns: int, gain: float, seed: int) -> None:
+    ag.manual_seed(seed)
+    target = ag.zeros((rows, columns, 1), dtype="float64")
+    assert nn.init.orthogonal_(target, gain) is target
+    matrix = target.numpy()[:, :, 0]
+    product = matrix @ matrix.T if rows <= columns else matrix.T @ matrix
+    np.testing.assert_allclose(product, gain**2 * np.eye(min(rows, columns)), atol=1e-12)
+
+
+def test_orthogonal_matrices_prefer_no_direction() -> None:
+    samples = np.array([nn.init.orthogonal_(ag.zeros((2, 2))).numpy() for _ in range(500)])
+    assert abs(samples.mean(0)).max() < 6 * math.sqrt(0.5 / 500)  # each entry: variance 1 / n
+    assert samples.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 3, 0)])
+@pytest.mark.parametrize("fill", [fill for fill, *_ in FANS.values()], ids=FANS)
+def test_nothing_needs_no_initial_values(fill: Any, shape: tuple[int, ...]) -> None:
+    assert fill(ag.zeros(shape)).shape == nn.init.orthogonal_(ag.zeros(shape)).shape == shape
+
+
+def test_the_identity() -> None:
+    assert nn.init.eye_(nn.Parameter(np.ones((2, 3)))).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gain"),
+    [
+        (("linear",), 1),
+        (("sigmoid",), 1),
+        (("tanh",), 5 / 3),
+        (("relu",), math.sqrt(2)),
+        (("leaky_relu",), math.sqrt(2 / 1.0001)),
+        (("leaky_relu", 1.0), 1),
+        (("selu",), 3 / 4),
+    ],
+)
+def test_gains(arguments: Any, gain: float) -> None:
+    assert nn.init.calculate_gain(*arguments) == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.init.eye_(ag.zeros(3)), r"2 dimensions are supported, not one of shape \(3,\)"),
+        (lambda: nn.init.xavier_uniform_(ag.zeros(3)), r"fewer than 2 dimensions, such as \(3,\)"),
+        (lambda: nn.init.orthogonal_(ag.zeros(3)), "fewer than 2 dimensions"),
+        (lambda: nn.init.kaiming_uniform_(ag.zeros((2, 2)), mode="fan"), "Mode fan not supported"),
+        (lambda: nn.init.calculate_gain("swish"), "Unsupported nonlinearity swish; there are lin"),
+    ],
+)
+def test_initialisers_name_what_does_not_fit(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
