@@ -53,9 +53,10 @@ def draw(
     """
     roots, named = _roots(tensors), _named(names)
     every = unrolled([*roots, *[tensor for _, tensor in named]])
-    roots, named = every[: len(roots)], [
-        (name, tensor) for (name, _), tensor in zip(named, every[len(roots) :], strict=True)
-    ]
+    roots, named = (
+        every[: len(roots)],
+        [(name, tensor) for (name, _), tensor in zip(named, every[len(roots) :], strict=True)],
+    )
     given = roots + [tensor for _, tensor in named]
     shown = {tensor._node for tensor in given}
     nodes = _reachable(roots, shown)

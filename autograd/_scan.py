@@ -91,11 +91,19 @@ class _Loop:
         if self.compile and last - first > 1:
             cuts = [n for n in range(first, last) if self._is_cut(n)]
             start = tree_map(detached, carry) if first in cuts else carry
-            part = slice(self.steps - last, self.steps - first) if self.reverse else slice(first, last)
+            part = (
+                slice(self.steps - last, self.steps - first) if self.reverse else slice(first, last)
+            )
             alive = None if self.alive is None else self.alive.rows(part)
             again = as_now(lambda: self.record(first, last, carry, xs))
             done = compile_.run(
-                self.one, start, (xs, alive), last - first, self.reverse, tuple([n - first for n in cuts]), again
+                self.one,
+                start,
+                (xs, alive),
+                last - first,
+                self.reverse,
+                tuple([n - first for n in cuts]),
+                again,
             )
             if done is not None:
                 return done

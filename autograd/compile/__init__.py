@@ -11,7 +11,9 @@ from typing import Any
 
 from .. import _anomaly
 from .executor import Compiled, execute
-from .trace import Step, Untouched, Untraceable
+from .program import Untraceable
+from .state import Untouched
+from .trace import Step
 
 _plans: dict[Any, Compiled | str] = {}
 _warned: set[Any] = set()

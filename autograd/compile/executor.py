@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import _graph
 from .._checkpoint import Again
 from .._graph import Node
 from .._primitive import result
 from .._tensor import Tensor
 from .._tree import flatten, unflatten
-from ..transforms import is_recorded
 from .loops import Loop
-from .plan import CONCATENATE, Plan, along_time, is_view, root
-from .trace import Step, Symbol
+from .plan import Plan, is_view
+from .program import Symbol
+from .trace import Step
 
 CHUNK = 1 << 20
 """About so many bytes of arrays belong to the steps of a chunk."""
@@ -74,7 +73,12 @@ class Compiled:
         del self.pool[:-2]
 
     def run(
-        self, carry: list[Any], xs: list[Any], constants: list[Any], steps: int, cuts: tuple[int, ...]
+        self,
+        carry: list[Any],
+        xs: list[Any],
+        constants: list[Any],
+        steps: int,
+        cuts: tuple[int, ...],
     ) -> tuple[list[Any], list[Any], Workspace]:
         """The last carry, the ys, and the workspace, of arrays in the order of execution."""
         workspace = self.workspace(steps, cuts)

@@ -19,9 +19,7 @@ from ..ops.elementwise import _astype, relu, sigmoid, where
 from .plan import (
     BROADCAST,
     CONCATENATE,
-    GETITEM,
     LINEAR,
-    LINEAR_ALGEBRA,
     MATMUL,
     RESHAPE,
     REVERSED,
@@ -31,12 +29,11 @@ from .plan import (
     TRANSPOSE,
     UNSTACK,
     Half,
-    Plan,
     along_time,
     is_view,
     root,
 )
-from .trace import Op, Symbol, pointwise
+from .program import Op, Symbol, pointwise
 
 CHUNK = 1 << 20
 """About so many bytes of arrays belong to a chunk."""
@@ -185,7 +182,6 @@ def _tuple(shape: Any, op: Op) -> tuple[Any, ...]:
     return shape if shape[:1] == (None,) else op.outs[0].shape
 
 
-
 class Places:
     """Arrays, each the place of one value after another: a value whose last reader has been takes
     its place along only until then.
@@ -298,7 +294,7 @@ class Loop:
         if self.reverse:  # on the way back what is carried has one place, written at every step
             for g, d in half.carried:
                 n = self.scratch.new(g)
-                if d in inside and d not in self.scratch.of and self._may_replace(g, d):
+                if d in inside - set(self.chunk.of) and self._may_replace(g, d):
                     self.scratch.of[d] = n
         ours = {s for s in inside if s not in self.stacks and s not in self.chunk.of}
         self._find_parts(ours, results)
@@ -341,7 +337,11 @@ class Loop:
     def is_made(self, s: Symbol) -> bool:
         """Whether the array over a chunk's steps is there beforehand."""
         s = root(s)
-        return s in self.stacks or s in self.chunk.of or (s in self.parts and self.is_made(self.parts[s][0]))
+        return (
+            s in self.stacks
+            or s in self.chunk.of
+            or (s in self.parts and self.is_made(self.parts[s][0]))
+        )
 
     def is_fixed(self, s: Symbol) -> bool:
         """Whether the array is one and the same at every step."""
@@ -380,9 +380,7 @@ class Loop:
         moving = sorted(half.varies, key=lambda s: s.number)
         in_loop = [s for s in moving if f"v{s.number}" in stepwise]
         in_loop_or_cut = stepwise | _words(cut)
-        self.fixed = [
-            s for s in moving if f"v{s.number}" in in_loop_or_cut and self.is_fixed(s)
-        ]
+        self.fixed = [s for s in moving if f"v{s.number}" in in_loop_or_cut and self.is_fixed(s)]
         self.lists = [s for s in in_loop if self.is_made(s) and s not in self.fixed]
         called = [s for s in in_loop if s not in self.fixed and s not in self.lists]
         self.arrays = [s for s in moving if f"V{s.number}" in at_once and self.is_made(s)]
@@ -439,7 +437,9 @@ class Loop:
             outs = [f"{names.of(s, False)}[...] = several[{i}]" for i, s in enumerate(op.outs)]
             return [f"several = {names.expression(op, False)}", *outs]
         (out,) = op.outs
-        mine = {s for s in op.args if isinstance(s, Symbol) and self.parts.get(s, (None,))[0] is out}
+        mine = {
+            s for s in op.args if isinstance(s, Symbol) and self.parts.get(s, (None,))[0] is out
+        }
         if op.primitive is CONCATENATE and mine:
             lines, start, before = [], 0, ":, " * op.static["axis"]
             for s in op.args:

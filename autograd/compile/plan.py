@@ -18,7 +18,8 @@ from typing import Any
 
 from .._primitive import Primitive
 from ..ops import indexing, linalg, ordering, reduction, shape
-from .trace import Op, Step, Symbol, pointwise
+from .program import Op, Symbol, pointwise
+from .trace import Step
 
 
 def _primitives(*operations: Any) -> set[Primitive]:
@@ -179,7 +180,12 @@ class Plan:
                 else:
                     self.kept += [out for out in op.outs if out in needed]
             self.kept = list(dict.fromkeys(self.kept))
-            moving = [*step.xs, *step.carry, *self.kept, *[g for g in step.d_outs[n:] if g is not None]]
+            moving = [
+                *step.xs,
+                *step.carry,
+                *self.kept,
+                *[g for g in step.d_outs[n:] if g is not None],
+            ]
             self.back = Half(live[::-1], moving, d_carried, wanted)
             self.known = known
         self.forward = Half(forward, step.xs, carried, [*step.ys, *self.kept])
