@@ -22,6 +22,9 @@ from .trace import Step
 CHUNK = 1 << 20
 """About so many bytes of arrays belong to the steps of a chunk."""
 
+BLOCK = 1 << 25
+"""At most so many bytes are put by until a product over many steps is made of them."""
+
 
 class Compiled:
     """A plan with its code."""
@@ -139,6 +142,12 @@ class Workspace:
         rows = max(CHUNK // max(sum(each.values()), 1), 4)
         return min(rows, self.steps)
 
+    def _blocks(self, loop: Loop) -> int:
+        """How many steps go into a block: whole chunks, as many as BLOCK has room for."""
+        each = sum(s.nbytes for s in loop.block.of)
+        chunks = min(BLOCK // max(each * self.rows, 1), -(-self.steps // self.rows))
+        return max(chunks, 1) * self.rows
+
     def last(self, symbol: Symbol) -> Any:
         """The carry behind the last step."""
         rolled = self._last < self.steps
@@ -147,6 +156,8 @@ class Workspace:
     def _views(self, loop: Loop, xp: Any) -> tuple[list[Any], list[Any]]:
         """What the code of a loop calls `fixed` and `chunks`."""
         self._scratch = [xp.empty(shape, dtype) for shape, dtype in loop.scratch.arrays]
+        blocks = self._blocks(loop)
+        of_block = [xp.empty((blocks, *shape), dtype) for shape, dtype in loop.block.arrays]
         of_chunk = [xp.empty((self.rows, *shape), dtype) for shape, dtype in loop.chunk.arrays]
         half = loop.half
         views = [op for op in (*half.before, *half.loop, *half.after) if is_view(op)]
@@ -159,9 +170,19 @@ class Workspace:
         chunks = []
         cuts = self.cuts if loop.reverse else ()
         bounds = sorted({*range(0, self.steps, self.rows), *cuts})
+        whole = {}
+        for first in range(0, self.steps, blocks):
+            n = min(blocks, self.steps - first)
+            arrays = {s: of_block[i][:n] for s, i in loop.block.of.items()}
+            for s, (stack, ahead) in loop.stacks.items() if loop.blocks else ():
+                arrays[s] = self.stacks[stack][first + ahead : first + ahead + n]
+            self._look(loop, arrays, views, n)
+            whole[first] = (first, first + n, [arrays[s] for s in loop.blocks])
         for lo, hi in zip(bounds, [*bounds[1:], self.steps], strict=True):
             at, n = (0 if loop.rolling else lo), hi - lo
             arrays = {s: of_chunk[i][:n] for s, i in loop.chunk.of.items()}
+            for s, i in loop.block.of.items():
+                arrays[s] = of_block[i][lo % blocks : lo % blocks + n]
             for s, (stack, ahead) in loop.stacks.items():
                 arrays[s] = self.stacks[stack][at + ahead : at + ahead + n]
             self._look(loop, arrays, views, n)
@@ -170,7 +191,7 @@ class Workspace:
                 stack = self.stacks[half.carried[j][0]]
                 lists.append(_steps(stack[at + 1 : at + 1 + n], False))
             lists += [_steps(arrays[s], loop.reverse) for s in loop.noted]
-            chunks.append((lo, hi, [arrays[s] for s in loop.arrays], lists))
+            chunks.append((lo, hi, [arrays[s] for s in loop.arrays], lists, whole.get(lo)))
         return [fixed[s] for s in loop.fixed] + ends, chunks[::-1] if loop.reverse else chunks
 
     def _look(self, loop: Loop, arrays: dict[Symbol, Any], views: Any, n: int | None) -> None:

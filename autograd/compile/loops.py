@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,9 @@ class Names:
 
     def __init__(self, home: backend.Backend, varies: set[Symbol]) -> None:
         self.home, self.varies = home, varies
-        self.objects: dict[str, Any] = {"full": home.xp.full}
+        self.objects: dict[str, Any] = {}
+        self.once: dict[str, str] = {}
+        self.numbers: dict[tuple[float, Any], str] = {}
 
     def of(self, x: Any, batch: bool) -> str:
         """A value, number or static parameter as code."""
@@ -67,6 +70,20 @@ class Names:
         self.objects[name] = getattr(self.home.xp, name)
         return name
 
+    def number(self, x: float, dtype: Any) -> str:
+        """A number as an array, which is quicker to compute with."""
+        name = self.numbers.setdefault((x, dtype), f"c{len(self.numbers)}")
+        self.objects[name] = self.home.asarray(np.array(x, dtype))
+        return name
+
+    def turned(self, weight: Symbol) -> str:
+        """The transpose of a matrix, laid out as such if it is the same at every step."""
+        name = self.of(weight, False)
+        if weight in self.varies:
+            return f"{name}.T"
+        self.once[f"{name}_T"] = f"{name}_T = {self.function('ascontiguousarray')}({name}.T)"
+        return f"{name}_T"
+
     def kernel(self, op: Op) -> str:
         kernel = op.primitive.kernels[self.home.array_type]
         name = f"{op.primitive.name}_" if op.primitive.name in self.objects else op.primitive.name
@@ -78,11 +95,16 @@ class Names:
     def args(self, op: Op, batch: bool) -> list[str]:
         """The arguments; over time, those of fewer dimensions than others get axes in between."""
         found = []
+        like = op.outs[0].dtype
+        weak = pointwise(op.primitive) and like.kind == "f"
+        weak = weak and all(x.dtype == like for x in op.args if isinstance(x, Symbol))
         ranks = [x.ndim for x in op.args if isinstance(x, Symbol)]
         rank = max([*ranks, op.outs[0].ndim])
         align = pointwise(op.primitive) or op.primitive in (MATMUL, BROADCAST)
         for x in op.args:
             code = self.of(x, batch)
+            if weak and type(x) in (int, float):
+                code = self.number(x, like)
             if batch and align and isinstance(x, Symbol) and x in self.varies and x.ndim < rank:
                 code += f"[:, {'None, ' * (rank - x.ndim)}...]"
             elif batch and op.primitive in (CONCATENATE, STACK) and x not in self.varies:
@@ -101,8 +123,7 @@ class Names:
         """The result, or the tuple of them."""
         args, static = self.args(op, batch), self.static(op, batch)
         if op.primitive is LINEAR:
-            x, weight = args
-            return f"{self.function('matmul')}({x}, {weight}.T)"
+            return f"{self.function('matmul')}({args[0]}, {self.turned(op.args[1])})"
         if op.primitive in (RESHAPE, BROADCAST):
             shape = ", ".join("n" if s is None else str(s) for s in _tuple(static["shape"], op))
             if op.primitive is RESHAPE:
@@ -128,11 +149,12 @@ class Names:
             key = "out=" if primitive.name in ("maximum", "minimum") else ""
             return [f"{xp(primitive.name)}({', '.join(args)}, {key}{out})"]
         if primitive is SIGMOID:  # (1 + tanh(x / 2)) / 2
+            half = self.number(0.5, op.outs[0].dtype)
             return [
-                f"{xp('multiply')}({args[0]}, 0.5, {out})",
+                f"{xp('multiply')}({args[0]}, {half}, {out})",
                 f"{xp('tanh')}({out}, {out})",
-                f"{xp('multiply')}({out}, 0.5, {out})",
-                f"{xp('add')}({out}, 0.5, {out})",
+                f"{xp('multiply')}({out}, {half}, {out})",
+                f"{xp('add')}({out}, {half}, {out})",
             ]
         if primitive is RELU:
             return [f"{xp('maximum')}({args[0]}, 0, out={out})"]
@@ -141,7 +163,8 @@ class Names:
             rows, columns = op.args[1].shape
             if batch or op.args[0].ndim > 2:
                 x, out = f"{x}.reshape(-1, {columns})", f"{out}.reshape(-1, {rows})"
-            return [f"{xp('dot')}({x}, {weight}.T, {out})"]
+            turned = f"{weight}.T" if batch else self.turned(op.args[1])
+            return [f"{xp('dot')}({x}, {turned}, {out})"]
         if primitive is MATMUL and in_order and op.args[0].ndim == op.args[1].ndim == 2:
             a, b = args
             if not batch:
@@ -256,7 +279,7 @@ class Loop:
         self.given, self.constants = given, constants
         self.outs, self.totals = outs, totals
         self.names = Names(home, half.varies)
-        self.chunk, self.scratch = Places(), Places()
+        self.block, self.chunk, self.scratch = Places(), Places(), Places()
         self.parts: dict[Symbol, tuple[Symbol, int, int, int]] = {}
         self._settle()
         self.source = self._write()
@@ -277,26 +300,29 @@ class Loop:
             s for s in self.totals if s is not None and not readers[s] and self._as_product(s)
         }
         after -= self.products
+        factors = {root(x) for s in self.products for x in _factors(s)}
+        for s in sorted(factors & (before | inside | after) - set(self.stacks), key=number):
+            self.block.new(s)
         later = {root(s) for op in half.after for s in op.inputs}
         later |= {root(s) for s in (*self.outs, *self.totals) if s is not None}
         in_loop = {root(s) for op in half.loop for s in op.inputs}
         results = {root(s) for _, s in half.carried if s is not None}
-        for s in inside & later:
-            if s not in self.stacks:
-                self.chunk.new(s)
+        elsewhere = {*self.stacks, *self.block.of}
+        for s in sorted(inside & later - elsewhere, key=number):
+            self.chunk.new(s)
         # What an earlier step hands on has one place for all steps; who reads it later needs each.
-        self.noted = [g for g, _ in half.carried if self.reverse and g in later]
+        self.noted = [g for g, _ in half.carried if self.reverse and g in later | factors]
         for g in self.noted:
-            self.chunk.new(g)
+            (self.block if g in factors else self.chunk).new(g)
         lasting = later | in_loop | results
-        self.chunk.settle(half.before, before - set(self.stacks), lasting)
-        self.chunk.settle(half.after, after - set(self.stacks), later & after)
+        self.chunk.settle(half.before, before - elsewhere, lasting)
+        self.chunk.settle(half.after, after - elsewhere, later & after)
         if self.reverse:  # on the way back what is carried has one place, written at every step
             for g, d in half.carried:
                 n = self.scratch.new(g)
-                if d in inside - set(self.chunk.of) and self._may_replace(g, d):
+                if d in inside - elsewhere - set(self.chunk.of) and self._may_replace(g, d):
                     self.scratch.of[d] = n
-        ours = {s for s in inside if s not in self.stacks and s not in self.chunk.of}
+        ours = inside - elsewhere - set(self.chunk.of)
         self._find_parts(ours, results)
         for whole, *_ in self.parts.values():
             if whole in ours and whole not in self.scratch.of:
@@ -340,6 +366,7 @@ class Loop:
         return (
             s in self.stacks
             or s in self.chunk.of
+            or s in self.block.of
             or (s in self.parts and self.is_made(self.parts[s][0]))
         )
 
@@ -364,9 +391,11 @@ class Loop:
         for n, s in enumerate(self.outs):
             if s is not None:
                 after.append(f"out{n}[lo:hi] = {of(s, True)}")
+        sums: list[str] = []
         for n, s in enumerate(self.totals):
             if s is not None:
-                after.append(f"t{n} = add_up(t{n}, {self._over_time(s)})")
+                lines = sums if s in self.products else after
+                lines.append(f"t{n} = add_up(t{n}, {self._over_time(s)})")
         cut = []
         if self.reverse:
             zeros = [f"    {of(g, False)}[...] = 0" for g, _ in half.carried]
@@ -396,6 +425,17 @@ class Loop:
             for s in self.given
             if f"V{s.number}" in at_once or s in called
         ]
+        self.blocks = [s for s in moving if f"W{s.number}" in _words(sums)]
+        if sums:
+            own = [s for s in self.blocks if self.is_made(s)]
+            views = [s for s in self.blocks if s not in own]
+            self.blocks = own
+            sums = [
+                *_unpacked([f"W{s.number}" for s in own], "block[2]"),
+                *[f"W{s.number} = x{s.number}[block[0] : block[1]]" for s in views],
+                *sums,
+            ]
+            sums = ["if block is not None:", *[f"    {line}" for line in sums]]
         once = [names.assigned(op, False) for op in half.once]
         body = [
             "n = hi - lo",
@@ -413,9 +453,10 @@ class Loop:
             *_unpacked([f"out{n}" for n in range(len(self.outs))], "outs"),
             *_unpacked([f"v{s.number}" for s in self.fixed] + self.ends, "fixed"),
             *once,
+            *names.once.values(),
             *[f"t{n} = None" for n in range(len(self.totals))],
-            "for lo, hi, arrays, lists in chunks:",
-            *[f"    {line}" for line in [*body, *after, *cut]],
+            "for lo, hi, arrays, lists, block in chunks:",
+            *[f"    {line}" for line in [*body, *after, *sums, *cut]],
             f"return [{', '.join(f't{n}' for n in range(len(self.totals)))}]",
         ]
         head = f"def {self.name}(given, constants, outs, fixed, chunks, cuts):"
@@ -478,15 +519,24 @@ class Loop:
 
     def _as_product(self, s: Symbol) -> str | None:
         """The sum over time of products a' b, as one product."""
-        if s.op is None or s.op.primitive is not MATMUL or s.op not in self.half.after:
+        factors = _factors(s)
+        if not factors or s.op not in self.half.after or not set(factors) <= self.half.varies:
             return None
-        a, b = s.op.args
-        if a.op is None or a.op.primitive is not REVERSED or not {a, b} <= self.half.varies:
+        if any(is_view(x.op) and root(x) in self.given for x in factors):
             return None
-        left, right = self.names.of(a.op.args[0], True), self.names.of(b, True)
-        rows, columns = s.shape
-        dot = self.names.function("dot")
-        return f"{dot}({left}.reshape(-1, {rows}).T, {right}.reshape(-1, {columns}))"
+        left, right = (f"W{x.number}.reshape(-1, {n})" for x, n in zip(factors, s.shape))
+        return f"{self.names.function('dot')}({left}.T, {right})"
+
+
+def _factors(s: Symbol) -> tuple[Symbol, ...]:
+    """a and b of a product a' b of matrices; nothing for other values."""
+    if s.op is None or s.op.primitive is not MATMUL:
+        return ()
+    a, b = s.op.args
+    return (a.op.args[0], b) if a.op is not None and a.op.primitive is REVERSED else ()
+
+
+number = attrgetter("number")
 
 
 def add_up(total: Any, more: Any) -> Any:
