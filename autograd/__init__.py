@@ -15,7 +15,7 @@ from ._checkpoint import checkpoint
 from ._draw import draw
 from ._graph import enable_grad, no_grad
 from ._primitive import primitive
-from ._scan import scan
+from ._scan import explain, scan
 from ._tensor import Tensor
 from ._tree import flatten, tree_map
 from .backend import default_device, get_default_dtype, set_default_device, set_default_dtype
@@ -60,6 +60,7 @@ __all__ = [
     "detect_anomaly",
     "draw",
     "enable_grad",
+    "explain",
     "flatten",
     "get_default_dtype",
     "grad",

@@ -3,18 +3,18 @@
     carry, ys = scan(step, carry, xs)         with         step(carry, x) -> (carry, y)
 
 The steps are executed one after another and recorded like everything else. Back-propagation through
-time (Werbos 1990) is the engine's ordinary backward over that record.
+time (Werbos 1990) is the engine's ordinary backward over that record. Where a step can be compiled,
+nothing but the time that it takes is different (see `compile`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from . import backend
 from . import compile as compile_
-from ._checkpoint import as_now
 from ._parts import InParts, detached, joined
 from ._ragged import Alive, held
 from ._tensor import Tensor
@@ -57,57 +57,88 @@ def scan(
     as that memory allows (Gruslys et al. 2016); it is for what is kept beside xs and ys. Under
     both, `step` must be a pure function that uses the same tensors at every step.
 
+    A step that does the same at every call is compiled: it is called a few times to see what it
+    does, and executed without it, with the same results and gradients but for rounding. Any other
+    is recorded, with a warning that says why; so is every one, without a warning, with `compile`
+    False, under `detect_anomaly`, or where the environment variable AUTOGRAD_COMPILE is 0.
+    `explain`, given the same arguments, shows what becomes of a step. Since `precompute` may be
+    given many steps or the slice of a single one, it has to treat each step alike.
+
     Raises ValueError for lengths that do not agree, for a step that changes the nesting of its
     carry, for a budget that does not hold a single step.
     """
-    if detach_every is not None and detach_every < 1:
-        raise ValueError(f"detach_every counts steps, from 1 on, not {detach_every}")
-    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs)
-    steps = _length(xs, length)
-    alive = None if lengths is None else Alive(lengths, steps, carry)
-    compiles = compile_.wanted() if compile is None else compile
-    loop = _Loop(step, steps, alive, reverse, precompute, detach_every, compiles)
+    loop = _Loop(step, carry, xs, length, lengths, reverse, precompute, detach_every, compile)
     if checkpoint is None and memory_budget is None:
-        return loop.run(0, steps, carry, xs)
-    return InParts(loop.run, steps, reverse).scan(carry, xs, checkpoint, memory_budget)
+        return loop.run(0, loop.steps, carry, loop.xs)
+    return InParts(loop.run, loop.steps, reverse).scan(carry, loop.xs, checkpoint, memory_budget)
 
 
-@dataclass
+def explain(
+    step: Step,
+    carry: Any,
+    xs: Any,
+    *,
+    checkpoint: int | str | None = None,
+    memory_budget: int | None = None,
+    **options: Any,
+) -> compile_.Explanation:
+    """How `scan`, given the same arguments, would execute the step, without doing it.
+
+    The result has `compiled`, True or False, and `why` not, "" where it is. As text it is the plan:
+    which operations are done once, before the loop, at every step and after it, forward and
+    backward; what is kept in between; and the code of both loops.
+    """
+    loop = _Loop(step, carry, xs, **options)
+    return compile_.explain(loop.part(0, loop.steps, carry, loop.xs), loop.recorded)
+
+
 class _Loop:
     """The steps of a recurrence."""
 
-    step: Step
-    steps: int
-    alive: Alive | None
-    reverse: bool
-    precompute: Callable[[Any], Any] | None
-    detach_every: int | None
-    compile: bool
+    def __init__(
+        self,
+        step: Step,
+        carry: Any,
+        xs: Any,
+        length: int | None = None,
+        lengths: Any = None,
+        reverse: bool = False,
+        precompute: Callable[[Any], Any] | None = None,
+        detach_every: int | None = None,
+        compile: bool | None = None,
+    ) -> None:
+        if detach_every is not None and detach_every < 1:
+            raise ValueError(f"detach_every counts steps, from 1 on, not {detach_every}")
+        self.step, self.precompute, self.reverse = step, precompute, reverse
+        self.xs = tree_map(
+            lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs
+        )
+        self.steps = _length(self.xs, length)
+        self.alive = None if lengths is None else Alive(lengths, self.steps, carry)
+        self.detach_every, self.recorded = detach_every, compile_.unwanted(compile)
 
     def run(self, first: int, last: int, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Execute the steps from `first` to before `last`, in the order of execution, on the xs of
         just these steps.
         """
-        if self.compile and last - first > 1:
-            cuts = [n for n in range(first, last) if self._is_cut(n)]
-            start = tree_map(detached, carry) if first in cuts else carry
-            part = (
-                slice(self.steps - last, self.steps - first) if self.reverse else slice(first, last)
-            )
-            alive = None if self.alive is None else self.alive.rows(part)
-            again = as_now(lambda: self.record(first, last, carry, xs))
-            done = compile_.run(
-                self.one,
-                start,
-                (xs, alive),
-                last - first,
-                self.reverse,
-                tuple([n - first for n in cuts]),
-                again,
-            )
-            if done is not None:
-                return done
-        return self.record(first, last, carry, xs)
+        if self.recorded:
+            return self.record(first, last, carry, xs)
+        return compile_.run(self.part(first, last, carry, xs))
+
+    def part(self, first: int, last: int, carry: Any, xs: Any) -> compile_.Recurrence:
+        """The same, as a recurrence of its own."""
+        now = slice(self.steps - last, self.steps - first) if self.reverse else slice(first, last)
+        cuts = tuple([n - first for n in range(first, last) if self._is_cut(n)])
+        return compile_.Recurrence(
+            self.one,
+            (self.step, self.precompute),
+            tree_map(detached, carry) if 0 in cuts else carry,
+            (xs, self.alive and self.alive.rows(now)),
+            last - first,
+            self.reverse,
+            cuts,
+            partial(self.record, first, last, carry, xs),
+        )
 
     def _is_cut(self, n: int) -> bool:
         return self.detach_every is not None and n > 0 and n % self.detach_every == 0

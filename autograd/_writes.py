@@ -8,6 +8,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from math import inf
 from typing import Any
 
@@ -32,6 +33,16 @@ def owner(array: Array) -> Array:
     while (base := getattr(array, "base", None)) is not None and type(base) is type(array):
         array = base
     return array
+
+
+refuse: ContextVar[Callable[[], None] | None] = ContextVar("refuse", default=None)
+"""While nothing may be written: raises why."""
+
+
+def begin() -> None:
+    """To be called before the library writes in place; raises where that must not be."""
+    if (refused := refuse.get()) is not None:
+        refused()
 
 
 def note(array: Array) -> None:

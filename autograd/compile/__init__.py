@@ -1,81 +1,146 @@
 """Recurrences compiled: one step is traced, planned, and run as a loop that writes into arrays made
 beforehand. What cannot be compiled is recorded, step by step, as if this were not here.
+
+A trace is taken at every call, so that a step may change from call to call: what it computes, and
+with which tensors, is what it says now. What costs more, the plan with its code, is kept and found
+again by what the trace says.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+import threading
+import types
 import warnings
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
-from .. import _anomaly
-from .executor import Compiled, execute
+from .. import _anomaly, _writes
+from .executor import Compiled, Recurrence, execute
+from .explain import Explanation
 from .program import Untraceable
 from .state import Untouched
 from .trace import Step
 
-_plans: dict[Any, Compiled | str] = {}
-_warned: set[Any] = set()
+__all__ = ["Explanation", "Recurrence", "explain", "run", "unwanted"]
+
+MOST_PLANS = 500
+_ENGINE = str(Path(__file__).parents[1])
+
+_plans: dict[Any, Compiled] = {}
+_codes: dict[tuple[types.CodeType, ...], None] = {}  # of steps that were compiled
+_warned: dict[Any, None] = {}
+_lock = threading.Lock()
 
 
-def wanted() -> bool:
-    """Whether recurrences are compiled: unless AUTOGRAD_COMPILE is 0, or detect_anomaly is on."""
-    return os.environ.get("AUTOGRAD_COMPILE") != "0" and not _anomaly._on.get()
+def unwanted(compile: bool | None) -> str:
+    """Why recurrences are not to be compiled; "" if they are."""
+    if os.environ.get("AUTOGRAD_COMPILE") == "0":
+        return "AUTOGRAD_COMPILE is 0"
+    if compile is False:
+        return "compile=False"
+    return "detect_anomaly looks at every step" if _anomaly._on.get() else ""
 
 
-def trace(step: Callable[..., Any], carry: Any, xs: Any) -> Step:
-    """One step, written down; Untraceable if that cannot be."""
-    before = Untouched(step)
+def run(it: Recurrence) -> tuple[Any, Any]:
+    """The last carry and the ys of a recurrence, compiled if that can be."""
     try:
-        traced = Step(step, carry, xs)
-    except Exception as error:
-        before.put_back()
-        if isinstance(error, Untraceable):
-            raise
-        raise Untraceable(f"{type(error).__name__}: {error}") from error
-    if not before.put_back():
-        raise Untraceable("it changes the state of Python objects, or draws random numbers")
-    return traced
+        plan, traced = planned(it)
+    except Untraceable as error:
+        why, expected = str(error), error.expected
+    else:
+        return execute(plan, traced, it)
+    results = it.record()
+    if not expected:  # and if the step itself does not fail, which says more
+        _tell(it.functions[0], why)
+    return results
 
 
-def compiled(step: Callable[..., Any], carry: Any, xs: Any) -> tuple[Compiled, Step]:
-    """The plan of a recurrence, and the trace of its step; Untraceable if there is no plan."""
-    traced = trace(step, carry, xs)
-    found = _plans.get(traced.signature)
-    if found is None:
-        if trace(step, carry, xs).signature != traced.signature:
+def explain(it: Recurrence, unwanted: str) -> Explanation:
+    """How `run` would execute it."""
+    try:
+        return Explanation(None if unwanted else planned(it)[0], it.steps, unwanted)
+    except Untraceable as error:
+        return Explanation(None, it.steps, str(error))
+
+
+def planned(it: Recurrence) -> tuple[Compiled, Step]:
+    """The plan of a recurrence, and the trace of its step; Untraceable if there is no plan.
+
+    Before a plan is first used for a step, the step is traced once more, and watched closer, to see
+    whether it is the same at every call.
+    """
+    if it.steps < 2:
+        raise Untraceable("there is only one step", expected=True)
+    before = Untouched(it.functions)
+    codes = tuple(before.codes)
+    if codes not in _codes:
+        before.look_closer()
+    traced = _traced(it, before)
+    plan = _plans.get(traced.signature)
+    if plan is None or codes not in plan.codes:
+        before = Untouched(it.functions)
+        before.look_closer()
+        again = _traced(it, before, traced)
+        if not again.is_like(traced):
             raise Untraceable("it is not the same at every call")
         if 0 in [n for s in traced.program.values for n in s.shape]:
             raise Untraceable("its arrays are empty", expected=True)
-        found = _plans[traced.signature] = Compiled(trace(step, carry, xs))
-        if len(_plans) > 500:
-            del _plans[next(iter(_plans))]
-    assert isinstance(found, Compiled)
-    return found, traced
+        plan = plan or Compiled(again)
+        with _lock:
+            _put(_plans, traced.signature, plan)
+            _put(plan.codes, codes)
+            _put(_codes, codes)
+    return plan, traced
 
 
-def run(
-    step: Callable[..., Any],
-    carry: Any,
-    xs: Any,
-    steps: int,
-    reverse: bool,
-    cuts: tuple[int, ...],
-    again: Callable[[], Any],
-) -> tuple[Any, Any] | None:
-    """The last carry and the ys of a recurrence; None if it has to be recorded."""
+def _traced(it: Recurrence, before: Untouched, first: Step | None = None) -> Step:
+    """One step, written down; Untraceable if that cannot be, or if it does anything else."""
+    token = _writes.refuse.set(_refuse)
     try:
-        plan, traced = compiled(step, carry, xs)
-    except Untraceable as why:
-        if not why.expected:
-            _tell(step, str(why))
-        return None
-    return execute(plan, traced, carry, xs, steps, reverse, cuts, again)
+        traced = Step(it.step, it.carry, it.xs, first)
+    except Untraceable:
+        before.put_back()
+        raise
+    except Exception as error:
+        before.put_back()
+        raise Untraceable(f"{type(error).__name__}: {error}") from error
+    except BaseException:
+        before.put_back()
+        raise
+    finally:
+        _writes.refuse.reset(token)
+    if changed := before.put_back():
+        raise Untraceable(changed)
+    return traced
 
 
-def _tell(step: Any, why: str) -> None:
-    key = getattr(step, "__code__", step), why
-    if key not in _warned:
-        _warned.add(key)
-        warnings.warn(f"scan records every step instead of compiling them: {why}", stacklevel=5)
+def _refuse() -> NoReturn:
+    raise Untraceable("it writes into a tensor in place")
+
+
+def _put(cache: dict[Any, Any], key: Any, value: Any = None) -> None:
+    """Add to a cache, from which the oldest goes if it is full."""
+    cache[key] = value
+    if len(cache) > MOST_PLANS:
+        del cache[next(iter(cache))]
+
+
+def _tell(step: Callable[..., Any], why: str) -> None:
+    name = getattr(step, "__qualname__", type(step).__qualname__)
+    code = getattr(step, "__code__", None)
+    key = (name, code and (code.co_filename, code.co_firstlineno), why)
+    if key in _warned:
+        return
+    with _lock:
+        _put(_warned, key)
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_ENGINE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f"scan records every step of {name} instead of compiling them: {why}; "
+        "compile=False says that this is wanted",
+        stacklevel=level,
+    )

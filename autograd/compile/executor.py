@@ -6,10 +6,13 @@ lives, and goes back to its plan then. What a caller can see is never part of on
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from .._checkpoint import Again
+from .._checkpoint import Again, as_now
 from .._graph import Node
 from .._primitive import result
 from .._tensor import Tensor
@@ -26,10 +29,32 @@ BLOCK = 1 << 25
 """At most so many bytes are put by until a product over many steps is made of them."""
 
 
+IDLE = 1 << 28
+"""So many bytes of workspaces that nobody uses are kept, at most, for those who will."""
+
+
+@dataclass
+class Recurrence:
+    """What is to be executed: so many steps of `step`, in reverse or not, with the history of the
+    carry cut before the steps `cuts`. `functions` are those that step calls; `record` executes it
+    step by step.
+    """
+
+    step: Callable[..., Any]
+    functions: tuple[Any, ...]
+    carry: Any
+    xs: Any
+    steps: int
+    reverse: bool
+    cuts: tuple[int, ...]
+    record: Callable[[], Any]
+
+
 class Compiled:
-    """A plan with its code."""
+    """A plan with its code. `codes` are those of the steps that it is known to be the plan of."""
 
     def __init__(self, step: Step) -> None:
+        self.reach = step.reach()
         self.plan = plan = Plan(step)
         home = self.home = step.program.home
         self.constants = [s for s, _ in step.program.constants]
@@ -57,23 +82,53 @@ class Compiled:
                 list(step.d_xs), list(step.d_parents), reverse=True,
             )  # fmt: skip
         self.step = step.forget()
-        self.pool: list[Workspace] = []
+        self.codes: dict[Any, None] = {}
+        self.stacked = list(dict.fromkeys(s for s, _ in stacks.values()))
 
     def workspace(self, steps: int, cuts: tuple[int, ...]) -> Workspace:
-        for i, one in enumerate(self.pool):
-            if (one.steps, one.cuts) == (steps, cuts):
+        """One that nobody uses."""
+        for one in list(Workspace.idle):
+            if one.compiled is self and (one.steps, one.cuts) == (steps, cuts):
                 try:
-                    found = self.pool.pop(i)
-                except IndexError:
-                    break
-                if (found.steps, found.cuts) == (steps, cuts):
-                    return found
-                break
+                    Workspace.idle.remove(one)
+                except ValueError:  # another thread has it now
+                    continue
+                return one
         return Workspace(self, steps, cuts)
 
-    def take_back(self, workspace: Workspace) -> None:
-        self.pool.append(workspace)
-        del self.pool[:-2]
+    def rows(self, steps: int) -> int:
+        """How many steps go into a chunk."""
+
+        def fitting(loop: Loop) -> int:
+            each = sum(s.nbytes for s in {**self.stacks, **loop.chunk.of})
+            return max(CHUNK // max(each, 1), 4)
+
+        loops = [loop for loop in (self.forward, self.backward) if loop is not None]
+        return min(steps, *map(fitting, loops))
+
+    def live(self, recorded: set[int], steps: int, cuts: tuple[int, ...]) -> list[bool]:
+        """Which results have a history, the last carry and the ys, where these leaves of the first
+        carry have one.
+        """
+        n = len(self.carry)
+
+        def handed_on(live: set[int], steps: int) -> list[set[int]]:
+            """Which leaves have one before each step, and behind the last; -1 always does."""
+            found = [live | {-1}]
+            while len(found) <= steps:
+                live = {-1, *[j for j in range(n) if self.reach[j] & found[-1]]}
+                if live in found:  # from there on it goes round
+                    start = found.index(live)
+                    return [*found, found[start + (steps - start) % (len(found) - start)]]
+                found.append(live)
+            return found
+
+        *before, last = handed_on(recorded, cuts[0] if cuts else steps)
+        if cuts:
+            last = handed_on(set(), steps - cuts[-1])[-1]
+        return [j in last for j in range(n)] + [
+            any(reach & live for live in before) for reach in self.reach[n:]
+        ]
 
     def run(
         self,
@@ -95,14 +150,21 @@ class Compiled:
         return last, ys, workspace
 
     def back(
-        self, workspace: Workspace, xs: Any, constants: Any, d_carry: list[Any], d_ys: list[Any]
+        self, workspace: Workspace, xs: Any, constants: Any, d_outs: list[Any]
     ) -> tuple[list[Any], list[Any], list[Any]]:
-        """The gradients of the first carry, of xs and of parents, None where there are none."""
+        """The gradients of the first carry, of xs and of parents, None where there are none, by
+        those of the results.
+        """
         assert self.backward is not None
-        xp, step = self.home.xp, self.step
-        for (g, _), array in zip(self.backward.half.carried, d_carry, strict=True):
-            workspace.d_carry[g][...] = array
-        steps = workspace.steps
+        xp, step, steps, n = self.home.xp, self.step, workspace.steps, len(self.carry)
+        for g, d in zip(step.d_outs[:n], d_outs, strict=False):
+            if g is not None:
+                workspace.d_carry[g][...] = 0 if d is None else d
+        d_ys = [
+            xp.zeros((steps, *g.shape), g.dtype) if d is None else d
+            for g, d in zip(step.d_outs[n:], d_outs[n:], strict=True)
+            if g is not None
+        ]
         d_xs = [None if s is None else xp.empty((steps, *s.shape), s.dtype) for s in step.d_xs]
         fixed, chunks = workspace.backward
         totals = self.backward.run(
@@ -118,17 +180,19 @@ class Workspace:
     through.
     """
 
+    idle: ClassVar[list[Workspace]] = []
+    """Those that nobody uses, the newest last."""
+
     def __init__(self, compiled: Compiled, steps: int, cuts: tuple[int, ...]) -> None:
-        self.steps, self.cuts = steps, cuts
+        self.compiled, self.steps, self.cuts = compiled, steps, cuts
+        self.nbytes, self.lock = 0, threading.Lock()
         xp = compiled.home.xp
-        both = [compiled.forward] + ([compiled.backward] if compiled.backward else [])
-        self.rows = min(self._rows(compiled, loop) for loop in both)
+        self.rows = compiled.rows(steps)
         rolling = compiled.forward.rolling
-        self.stacks = {}
-        for s, ahead in compiled.stacks.values():
-            if s not in self.stacks:
-                length = (self.rows if rolling else steps) + (s in compiled.carry)
-                self.stacks[s] = xp.empty((length, *s.shape), s.dtype)
+        self.stacks: dict[Symbol, Any] = {}
+        for s in compiled.stacked:
+            length = (self.rows if rolling else steps) + (s in compiled.carry)
+            self.stacks[s] = self._empty((length, *s.shape), s.dtype)
         self._carry = set(compiled.carry)
         self._last = self.rows if rolling else steps
         self.forward = self._views(compiled.forward, xp)
@@ -136,11 +200,25 @@ class Workspace:
             self.backward = self._views(compiled.backward, xp)
             self.d_carry = {g: self._scratch[n] for g, n in compiled.backward.scratch.of.items()}
 
-    def _rows(self, compiled: Compiled, loop: Loop) -> int:
-        """How many steps go into a chunk."""
-        each = {s: s.nbytes for s in compiled.stacks} | {s: s.nbytes for s in loop.chunk.of}
-        rows = max(CHUNK // max(sum(each.values()), 1), 4)
-        return min(rows, self.steps)
+    def _empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        made = self.compiled.home.xp.empty(shape, dtype)
+        self.nbytes += made.nbytes
+        return made
+
+    def give_back(self) -> None:
+        """To those that nobody uses: of each plan the ones for the number of steps that it was
+        used for last, of all plans not more than IDLE bytes.
+        """
+        room = IDLE
+        for one in [self, *list(Workspace.idle)[::-1]]:
+            room -= one.nbytes
+            other_size = (one.steps, one.cuts) != (self.steps, self.cuts)
+            useless = one.compiled is self.compiled and other_size
+            if one is self and room >= 0:
+                Workspace.idle.append(self)
+            elif useless or room < 0:
+                with suppress(ValueError):  # another thread was faster
+                    Workspace.idle.remove(one)
 
     def _blocks(self, loop: Loop) -> int:
         """How many steps go into a block: whole chunks, as many as BLOCK has room for."""
@@ -155,10 +233,10 @@ class Workspace:
 
     def _views(self, loop: Loop, xp: Any) -> tuple[list[Any], list[Any]]:
         """What the code of a loop calls `fixed` and `chunks`."""
-        self._scratch = [xp.empty(shape, dtype) for shape, dtype in loop.scratch.arrays]
+        self._scratch = [self._empty(shape, dtype) for shape, dtype in loop.scratch.arrays]
         blocks = self._blocks(loop)
-        of_block = [xp.empty((blocks, *shape), dtype) for shape, dtype in loop.block.arrays]
-        of_chunk = [xp.empty((self.rows, *shape), dtype) for shape, dtype in loop.chunk.arrays]
+        of_block = [self._empty((blocks, *shape), dtype) for shape, dtype in loop.block.arrays]
+        of_chunk = [self._empty((self.rows, *shape), dtype) for shape, dtype in loop.chunk.arrays]
         half = loop.half
         views = [op for op in (*half.before, *half.loop, *half.after) if is_view(op)]
         fixed = {s: self._scratch[n] for s, n in loop.scratch.of.items()}
@@ -216,66 +294,55 @@ def _steps(array: Any, reverse: bool) -> list[Any]:
 class Lease:
     """A workspace in use; it goes back when nobody needs it any more."""
 
-    def __init__(self, compiled: Compiled, workspace: Workspace) -> None:
-        self.compiled, self.workspace = compiled, workspace
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
 
     def __del__(self) -> None:
-        self.compiled.take_back(self.workspace)
+        self.workspace.give_back()
 
 
-def execute(
-    compiled: Compiled,
-    step: Step,
-    carry: Any,
-    xs: Any,
-    steps: int,
-    reverse: bool,
-    cuts: tuple[int, ...],
-    again: Callable[[], Any],
-) -> tuple[Any, Any]:
+def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
     """A recurrence by its plan, on one node if it is to be recorded; `step` is its own trace."""
-    order = slice(None, None, -1 if reverse else None)
-    first, inputs = flatten(carry), flatten(xs)
+    order = slice(None, None, -1 if it.reverse else None)
+    first, inputs = flatten(it.carry), flatten(it.xs)
     constants = [array for _, array in step.program.constants]
     arrays = [x._data[order] for x in inputs]
     last, ys, workspace = compiled.run(
-        [leaf._data for leaf in first], arrays, constants, steps, cuts
+        [leaf._data for leaf in first], arrays, constants, it.steps, it.cuts
     )
+    lease = Lease(workspace)
     outs = [Tensor(array) for array in (*last, *[y[order] for y in ys])]
-    lease = Lease(compiled, workspace)
-    sources = [leaf._node for leaf in (*first, *inputs)] + step.parents + step.behind
-    if compiled.backward is not None and any(sources):
-        gives = [g is not None for g in compiled.step.d_outs]
-        places = [i for i, given in enumerate(gives) if given]
+    recorded = {j for j, leaf in enumerate(first) if leaf._node is not None}
+    live = compiled.live(recorded, it.steps, it.cuts)
+    n = len(first)
+    if compiled.backward is not None and any(live):
+        sources = [leaf._node for leaf in (*first, *inputs)] + step.parents + step.behind
         parents = [node for node in sources if node is not None]
+        places = [i for i, lives in enumerate(live) if lives]
 
         def back(g: Any, saved: Any) -> Any:
+            whole, lease, constants, arrays, _ = saved
             if isinstance(g[0], Tensor):
-                again = saved[0]
-                found = dict(zip(again.parents, again.gradients(g), strict=True))
-                return [found.pop(node, None) for node in parents]
-            _, lease, constants, arrays, _ = saved
+                by_node = dict(zip(whole.parents, whole.gradients(g), strict=True))
+                return [by_node.pop(node, None) for node in parents]
             given = dict(zip(places, g, strict=True))
-            n = len(first)
-            d_carry = [given[i] for i in range(n) if i in given]
-            d_ys = [given[i][order] for i in range(n, len(gives)) if i in given]
-            d_first, d_xs, d_parents = compiled.back(
-                lease.workspace, arrays, constants, d_carry, d_ys
-            )
+            d_outs = [given.get(i) for i in range(n)]
+            d_outs += [given[i][order] if i in given else None for i in range(n, len(live))]
+            with lease.workspace.lock:  # another thread may go through the same graph
+                d_first, d_xs, d_parents = compiled.back(lease.workspace, arrays, constants, d_outs)
             d_xs = [None if d is None else d[order] for d in d_xs]
             found = [*d_first, *d_xs, *d_parents, *[None for _ in step.behind]]
             return [d for d, node in zip(found, sources, strict=True) if node is not None]
 
         shapes = tuple([outs[i].shape for i in places])
         dtypes = tuple([outs[i].dtype for i in places])
+        again = as_now(it.record)
         whole = Again(again, places, {node for node in parents if node not in step.made})
         saved = (whole, lease, constants, arrays, tuple(workspace.stacks.values()))
         node = Node(ScanBlock(back), tuple(parents), saved, shapes, dtypes)
-        for n, i in enumerate(places):
-            outs[i] = result(outs[i]._data, node, n)
-    nested_carry, nested_y = step.nested
-    n = len(first)
-    return unflatten(nested_carry, outs[:n]), unflatten(nested_y, outs[n:])
+        for k, i in enumerate(places):
+            outs[i] = result(outs[i]._data, node, k)
+    return step.handed_on(outs[:n]), unflatten(step.nested[1], outs[n:])
 
 
 class ScanBlock:

@@ -305,6 +305,7 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         return (value.__code__, _frozen(cells), _frozen(value.__defaults__))
-    if type(value).__hash__ in (None, object.__hash__) and not isinstance(value, type):
+    by_identity = type(value).__hash__ in (None, object.__hash__)
+    if by_identity and value is not ... and not isinstance(value, type):
         raise Untraceable(f"a {type(value).__name__}, a parameter, cannot be compared by value")
     return (type(value), value)

@@ -1,92 +1,247 @@
-"""What tracing a step must leave as it was."""
+"""What tracing a step must leave as it was: the Python state that the step can reach."""
 
 from __future__ import annotations
 
+import dis
 import functools
+import io
+import pickle
+import random as python_random
 import types
+from collections import deque
+from collections.abc import Callable, Iterable
+from operator import is_
 from typing import Any
+
+import numpy as np
 
 from .. import random
 from .._tensor import Tensor
-from .program import NUMBERS
+from .program import NUMBERS, Untraceable
+
+MOST = 10_000
+"""So many objects are watched; large collections without what is in them."""
+
+LARGE = 1_000
+
+NOTHING = (
+    *(Tensor, str, bytes, *NUMBERS, types.NoneType, np.generic, np.dtype, io.IOBase),
+    *(type, types.ModuleType, types.CodeType, types.BuiltinFunctionType),
+)
+"""What has no state, or none that calls of a step would change unnoticed."""
+
+UNSET: Any = object()
 
 
 class Untouched:
-    """The Python state that a function can reach (its closure, the object it is a method of, what
-    these hold), so that it can be compared afterwards, and put back.
+    """The state that functions can reach (their closures, globals, the objects they are methods of,
+    what these hold), so that it can be compared afterwards, and put back.
+
+    `codes` are those of all functions met: what they do depends on nothing but them and the state.
+    Untraceable if they hold something that cannot be put back, an iterator, or too much.
     """
 
-    def __init__(self, function: Any) -> None:
-        self._stream = random.get_state()
-        self._saved: list[tuple[Any, Any]] = []
-        seen: set[int] = set()
-        stack = [function]
-        while stack:
-            x = stack.pop()
-            if isinstance(x, (Tensor, type, types.ModuleType, str, *NUMBERS)) or x is None:
-                continue
-            if id(x) in seen:
-                continue
-            seen.add(id(x))
-            if isinstance(x, types.CellType):
-                held = _contents(x)
-            elif isinstance(x, dict):
-                held = dict(x)
-                stack += x.values()
-            elif isinstance(x, (list, set)):
-                held = list(x)
-                stack += held
-            elif isinstance(x, tuple):
-                stack += x
-                continue
-            elif isinstance(x, types.MethodType):
-                stack += [x.__self__, x.__func__]
-                continue
-            elif isinstance(x, types.FunctionType):
-                stack += [*(x.__closure__ or ()), *(x.__defaults__ or ())]
-                continue
-            elif isinstance(x, functools.partial):
-                stack += [x.func, x.args, x.keywords]
-                continue
-            else:
-                stack += _closures(type(x))
-                if hasattr(x, "__dict__"):
-                    stack.append(vars(x))
-                continue
-            self._saved.append((x, held))
-            if isinstance(x, types.CellType):
-                stack.append(held)
+    def __init__(self, functions: Iterable[Any]) -> None:
+        self.codes: list[types.CodeType] = []
+        self._saved: list[tuple[Any, list[Any]]] = []
+        self._streams: list[tuple[Any, Callable[[], Any], Callable[[Any], None]]] = []
+        self._arrays: list[Any] = []
+        self._seen: set[int] = set()
+        self._stream(random.get_state, random.set_state)
+        self._todo = list(functions)
+        while self._todo:
+            x = self._todo.pop()
+            if not isinstance(x, NOTHING) and id(x) not in self._seen:
+                self._seen.add(id(x))
+                self._meet(x)
+                if len(self._seen) > MOST:
+                    raise Untraceable(f"it can reach more than {MOST} Python objects")
 
-    def put_back(self) -> bool:
-        """Whether all is as it was; what is not is put back."""
-        same = random.get_state() == self._stream
-        if not same:
-            random.set_state(self._stream)
+    def _meet(self, x: Any) -> None:
+        if isinstance(x, (dict, list, set, deque, types.CellType, _Globals)):
+            self._save(x, _held(x))
+        elif isinstance(x, (tuple, frozenset)):
+            self._todo += x if len(x) <= LARGE else ()
+        elif isinstance(x, types.FunctionType):
+            if not hasattr(x, "primitive"):  # an operation, and nothing else
+                self.codes.append(x.__code__)
+                self._todo += [x.__closure__, x.__defaults__, x.__kwdefaults__, vars(x)]
+                self._todo += _globals(x)
+        elif isinstance(x, types.MethodType):
+            self._todo += [x.__self__, x.__func__]
+        elif isinstance(x, functools.partial):
+            self._todo += [x.func, x.args, x.keywords]
+        elif isinstance(x, python_random.Random):
+            self._stream(x.getstate, x.setstate)
+        elif isinstance(x, (np.random.Generator, np.random.RandomState)):
+            self._stream(*_numpy_stream(x))
+        elif hasattr(x, "__next__"):
+            raise Untraceable("it changes the state of Python objects: it can reach an iterator")
+        elif hasattr(x, "dtype"):
+            self._arrays.append(x)
+        else:
+            self._todo += _of_class(type(x))
+            if hasattr(x, "__dict__"):
+                self._todo.append(vars(x))
+            if _slots(type(x)):
+                self._save(x, _held(x))
+
+    def _save(self, x: Any, held: list[Any]) -> None:
+        self._saved.append((x, held))
+        if len(held) <= LARGE:
+            self._todo += held
+
+    def _stream(self, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
+        self._streams.append((read(), read, write))
+
+    def look_closer(self) -> None:
+        """Watch what costs time, too: arrays, the random streams of Python and of NumPy. Not more
+        than once or twice for the same codes, since no code may draw numbers and be compiled.
+        """
+        numpy_stream = np.random.mtrand._rand  # type: ignore[attr-defined]
+        self._stream(python_random.getstate, python_random.setstate)
+        self._stream(*_numpy_stream(numpy_stream))
+        for array in self._arrays:
+            self._streams.append((_Contents(array), *_array_stream(array)))
+
+    def put_back(self) -> str:
+        """What was changed, in words; all is as it was then."""
+        changed = ""
         for x, held in self._saved:
-            if isinstance(x, types.CellType):
-                if _contents(x) is not held:
-                    x.cell_contents, same = held, False
-            elif isinstance(x, dict):
-                if len(x) != len(held) or any(x.get(k, x) is not v for k, v in held.items()):
-                    x.clear()
-                    x.update(held)
-                    same = False
-            elif len(x) != len(held) or any(a is not b for a, b in zip(x, held, strict=True)):
-                x.clear()
-                x.extend(held) if isinstance(x, list) else x.update(held)
-                same = False
-        return same
+            now = _held(x)
+            if len(now) != len(held) or not all(map(is_, now, held)):
+                changed = "it changes the state of Python objects"
+                _put_back(x, held)
+        for before, read, write in self._streams:
+            if before != read():
+                drawn = not isinstance(before, _Contents)
+                changed = "it draws random numbers" if drawn else "it writes into an array"
+                write(before)
+        return changed
 
 
-@functools.cache
-def _closures(kind: type) -> list[Any]:
+class _Globals:
+    """Global variables that a function assigns to."""
+
+    def __init__(self, names: Iterable[str], variables: dict[str, Any]) -> None:
+        self.names, self.variables = names, variables
+
+
+def _globals(function: types.FunctionType) -> list[Any]:
+    """What a function may change outside itself: of other modules only what is no function."""
+    read, assigned = _names(function.__code__)
+    variables = function.__globals__
+    found: list[Any] = [_Globals(assigned, variables)] if assigned else []
+    for name in read:
+        x = variables.get(name)
+        if not isinstance(x, types.FunctionType) or x.__module__ == function.__module__:
+            found.append(x)
+    return found
+
+
+@functools.lru_cache(1000)
+def _names(code: types.CodeType) -> tuple[list[str], list[str]]:
+    """The global names that code may read, and those that it assigns to."""
+    read, assigned = list(code.co_names), []
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+            assigned.append(instruction.argval)
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            more = _names(inner)
+            read, assigned = read + more[0], assigned + more[1]
+    return read, assigned
+
+
+def _held(x: Any) -> list[Any]:
+    """What may change about a collection, as a list of objects."""
+    if isinstance(x, dict):
+        return [*x, *x.values()]
+    if isinstance(x, types.CellType):
+        try:
+            return [x.cell_contents]
+        except ValueError:
+            return []
+    if isinstance(x, _Globals):
+        return [x.variables.get(name, UNSET) for name in x.names]
+    if isinstance(x, (list, set, deque)):
+        return list(x)
+    return [getattr(x, name, UNSET) for name in _slots(type(x))]
+
+
+def _put_back(x: Any, held: list[Any]) -> None:
+    if isinstance(x, dict):
+        x.clear()
+        n = len(held) // 2
+        x.update(zip(held[:n], held[n:], strict=True))
+    elif isinstance(x, types.CellType):
+        if held:
+            x.cell_contents = held[0]
+        else:
+            del x.cell_contents
+    elif isinstance(x, _Globals):
+        for name, value in zip(x.names, held, strict=True):
+            if value is UNSET:
+                x.variables.pop(name, None)
+            else:
+                x.variables[name] = value
+    elif isinstance(x, (list, set, deque)):
+        x.clear()
+        x.update(held) if isinstance(x, set) else x.extend(held)
+    else:
+        for name, value in zip(_slots(type(x)), held, strict=True):
+            if value is not UNSET:
+                setattr(x, name, value)
+            elif hasattr(x, name):
+                delattr(x, name)
+
+
+@functools.lru_cache(1000)
+def _slots(kind: Any) -> list[str]:
+    """The names of attributes that are not in `__dict__`, of classes written in Python."""
+    slots = [vars(base).get("__slots__", ()) for base in kind.__mro__]
+    names = [name for some in slots for name in ([some] if isinstance(some, str) else some)]
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
+
+
+@functools.lru_cache(1000)
+def _of_class(kind: Any) -> list[Any]:
     """What the methods of a class close over."""
     methods = [m for base in kind.__mro__ for m in vars(base).values()]
     return [cell for m in methods for cell in getattr(m, "__closure__", None) or ()]
 
 
-def _contents(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None
+def _numpy_stream(generator: Any) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """Reading and writing where a generator of NumPy's stands, as bytes."""
+    bits = generator.bit_generator if isinstance(generator, np.random.Generator) else None
+
+    def read() -> bytes:
+        return pickle.dumps(bits.state if bits else generator.get_state(legacy=False))
+
+    def write(state: bytes) -> None:
+        if bits:
+            bits.state = pickle.loads(state)
+        else:
+            generator.set_state(pickle.loads(state))
+
+    return read, write
+
+
+class _Contents:
+    """A copy of an array, compared by its values."""
+
+    def __init__(self, array: Any) -> None:
+        self.copy = array.copy()
+
+    def __eq__(self, other: object) -> bool:
+        a, b = self.copy, other.copy  # type: ignore[attr-defined]
+        return bool(((a == b) | (a != a)).all())
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _array_stream(array: Any) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    def write(before: _Contents) -> None:
+        array[...] = before.copy
+
+    return lambda: _Contents(array), write

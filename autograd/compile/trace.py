@@ -19,7 +19,7 @@ from .. import _graph, backend
 from .._checkpoint import reached
 from .._graph import OUTPUT, Node
 from .._tensor import Tensor
-from .._tree import flatten, same_nesting, structure, unflatten
+from .._tree import flatten, same_nesting, structure, tree_map, unflatten
 from .._writes import clock
 from ..ops.elementwise import add, multiply
 from ..transforms import is_recorded
@@ -30,8 +30,7 @@ class Step:
     """A step, written down: its program, with the symbols of what goes in and comes out.
 
     `parents` are the nodes outside it that gradients go to; some of them may be `made` by the step
-    from what is the same every time, and `behind` them are those from before. `back` says, after `differentiate`,
-    what comes out of the backward step.
+    from what is the same every time, and `behind` them are those from before.
     """
 
     program: Program
@@ -39,10 +38,16 @@ class Step:
     xs: list[Symbol]
     new: list[Symbol]
     ys: list[Symbol]
-    nested: tuple[Any, Any]  # the nestings of carry and y
+    nested: tuple[Any, Any]  # the nestings of the new carry and of y
+    order: list[int]  # the place in the new carry of each leaf of the carry
     parents: list[Node]
 
-    def __init__(self, step: Callable[..., Any], carry: Any, xs: Any) -> None:
+    def __init__(
+        self, step: Callable[..., Any], carry: Any, xs: Any, first: Step | None = None
+    ) -> None:
+        """After a `first` trace, the step is given what it then handed on, with entries of dicts in
+        that order, say, as it is at the second step.
+        """
         start = clock()
         leaves = flatten(carry)
         if not all(isinstance(leaf, Tensor) for leaf in leaves):
@@ -66,17 +71,21 @@ class Step:
         ]
         self.carry, self.xs = [t._data for t in ins], [t._data for t in slices]
         self._stand_ins = [t._node for t in (*ins, *slices)]
-        pair = step(unflatten(carry, ins), unflatten(xs, slices))
+        given = unflatten(carry, ins) if first is None else first.handed_on(ins)
+        pair = step(given, unflatten(xs, slices))
         if not (isinstance(pair, tuple) and len(pair) == 2):
             raise Untraceable(f"it returns {structure(pair)}")
         if not same_nesting(pair[0], carry):
             raise Untraceable("its carry changes its nesting")
-        outs = flatten(pair)
+        places = unflatten(pair[0], range(len(ins)))
+        self.order = flatten(tree_map(lambda _, place: place, carry, places))
+        new = flatten(pair[0])
+        outs = [new[place] for place in self.order] + flatten(pair[1])
         if not all(isinstance(leaf, Tensor) for leaf in outs):
             raise Untraceable("it returns something that is not a tensor")
         symbols = [self.program.value(leaf._data) for leaf in outs]
         self.new, self.ys = symbols[: len(ins)], symbols[len(ins) :]
-        self.nested = carry, pair[1]
+        self.nested = pair
         for now, before in zip(self.new, self.carry, strict=True):
             if (now.shape, now.dtype) != (before.shape, before.dtype):
                 raise Untraceable(
@@ -87,7 +96,29 @@ class Step:
         self.made, self.behind = set(made), list(reached(start, made)[1])
         self._out_nodes = [leaf._node for leaf in outs]
         self.key = (tuple(self.program.key), tuple(s.number for s in symbols), str(self._edges))
-        self.signature = (self.program.home, structure(pair[1]), *self.key)
+        self.signature = (self.program.home, *map(structure, pair), *self.key)
+
+    def handed_on(self, leaves: list[Any]) -> Any:
+        """Leaves in the order of the carry, nested as the step nests them."""
+        placed = sorted(zip(self.order, leaves, strict=True), key=lambda pair: pair[0])
+        return unflatten(self.nested[0], [leaf for _, leaf in placed])
+
+    def is_like(self, other: Step) -> bool:
+        """Whether another trace says the same, with constants of the same values."""
+        if self.signature != other.signature:
+            return False
+        pairs = zip(self.program.constants, other.program.constants, strict=True)
+        return all(a is b or bool(((a == b) | (a != a)).all()) for (_, a), (_, b) in pairs)
+
+    def reach(self) -> list[set[int]]:
+        """For each result to which leaves of the carry its graph goes back; -1 is any other node."""
+        found: dict[Node, set[int]] = {node: {-1} for node in self.parents}
+        for n, node in enumerate(self._stand_ins):
+            if node is not None:
+                found[node] = {n if n < len(self.carry) else -1}
+        for node in sorted(self.nodes, key=lambda node: node.number):
+            found[node] = set().union(*[found[p] for p in node.parents if p is not None])
+        return [set() if node is None else found[node] for node in self._out_nodes]
 
     def _walk(self, outs: Iterable[tuple[Node | None, Symbol]]) -> None:
         """Find the nodes of the step, beside the operations that left them, and `parents`."""
@@ -96,7 +127,7 @@ class Step:
         self._edges: list[Any] = []
         stand_ins = {node: n for n, node in enumerate(self._stand_ins) if node is not None}
         known: dict[Node, int] = dict(stand_ins)
-        stack = [pair for pair in outs]
+        stack = list(outs)
         for node, symbol in stack:
             self._edges.append(None if node is None else symbol.number)
         while stack:

@@ -21,6 +21,7 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
             "assigning in a recorded graph would lose a gradient; "
             "`x = ag.index_update(x, index, value)` is the differentiable form"
         )
+    _writes.begin()
     target._data[_arrays(index)] = _arrays(value)
     _writes.note(target._data)
 
@@ -33,6 +34,7 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
     def operator(target: Tensor, other: Any) -> Tensor:
         result = operation(target, other)
         if result._node is None:
+            _writes.begin()
             # copyto refuses to round to integers
             backend.of(target._data).xp.copyto(target._data, result._data)
             _writes.note(target._data)

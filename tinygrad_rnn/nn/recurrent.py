@@ -63,7 +63,8 @@ class Recurrent(Module):
     `learn_initial_state` starts from parameters initial_0, initial_1, ..., (layers * directions,
     ...) for each part of the state, which start from the cell's own initial state. `detach_every`
     cuts the history of the state every so many steps: truncated back-propagation through time.
-    `checkpoint` and `memory_budget` save memory for time, for each cell (see `autograd.scan`).
+    `checkpoint` and `memory_budget` save memory for time, for each cell, and `compile` False has
+    every step recorded instead of compiled (see `autograd.scan`).
 
     Raises ValueError for options that do not fit the cell or each other.
     """
@@ -83,6 +84,7 @@ class Recurrent(Module):
         detach_every: int | None = None,
         checkpoint: int | str | None = None,
         memory_budget: int | None = None,
+        compile: bool | None = None,
     ) -> None:
         if not isinstance(cell, Cell):
             raise TypeError(f"a recurrent layer is made of an nn.Cell, not of {cell!r}")
@@ -119,6 +121,7 @@ class Recurrent(Module):
             "detach_every": detach_every,
             "checkpoint": checkpoint,
             "memory_budget": memory_budget,
+            "compile": compile,
         }
         sizes = [self.input_size] + [self.output_size] * (num_layers - 1)
         others = [size for size in sizes for _ in range(self.directions)][1:]
@@ -306,7 +309,9 @@ class Recurrent(Module):
             "learn_initial_state": self.learn_initial_state,
             **self.scan_options,
         }
+        compile = options["compile"]
         shown = [repr(cell) if type(self) is Recurrent else cell.extra_repr()]
+        options["compile"] = None if compile is None else str(compile)  # False says something
         return ", ".join(shown + [f"{name}={value}" for name, value in options.items() if value])
 
 

@@ -1,0 +1,70 @@
+"""A plan as text: what is done when, what is kept, and the code that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .executor import Compiled
+from .plan import Half
+from .program import Op, Symbol
+
+SECTIONS = {
+    "once": "once, since it is the same at every step",
+    "before": "before the loop, for all steps of a chunk at once",
+    "loop": "at every step",
+    "after": "after the loop, for all steps of a chunk at once",
+}
+
+
+class Explanation:
+    """How a recurrence is executed: `compiled` or not, and if not `why` not; `str()` says it all."""
+
+    def __init__(self, plan: Compiled | None, steps: int, why: str = "") -> None:
+        self.compiled, self.why = plan is not None, why
+        self._text = f"recorded step by step: {why}" if plan is None else _text(plan, steps)
+
+    def __str__(self) -> str:
+        return self._text
+
+    __repr__ = __str__
+
+
+def _text(plan: Compiled, steps: int) -> str:
+    parts = [_head(plan, steps), *_half("forward", plan.plan.forward)]
+    if plan.plan.back is not None:
+        parts += [*_half("backward", plan.plan.back), _kept(plan)]
+    loops = [loop for loop in (plan.forward, plan.backward) if loop is not None]
+    return "\n\n".join([*parts, *[loop.source for loop in loops]])
+
+
+def _head(plan: Compiled, steps: int) -> str:
+    rows = plan.rows(steps)
+    ways = "forward and backward" if plan.backward else "forward only, since nothing is recorded"
+    return "\n".join(
+        [
+            f"compiled, {ways}; {steps} steps in chunks of {rows}",
+            *_named("carry", plan.carry),
+            *_named("x", plan.step.xs),
+            *_named("from outside", plan.constants[: plan.step.inputs]),
+            *_named("carry of the next step", plan.new),
+            *_named("y", plan.ys),
+        ]
+    )
+
+
+def _half(name: str, half: Half) -> Iterable[str]:
+    for section, when in SECTIONS.items():
+        ops: list[Op] = getattr(half, section)
+        if ops:
+            yield "\n".join([f"{name}, {when}", *[f"    {op}" for op in ops]])
+
+
+def _kept(plan: Compiled) -> str:
+    """What the way back finds there of the way forward."""
+    kept = [*plan.carry, *plan.plan.kept]
+    size = sum(symbol.nbytes for symbol in plan.stacked)
+    return "\n".join([f"kept for the way back: {size} bytes per step", *_named("", kept)])
+
+
+def _named(what: str, symbols: Iterable[Symbol]) -> list[str]:
+    return [f"    {s} {s.shape} {s.dtype}  {what}".rstrip() for s in symbols]
