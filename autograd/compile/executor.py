@@ -337,7 +337,9 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
         shapes = tuple([outs[i].shape for i in places])
         dtypes = tuple([outs[i].dtype for i in places])
         again = as_now(it.record)
-        whole = Again(again, places, {node for node in parents if node not in step.made})
+        recorded_places = [step.order[i] if i < n else i for i in places]
+        uses = {node for node in parents if node not in step.made}
+        whole = Again(again, recorded_places, uses)
         saved = (whole, lease, constants, arrays, tuple(workspace.stacks.values()))
         node = Node(ScanBlock(back), tuple(parents), saved, shapes, dtypes)
         for k, i in enumerate(places):

@@ -166,8 +166,11 @@ class Step:
         outs = [*self.new, *self.ys]
         self.forward_ops, self.inputs = len(program.ops), len(program.constants)
         self.d_outs: list[Symbol | None] = []
-        for symbol, node in zip(outs, self._out_nodes, strict=True):
-            g = None if node is None else program.input(symbol.shape, symbol.dtype)
+        # A carry hands a gradient back even where nothing but its first value has a history.
+        carries = [*self._stand_ins[: len(self.carry)], *[None for _ in self.ys]]
+        for symbol, node, carry in zip(outs, self._out_nodes, carries, strict=True):
+            none = node is None and carry is None
+            g = None if none else program.input(symbol.shape, symbol.dtype)
             self.d_outs.append(g)
             if node is not None:
                 pending.setdefault(node, []).append((g, None))
