@@ -20,6 +20,7 @@ from ..ops.elementwise import _astype, relu, sigmoid, where
 from .plan import (
     BROADCAST,
     CONCATENATE,
+    GATES,
     LINEAR,
     MATMUL,
     RESHAPE,
@@ -156,6 +157,8 @@ class Names:
                 f"{xp('multiply')}({out}, {half}, {out})",
                 f"{xp('add')}({out}, {half}, {out})",
             ]
+        if primitive is GATES:
+            return self._gates(op, args[0], out)
         if primitive is RELU:
             return [f"{xp('maximum')}({args[0]}, 0, out={out})"]
         if primitive is LINEAR and op.args[0].ndim >= (1 if batch else 2) and in_order:
@@ -179,6 +182,25 @@ class Names:
         if primitive is CONCATENATE:
             return [f"{xp('concatenate')}(({', '.join(args)},), {static['axis']}, {out})"]
         return [f"{out}[...] = {self.expression(op, batch)}"]
+
+    def _gates(self, op: Op, x: str, out: str) -> list[str]:
+        """sigmoid and tanh of sections: s tanh(s x) + t, with s and t 1/2 for sigmoid, 1 and 0 for
+        tanh.
+        """
+        dtype, scale, shift = op.outs[0].dtype, [], []
+        for is_sigmoid, size in op.static["sections"]:
+            scale += [0.5 if is_sigmoid else 1.0] * size
+            shift += [0.5 if is_sigmoid else 0.0] * size
+        s, t = f"s{op.outs[0].number}", f"t{op.outs[0].number}_"
+        self.objects[s] = self.home.asarray(np.array(scale, dtype))
+        self.objects[t] = self.home.asarray(np.array(shift, dtype))
+        xp = self.function
+        return [
+            f"{xp('multiply')}({x}, {s}, {out})",
+            f"{xp('tanh')}({out}, {out})",
+            f"{xp('multiply')}({out}, {s}, {out})",
+            f"{xp('add')}({out}, {t}, {out})",
+        ]
 
     def look(self, op: Op, array: Any, n: int | None) -> list[Any]:
         """The results of an operation that only looks at an array, over n steps or (None) one."""

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._primitive import Primitive
-from ..ops import indexing, linalg, ordering, reduction, shape
+from ..ops import elementwise, indexing, linalg, reduction, shape
 from .program import Op, Symbol, pointwise
 from .trace import Step
 
@@ -39,9 +39,10 @@ REDUCTIONS = _primitives(
 ALONG_AXIS = _primitives(
     shape._split, shape._unstack, shape._concatenate, shape._stack, reduction._log_softmax
 )
+SIGMOID, TANH = elementwise.sigmoid.primitive, elementwise.tanh.primitive
 VIEWS = {RESHAPE, TRANSPOSE, REVERSED, SPLIT, UNSTACK, BROADCAST}
-LINEAR_ALGEBRA = {LINEAR, MATMUL}
-__all__ = ["ordering"]
+SMALL = 2048
+"""Elements of a value that is quicker to compute with than to call a function for."""
 
 
 def is_view(op: Op | None) -> bool:
@@ -96,6 +97,51 @@ def along_time(op: Op, varies: set[Symbol]) -> dict[str, Any] | None:
     if primitive is TAKE:
         return static if first not in varies and static["axis"] == 0 else None
     return None
+
+
+def _gates(xp: Any, x: Any, *, sections: tuple[tuple[bool, int], ...]) -> Any:
+    parts, start = [], 0
+    for is_sigmoid, size in sections:
+        part = x[..., start : start + size]
+        parts.append((xp.tanh(part * 0.5) + 1) * 0.5 if is_sigmoid else xp.tanh(part))
+        start += size
+    return xp.concatenate(parts, -1)
+
+
+GATES = Primitive("gates", _gates, ["x"], {})
+"""tanh and sigmoid of the sections of the last axis, each of which is (is it sigmoid, its length)."""
+GATES.pointwise = True
+
+
+def with_gates(ops: list[Op]) -> list[Op]:
+    """The same operations, but where all parts of a small split value go through sigmoid or tanh,
+    one operation does that for the whole: calls cost more than elements there.
+    """
+    made: list[Op] = []
+    users: dict[Symbol, list[Op]] = {}
+    for op in ops:
+        for s in op.inputs:
+            users.setdefault(s, []).append(op)
+    done: set[Op] = set()
+    for op in ops:
+        if op in done:
+            continue
+        made.append(op)
+        x = op.args[0]
+        if op.primitive is not SPLIT or x.size > SMALL or op.static["axis"] != x.ndim - 1:
+            continue
+        gates = [[u for u in users.get(s, ()) if u.primitive in (SIGMOID, TANH)] for s in op.outs]
+        if all(len(one) == 1 for one in gates):
+            sections = [(u.primitive is SIGMOID, u.outs[0].shape[-1]) for (u,) in gates]
+            whole = Op(GATES, (x,), {"sections": tuple(sections)})
+            whole.outs = (x.program.symbol(x.program, x.shape, x.dtype, whole),)
+            parts = Op(SPLIT, whole.outs, op.static)
+            parts.outs = tuple([u.outs[0] for (u,) in gates])
+            for s in parts.outs:
+                s.op = parts
+            made += [whole, parts]
+            done.update(u for (u,) in gates)
+    return made
 
 
 class Half:
@@ -155,11 +201,11 @@ class Plan:
         self.step = step
         step.differentiate()
         program = step.program
-        forward, backward = program.ops[: step.forward_ops], program.ops[step.forward_ops :]
+        forward = with_gates(program.ops[: step.forward_ops])
+        backward = set(program.ops[step.forward_ops :])
         carried = list(zip(step.carry, step.new, strict=True))
         self.back: Half | None = None
         self.kept: list[Symbol] = []
-        given = {symbol for symbol in step.d_outs if symbol is not None}
         n = len(step.carry)
         d_carried = [
             (g, d) for g, d in zip(step.d_outs[:n], step.d_carry, strict=True) if g is not None
@@ -167,13 +213,12 @@ class Plan:
         wanted = [d for d in (*step.d_xs, *step.d_parents) if d is not None]
         if wanted or any(d is not None for d in step.d_carry):
             varies = Half(forward, step.xs, carried, step.ys).varies
-            known = {*step.carry, *step.xs, *given, *[s for s, _ in program.constants]}
             live = []
             needed = {*wanted, *[d for d in step.d_carry if d is not None]}
-            for op in reversed(program.ops):
+            for op in reversed([*forward, *program.ops[step.forward_ops :]]):
                 if needed.isdisjoint(op.outs):
                     continue
-                again = op in backward_set(backward) or is_view(op) or varies.isdisjoint(op.outs)
+                again = op in backward or is_view(op) or varies.isdisjoint(op.outs)
                 if again:
                     live.append(op)
                     needed.update(op.inputs)
@@ -187,9 +232,4 @@ class Plan:
                 *[g for g in step.d_outs[n:] if g is not None],
             ]
             self.back = Half(live[::-1], moving, d_carried, wanted)
-            self.known = known
         self.forward = Half(forward, step.xs, carried, [*step.ys, *self.kept])
-
-
-def backward_set(ops: list[Op]) -> set[Op]:
-    return set(ops)

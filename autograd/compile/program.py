@@ -74,10 +74,10 @@ class Symbol:
     @staticmethod
     def apply(primitive: Primitive, *arrays: Any, **static: Any) -> Any:
         """An operation on symbols, written down."""
-        program: Program = next(
-            value.program for value in flatten((arrays, static)) if isinstance(value, Symbol)
-        )
-        return program.record(primitive, arrays, static)
+        for value in arrays if not static else flatten((arrays, static)):
+            if isinstance(value, Symbol):
+                return value.program.record(primitive, arrays, static)
+        raise Untraceable(f"{primitive.name} is applied to no symbol")
 
 
 def _while_open(operation: Any, otherwise: Any) -> Any:
@@ -197,20 +197,31 @@ class Program:
         return self._of_array[id(x)]
 
     def record(self, primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Any:
-        args = tuple([self.value(x) for x in arrays])
-        static = {name: self._static(value) for name, value in static.items()}
-        names = tuple([x.number if isinstance(x, Symbol) else (type(x), x) for x in args])
-        key = (primitive, names, _frozen(static) if static else ())
+        args, names, specs, full = [], [], [], False
+        for x in arrays:
+            x = self.value(x)
+            if isinstance(x, Symbol):
+                names.append(x.number)
+                specs.append((x.shape, x.dtype))
+                full = full or x.full is not None
+            else:
+                names.append((type(x), x or repr(x)))  # -0.0 is not 0.0
+                specs.append(x)
+            args.append(x)
+        frozen: Any = ()
+        if static:
+            static = {name: self._static(value) for name, value in static.items()}
+            frozen = _frozen(static)
+        key = (primitive, tuple(names), frozen)
         if key in self._found:
             return self._found[key]
-        specs = [(x.shape, x.dtype) if isinstance(x, Symbol) else x for x in args]
-        several, made = self._inferred(primitive, specs, static, key[2])
-        if not several and any(isinstance(x, Symbol) and x.full is not None for x in args):
+        several, made = self._inferred(primitive, specs, static, frozen)
+        if full and not several:
             folded = self._folded(primitive, args, static, *made[0])
             if isinstance(folded, Symbol):
                 return folded
             args = folded
-        op = Op(primitive, args, static)
+        op = Op(primitive, tuple(args), static)
         op.outs = tuple([self.symbol(self, shape, dtype, op) for shape, dtype in made])
         self.ops.append(op)
         self.key.append(key)
@@ -225,8 +236,8 @@ class Program:
 
     def _inferred(self, primitive: Primitive, specs: Any, static: Any, frozen: Any) -> Any:
         """Shapes and dtypes of the results, found by computing on zeros; whether there are several."""
-        key = self.home, primitive, tuple([(type(s), s) for s in specs]), frozen
-        if any(isinstance(value, Symbol) for value in flatten(static)):
+        key: Any = self.home, primitive, tuple([(type(s), s) for s in specs]), frozen
+        if static and any(isinstance(value, Symbol) for value in flatten(static)):
             key = None
         if key is None or key not in _shapes:
             zeros = [self.home.xp.zeros(*s) if isinstance(s, tuple) else s for s in specs]
@@ -268,7 +279,7 @@ class Program:
                 number = primitive.kernels[np.ndarray](*small, **static)
             return self.full(number.item(), shape, dtype)
         if primitive is multiply.primitive:
-            for one, other in (args, args[::-1]):
+            for one, other in (args, reversed(args)):
                 if isinstance(one, Symbol) and one.full == 1:
                     if isinstance(other, Symbol) and (other.shape, other.dtype) == (shape, dtype):
                         return other

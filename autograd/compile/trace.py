@@ -95,7 +95,7 @@ class Step:
         made = [node for node in self.parents if node.number > start]
         self.made, self.behind = set(made), list(reached(start, made)[1])
         self._out_nodes = [leaf._node for leaf in outs]
-        self.key = (tuple(self.program.key), tuple(s.number for s in symbols), str(self._edges))
+        self.key = (tuple(self.program.key), tuple(s.number for s in symbols), tuple(self._edges))
         self.signature = (self.program.home, *map(structure, pair), *self.key)
 
     def handed_on(self, leaves: list[Any]) -> Any:
