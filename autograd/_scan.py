@@ -128,11 +128,11 @@ class _Loop:
     def part(self, first: int, last: int, carry: Any, xs: Any) -> compile_.Recurrence:
         """The same, as a recurrence of its own."""
         now = slice(self.steps - last, self.steps - first) if self.reverse else slice(first, last)
-        cuts = tuple([n - first for n in range(first, last) if self._is_cut(n)])
+        cuts = tuple([n - first for n in range(first + 1, last) if self._is_cut(n)])
         return compile_.Recurrence(
             self.one,
             (self.step, self.precompute),
-            tree_map(detached, carry) if 0 in cuts else carry,
+            tree_map(detached, carry) if self._is_cut(first) else carry,
             (xs, self.alive and self.alive.rows(now)),
             last - first,
             self.reverse,

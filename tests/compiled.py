@@ -39,10 +39,15 @@ class Problem(NamedTuple):
 
 
 def weighted(leaves: list[Any]) -> Any:
-    """The sum of all entries, each with a weight of its own, so that none hides behind another."""
+    """The sum of all entries that require a gradient, each with a weight of its own, so that none
+    hides behind another."""
     rng = np.random.default_rng(0)
-    weights = [ag.tensor(rng.uniform(-1, 1, leaf.shape).astype(leaf.dtype)) for leaf in leaves]
-    return sum((leaf * weight).sum() for leaf, weight in zip(leaves, weights, strict=True))
+    total: Any = 0.0
+    for leaf in leaves:
+        weight = rng.uniform(-1, 1, leaf.shape)
+        if leaf.requires_grad:
+            total = total + (leaf * ag.tensor(weight.astype(leaf.dtype))).sum()
+    return total
 
 
 def slopes_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
@@ -50,7 +55,7 @@ def slopes_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
     depends on one."""
     slopes = ag.flatten(in_order(out))
     for n in range(order):
-        leaves = [t for t in slopes if isinstance(t, ag.Tensor) and t.requires_grad]
+        leaves = [t for t in slopes if isinstance(t, ag.Tensor)]
         found = iter(
             ag.gradients(
                 weighted(leaves),
@@ -58,7 +63,7 @@ def slopes_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
                 create_graph=n < order - 1,
                 allow_unused=True,
             )
-            if leaves
+            if any(leaf.requires_grad for leaf in leaves)
             else ()
         )
         given = [next(found, None) if t.requires_grad else None for t in inputs]
@@ -74,15 +79,20 @@ def in_order(tree: Any) -> Any:
 
 
 def kind_of(leaf: Any) -> Any:
-    if not isinstance(leaf, ag.Tensor):
-        return type(leaf)
-    return leaf.shape, leaf.dtype, leaf.requires_grad
+    return (leaf.shape, leaf.dtype) if isinstance(leaf, ag.Tensor) else type(leaf)
 
 
-def same(ours: Any, theirs: Any, tolerance: float = 1e-11) -> None:
-    """Trees of the same nesting whose leaves are of the same kind, and equal to the tolerance."""
+def same(ours: Any, theirs: Any, tolerance: float = 1e-11, ragged: bool = False) -> None:
+    """Trees of the same nesting whose leaves are of the same kind, and equal to the tolerance.
+
+    Of a `ragged` batch ours may require gradients that theirs do not: recorded, a step at which all
+    sequences run forgets a carry that it would hold otherwise.
+    """
     ours, theirs = in_order(ours), in_order(theirs)
     assert ag.tree_map(kind_of, ours) == ag.tree_map(kind_of, theirs)
+    for one, other in zip(ag.flatten(ours), ag.flatten(theirs), strict=True):
+        if isinstance(other, ag.Tensor):
+            assert one.requires_grad == other.requires_grad or (ragged and one.requires_grad)
     for one, other in zip(ag.flatten(ours), ag.flatten(theirs), strict=True):
         if hasattr(other, "dtype"):
             assert_close(on_host(one), on_host(other), tolerance)
@@ -120,7 +130,7 @@ def check(
     expected = run(make(), False, order)
     problem = make()
     for _ in range(calls):
-        same(run(problem, None, order), expected, tolerance)
+        same(run(problem, None, order), expected, tolerance, "lengths" in problem.options)
 
 
 def problem(step: Callable[[Any, Any], Any], *weights: Any, **options: Any) -> Problem:
