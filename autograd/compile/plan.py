@@ -13,7 +13,7 @@ way forward is kept: what is just a view of something kept, or the same at every
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .._primitive import Primitive
@@ -109,7 +109,7 @@ def _gates(xp: Any, x: Any, *, sections: tuple[tuple[bool, int], ...]) -> Any:
 
 
 GATES = Primitive("gates", _gates, ["x"], {})
-"""tanh and sigmoid of the sections of the last axis, each of which is (is it sigmoid, its length)."""
+"""sigmoid or tanh of each section of the last axis; a section is (is it sigmoid, its length)."""
 GATES.pointwise = True
 
 
@@ -155,7 +155,7 @@ class Half:
         self,
         ops: Iterable[Op],
         moving: Iterable[Symbol],
-        carried: list[tuple[Symbol, Symbol | None]],
+        carried: Sequence[tuple[Symbol, Symbol | None]],
         wanted: Iterable[Symbol],
     ) -> None:
         self.varies: set[Symbol] = {*moving, *[symbol for symbol, _ in carried]}

@@ -1,0 +1,213 @@
+"""An operation as a line of Python, in three places: once, at a step, or over all steps of a chunk.
+
+`k7` is a value that is the same at every step, `V7` one over the steps of a chunk, `v7` one at a
+step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..ops.elementwise import relu, sigmoid
+from .plan import (
+    BROADCAST,
+    CONCATENATE,
+    GATES,
+    LINEAR,
+    MATMUL,
+    RESHAPE,
+    REVERSED,
+    SPLIT,
+    STACK,
+    SUM,
+    TRANSPOSE,
+    UNSTACK,
+    along_time,
+)
+from .program import Op, Symbol, pointwise
+
+SIGMOID, RELU = sigmoid.primitive, relu.primitive
+
+
+class Code:
+    """How values are called in the code, and the objects that the code refers to by name."""
+
+    def __init__(self, home: backend.Backend, varies: set[Symbol]) -> None:
+        self.home, self.varies = home, varies
+        self.objects: dict[str, Any] = {}
+        self.once: dict[str, str] = {}
+        self.numbers: dict[tuple[float, Any], str] = {}
+
+    def of(self, x: Any, batch: bool) -> str:
+        """A value, number or static parameter as code."""
+        if isinstance(x, Symbol):
+            if x not in self.varies:
+                return f"k{x.number}"
+            return f"V{x.number}" if batch else f"v{x.number}"
+        if isinstance(x, tuple):
+            return f"({''.join(f'{self.of(item, batch)}, ' for item in x)})"
+        if type(x) in (int, bool) or x is None or (type(x) is float and math.isfinite(x)):
+            return repr(x)
+        name = f"p{len(self.objects)}"
+        self.objects[name] = x
+        return name
+
+    def function(self, name: str) -> str:
+        """A function of the array module."""
+        self.objects[name] = getattr(self.home.xp, name)
+        return name
+
+    def number(self, x: float, dtype: Any) -> str:
+        """A number as an array, which is quicker to compute with."""
+        name = self.numbers.setdefault((x, dtype), f"c{len(self.numbers)}")
+        self.objects[name] = self.home.asarray(np.array(x, dtype))
+        return name
+
+    def turned(self, weight: Symbol) -> str:
+        """The transpose of a matrix, laid out as such if it is the same at every step."""
+        name = self.of(weight, False)
+        if weight in self.varies:
+            return f"{name}.T"
+        self.once[f"{name}_T"] = f"{name}_T = {self.function('ascontiguousarray')}({name}.T)"
+        return f"{name}_T"
+
+    def kernel(self, op: Op) -> str:
+        kernel = op.primitive.kernels[self.home.array_type]
+        name = f"{op.primitive.name}_" if op.primitive.name in self.objects else op.primitive.name
+        while self.objects.get(name, kernel) is not kernel:
+            name += "_"
+        self.objects[name] = kernel
+        return name
+
+    def args(self, op: Op, batch: bool) -> list[str]:
+        """The arguments; over time, those of fewer dimensions than others get axes in between."""
+        found = []
+        like = op.outs[0].dtype
+        weak = pointwise(op.primitive) and like.kind == "f"
+        weak = weak and all(x.dtype == like for x in op.args if isinstance(x, Symbol))
+        ranks = [x.ndim for x in op.args if isinstance(x, Symbol)]
+        rank = max([*ranks, op.outs[0].ndim])
+        align = pointwise(op.primitive) or op.primitive in (MATMUL, BROADCAST)
+        for x in op.args:
+            code = self.of(x, batch)
+            if weak and type(x) in (int, float):
+                code = self.number(x, like)
+            if batch and align and isinstance(x, Symbol) and x in self.varies and x.ndim < rank:
+                code += f"[:, {'None, ' * (rank - x.ndim)}...]"
+            elif batch and op.primitive in (CONCATENATE, STACK) and x not in self.varies:
+                code = f"{self.function('broadcast_to')}({code}, (n, *{x.shape}))"
+            found.append(code)
+        return found
+
+    def static(self, op: Op, batch: bool) -> dict[str, Any]:
+        static = along_time(op, self.varies) if batch else op.static
+        assert static is not None
+        return static
+
+    # --- an operation as an expression, or into an array that is there ----------------------------
+
+    def expression(self, op: Op, batch: bool) -> str:
+        """The result, or the tuple of them."""
+        args, static = self.args(op, batch), self.static(op, batch)
+        if op.primitive is LINEAR:
+            return f"{self.function('matmul')}({args[0]}, {self.turned(op.args[1])})"
+        if op.primitive in (RESHAPE, BROADCAST):
+            shape = ", ".join(["n"] * batch + [str(n) for n in op.outs[0].shape])
+            if op.primitive is RESHAPE:
+                return f"{args[0]}.reshape({shape})"
+            return f"{self.function('broadcast_to')}({args[0]}, ({shape},))"
+        if op.primitive is REVERSED:
+            axes = ", ".join(str(a) for a in range(op.outs[0].ndim, 0, -1))
+            return f"{args[0]}.transpose(0, {axes})" if batch else f"{args[0]}.T"
+        if op.primitive is TRANSPOSE:
+            return f"{args[0]}.transpose({', '.join(map(str, static['axes']))})"
+        named = [f"{name}={self.of(value, batch)}" for name, value in static.items()]
+        return f"{self.kernel(op)}({', '.join([*args, *named])})"
+
+    def into(self, op: Op, out: str, batch: bool, in_order: bool) -> list[str]:
+        """Lines that write the result into `out`, which lies `in_order` in memory or does not."""
+        args, static = self.args(op, batch), self.static(op, batch)
+        xp = self.function
+        primitive, kernel = op.primitive, op.primitive.kernels[self.home.array_type]
+        if isinstance(kernel, np.ufunc) or (
+            primitive.pointwise and kernel is getattr(self.home.xp, primitive.name, None)
+        ):
+            # As a keyword: maximum and minimum take it no other way.
+            key = "out=" if primitive.name in ("maximum", "minimum") else ""
+            return [f"{xp(primitive.name)}({', '.join(args)}, {key}{out})"]
+        if primitive is SIGMOID:  # (1 + tanh(x / 2)) / 2
+            half = self.number(0.5, op.outs[0].dtype)
+            return [
+                f"{xp('multiply')}({args[0]}, {half}, {out})",
+                f"{xp('tanh')}({out}, {out})",
+                f"{xp('multiply')}({out}, {half}, {out})",
+                f"{xp('add')}({out}, {half}, {out})",
+            ]
+        if primitive is GATES:
+            return self._gates(op, args[0], out)
+        if primitive is RELU:
+            return [f"{xp('maximum')}({args[0]}, 0, out={out})"]
+        if primitive is LINEAR and op.args[0].ndim >= (1 if batch else 2) and in_order:
+            x, weight = args
+            rows, columns = op.args[1].shape
+            if batch or op.args[0].ndim > 2:
+                x, out = f"{x}.reshape(-1, {columns})", f"{out}.reshape(-1, {rows})"
+            turned = f"{weight}.T" if batch else self.turned(op.args[1])
+            return [f"{xp('dot')}({x}, {turned}, {out})"]
+        if primitive is MATMUL and in_order and op.args[0].ndim == op.args[1].ndim == 2:
+            a, b = args
+            if not batch:
+                return [f"{xp('dot')}({a}, {b}, {out})"]
+            if op.args[1] not in self.varies:
+                rows, columns = op.args[1].shape
+                a, out = f"{a}.reshape(-1, {rows})", f"{out}.reshape(-1, {columns})"
+                return [f"{xp('dot')}({a}, {b}, {out})"]
+        if primitive is SUM:
+            axes, keep = self.of(static["axes"], batch), static["keepdims"]
+            return [f"{args[0]}.sum({axes}, None, {out}, {keep})"]
+        if primitive is CONCATENATE:
+            return [f"{xp('concatenate')}(({', '.join(args)},), {static['axis']}, {out})"]
+        return [f"{out}[...] = {self.expression(op, batch)}"]
+
+    def _gates(self, op: Op, x: str, out: str) -> list[str]:
+        """sigmoid and tanh of sections: s tanh(s x) + t, with s and t 1/2 for sigmoid, 1 and 0 for
+        tanh.
+        """
+        dtype, scale, shift = op.outs[0].dtype, [], []
+        for is_sigmoid, size in op.static["sections"]:
+            scale += [0.5 if is_sigmoid else 1.0] * size
+            shift += [0.5 if is_sigmoid else 0.0] * size
+        s, t = f"s{op.outs[0].number}", f"t{op.outs[0].number}_"
+        self.objects[s] = self.home.asarray(np.array(scale, dtype))
+        self.objects[t] = self.home.asarray(np.array(shift, dtype))
+        xp = self.function
+        return [
+            f"{xp('multiply')}({x}, {s}, {out})",
+            f"{xp('tanh')}({out}, {out})",
+            f"{xp('multiply')}({out}, {s}, {out})",
+            f"{xp('add')}({out}, {t}, {out})",
+        ]
+
+    def look(self, op: Op, array: Any, n: int | None) -> list[Any]:
+        """The results of an operation that only looks at an array, over n steps or (None) one."""
+        static = along_time(op, {op.args[0]}) if n is not None else op.static
+        assert static is not None
+        if op.primitive is REVERSED:
+            return [array.T if n is None else array.transpose(0, *range(array.ndim - 1, 0, -1))]
+        if op.primitive in (RESHAPE, BROADCAST):
+            shape = op.outs[0].shape if n is None else (n, *op.outs[0].shape)
+            if op.primitive is BROADCAST and n is not None:
+                array = array.reshape(n, *(1,) * (len(shape) - array.ndim), *array.shape[1:])
+            static = {"shape": shape}
+        made = op.primitive.kernels[self.home.array_type](array, **static)
+        return list(made) if isinstance(made, tuple) else [made]
+
+    def assigned(self, op: Op, batch: bool) -> str:
+        """A line that gives the results their names."""
+        names = ", ".join(self.of(out, batch) for out in op.outs)
+        several = "," if op.primitive in (SPLIT, UNSTACK) or len(op.outs) > 1 else ""
+        return f"{names}{several} = {self.expression(op, batch)}"
