@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -50,11 +51,7 @@ class Places:
                     if out not in ours or out in self.of:
                         continue
                     key = (out.shape, out.dtype)
-                    over = [
-                        s
-                        for s in dying
-                        if op.primitive.pointwise and s in op.args and (s.shape, s.dtype) == key
-                    ]
+                    over = [s for s in dying if may_overwrite(op, s) and (s.shape, s.dtype) == key]
                     if over:
                         self.of[out] = self.of[over[0]]
                         dying.remove(over[0])
@@ -64,6 +61,14 @@ class Places:
                         self.new(out)
             for s in dying:
                 free.setdefault((s.shape, s.dtype), []).append(self.of[s])
+
+
+def may_overwrite(op: Op, s: Symbol) -> bool:
+    """Whether an operation may write its result over an argument: element by element, and no other
+    argument looks at the same array.
+    """
+    others = [x for x in op.args if isinstance(x, Symbol) and x is not s]
+    return op.primitive.pointwise and s in op.args and s not in map(root, others)
 
 
 class Loop:
@@ -87,10 +92,9 @@ class Loop:
         reverse: bool = False,
         rolling: bool = False,
     ) -> None:
-        self.rolling = rolling
         self.name, self.half, self.reverse, self.stacks = name, half, reverse, stacks
         self.given, self.constants = given, constants
-        self.outs, self.totals = outs, totals
+        self.outs, self.totals, self.rolling = outs, totals, rolling
         self.names = Code(home, half.varies)
         self.block, self.chunk, self.scratch = Places(), Places(), Places()
         self.parts: dict[Symbol, tuple[Symbol, int, int, int]] = {}
@@ -154,7 +158,7 @@ class Loop:
         results = [root(s) for _, s in self.half.carried if s is not None]
         if g in results:
             return False
-        return all(n < i or (n == i and op.primitive.pointwise and g in op.args) for n in readers)
+        return all(n < i or (n == i and may_overwrite(op, g)) for n in readers)
 
     def _find_parts(self, ours: set[Symbol], results: set[Symbol]) -> None:
         """Values that go into nothing but a concatenation are made in its place at once."""
@@ -191,92 +195,94 @@ class Loop:
     # --- code -------------------------------------------------------------------------------------
 
     def _write(self) -> str:
-        half, names, of = self.half, self.names, self.names.of
-        before = [line for op in half.before for line in self._at_once(op)]
-        loop = [f"note{s.number}[...] = {of(s, False)}" for s in self.noted]
+        """The code, and what it wants: `fixed` arrays, `arrays` over a chunk and their `lists` of
+        steps, places of the `next` carry in such lists, and arrays over a `block`.
+        """
+        half, names = self.half, self.names
+        loop = [f"note{s.number}[...] = {names.of(s, False)}" for s in self.noted]
         loop += [line for op in half.loop for line in self._at_a_step(op)] + self._handed_on()
-        after = [
-            line
-            for op in half.after
-            if self.products.isdisjoint(op.outs)
-            for line in self._at_once(op)
+        before = [line for op in half.before for line in self._at_once(op)]
+        after = [line for op in half.after for line in self._at_once(op)]
+        after += [
+            f"out{n}[lo:hi] = {names.of(s, True)}" for n, s in enumerate(self.outs) if s is not None
         ]
-        for n, s in enumerate(self.outs):
-            if s is not None:
-                after.append(f"out{n}[lo:hi] = {of(s, True)}")
         sums: list[str] = []
         for n, s in enumerate(self.totals):
             if s is not None:
                 lines = sums if s in self.products else after
                 lines.append(f"t{n} = add_up(t{n}, {self._over_time(s)})")
-        cut = []
-        if self.reverse:
-            zeros = [f"    {of(g, False)}[...] = 0" for g, _ in half.carried]
-            cut = ["if lo in cuts:", *zeros] if zeros else []
-        if self.rolling and half.carried:
-            rolled = [f"    first{j}[...] = last{j}" for j in range(len(half.carried))]
-            before = ["if lo:", *rolled, *before]
-        at_once, stepwise = _words([*before, *after]), _words(loop)
-        self.ends = [f"{end}{j}" for j in range(len(half.carried)) for end in ("first", "last")]
-        self.ends = self.ends if self.rolling else []
-        moving = sorted(half.varies, key=lambda s: s.number)
-        in_loop = [s for s in moving if f"v{s.number}" in stepwise]
-        in_loop_or_cut = stepwise | _words(cut)
-        self.fixed = [s for s in moving if f"v{s.number}" in in_loop_or_cut and self.is_fixed(s)]
-        self.lists = [s for s in in_loop if self.is_made(s) and s not in self.fixed]
-        called = [s for s in in_loop if s not in self.fixed and s not in self.lists]
+        cut = [f"{names.of(g, False)}[...] = 0" for g, _ in half.carried if self.reverse]
+        ends = [f"{end}{j}" for j in range(len(half.carried)) for end in ("first", "last")]
+        rolled = [
+            f"{first}[...] = {last}"
+            for first, last in zip(ends[::2], ends[1::2], strict=True)
+            if self.rolling
+        ]
+
+        moving = sorted(half.varies, key=number)
+        at_once, at_a_step, in_sums = map(_words, ([*before, *after], [*loop, *cut], sums))
+        stepwise = [s for s in moving if f"v{s.number}" in at_a_step]
+        self.fixed = [s for s in stepwise if self.is_fixed(s)]
+        self.lists = [s for s in stepwise if self.is_made(s) and s not in self.fixed]
+        called = [s for s in stepwise if s not in self.fixed and s not in self.lists]
         self.arrays = [s for s in moving if f"V{s.number}" in at_once and self.is_made(s)]
-        self.next = [j for j in range(len(half.carried)) if f"next{j}" in stepwise]
-        looped = [f"v{s.number}" for s in self.lists] + [f"next{j}" for j in self.next]
-        looped += [f"note{s.number}" for s in self.noted]
-        made = len(looped)
-        sources = [f"L{n}" for n in range(made)]
-        looped += [f"v{s.number}" for s in called]
-        sources += [f"V{s.number}" + "[::-1]" * self.reverse for s in called]
-        slices = [
-            f"V{s.number} = x{s.number}[lo:hi]"
-            for s in self.given
-            if f"V{s.number}" in at_once or s in called
-        ]
-        self.blocks = [s for s in moving if f"W{s.number}" in _words(sums)]
-        if sums:
-            own = [s for s in self.blocks if self.is_made(s)]
-            views = [s for s in self.blocks if s not in own]
-            self.blocks = own
-            sums = [
-                *_unpacked([f"W{s.number}" for s in own], "block[2]"),
-                *[f"W{s.number} = x{s.number}[block[0] : block[1]]" for s in views],
-                *sums,
-            ]
-            sums = ["if block is not None:", *[f"    {line}" for line in sums]]
-        once = [names.assigned(op, False) for op in half.once]
-        body = [
+        self.next = [j for j in range(len(half.carried)) if f"next{j}" in at_a_step]
+        summed = [s for s in moving if f"W{s.number}" in in_sums]
+        self.blocks = [s for s in summed if self.is_made(s)]
+
+        looped = [*_named("v", self.lists), *[f"next{j}" for j in self.next]]
+        looped += _named("note", self.noted)
+        lists = [f"L{n}" for n in range(len(looped))]
+        looped += _named("v", called)
+        sources = lists + [f"V{s.number}" + "[::-1]" * self.reverse for s in called]
+        head = f"for {', '.join(looped)}, in zip({', '.join(sources)}):"
+        chunk = [
             "n = hi - lo",
-            *_unpacked([f"V{s.number}" for s in self.arrays], "arrays"),
-            *_unpacked(sources[:made], "lists"),
-            *slices,
+            *_unpacked(_named("V", self.arrays), "arrays"),
+            *_unpacked(lists, "lists"),
+            *_under("if lo:", rolled),
+            *[
+                f"V{s.number} = x{s.number}[lo:hi]"
+                for s in self.given
+                if f"V{s.number}" in at_once or s in called
+            ],
             *before,
+            *_under(head if looped else "for _ in range(n):", loop),
+            *after,
+            *_under(
+                "if block is not None:",
+                _unpacked(_named("W", self.blocks), "block[2]")
+                + [
+                    f"W{s.number} = x{s.number}[block[0] : block[1]]"
+                    for s in summed
+                    if s not in self.blocks
+                ]
+                + sums
+                if sums
+                else [],
+            ),
+            *_under("if lo in cuts:", cut),
         ]
-        if loop:
-            head = f"for {', '.join(looped)}, in zip({', '.join(sources)}):" if looped else ""
-            body += [head or "for _ in range(n):", *[f"    {line}" for line in loop]]
+        totals = [f"t{n}" for n in range(len(self.totals))]
+        once = [names.assigned(op, False) for op in half.once]
         code = [
-            *_unpacked([f"x{s.number}" for s in self.given], "given"),
-            *_unpacked([f"k{s.number}" for s in self.constants], "constants"),
+            *_unpacked(_named("x", self.given), "given"),
+            *_unpacked(_named("k", self.constants), "constants"),
             *_unpacked([f"out{n}" for n in range(len(self.outs))], "outs"),
-            *_unpacked([f"v{s.number}" for s in self.fixed] + self.ends, "fixed"),
+            *_unpacked(_named("v", self.fixed) + ends, "fixed"),
             *once,
             *names.once.values(),
-            *[f"t{n} = None" for n in range(len(self.totals))],
-            "for lo, hi, arrays, lists, block in chunks:",
-            *[f"    {line}" for line in [*body, *after, *sums, *cut]],
-            f"return [{', '.join(f't{n}' for n in range(len(self.totals)))}]",
+            *[f"{total} = None" for total in totals],
+            *_under("for lo, hi, arrays, lists, block in chunks:", chunk),
+            f"return [{', '.join(totals)}]",
         ]
         head = f"def {self.name}(given, constants, outs, fixed, chunks, cuts):"
-        return "\n".join([head, *[f"    {line}" for line in code]])
+        return "\n".join(_under(head, code))
 
     def _at_once(self, op: Op) -> list[str]:
         """Lines that do an operation for all steps of a chunk."""
+        if not self.products.isdisjoint(op.outs):
+            return []  # it is summed over time as a whole
         if is_view(op):
             return [] if self.is_made(op.args[0]) else [self.names.assigned(op, True)]
         if len(op.outs) > 1:
@@ -364,5 +370,14 @@ def _words(lines: list[str]) -> set[str]:
     return set(re.findall(r"\w+", "\n".join(lines)))
 
 
+def _named(letter: str, symbols: Iterable[Symbol]) -> list[str]:
+    return [f"{letter}{s.number}" for s in symbols]
+
+
 def _unpacked(names: list[str], source: str) -> list[str]:
     return [f"{', '.join(names)}, = {source}"] if names else []
+
+
+def _under(head: str, lines: list[str]) -> list[str]:
+    """A statement with what it governs; nothing if there is nothing to govern."""
+    return [head, *[f"    {line}" for line in lines]] if lines else []
