@@ -52,7 +52,7 @@ def run(it: Recurrence) -> tuple[Any, Any]:
         why, expected = str(error), error.expected
     else:
         return execute(plan, traced, it)
-    results = it.record()
+    results: tuple[Any, Any] = it.record()
     if not expected:  # and if the step itself does not fail, which says more
         _tell(it.functions[0], why)
     return results

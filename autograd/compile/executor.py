@@ -100,7 +100,7 @@ class Compiled:
         """How many steps go into a chunk."""
 
         def fitting(loop: Loop) -> int:
-            each = sum(s.nbytes for s in {**self.stacks, **loop.chunk.of})
+            each: int = sum(s.nbytes for s in {**self.stacks, **loop.chunk.of})
             return max(CHUNK // max(each, 1), 4)
 
         loops = [loop for loop in (self.forward, self.backward) if loop is not None]
@@ -222,7 +222,7 @@ class Workspace:
 
     def _blocks(self, loop: Loop) -> int:
         """How many steps go into a block: whole chunks, as many as BLOCK has room for."""
-        each = sum(s.nbytes for s in loop.block.of)
+        each: int = sum(s.nbytes for s in loop.block.of)
         chunks = min(BLOCK // max(each * self.rows, 1), -(-self.steps // self.rows))
         return max(chunks, 1) * self.rows
 

@@ -111,7 +111,7 @@ class Step:
         return all(a is b or bool(((a == b) | (a != a)).all()) for (_, a), (_, b) in pairs)
 
     def reach(self) -> list[set[int]]:
-        """For each result to which leaves of the carry its graph goes back; -1 is any other node."""
+        """For each result to which leaves of the carry its graph goes back; -1 is another node."""
         found: dict[Node, set[int]] = {node: {-1} for node in self.parents}
         for n, node in enumerate(self._stand_ins):
             if node is not None:
