@@ -14,8 +14,11 @@ from ._tree import flatten, tree_map
 from .ops.elementwise import where
 
 
-def steps_of(xs: Any, length: int | None) -> int:
-    """The number of steps, by xs or by `length`; ValueError where they do not agree."""
+def over_time(xs: Any, length: int | None) -> tuple[Any, int]:
+    """The xs as tensors, and how many steps they, or `length`, say there are; ValueError where they
+    do not agree.
+    """
+    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs)
     found = {len(leaf) for leaf in flatten(xs)}
     if length is not None:
         if not isinstance(length, int) or length < 0:
@@ -27,7 +30,7 @@ def steps_of(xs: Any, length: int | None) -> int:
             if found
             else "scan: without xs, length= must say how many steps there are"
         )
-    return found.pop()
+    return xs, found.pop()
 
 
 class Alive:

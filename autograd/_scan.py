@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import backend
 from . import compile as compile_
 from ._parts import InParts, detached, joined
-from ._ragged import Alive, held, steps_of
-from ._tensor import Tensor
+from ._ragged import Alive, held, over_time
 from ._tree import flatten, same_nesting, structure, tree_map, unflatten
 from .ops.shape import stack, unstack
 
@@ -81,7 +79,7 @@ def explain(step: Step, carry: Any, xs: Any, **options: Any) -> compile_.Explana
     """
     of_loop = {k: v for k, v in options.items() if k not in ("checkpoint", "memory_budget")}
     loop = _Loop(step, carry, xs, **of_loop)
-    return compile_.explain(loop.part(0, loop.steps, carry, loop.xs), loop.recorded)
+    return compile_.explain(loop.part(0, loop.steps, carry, loop.xs))
 
 
 @dataclass
@@ -101,17 +99,14 @@ class _Loop:
     def __post_init__(self) -> None:
         if self.detach_every is not None and self.detach_every < 1:
             raise ValueError(f"detach_every counts steps, from 1 on, not {self.detach_every}")
-        self.xs = tree_map(_tensor, self.xs)
-        self.steps = steps_of(self.xs, self.length)
+        self.xs, self.steps = over_time(self.xs, self.length)
         self.alive = None if self.lengths is None else Alive(self.lengths, self.steps, self.carry)
-        self.recorded = compile_.unwanted(self.compile)
+        self.unwanted = compile_.unwanted(self.compile)
 
     def run(self, first: int, last: int, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Execute the steps from `first` to before `last`, in the order of execution, on the xs of
         just these steps.
         """
-        if self.recorded:
-            return self.record(first, last, carry, xs)
         return compile_.run(self.part(first, last, carry, xs))
 
     def part(self, first: int, last: int, carry: Any, xs: Any) -> compile_.Recurrence:
@@ -120,9 +115,10 @@ class _Loop:
         cuts = tuple([n - first for n in range(first + 1, last) if self._is_cut(n)])
         start = tree_map(detached, carry) if self._is_cut(first) else carry
         given = xs, self.alive and self.alive.rows(now)
-        functions, again = (self.step, self.precompute), partial(self.record, first, last, carry, xs)
+        functions, n = (self.step, self.precompute), last - first
+        again = partial(self.record, first, last, carry, xs)
         return compile_.Recurrence(
-            self.one, functions, start, given, last - first, self.reverse, cuts, again
+            self.one, functions, start, given, n, self.reverse, cuts, again, self.unwanted
         )
 
     def _is_cut(self, n: int) -> bool:
@@ -162,7 +158,3 @@ class _Loop:
             carry = new
             ys.append(y)
         return carry, joined(stack, ys, self.reverse)
-
-
-def _tensor(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x))

@@ -58,10 +58,10 @@ def run(it: Recurrence) -> tuple[Any, Any]:
     return results
 
 
-def explain(it: Recurrence, unwanted: str) -> Explanation:
+def explain(it: Recurrence) -> Explanation:
     """How `run` would execute it."""
     try:
-        return Explanation(None if unwanted else planned(it)[0], it.steps, unwanted)
+        return Explanation(planned(it)[0], it.steps)
     except Untraceable as error:
         return Explanation(None, it.steps, str(error))
 
@@ -72,6 +72,8 @@ def planned(it: Recurrence) -> tuple[Compiled, Step]:
     Before a plan is first used for a step, the step is traced once more, and watched closer, to see
     whether it is the same at every call.
     """
+    if it.unwanted:
+        raise Untraceable(it.unwanted, expected=True)
     if it.steps < 2:
         raise Untraceable("there is only one step", expected=True)
     before = Untouched(it.functions)

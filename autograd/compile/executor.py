@@ -37,7 +37,7 @@ IDLE = 1 << 28
 class Recurrence:
     """What is to be executed: so many steps of `step`, in reverse or not, with the history of the
     carry cut before the steps `cuts`. `functions` are those that step calls; `record` executes it
-    step by step.
+    step by step, which has to be if it is `unwanted` for some reason that it be compiled.
     """
 
     step: Callable[..., Any]
@@ -48,6 +48,7 @@ class Recurrence:
     reverse: bool
     cuts: tuple[int, ...]
     record: Callable[[], Any]
+    unwanted: str
 
 
 class Compiled:

@@ -187,15 +187,14 @@ class Program:
             return x
         if type(x) in NUMBERS:
             return x
-        x = self.home.asarray(x) if isinstance(x, np.generic) else x
-        if id(x) not in self._of_array:
-            array: Any = x
-            if not isinstance(array, self.home.array_type):
-                raise Untraceable(f"it computes with {type(array).__name__}")
+        array: Any = self.home.asarray(x) if isinstance(x, np.generic) else x
+        if id(array) not in self._of_array:
+            if not issubclass(type(array), self.home.array_type):
+                raise Untraceable(f"it computes with {type(x).__name__}")
             made = self.input(array.shape, array.dtype)
-            self._of_array[id(x)] = made
-            self.constants.append((made, x))
-        return self._of_array[id(x)]
+            self._of_array[id(array)] = made
+            self.constants.append((made, array))
+        return self._of_array[id(array)]
 
     def record(self, primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Any:
         args: list[Any] = []
