@@ -315,7 +315,7 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
     outs = [Tensor(array) for array in (*last, *[y[order] for y in ys])]
     recorded = {j for j, leaf in enumerate(first) if leaf._node is not None}
     live = compiled.live(recorded, it.steps, it.cuts)
-    n = len(first)
+    n, behind = len(first), [None for _ in step.behind]
     if compiled.backward is not None and any(live):
         sources = [leaf._node for leaf in (*first, *inputs)] + step.parents + step.behind
         parents = [node for node in sources if node is not None]
@@ -332,7 +332,7 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
             with lease.workspace.lock:  # another thread may go through the same graph
                 d_first, d_xs, d_parents = compiled.back(lease.workspace, arrays, constants, d_outs)
             d_xs = [None if d is None else d[order] for d in d_xs]
-            found = [*d_first, *d_xs, *d_parents, *[None for _ in step.behind]]
+            found = [*d_first, *d_xs, *d_parents, *behind]
             return [d for d, node in zip(found, sources, strict=True) if node is not None]
 
         shapes = tuple([outs[i].shape for i in places])

@@ -191,6 +191,15 @@ class Step:
         self.d_carry, self.d_xs, self.d_parents = found[:n], found[n:m], found[m:]
         program.open = False
 
+    def drop(self) -> None:
+        """What was written down refers to itself all around; this lets go of it at once."""
+        program = self.program
+        for op in program.ops:
+            op.outs = ()
+        for forgotten in (program.values, program.ops, program.constants):
+            forgotten.clear()
+        program._found, program._of_array = {}, {}
+
     def forget(self) -> Step:
         """Without the nodes and arrays that it was traced with: what a plan may hold on to."""
         self.nodes, self.parents, self._stand_ins, self._out_nodes = {}, [], [], []
