@@ -63,10 +63,14 @@ class InParts:
     # --- how much to keep -------------------------------------------------------------------------
 
     def scan(self, carry: Any, xs: Any, count: Any, budget: int | None) -> tuple[Any, Any]:
-        """The whole recurrence, by `checkpoint=` or `memory_budget=`."""
+        """The whole recurrence, by `checkpoint=`, `memory_budget=`, or neither."""
         if count is not None and budget is not None:
             raise ValueError("scan takes checkpoint= or memory_budget=, not both")
-        return self.every(count, carry, xs) if budget is None else self.within(budget, carry, xs)
+        if budget is not None:
+            return self.within(budget, carry, xs)
+        if count is None:
+            return self.record(0, self.steps, carry, xs)
+        return self.every(count, carry, xs)
 
     def every(self, count: Any, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Keep the carry at every so many steps."""

@@ -1,4 +1,6 @@
-"""Ragged batches: which sequences are still running at a step, and what becomes of the others."""
+"""The lengths of a recurrence: how many steps there are, and in ragged batches which sequences are
+still running at a step, and what becomes of the others.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,25 @@ from . import backend
 from ._tensor import Tensor, _arrays
 from ._tree import flatten, tree_map
 from .ops.elementwise import where
+
+
+def over_time(xs: Any, length: int | None) -> tuple[Any, int]:
+    """The xs as tensors, and how many steps they, or `length`, say there are; ValueError where they
+    do not agree.
+    """
+    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs)
+    found = {len(leaf) for leaf in flatten(xs)}
+    if length is not None:
+        if not isinstance(length, int) or length < 0:
+            raise ValueError(f"scan: length= is the number of steps, not {length!r}")
+        found.add(length)
+    if len(found) != 1:
+        raise ValueError(
+            f"scan: xs and length= differ in length: {sorted(found)}"
+            if found
+            else "scan: without xs, length= must say how many steps there are"
+        )
+    return xs, found.pop()
 
 
 class Alive:

@@ -10,14 +10,13 @@ nothing but the time that it takes is different (see `compile`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import backend
 from . import compile as compile_
 from ._parts import InParts, detached, joined
-from ._ragged import Alive, held
-from ._tensor import Tensor
+from ._ragged import Alive, held, over_time
 from ._tree import flatten, same_nesting, structure, tree_map, unflatten
 from .ops.shape import stack, unstack
 
@@ -68,76 +67,58 @@ def scan(
     carry, for a budget that does not hold a single step.
     """
     loop = _Loop(step, carry, xs, length, lengths, reverse, precompute, detach_every, compile)
-    if checkpoint is None and memory_budget is None:
-        return loop.run(0, loop.steps, carry, loop.xs)
     return InParts(loop.run, loop.steps, reverse).scan(carry, loop.xs, checkpoint, memory_budget)
 
 
-def explain(
-    step: Step,
-    carry: Any,
-    xs: Any,
-    *,
-    checkpoint: int | str | None = None,
-    memory_budget: int | None = None,
-    **options: Any,
-) -> compile_.Explanation:
+def explain(step: Step, carry: Any, xs: Any, **options: Any) -> compile_.Explanation:
     """How `scan`, given the same arguments, would execute the step, without doing it.
 
     The result has `compiled`, True or False, and `why` not, "" where it is. As text it is the plan:
     which operations are done once, before the loop, at every step and after it, forward and
     backward; what is kept in between; and the code of both loops.
     """
-    loop = _Loop(step, carry, xs, **options)
-    return compile_.explain(loop.part(0, loop.steps, carry, loop.xs), loop.recorded)
+    of_loop = {k: v for k, v in options.items() if k not in ("checkpoint", "memory_budget")}
+    loop = _Loop(step, carry, xs, **of_loop)
+    return compile_.explain(loop.part(0, loop.steps, carry, loop.xs))
 
 
+@dataclass
 class _Loop:
     """The steps of a recurrence."""
 
-    def __init__(
-        self,
-        step: Step,
-        carry: Any,
-        xs: Any,
-        length: int | None = None,
-        lengths: Any = None,
-        reverse: bool = False,
-        precompute: Callable[[Any], Any] | None = None,
-        detach_every: int | None = None,
-        compile: bool | None = None,
-    ) -> None:
-        if detach_every is not None and detach_every < 1:
-            raise ValueError(f"detach_every counts steps, from 1 on, not {detach_every}")
-        self.step, self.precompute, self.reverse = step, precompute, reverse
-        self.xs = tree_map(
-            lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs
-        )
-        self.steps = _length(self.xs, length)
-        self.alive = None if lengths is None else Alive(lengths, self.steps, carry)
-        self.detach_every, self.recorded = detach_every, compile_.unwanted(compile)
+    step: Step
+    carry: Any
+    xs: Any
+    length: int | None = None
+    lengths: Any = None
+    reverse: bool = False
+    precompute: Callable[[Any], Any] | None = None
+    detach_every: int | None = None
+    compile: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.detach_every is not None and self.detach_every < 1:
+            raise ValueError(f"detach_every counts steps, from 1 on, not {self.detach_every}")
+        self.xs, self.steps = over_time(self.xs, self.length)
+        self.alive = None if self.lengths is None else Alive(self.lengths, self.steps, self.carry)
+        self.unwanted = compile_.unwanted(self.compile)
 
     def run(self, first: int, last: int, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Execute the steps from `first` to before `last`, in the order of execution, on the xs of
         just these steps.
         """
-        if self.recorded:
-            return self.record(first, last, carry, xs)
         return compile_.run(self.part(first, last, carry, xs))
 
     def part(self, first: int, last: int, carry: Any, xs: Any) -> compile_.Recurrence:
         """The same, as a recurrence of its own."""
         now = slice(self.steps - last, self.steps - first) if self.reverse else slice(first, last)
         cuts = tuple([n - first for n in range(first + 1, last) if self._is_cut(n)])
+        start = tree_map(detached, carry) if self._is_cut(first) else carry
+        given = xs, self.alive and self.alive.rows(now)
+        functions, n = (self.step, self.precompute), last - first
+        again = partial(self.record, first, last, carry, xs)
         return compile_.Recurrence(
-            self.one,
-            (self.step, self.precompute),
-            tree_map(detached, carry) if self._is_cut(first) else carry,
-            (xs, self.alive and self.alive.rows(now)),
-            last - first,
-            self.reverse,
-            cuts,
-            partial(self.record, first, last, carry, xs),
+            self.one, functions, start, given, n, self.reverse, cuts, again, self.unwanted
         )
 
     def _is_cut(self, n: int) -> bool:
@@ -177,18 +158,3 @@ class _Loop:
             carry = new
             ys.append(y)
         return carry, joined(stack, ys, self.reverse)
-
-
-def _length(xs: Any, length: int | None) -> int:
-    found = {len(leaf) for leaf in flatten(xs)}
-    if length is not None:
-        if not isinstance(length, int) or length < 0:
-            raise ValueError(f"scan: length= is the number of steps, not {length!r}")
-        found.add(length)
-    if len(found) != 1:
-        raise ValueError(
-            f"scan: xs and length= differ in length: {sorted(found)}"
-            if found
-            else "scan: without xs, length= must say how many steps there are"
-        )
-    return found.pop()

@@ -28,11 +28,11 @@ ELEMENTWISE = _names("""
     subtract tan tanh trunc
 """)
 FUNCTIONS = _names("""
-    all any argmax argmin argpartition argsort argwhere array_repr array_str broadcast_to can_cast
-    clip concatenate copyto cumsum diag diagonal dot einsum full_like isclose iscomplexobj isneginf
-    isposinf isrealobj matmul max min moveaxis ndim nonzero ones_like pad repeat reshape result_type
-    roll rot90 round searchsorted shape size split stack sum tile transpose tril triu where
-    zeros_like
+    all any argmax argmin argpartition argsort argwhere array_repr array_str ascontiguousarray
+    broadcast_to can_cast clip concatenate copyto cumsum diag diagonal dot einsum full_like isclose
+    iscomplexobj isneginf isposinf isrealobj matmul max min moveaxis ndim nonzero ones_like pad
+    repeat reshape result_type roll rot90 round searchsorted shape size split stack sum tile
+    transpose tril triu where zeros_like
 """)
 JUDGEMENTS = _names("allclose array_equal count_nonzero")  # arrays, where NumPy's are of Python
 CREATION = _names("arange array asarray empty eye full ones zeros")

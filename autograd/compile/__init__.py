@@ -51,17 +51,22 @@ def run(it: Recurrence) -> tuple[Any, Any]:
     except Untraceable as error:
         why, expected = str(error), error.expected
     else:
-        return execute(plan, traced, it)
-    results = it.record()
+        try:
+            return execute(plan, traced, it)
+        finally:
+            traced.drop()
+    results: tuple[Any, Any] = it.record()
     if not expected:  # and if the step itself does not fail, which says more
         _tell(it.functions[0], why)
     return results
 
 
-def explain(it: Recurrence, unwanted: str) -> Explanation:
+def explain(it: Recurrence) -> Explanation:
     """How `run` would execute it."""
     try:
-        return Explanation(None if unwanted else planned(it)[0], it.steps, unwanted)
+        plan, traced = planned(it)
+        traced.drop()
+        return Explanation(plan, it.steps)
     except Untraceable as error:
         return Explanation(None, it.steps, str(error))
 
@@ -72,6 +77,8 @@ def planned(it: Recurrence) -> tuple[Compiled, Step]:
     Before a plan is first used for a step, the step is traced once more, and watched closer, to see
     whether it is the same at every call.
     """
+    if it.unwanted:
+        raise Untraceable(it.unwanted, expected=True)
     if it.steps < 2:
         raise Untraceable("there is only one step", expected=True)
     before = Untouched(it.functions)
@@ -85,10 +92,15 @@ def planned(it: Recurrence) -> tuple[Compiled, Step]:
         before.look_closer()
         again = _traced(it, before, traced)
         if not again.is_like(traced):
+            for one in (traced, again):
+                one.drop()
             raise Untraceable("it is not the same at every call")
         if 0 in [n for s in traced.program.values for n in s.shape]:
             raise Untraceable("its arrays are empty", expected=True)
-        plan = plan or Compiled(again)
+        if plan is None:
+            plan = Compiled(again)
+        else:
+            again.drop()
         with _lock:
             _put(_plans, traced.signature, plan)
             _put(plan.codes, codes)

@@ -37,7 +37,7 @@ IDLE = 1 << 28
 class Recurrence:
     """What is to be executed: so many steps of `step`, in reverse or not, with the history of the
     carry cut before the steps `cuts`. `functions` are those that step calls; `record` executes it
-    step by step.
+    step by step, which has to be if it is `unwanted` for some reason that it be compiled.
     """
 
     step: Callable[..., Any]
@@ -48,6 +48,7 @@ class Recurrence:
     reverse: bool
     cuts: tuple[int, ...]
     record: Callable[[], Any]
+    unwanted: str
 
 
 class Compiled:
@@ -100,7 +101,7 @@ class Compiled:
         """How many steps go into a chunk."""
 
         def fitting(loop: Loop) -> int:
-            each = sum(s.nbytes for s in {**self.stacks, **loop.chunk.of})
+            each: int = sum(s.nbytes for s in {**self.stacks, **loop.chunk.of})
             return max(CHUNK // max(each, 1), 4)
 
         loops = [loop for loop in (self.forward, self.backward) if loop is not None]
@@ -222,7 +223,7 @@ class Workspace:
 
     def _blocks(self, loop: Loop) -> int:
         """How many steps go into a block: whole chunks, as many as BLOCK has room for."""
-        each = sum(s.nbytes for s in loop.block.of)
+        each: int = sum(s.nbytes for s in loop.block.of)
         chunks = min(BLOCK // max(each * self.rows, 1), -(-self.steps // self.rows))
         return max(chunks, 1) * self.rows
 
@@ -314,7 +315,7 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
     outs = [Tensor(array) for array in (*last, *[y[order] for y in ys])]
     recorded = {j for j, leaf in enumerate(first) if leaf._node is not None}
     live = compiled.live(recorded, it.steps, it.cuts)
-    n = len(first)
+    n, behind = len(first), [None for _ in step.behind]
     if compiled.backward is not None and any(live):
         sources = [leaf._node for leaf in (*first, *inputs)] + step.parents + step.behind
         parents = [node for node in sources if node is not None]
@@ -331,7 +332,7 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
             with lease.workspace.lock:  # another thread may go through the same graph
                 d_first, d_xs, d_parents = compiled.back(lease.workspace, arrays, constants, d_outs)
             d_xs = [None if d is None else d[order] for d in d_xs]
-            found = [*d_first, *d_xs, *d_parents, *[None for _ in step.behind]]
+            found = [*d_first, *d_xs, *d_parents, *behind]
             return [d for d, node in zip(found, sources, strict=True) if node is not None]
 
         shapes = tuple([outs[i].shape for i in places])

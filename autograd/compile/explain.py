@@ -17,7 +17,7 @@ SECTIONS = {
 
 
 class Explanation:
-    """How a recurrence is executed: `compiled` or not, and if not `why` not; `str()` says it all."""
+    """How a recurrence is executed: `compiled` or not, and `why` not; as text, all about it."""
 
     def __init__(self, plan: Compiled | None, steps: int, why: str = "") -> None:
         self.compiled, self.why = plan is not None, why

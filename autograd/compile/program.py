@@ -120,7 +120,7 @@ class _Home:
     def asarray(self, data: Any, dtype: Any = None) -> Any:
         if not isinstance(data, Symbol):
             return self.real.asarray(data, dtype)
-        return data if dtype is None else data.astype(np.dtype(dtype))
+        return data if dtype is None else METHODS["astype"](data, np.dtype(dtype))
 
     def to_host(self, array: Any) -> Any:
         return array.__array__() if isinstance(array, Symbol) else self.real.to_host(array)
@@ -187,17 +187,20 @@ class Program:
             return x
         if type(x) in NUMBERS:
             return x
-        x = self.home.asarray(x) if isinstance(x, np.generic) else x
-        if id(x) not in self._of_array:
-            if not isinstance(x, self.home.array_type):
+        array: Any = self.home.asarray(x) if isinstance(x, np.generic) else x
+        if id(array) not in self._of_array:
+            if not issubclass(type(array), self.home.array_type):
                 raise Untraceable(f"it computes with {type(x).__name__}")
-            made = self.input(x.shape, x.dtype)
-            self._of_array[id(x)] = made
-            self.constants.append((made, x))
-        return self._of_array[id(x)]
+            made = self.input(array.shape, array.dtype)
+            self._of_array[id(array)] = made
+            self.constants.append((made, array))
+        return self._of_array[id(array)]
 
     def record(self, primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Any:
-        args, names, specs, full = [], [], [], False
+        args: list[Any] = []
+        names: list[Any] = []
+        specs: list[Any] = []
+        full = False
         for x in arrays:
             x = self.value(x)
             if isinstance(x, Symbol):
@@ -235,7 +238,7 @@ class Program:
         return self.value(value) if is_array else value
 
     def _inferred(self, primitive: Primitive, specs: Any, static: Any, frozen: Any) -> Any:
-        """Shapes and dtypes of the results, found by computing on zeros; whether there are several."""
+        """Whether there are several results, and their shapes and dtypes: by computing on zeros."""
         key: Any = self.home, primitive, tuple([(type(s), s) for s in specs]), frozen
         if static and any(isinstance(value, Symbol) for value in flatten(static)):
             key = None
@@ -249,7 +252,10 @@ class Program:
             found = several, [(r.shape, r.dtype) for r in (y if several else (y,))]
             if key is None:
                 return found
+            if len(_shapes) > MOST_SHAPES:
+                _shapes.clear()
             _shapes[key] = found
+            return found
         return _shapes[key]
 
     def _dummy(self, value: Any, arrays: dict[int, Any]) -> Any:
@@ -280,9 +286,10 @@ class Program:
             return self.full(number.item(), shape, dtype)
         if primitive is multiply.primitive:
             for one, other in (args, reversed(args)):
-                if isinstance(one, Symbol) and one.full == 1:
-                    if isinstance(other, Symbol) and (other.shape, other.dtype) == (shape, dtype):
-                        return other
+                is_one = isinstance(one, Symbol) and one.full == 1
+                as_made = isinstance(other, Symbol) and (other.shape, other.dtype) == (shape, dtype)
+                if is_one and as_made:
+                    return other
         specs = [(x.shape, x.dtype) if isinstance(x, (Symbol, np.ndarray)) else x for x in small]
         if self._inferred(primitive, specs, static, _frozen(static)) != (False, [(shape, dtype)]):
             return tuple([self._filled(x) for x in args])
@@ -300,6 +307,7 @@ class Program:
         return self._filled(x)
 
 
+MOST_SHAPES = 10_000
 _shapes: dict[Any, tuple[bool, list[Any]]] = {}
 
 
@@ -316,7 +324,8 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         return (value.__code__, _frozen(cells), _frozen(value.__defaults__))
-    by_identity = type(value).__hash__ in (None, object.__hash__)
+    hashing: Any = type(value).__hash__
+    by_identity = hashing is None or hashing is object.__hash__
     if by_identity and value is not ... and not isinstance(value, type):
         raise Untraceable(f"a {type(value).__name__}, a parameter, cannot be compared by value")
     return (type(value), value)

@@ -80,10 +80,10 @@ class Untouched:
         elif hasattr(x, "dtype"):
             self._arrays.append(x)
         else:
-            self._todo += _of_class(type(x))
+            self._todo += _of_class(_kind(x))
             if hasattr(x, "__dict__"):
                 self._todo.append(vars(x))
-            if _slots(type(x)):
+            if _slots(_kind(x)):
                 self._save(x, _held(x))
 
     def _save(self, x: Any, held: list[Any]) -> None:
@@ -98,7 +98,7 @@ class Untouched:
         """Watch what costs time, too: arrays, the random streams of Python and of NumPy. Not more
         than once or twice for the same codes, since no code may draw numbers and be compiled.
         """
-        numpy_stream = np.random.mtrand._rand  # type: ignore[attr-defined]
+        numpy_stream = np.random.mtrand._rand
         self._stream(python_random.getstate, python_random.setstate)
         self._stream(*_numpy_stream(numpy_stream))
         for array in self._arrays:
@@ -142,10 +142,9 @@ def _globals(function: types.FunctionType) -> list[Any]:
 @functools.lru_cache(1000)
 def _names(code: types.CodeType) -> tuple[list[str], list[str]]:
     """The global names that code may read, and those that it assigns to."""
-    read, assigned = list(code.co_names), []
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-            assigned.append(instruction.argval)
+    read, assigned = list(code.co_names), list[str]()
+    assigning = "STORE_GLOBAL", "DELETE_GLOBAL"
+    assigned += [i.argval for i in dis.get_instructions(code) if i.opname in assigning]
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             more = _names(inner)
@@ -166,7 +165,7 @@ def _held(x: Any) -> list[Any]:
         return [x.variables.get(name, UNSET) for name in x.names]
     if isinstance(x, (list, set, deque)):
         return list(x)
-    return [getattr(x, name, UNSET) for name in _slots(type(x))]
+    return [getattr(x, name, UNSET) for name in _slots(_kind(x))]
 
 
 def _put_back(x: Any, held: list[Any]) -> None:
@@ -189,11 +188,15 @@ def _put_back(x: Any, held: list[Any]) -> None:
         x.clear()
         x.update(held) if isinstance(x, set) else x.extend(held)
     else:
-        for name, value in zip(_slots(type(x)), held, strict=True):
+        for name, value in zip(_slots(_kind(x)), held, strict=True):
             if value is not UNSET:
                 setattr(x, name, value)
             elif hasattr(x, name):
                 delattr(x, name)
+
+
+def _kind(x: Any) -> Any:
+    return type(x)
 
 
 @functools.lru_cache(1000)

@@ -111,7 +111,7 @@ class Step:
         return all(a is b or bool(((a == b) | (a != a)).all()) for (_, a), (_, b) in pairs)
 
     def reach(self) -> list[set[int]]:
-        """For each result to which leaves of the carry its graph goes back; -1 is any other node."""
+        """For each result to which leaves of the carry its graph goes back; -1 is another node."""
         found: dict[Node, set[int]] = {node: {-1} for node in self.parents}
         for n, node in enumerate(self._stand_ins):
             if node is not None:
@@ -190,6 +190,15 @@ class Step:
         n, m = len(self.carry), len(self._stand_ins)
         self.d_carry, self.d_xs, self.d_parents = found[:n], found[n:m], found[m:]
         program.open = False
+
+    def drop(self) -> None:
+        """What was written down refers to itself all around; this lets go of it at once."""
+        program = self.program
+        for op in program.ops:
+            op.outs = ()
+        for forgotten in (program.values, program.ops, program.constants):
+            forgotten.clear()
+        program._found, program._of_array = {}, {}
 
     def forget(self) -> Step:
         """Without the nodes and arrays that it was traced with: what a plan may hold on to."""

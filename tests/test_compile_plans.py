@@ -1,0 +1,333 @@
+"""What the compiler keeps and says: its plans know no data, its caches are bounded, its warnings
+come once, and what interrupts a run leaves nothing broken behind.
+"""
+
+import functools
+import gc
+import random
+import warnings
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from compiled import B, H, T, check, of_steps, outcome, problem, same, values, weighted
+from helpers import at_once, on_device
+
+import autograd as ag
+from autograd import compile as compiler
+from autograd.compile import executor, program
+from tinygrad_rnn import nn
+
+rnn = of_steps(lambda W, h, x: (ag.tanh(h @ W + x), h))
+
+
+def warned(run: Callable[[], Any]) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run()
+    return [str(one.message) for one in caught]
+
+
+# --- warnings -------------------------------------------------------------------------------------
+
+
+def test_a_step_that_is_recorded_says_so_once() -> None:
+    def reads(W: Any, h: Any, x: Any) -> Any:
+        return ag.tanh(h @ W) * h.max().item(), h
+
+    make = of_steps(reads)
+    with pytest.warns(UserWarning, match=r"records every step .*host.* compile=False") as caught:
+        ag.scan(*make()[:3])
+    assert caught[0].filename == __file__
+    assert warned(lambda: make().scan()) == []
+
+
+def test_no_warning_where_it_is_wanted_or_could_not_be_otherwise() -> None:
+    def reads(h: Any, x: Any) -> Any:
+        return ag.tanh(h) * h.max().item(), h
+
+    h, xs = values(B, H), values(T, B, H)
+    assert warned(lambda: ag.scan(reads, h, xs, compile=False)) == []
+    assert warned(lambda: ag.scan(reads, h, xs[:1])) == []
+    assert warned(lambda: ag.scan(lambda h, x: (h * x, h), h[:0], xs[:, :0])) == []
+    with ag.detect_anomaly():
+        assert warned(lambda: ag.scan(reads, h, xs)) == []
+
+    def inner(h: Any, x: Any) -> Any:
+        return ag.scan(lambda c, r: (ag.tanh(c + r), c), h, ag.stack([x, x]))
+
+    assert warned(lambda: ag.scan(inner, h, xs)) == []
+
+    def fails(h: Any, x: Any) -> Any:
+        raise KeyError("of one's own")
+
+    def failing() -> None:
+        with pytest.raises(KeyError) as caught:
+            ag.scan(fails, h, xs)
+        assert caught.value.__context__ is None
+
+    assert warned(failing) == []
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+@pytest.mark.host
+def test_plans_hold_nothing_of_those_who_use_them() -> None:
+    """Neither tensors nor their arrays nor nodes nor the step, without the garbage collector."""
+
+    def used() -> list[Any]:
+        W, h, xs, mask = values(H, H), values(B, H), values(T, B, H), on_device(np.ones(H))
+
+        def step(h: Any, x: Any) -> Any:
+            return ag.tanh(h @ (W @ W.T) + x) * mask, h
+
+        carry, ys = ag.scan(step, h, xs)
+        assert ag.explain(step, h, xs).compiled
+        (carry.sum() + ys.sum()).backward()
+        tensors = [W, h, xs, carry, ys]
+        return [weakref.ref(x) for x in (*tensors, *[t.data for t in tensors], mask, step)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert [ref() for ref in used() if ref() is not None] == []
+    finally:
+        gc.enable()
+
+
+def test_caches_are_bounded() -> None:
+    with (
+        mock.patch.object(compiler, "MOST_PLANS", 3),
+        mock.patch.object(program, "MOST_SHAPES", 20),
+        mock.patch.object(compiler, "_plans", {}) as plans,
+        mock.patch.object(compiler, "_codes", {}) as codes,
+        mock.patch.object(compiler, "_warned", {}) as said,
+        mock.patch.object(program, "_shapes", {}) as shapes,
+    ):
+        for n in range(8):
+            W, h, xs = values(n + 1, n + 1), values(2, n + 1), values(3, 2, n + 1)
+            names = {"ag": ag, "W": W}
+            ag.scan(eval("lambda h, x: (ag.tanh(h @ W + x), h)", names), h, xs)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ag.scan(eval(f"lambda h, x: (h, ({'x, ' * n} {n}))", names), h, xs)
+        assert len(plans) == 3
+        assert all(len(cache) <= 3 for cache in (codes, said))
+        assert len(shapes) <= 21
+
+
+def test_idle_workspaces_are_few() -> None:
+    """Of a plan those for the last number of steps, as many as were in use at a time."""
+    idle = executor.Workspace.idle
+    idle.clear()
+    graphs = [rnn().scan() for _ in range(3)]
+    assert idle == []
+    graphs.clear()
+    assert len(idle) == 3
+    outcome(rnn())
+    assert len(idle) == 3
+    one = rnn()
+    outcome(one._replace(xs=values(T + 2, B, H), inputs=[]))
+    assert [w.steps for w in idle] == [T + 2]
+    with mock.patch.object(executor, "IDLE", 0):
+        outcome(rnn())
+    assert idle == []
+
+
+# --- interruptions and threads --------------------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    pass
+
+
+def raising(*_: Any, **__: Any) -> Any:
+    raise Interrupted
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("after", [0, 2])
+def test_an_interrupted_run_leaves_nothing_broken(way: str, after: int) -> None:
+    one = rnn()
+    expected = outcome(one, False)
+    same(outcome(one), expected)
+    plan = next(reversed(compiler._plans.values()))
+    loop = getattr(plan, way)
+    objects = loop.run.__globals__
+    real, calls = objects["dot"], []
+
+    def dot(*arguments: Any) -> Any:
+        calls.append(1)
+        return raising() if len(calls) > after else real(*arguments)
+
+    with mock.patch.dict(objects, dot=dot), pytest.raises(Interrupted):
+        outcome(one)
+    same(outcome(one), expected)
+
+
+def test_an_interrupted_trace_puts_everything_back() -> None:
+    seen: list[int] = []
+
+    def step(h: Any, x: Any) -> Any:
+        seen.append(1)
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        ag.scan(step, values(B, H), values(T, B, H))
+    assert seen == []
+    one = rnn()
+    with ag.no_grad():
+        one.xs[0] = 0.0  # nothing refuses writes any more
+    check(rnn)
+
+
+@pytest.mark.host
+def test_threads_that_meet_a_step_for_the_first_time_at_once() -> None:
+    W = values(5, 5)
+    carry, xs = values(B, 5), values(T, B, 5)
+    one = problem(lambda h, x: (ag.tanh(h @ W + x), h))
+    one = one._replace(carry=carry, xs=xs, inputs=[W, carry, xs])
+    expected, found = outcome(one, False), []
+    at_once([lambda: found.append(outcome(one)) for _ in range(6)])
+    same(found, [expected] * 6)
+
+
+@pytest.mark.host
+def test_threads_that_go_back_through_one_graph_at_once() -> None:
+    one = rnn()
+    expected = outcome(one, False)[1]
+    carry, ys = one.scan()
+    out = [carry, ys]
+    found: list[Any] = []
+
+    def work() -> None:
+        total = weighted(out)
+        found.extend(ag.gradients(total, one.inputs, retain_graph=True) for _ in range(20))
+
+    at_once([work] * 4)
+    for slopes in found:
+        same(list(slopes), expected)
+
+
+# --- state that a step can reach ------------------------------------------------------------------
+
+COUNT = 0
+SEEN: list[int] = []
+
+
+class Slotted:
+    __slots__ = ("n",)
+
+
+def counts_globally(h: Any) -> Any:
+    global COUNT
+    COUNT += 1
+    return h * COUNT
+
+
+def appends_globally(h: Any) -> Any:
+    SEEN.append(1)
+    return h
+
+
+def reaching(kept: Any, use: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+    return lambda h: use(kept, h)
+
+
+def use_deque(kept: Any, h: Any) -> Any:
+    kept.append(kept.popleft())
+    return h * kept[0]
+
+
+def use_slots(kept: Any, h: Any) -> Any:
+    kept.n += 1
+    return h * kept.n
+
+
+def use_array(kept: Any, h: Any) -> Any:
+    kept[...] = kept * 0.5
+    return h * kept
+
+
+REACHED: dict[str, Callable[[], Callable[[Any], Any]]] = {
+    "a global": lambda: counts_globally,
+    "a global list": lambda: appends_globally,
+    "a deque": lambda: reaching(deque([0.5, 1.5, 0.3]), use_deque),
+    "slots": lambda: reaching(slotted(), use_slots),
+    "an array": lambda: reaching(on_device(np.ones(H)), use_array),
+    "NumPy's generator": lambda: reaching(
+        np.random.default_rng(0), lambda kept, h: h * on_device(kept.random(H))
+    ),
+    "an old one of NumPy's": lambda: reaching(
+        np.random.RandomState(0),
+        lambda kept, h: h * on_device(kept.randn(H)),
+    ),
+    "Python's generator": lambda: reaching(random.Random(0), lambda kept, h: h * kept.random()),
+    "a default": lambda: lambda h, kept=[0.5, 1.5, 0.3]: h * (kept.append(kept.pop(0)) or kept[0]),
+    "a partial": lambda: functools.partial(use_deque, deque([0.5, 1.5, 0.3])),
+}
+
+
+def slotted() -> Slotted:
+    made = Slotted()
+    made.n = 0
+    return made
+
+
+@pytest.mark.parametrize("make", REACHED.values(), ids=REACHED)
+def test_state_that_is_reached_in_other_ways(make: Any) -> None:
+    def results(compile: bool | None) -> Any:
+        global COUNT
+        COUNT = 0
+        SEEN.clear()
+        use = make()
+        one = of_steps(lambda W, h, x: (ag.tanh(use(h) @ W + x), h))()
+        return [outcome(one, compile), outcome(one, compile)], COUNT, len(SEEN)
+
+    use = make()
+    assert not of_steps(lambda W, h, x: (use(h) @ W, h))().explain().compiled
+    same(results(None), results(False))
+
+
+def test_large_collections_in_reach_do_not_hinder() -> None:
+    data = list(range(100_000))
+    check(of_steps(lambda W, h, x: (ag.tanh(h @ W + x) * data[1], h)))
+    assert of_steps(lambda W, h, x: (ag.tanh(h @ W + x) * data[1], h))().explain().compiled
+
+
+# --- explain --------------------------------------------------------------------------------------
+
+
+def test_an_explanation_reads_like_the_plan() -> None:
+    W = values(H, H)
+    one = problem(lambda h, x: (ag.tanh(h @ W + ag.sin(x @ W.T)), ag.cos(h)), W)
+    text = str(one.explain())
+    before, rest = text.split("forward, at every step")
+    stepwise, after = rest.split("forward, after the loop")
+    assert "sin" in before
+    assert "tanh" in stepwise
+    assert "sin" not in stepwise
+    assert "cos" in after
+    assert "kept for the way back: " in after
+    assert "def forward(" in after
+    assert "def backward(" in after
+    with ag.no_grad():
+        assert "def backward(" not in str(one.explain())
+
+
+def test_explaining_changes_nothing() -> None:
+    one = of_steps(lambda W, h, x: (nn.functional.dropout(h, 0.5) @ W + x, h))()
+    before = ag.random.get_state()
+    assert repr(one.explain()) == str(one.explain())
+    assert ag.random.get_state() == before
+
+
+def test_layers_say_whether_they_compile() -> None:
+    assert "compile" not in repr(nn.LSTM(2, 3))
+    assert "compile=False" in repr(nn.LSTM(2, 3, compile=False))
+    assert "compile=True" in repr(nn.Recurrent(nn.GRUCell(2, 3), compile=True))
