@@ -212,12 +212,9 @@ class Loop:
                 lines = sums if s in self.products else after
                 lines.append(f"t{n} = add_up(t{n}, {self._over_time(s)})")
         cut = [f"{names.of(g, False)}[...] = 0" for g, _ in half.carried if self.reverse]
-        ends = [f"{end}{j}" for j in range(len(half.carried)) for end in ("first", "last")]
-        rolled = [
-            f"{first}[...] = {last}"
-            for first, last in zip(ends[::2], ends[1::2], strict=True)
-            if self.rolling
-        ]
+        rolling = range(len(half.carried) if self.rolling else 0)
+        ends = [f"{end}{j}" for j in rolling for end in ("first", "last")]
+        rolled = [f"first{j}[...] = last{j}" for j in rolling]
 
         moving = sorted(half.varies, key=number)
         at_once, at_a_step, in_sums = map(_words, ([*before, *after], [*loop, *cut], sums))
