@@ -415,8 +415,8 @@ def test_other_sizes_of_one_problem() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"reverse": True}, {"lengths": [6, 0, 1]}], ids=str)
 def test_a_state_without_a_batch_and_inputs_of_all_kinds(options: dict[str, Any]) -> None:
-    """NumPy's arrays, arrays of the device, Tensors."""
-    for kind in (np.asarray, on_device, ag.tensor):
+    """Arrays, Tensors."""
+    for kind in (on_device, ag.tensor):
         xs = kind(on_host(values(T, 3, H)))
 
         def make(xs: Any = xs) -> Any:

@@ -51,7 +51,8 @@ class Untouched:
         self._todo = list(functions)
         while self._todo:
             x = self._todo.pop()
-            if not isinstance(x, NOTHING) and id(x) not in self._seen:
+            kind: Any = type(x)
+            if not _is_nothing(kind) and id(x) not in self._seen:
                 self._seen.add(id(x))
                 self._meet(x)
                 if len(self._seen) > MOST:
@@ -80,16 +81,17 @@ class Untouched:
         elif hasattr(x, "dtype"):
             self._arrays.append(x)
         else:
-            self._todo += _of_class(_kind(x))
+            kind: Any = type(x)
+            self._todo += _of_class(kind)
             if hasattr(x, "__dict__"):
                 self._todo.append(vars(x))
-            if _slots(_kind(x)):
+            if _slots(kind):
                 self._save(x, _held(x))
 
     def _save(self, x: Any, held: list[Any]) -> None:
         self._saved.append((x, held))
         if len(held) <= LARGE:
-            self._todo += held
+            self._todo += x.values() if isinstance(x, dict) else held
 
     def _stream(self, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
         self._streams.append((read(), read, write))
@@ -165,7 +167,8 @@ def _held(x: Any) -> list[Any]:
         return [x.variables.get(name, UNSET) for name in x.names]
     if isinstance(x, (list, set, deque)):
         return list(x)
-    return [getattr(x, name, UNSET) for name in _slots(_kind(x))]
+    kind: Any = type(x)
+    return [getattr(x, name, UNSET) for name in _slots(kind)]
 
 
 def _put_back(x: Any, held: list[Any]) -> None:
@@ -188,15 +191,17 @@ def _put_back(x: Any, held: list[Any]) -> None:
         x.clear()
         x.update(held) if isinstance(x, set) else x.extend(held)
     else:
-        for name, value in zip(_slots(_kind(x)), held, strict=True):
+        kind: Any = type(x)
+        for name, value in zip(_slots(kind), held, strict=True):
             if value is not UNSET:
                 setattr(x, name, value)
             elif hasattr(x, name):
                 delattr(x, name)
 
 
-def _kind(x: Any) -> Any:
-    return type(x)
+@functools.lru_cache(1000)
+def _is_nothing(kind: Any) -> bool:
+    return issubclass(kind, NOTHING)
 
 
 @functools.lru_cache(1000)
