@@ -372,6 +372,20 @@ def test_what_a_step_closes_over_may_change() -> None:
     same(results(None), results(False))
 
 
+@pytest.mark.host  # on a device such a scalar is an array from elsewhere
+def test_scalars_of_numpy_may_change() -> None:
+    """Gradients go by the scalar of now, not by that with which the plan was made."""
+
+    def results(compile: bool | None) -> Any:
+        W, factor = values(H, H), np.float64(0.75)
+        one = problem(lambda h, x: (factor * ag.tanh(h @ W + x), h), W)
+        first = outcome(one, compile)
+        factor = np.float64(-0.25)
+        return first, outcome(one, compile)
+
+    same(results(None), results(False))
+
+
 def test_the_layers_of_the_library_leave_no_trace() -> None:
     """A cell has the same attributes after it was run as before."""
     case = make_case("LSTM", recurrent_dropout=0.5, zoneout=0.1)

@@ -168,7 +168,7 @@ class Program:
         self.constants: list[tuple[Symbol, Any]] = []
         self.key: list[Any] = []
         self._found: dict[Any, Any] = {}
-        self._of_array: dict[int, Symbol] = {}
+        self._of_array: dict[Any, Symbol] = {}
 
     def input(self, shape: tuple[int, ...], dtype: Any) -> Symbol:
         self.key.append((shape, dtype))
@@ -187,14 +187,17 @@ class Program:
             return x
         if type(x) in NUMBERS:
             return x
-        array: Any = self.home.asarray(x) if isinstance(x, np.generic) else x
-        if id(array) not in self._of_array:
+        # Scalars of NumPy's by value: as arrays they are new ones whenever a rule asks for them.
+        scalar = isinstance(x, np.generic)
+        key = (x.dtype, x.tobytes()) if scalar else id(x)
+        if key not in self._of_array:
+            array: Any = self.home.asarray(x) if scalar else x
             if not issubclass(type(array), self.home.array_type):
                 raise Untraceable(f"it computes with {type(x).__name__}")
             made = self.input(array.shape, array.dtype)
-            self._of_array[id(array)] = made
+            self._of_array[key] = made
             self.constants.append((made, array))
-        return self._of_array[id(array)]
+        return self._of_array[key]
 
     def record(self, primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Any:
         args: list[Any] = []
