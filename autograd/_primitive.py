@@ -46,10 +46,10 @@ class Kernels(dict[type, Callable[..., Any]]):
     """
 
     def __init__(self, primitive: Primitive, forward: Callable[..., Any] | str) -> None:
-        self._primitive, self._forward = primitive, forward
+        self._primitive, self.forward = primitive, forward
 
     def __missing__(self, array_type: type) -> Callable[..., Any]:
-        forward = self._forward
+        forward = self.forward
         if hasattr(array_type, "apply"):
             kernel = partial(array_type.apply, self._primitive)
         else:

@@ -166,7 +166,7 @@ def test_two_hundred_cells_of_which_nearly_all_compile() -> None:
             check(lambda cell=cell, dtype=dtype: cell.make(dtype), tolerance)
         plan = cell.make().explain()
         assert plan.compiled == (not plan.why)
-        if not plan.compiled and "checked on the host" not in plan.why:  # a device may not
+        if not plan.compiled and "on the host" not in plan.why:  # indices, where they wrap around
             recorded.append(f"{cell}\n# {plan.why}")
     assert len(recorded) <= 10, "\n\n".join(recorded)
 

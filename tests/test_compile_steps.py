@@ -234,3 +234,25 @@ def test_errors_are_those_of_the_recorded_steps(fails: Any, n: int) -> None:
         return problem(at(n, fails)(W), W)
 
     check(make, run=or_error(outcome))
+
+
+def test_rules_of_ones_own_that_read_a_variable() -> None:
+    """What a rule does is part of what a plan is for."""
+    strength = [1.0]
+
+    @ag.primitive(x=lambda g: -strength[0] * g)
+    def reversed_gradient(xp: Any, x: Any) -> Any:
+        return x.copy()
+
+    def slope(compile: bool) -> Any:
+        w = ag.tensor(0.5, requires_grad=True, dtype=float)
+        end, _ = ag.scan(
+            lambda h, x: (reversed_gradient(ag.tanh(h * w + x)), None),
+            ag.zeros(3, float),
+            ag.ones((4, 3), float),
+            compile=compile,
+        )
+        return ag.gradients(end.sum(), [w])[0].item()
+
+    for strength[0] in (1.0, 0.25):
+        assert slope(True) == pytest.approx(slope(False), rel=1e-12)

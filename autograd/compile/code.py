@@ -67,6 +67,12 @@ class Code:
         self.objects[name] = self.home.asarray(np.array(x, dtype))
         return name
 
+    def in_order(self, matrix: Symbol) -> str:
+        """A matrix that is the same at every step, in the order of its rows in memory."""
+        name = self.of(matrix, False)
+        self.once[f"{name}_C"] = f"{name}_C = {self.function('ascontiguousarray')}({name})"
+        return f"{name}_C"
+
     def turned(self, weight: Symbol) -> str:
         """The transpose of a matrix, laid out as such if it is the same at every step."""
         name = self.of(weight, False)
@@ -161,6 +167,7 @@ class Code:
         if primitive is MATMUL and in_order and op.args[0].ndim == op.args[1].ndim == 2:
             a, b = args
             if not batch:
+                b = b if op.args[1] in self.varies else self.in_order(op.args[1])
                 return [f"{xp('dot')}({a}, {b}, {out})"]
             if op.args[1] not in self.varies:
                 rows, columns = op.args[1].shape

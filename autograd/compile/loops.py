@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import backend
 from .code import Code
-from .plan import CONCATENATE, MATMUL, REVERSED, Half, is_view, root
+from .plan import CONCATENATE, MATMUL, REVERSED, TRANSPOSE, Half, is_view, root
 from .program import Op, Symbol, pointwise
 
 
@@ -111,12 +111,13 @@ class Loop:
         before = {s for op in half.before for s in op.outs if not is_view(op)}
         after = {s for op in half.after for s in op.outs if not is_view(op)}
         inside = {s for op in half.loop for s in op.outs if not is_view(op)}
-        readers = Counter(s for op in half.after for s in op.inputs)
+        readers = Counter(s for op in (*half.before, *half.loop, *half.after) for s in op.inputs)
         readers.update(s for s in self.outs if s is not None)
         self.products = {
             s for s in self.totals if s is not None and not readers[s] and self._as_product(s)
         }
         after -= self.products
+        before -= self.products
         factors = {root(x) for s in self.products for x in _factors(s)}
         for s in sorted(factors & (before | inside | after) - set(self.stacks), key=number):
             self.block.new(s)
@@ -336,7 +337,8 @@ class Loop:
     def _as_product(self, s: Symbol) -> str | None:
         """The sum over time of products a' b, as one product."""
         factors = _factors(s)
-        if not factors or s.op not in self.half.after or not set(factors) <= self.half.varies:
+        at_once = s.op in (*self.half.before, *self.half.after)
+        if not factors or not at_once or not set(factors) <= self.half.varies:
             return None
         if any(is_view(x.op) and root(x) in self.given for x in factors):
             return None
@@ -349,7 +351,11 @@ def _factors(s: Symbol) -> tuple[Symbol, ...]:
     if s.op is None or s.op.primitive is not MATMUL:
         return ()
     a, b = s.op.args
-    return (a.op.args[0], b) if a.op is not None and a.op.primitive is REVERSED else ()
+    turned = a.op
+    if turned is None or not a.ndim == b.ndim == 2:
+        return ()
+    swaps = turned.primitive is TRANSPOSE and turned.static["axes"] == (1, 0)
+    return (turned.args[0], b) if swaps or turned.primitive is REVERSED else ()
 
 
 number = attrgetter("number")

@@ -9,6 +9,7 @@ import functools
 import math
 import types
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -218,7 +219,7 @@ class Program:
         if static:
             static = {name: self._static(value) for name, value in static.items()}
             frozen = _frozen(static)
-        key = (primitive, tuple(names), frozen)
+        key = (primitive, tuple(names), frozen, *_behaviour(primitive))
         if key in self._found:
             return self._found[key]
         several, made = self._inferred(primitive, specs, static, frozen)
@@ -314,6 +315,19 @@ MOST_SHAPES = 10_000
 _shapes: dict[Any, tuple[bool, list[Any]]] = {}
 
 
+def _behaviour(primitive: Primitive) -> Any:
+    """What the rules of a primitive depend on beside their arguments: nothing, for the engine's."""
+    if primitive not in _outside:
+        functions = [*primitive.rules.values(), primitive.kernels.forward]
+        functions = [f for f in functions if isinstance(f, types.FunctionType)]
+        _outside[primitive] = [f for f in functions if not f.__module__.startswith(_ENGINE)]
+    return map(_frozen, _outside[primitive])
+
+
+_ENGINE = __name__.partition(".")[0] + "."
+_outside: WeakKeyDictionary[Primitive, list[Any]] = WeakKeyDictionary()
+
+
 def _frozen(value: Any) -> Any:
     """A static parameter as a part of a key."""
     if isinstance(value, Symbol):
@@ -326,9 +340,19 @@ def _frozen(value: Any) -> Any:
         return ("slice", value.start, value.stop, value.step)
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return (value.__code__, _frozen(cells), _frozen(value.__defaults__))
+        read = [value.__globals__.get(name) for name in value.__code__.co_names]
+        return (
+            value.__code__,
+            _frozen(cells),
+            _frozen(value.__defaults__),
+            *[
+                _frozen(x)
+                for x in read
+                if not isinstance(x, (type, types.ModuleType)) and not callable(x)
+            ],
+        )
     hashing: Any = type(value).__hash__
     by_identity = hashing is None or hashing is object.__hash__
-    if by_identity and value is not ... and not isinstance(value, type):
+    if by_identity and value not in (None, ...) and not isinstance(value, type):
         raise Untraceable(f"a {type(value).__name__}, a parameter, cannot be compared by value")
     return (type(value), value)
