@@ -256,3 +256,16 @@ def test_rules_of_ones_own_that_read_a_variable() -> None:
 
     for strength[0] in (1.0, 0.25):
         assert slope(True) == pytest.approx(slope(False), rel=1e-12)
+
+
+def test_a_precompute_that_looks_along_time() -> None:
+    """It is not made step by step, where it would be something else."""
+    xs = ag.tensor([[1.0], [2.0], [6.0]])
+    options = {"precompute": lambda xs: xs - xs.mean(0)}
+
+    def ends(compile: bool) -> Any:
+        return ag.scan(lambda c, x: (c + 2 * x * x, x), ag.zeros(1), xs, compile=compile, **options)
+
+    with pytest.warns(UserWarning, match="of one step than of several"):
+        _, ys = ends(True)
+    assert ys.tolist() == ends(False)[1].tolist() == [[-2.0], [-1.0], [3.0]]
