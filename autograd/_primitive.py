@@ -40,6 +40,12 @@ from .backend import Array
 Rule = Callable[..., Any]
 
 
+class Unreadable(BaseException):
+    """Raised by arrays that cannot show their values where these are asked for. No Exception: who
+    handles those must not take it for an error of his own.
+    """
+
+
 class Kernels(dict[type, Callable[..., Any]]):
     """The forward function of a primitive for each type of array, found on first use; a type may
     bring its own, `apply(primitive, *arrays, **static)`.
@@ -58,7 +64,7 @@ class Kernels(dict[type, Callable[..., Any]]):
         self[array_type] = kernel
         return kernel
 
-    def otherwise(self, error: Exception, arrays: Any, static: dict[str, Any]) -> Any:
+    def otherwise(self, error: BaseException, arrays: Any, static: dict[str, Any]) -> Any:
         """What the array module refused: the result if an argument's type has its own way to it, an
         error that names the operation if not.
         """
@@ -195,7 +201,7 @@ def describe(value: Any) -> str:
     return f"{value.shape} {value.dtype}" if hasattr(value, "dtype") else repr(value)
 
 
-def failure(name: str, error: Exception, arrays: Any) -> Exception:
+def failure(name: str, error: BaseException, arrays: Any) -> BaseException:
     """`error`, saying which operation failed and on what."""
     real = [a for a in arrays if hasattr(a, "dtype") and a.dtype.kind != "c"]
     homes = {backend.of(a).device for a in real}
@@ -238,7 +244,7 @@ def _unary(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]
         kernel = kernels[type(array)]
         try:
             y = kernel(array, **static) if static else kernel(array)
-        except Exception as error:
+        except (Exception, Unreadable) as error:
             y = kernels.otherwise(error, (array,), static)
         parent = x._node if differentiable else None
         if type(y) is not type(array) or y.dtype.kind != "f":
@@ -276,7 +282,7 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
         array_type = type(b) if type(a) in _NUMBERS else type(a)
         try:
             y = kernels[array_type](a, b)
-        except Exception as error:
+        except (Exception, Unreadable) as error:
             y = kernels.otherwise(error, (a, b), {})
         if not is_tensor:
             return y
@@ -311,7 +317,7 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
             parents.append(parent)
         try:
             y = kernels[array_type or float](*arrays, **static)
-        except Exception as error:
+        except (Exception, Unreadable) as error:
             y = kernels.otherwise(error, arrays, static)
         if not is_tensor:
             return y

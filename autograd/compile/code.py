@@ -7,6 +7,7 @@ step.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,9 @@ from .plan import (
     MATMUL,
     RESHAPE,
     REVERSED,
-    SPLIT,
     STACK,
     SUM,
     TRANSPOSE,
-    UNSTACK,
     along_time,
 )
 from .program import Op, Symbol, pointwise
@@ -40,7 +39,7 @@ class Code:
         self.home, self.varies = home, varies
         self.objects: dict[str, Any] = {}
         self.once: dict[str, str] = {}
-        self.numbers: dict[tuple[float, Any], str] = {}
+        self.numbers: dict[Any, str] = {}
 
     def of(self, x: Any, batch: bool) -> str:
         """A value, number or static parameter as code."""
@@ -63,7 +62,8 @@ class Code:
 
     def number(self, x: float, dtype: Any) -> str:
         """A number as an array, which is quicker to compute with."""
-        name = self.numbers.setdefault((x, dtype), f"c{len(self.numbers)}")
+        key = x or repr(x), dtype  # -0.0 is not 0.0
+        name = self.numbers.setdefault(key, f"c{len(self.numbers)}")
         self.objects[name] = self.home.asarray(np.array(x, dtype))
         return name
 
@@ -82,8 +82,9 @@ class Code:
         return f"{name}_T"
 
     def kernel(self, op: Op) -> str:
+        """The function that computes it, by a name that the code has for nothing else."""
         kernel = op.primitive.kernels[self.home.array_type]
-        name = f"{op.primitive.name}_" if op.primitive.name in self.objects else op.primitive.name
+        name = "_" + re.sub(r"\W", "", op.primitive.name)  # "<lambda>" is one, too
         while self.objects.get(name, kernel) is not kernel:
             name += "_"
         self.objects[name] = kernel
@@ -105,7 +106,7 @@ class Code:
             if batch and align and isinstance(x, Symbol) and x in self.varies and x.ndim < rank:
                 code += f"[:, {'None, ' * (rank - x.ndim)}...]"
             elif batch and op.primitive in (CONCATENATE, STACK) and x not in self.varies:
-                code = f"{self.function('broadcast_to')}({code}, (n, *{x.shape}))"
+                code = f"{self.function('broadcast_to')}({code}, (n, *{getattr(x, 'shape', ())}))"
             found.append(code)
         return found
 
@@ -124,7 +125,7 @@ class Code:
         if op.primitive in (RESHAPE, BROADCAST):
             shape = ", ".join(["n"] * batch + [str(n) for n in op.outs[0].shape])
             if op.primitive is RESHAPE:
-                return f"{args[0]}.reshape({shape})"
+                return f"{args[0]}.reshape(({shape}))"
             return f"{self.function('broadcast_to')}({args[0]}, ({shape},))"
         if op.primitive is REVERSED:
             axes = ", ".join(str(a) for a in range(op.outs[0].ndim, 0, -1))
@@ -201,13 +202,15 @@ class Code:
 
     def look(self, op: Op, array: Any, n: int | None) -> list[Any]:
         """The results of an operation that only looks at an array, over n steps or (None) one."""
-        static = along_time(op, {op.args[0]}) if n is not None else op.static
+        if n is None:  # as over one: what looks at an element is to be an array, no number
+            return [made[0, ...] for made in self.look(op, array[None], 1)]
+        static = along_time(op, {op.args[0]})
         assert static is not None
         if op.primitive is REVERSED:
-            return [array.T if n is None else array.transpose(0, *range(array.ndim - 1, 0, -1))]
+            return [array.transpose(0, *range(array.ndim - 1, 0, -1))]
         if op.primitive in (RESHAPE, BROADCAST):
-            shape = op.outs[0].shape if n is None else (n, *op.outs[0].shape)
-            if op.primitive is BROADCAST and n is not None:
+            shape = (n, *op.outs[0].shape)
+            if op.primitive is BROADCAST:
                 array = array.reshape(n, *(1,) * (len(shape) - array.ndim), *array.shape[1:])
             static = {"shape": shape}
         made = op.primitive.kernels[self.home.array_type](array, **static)
@@ -216,5 +219,4 @@ class Code:
     def assigned(self, op: Op, batch: bool) -> str:
         """A line that gives the results their names."""
         names = ", ".join(self.of(out, batch) for out in op.outs)
-        several = "," if op.primitive in (SPLIT, UNSTACK) or len(op.outs) > 1 else ""
-        return f"{names}{several} = {self.expression(op, batch)}"
+        return f"{names}{',' * op.several} = {self.expression(op, batch)}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .._checkpoint import Again, as_now
-from .._graph import Node
+from .._graph import Node, recording
 from .._primitive import result
 from .._tensor import Tensor
 from .._tree import flatten, unflatten
@@ -127,8 +127,9 @@ class Compiled:
         *before, last = handed_on(recorded, cuts[0] if cuts else steps)
         if cuts:
             last = handed_on(set(), steps - cuts[-1])[-1]
+        stacked = recording.get()  # if not, the ys have no history, whatever the step records
         return [j in last for j in range(n)] + [
-            any(reach & live for live in before) for reach in self.reach[n:]
+            stacked and any(reach & live for live in before) for reach in self.reach[n:]
         ]
 
     def run(
@@ -230,7 +231,8 @@ class Workspace:
     def last(self, symbol: Symbol) -> Any:
         """The carry behind the last step."""
         rolled = self._last < self.steps
-        return self.stacks[symbol][(self.steps - 1) % self.rows + 1 if rolled else self.steps]
+        i = (self.steps - 1) % self.rows + 1 if rolled else self.steps
+        return self.stacks[symbol][i, ...]  # an array, even of no dimension
 
     def _views(self, loop: Loop, xp: Any) -> tuple[list[Any], list[Any]]:
         """What the code of a loop calls `fixed` and `chunks`."""
@@ -245,7 +247,7 @@ class Workspace:
         ends = []
         if loop.rolling:
             for symbol, _ in half.carried:
-                ends += [self.stacks[symbol][0], self.stacks[symbol][self.rows]]
+                ends += [self.stacks[symbol][0, ...], self.stacks[symbol][self.rows, ...]]
         chunks = []
         cuts = self.cuts if loop.reverse else ()
         bounds = sorted({*range(0, self.steps, self.rows), *cuts})

@@ -283,7 +283,7 @@ class Loop:
             return []  # it is summed over time as a whole
         if is_view(op):
             return [] if self.is_made(op.args[0]) else [self.names.assigned(op, True)]
-        if len(op.outs) > 1:
+        if op.several:
             return [self.names.assigned(op, True)]
         return self.names.into(op, self.names.of(op.outs[0], True), True, True)
 
@@ -291,7 +291,7 @@ class Loop:
         names = self.names
         if is_view(op):
             return []
-        if len(op.outs) > 1:
+        if op.several:
             outs = [f"{names.of(s, False)}[...] = several[{i}]" for i, s in enumerate(op.outs)]
             return [f"several = {names.expression(op, False)}", *outs]
         (out,) = op.outs

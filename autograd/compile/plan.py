@@ -130,12 +130,14 @@ def with_gates(ops: list[Op]) -> list[Op]:
         x = op.args[0]
         if op.primitive is not SPLIT or x.size > SMALL or op.static["axis"] != x.ndim - 1:
             continue
+        if x.dtype.kind != "f":
+            continue
         gates = [[u for u in users.get(s, ()) if u.primitive in (SIGMOID, TANH)] for s in op.outs]
         if all(len(one) == 1 for one in gates):
             sections = [(u.primitive is SIGMOID, u.outs[0].shape[-1]) for (u,) in gates]
             whole = Op(GATES, (x,), {"sections": tuple(sections)})
             whole.outs = (x.program.symbol(x.program, x.shape, x.dtype, whole),)
-            parts = Op(SPLIT, whole.outs, op.static)
+            parts = Op(SPLIT, whole.outs, op.static, several=True)
             parts.outs = tuple([u.outs[0] for (u,) in gates])
             for s in parts.outs:
                 s.op = parts

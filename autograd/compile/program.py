@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .. import backend
-from .._primitive import Primitive
+from .._primitive import Primitive, Unreadable
 from .._tree import flatten
 from ..ops import METHODS
 from ..ops.elementwise import _astype, _clip, _round, multiply, where
@@ -28,7 +28,7 @@ def pointwise(primitive: Primitive) -> bool:
     return primitive.pointwise or primitive in POINTWISE
 
 
-class Untraceable(Exception):
+class Untraceable(Unreadable):
     """Why a step cannot be written down; `expected` if that is nobody's wish."""
 
     def __init__(self, why: str, expected: bool = False) -> None:
@@ -134,13 +134,16 @@ def _symbols(home: backend.Backend) -> type[Symbol]:
 
 class Op:
     """One application of a primitive in a program: to symbols and numbers, `static` parameters as
-    they are, but for arrays among them, which are symbols too.
+    they are, but for arrays among them, which are symbols too. `several` says whether it returns a
+    tuple of results, be it of one.
     """
 
-    __slots__ = ("args", "outs", "primitive", "static")
+    __slots__ = ("args", "outs", "primitive", "several", "static")
 
-    def __init__(self, primitive: Any, args: tuple[Any, ...], static: dict[str, Any]) -> None:
-        self.primitive, self.args, self.static = primitive, args, static
+    def __init__(
+        self, primitive: Any, args: tuple[Any, ...], static: dict[str, Any], several: bool = False
+    ) -> None:
+        self.primitive, self.args, self.static, self.several = primitive, args, static, several
         self.outs: tuple[Symbol, ...] = ()
 
     @property
@@ -228,7 +231,7 @@ class Program:
             if isinstance(folded, Symbol):
                 return folded
             args = folded
-        op = Op(primitive, tuple(args), static)
+        op = Op(primitive, tuple(args), static, several)
         op.outs = tuple([self.symbol(self, shape, dtype, op) for shape, dtype in made])
         self.ops.append(op)
         self.key.append(key)
@@ -355,4 +358,4 @@ def _frozen(value: Any) -> Any:
     by_identity = hashing is None or hashing is object.__hash__
     if by_identity and value not in (None, ...) and not isinstance(value, type):
         raise Untraceable(f"a {type(value).__name__}, a parameter, cannot be compared by value")
-    return (type(value), value)
+    return (type(value), value or repr(value))

@@ -65,7 +65,8 @@ class Step:
             self.program.key.append(node is not None)
             return Tensor(self.program.input(shape, dtype), node)
 
-        ins = [stand_in(leaf.shape, leaf.dtype, on) for leaf in leaves]
+        # The carry has its history even where nothing is recorded: the step may switch that on.
+        ins = [stand_in(leaf.shape, leaf.dtype, True) for leaf in leaves]
         slices = [
             stand_in(leaf.shape[1:], leaf.dtype, on and is_recorded(leaf)) for leaf in flatten(xs)
         ]
