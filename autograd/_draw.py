@@ -1,4 +1,4 @@
-"""The recorded graph below a tensor, read into boxes and links for `_picture` to draw.
+"""The recorded graph below a tensor, read into boxes and links for `_draw_picture` to draw.
 
 Boxes and links are plain text and numbers, so that a drawing keeps nothing of the graph alive. A
 stretch of the record that repeats, the steps of a recurrence, is folded: drawn as its first and
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import backend
+from ._draw_picture import Box, Drawing, Link, picture
 from ._graph import OUTPUT, Node
-from ._picture import Box, Drawing, Link, picture
 from ._tensor import Tensor
 from ._tree import flatten
 from .compile.unroll import unrolled

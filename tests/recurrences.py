@@ -13,6 +13,17 @@ from hypothesis import strategies as st
 import autograd as ag
 from tinygrad_rnn import nn
 
+EVERYTHING: dict[str, Any] = {
+    "num_layers": 2,
+    "bidirectional": True,
+    "dropout": 0.5,
+    "variational": True,
+    "recurrent_dropout": 0.5,
+    "zoneout": 0.5,
+    "learn_initial_state": True,
+}
+"""All options of a layer at once."""
+
 # --- the equations, for one step of one sequence --------------------------------------------------
 
 Weights = dict[str, Any]

@@ -15,7 +15,7 @@ from helpers import on_device
 from hypothesis import given
 from hypothesis import strategies as st
 from random_cells import random_cell
-from recurrences import KINDS, make_case, run
+from recurrences import EVERYTHING, KINDS, make_case, run
 
 import autograd as ag
 from tinygrad_rnn.nn import recurrent
@@ -25,16 +25,7 @@ all_kinds = pytest.mark.parametrize("kind", KINDS)
 
 # --- layers ---------------------------------------------------------------------------------------
 
-EVERYTHING: dict[str, Any] = {
-    "num_layers": 2,
-    "bidirectional": True,
-    "dropout": 0.5,
-    "variational": True,
-    "recurrent_dropout": 0.5,
-    "zoneout": 0.5,
-    "learn_initial_state": True,
-    "lengths": [5, 0, 3],
-}
+RAGGED_EVERYTHING = {**EVERYTHING, "lengths": [5, 0, 3]}
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "without biases": {"bias": False},
@@ -54,9 +45,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "checkpoint": {"checkpoint": 2, "lengths": [5, 0, 3]},
     "checkpoint sqrt": {"checkpoint": "sqrt", "bidirectional": True},
     "memory budget": {"memory_budget": 40_000},
-    "everything": EVERYTHING,
-    "everything, checkpoint": EVERYTHING | {"checkpoint": 2},
-    "everything, detach_every": EVERYTHING | {"detach_every": 2, "states": True},
+    "everything": RAGGED_EVERYTHING,
+    "everything, checkpoint": RAGGED_EVERYTHING | {"checkpoint": 2},
+    "everything, detach_every": RAGGED_EVERYTHING | {"detach_every": 2, "states": True},
 }
 Run = tuple[Any, list[Any], Any]
 
@@ -87,7 +78,7 @@ def check_layer(kind: str, dtype: str = "float64", **options: Any) -> None:
 @all_kinds
 @pytest.mark.parametrize("training", [True, False])
 def test_every_layer_with_everything(kind: str, dtype: str, training: bool) -> None:
-    check_layer(kind, dtype, training=training, **EVERYTHING)
+    check_layer(kind, dtype, training=training, **RAGGED_EVERYTHING)
 
 
 @dtypes
@@ -116,7 +107,7 @@ def test_second_derivatives_of_layers(kind: str) -> None:
 
 def test_second_derivatives_with_everything() -> None:
     for more in ({}, {"checkpoint": 2}, {"detach_every": 2}):
-        check_layer("LSTM", order=2, T=4, **EVERYTHING | {"lengths": [4, 0, 3]} | more)
+        check_layer("LSTM", order=2, T=4, **RAGGED_EVERYTHING | {"lengths": [4, 0, 3]} | more)
 
 
 @contextmanager

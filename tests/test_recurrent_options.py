@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recurrences import KINDS, assert_close, make_case, run, sum_of_squares
+from recurrences import EVERYTHING, KINDS, assert_close, make_case, run, sum_of_squares
 
 import autograd as ag
 from tinygrad_rnn import nn
@@ -224,15 +224,6 @@ def test_detach_every_is_chunks_with_a_detached_state(seed: int, kind: str, ever
 # Less memory for more time
 
 
-EVERYTHING: dict[str, Any] = {
-    "num_layers": 2,
-    "bidirectional": True,
-    "dropout": 0.5,
-    "variational": True,
-    "recurrent_dropout": 0.5,
-    "zoneout": 0.5,
-    "learn_initial_state": True,
-}
 savings = pytest.mark.parametrize(
     "saving", [{"checkpoint": 2}, {"checkpoint": "sqrt"}, {"memory_budget": 40_000}], ids=str
 )

@@ -140,20 +140,13 @@ class Code:
         args, static = self.args(op, batch), self.static(op, batch)
         xp = self.function
         primitive, kernel = op.primitive, op.primitive.kernels[self.home.array_type]
-        if isinstance(kernel, np.ufunc) or (
-            primitive.pointwise and kernel is getattr(self.home.xp, primitive.name, None)
-        ):
+        if primitive.pointwise and kernel is getattr(self.home.xp, primitive.name, None):
             # As a keyword: maximum and minimum take it no other way.
             key = "out=" if primitive.name in ("maximum", "minimum") else ""
             return [f"{xp(primitive.name)}({', '.join(args)}, {key}{out})"]
         if primitive is SIGMOID:  # (1 + tanh(x / 2)) / 2
             half = self.number(0.5, op.outs[0].dtype)
-            return [
-                f"{xp('multiply')}({args[0]}, {half}, {out})",
-                f"{xp('tanh')}({out}, {out})",
-                f"{xp('multiply')}({out}, {half}, {out})",
-                f"{xp('add')}({out}, {half}, {out})",
-            ]
+            return self._scaled_tanh(args[0], half, half, out)
         if primitive is GATES:
             return self._gates(op, args[0], out)
         if primitive is RELU:
@@ -192,6 +185,10 @@ class Code:
         s, t = f"s{op.outs[0].number}", f"t{op.outs[0].number}_"
         self.objects[s] = self.home.asarray(np.array(scale, dtype))
         self.objects[t] = self.home.asarray(np.array(shift, dtype))
+        return self._scaled_tanh(x, s, t, out)
+
+    def _scaled_tanh(self, x: str, s: str, t: str, out: str) -> list[str]:
+        """s tanh(s x) + t."""
         xp = self.function
         return [
             f"{xp('multiply')}({x}, {s}, {out})",

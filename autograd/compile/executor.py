@@ -188,18 +188,16 @@ class Workspace:
     def __init__(self, compiled: Compiled, steps: int, cuts: tuple[int, ...]) -> None:
         self.compiled, self.steps, self.cuts = compiled, steps, cuts
         self.nbytes, self.lock = 0, threading.Lock()
-        xp = compiled.home.xp
         self.rows = compiled.rows(steps)
         rolling = compiled.forward.rolling
         self.stacks: dict[Symbol, Any] = {}
         for s in compiled.stacked:
             length = (self.rows if rolling else steps) + (s in compiled.carry)
             self.stacks[s] = self._empty((length, *s.shape), s.dtype)
-        self._carry = set(compiled.carry)
         self._last = self.rows if rolling else steps
-        self.forward = self._views(compiled.forward, xp)
+        self.forward = self._views(compiled.forward)
         if compiled.backward is not None:
-            self.backward = self._views(compiled.backward, xp)
+            self.backward = self._views(compiled.backward)
             self.d_carry = {g: self._scratch[n] for g, n in compiled.backward.scratch.of.items()}
 
     def _empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -234,7 +232,7 @@ class Workspace:
         i = (self.steps - 1) % self.rows + 1 if rolled else self.steps
         return self.stacks[symbol][i, ...]  # an array, even of no dimension
 
-    def _views(self, loop: Loop, xp: Any) -> tuple[list[Any], list[Any]]:
+    def _views(self, loop: Loop) -> tuple[list[Any], list[Any]]:
         """What the code of a loop calls `fixed` and `chunks`."""
         self._scratch = [self._empty(shape, dtype) for shape, dtype in loop.scratch.arrays]
         blocks = self._blocks(loop)

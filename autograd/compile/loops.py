@@ -163,10 +163,7 @@ class Loop:
 
     def _find_parts(self, ours: set[Symbol], results: set[Symbol]) -> None:
         """Values that go into nothing but a concatenation are made in its place at once."""
-        uses: dict[Symbol, int] = {}
-        for op in (*self.half.loop, *self.half.after):
-            for s in op.inputs:
-                uses[s] = uses.get(s, 0) + 1
+        uses = Counter(s for op in (*self.half.loop, *self.half.after) for s in op.inputs)
         for op in self.half.loop:
             if op.primitive is CONCATENATE:
                 axis, start = op.static["axis"], 0

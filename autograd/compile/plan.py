@@ -71,10 +71,10 @@ def along_time(op: Op, varies: set[Symbol]) -> dict[str, Any] | None:
     """The static parameters with which an operation does, on arrays with the time as a first axis,
     what it does at every step; None if there are none.
 
-    Arguments that do not vary have no such axis. In a shape, None stands for the number of steps.
+    Arguments that do not vary have no such axis. A shape stays that of a step.
     """
     primitive, static, (first, *others) = op.primitive, op.static, op.args
-    if pointwise(primitive) or primitive is MATMUL:
+    if pointwise(primitive) or primitive in (MATMUL, RESHAPE, BROADCAST, REVERSED):
         return static
     if primitive is LINEAR:
         return static if others[0] not in varies else None
@@ -83,12 +83,8 @@ def along_time(op: Op, varies: set[Symbol]) -> dict[str, Any] | None:
     if primitive in ALONG_AXIS:
         axis = static["axis"]
         return {**static, "axis": axis + 1 if axis >= 0 else axis}
-    if primitive is RESHAPE or primitive is BROADCAST:
-        return {"shape": (None, *op.outs[0].shape)}
     if primitive is TRANSPOSE:
         return {"axes": (0, *[a + 1 for a in static["axes"]])}
-    if primitive is REVERSED:
-        return {}
     if primitive is GETITEM:
         index = static["index"]
         if _is_basic(index):

@@ -282,7 +282,7 @@ class Program:
         """The result, or other arguments, where some hold one number everywhere."""
         symbols = [x for x in args if isinstance(x, Symbol)]
         if not pointwise(primitive):
-            return tuple([self._filled(x) for x in args])
+            return tuple([self.real(x) for x in args])
         small = [
             np.array(x.full, x.dtype) if isinstance(x, Symbol) and x.full is not None else x
             for x in args
@@ -299,19 +299,16 @@ class Program:
                     return other
         specs = [(x.shape, x.dtype) if isinstance(x, (Symbol, np.ndarray)) else x for x in small]
         if self._inferred(primitive, specs, static, _frozen(static)) != (False, [(shape, dtype)]):
-            return tuple([self._filled(x) for x in args])
+            return tuple([self.real(x) for x in args])
         return tuple(
             [self.value(self.home.asarray(x)) if isinstance(x, np.ndarray) else x for x in small]
         )
 
-    def _filled(self, x: Any) -> Any:
+    def real(self, x: Any) -> Any:
+        """What a program can compute with: a number that fills a shape as an array."""
         if not isinstance(x, Symbol) or x.full is None:
             return x
         return self.value(self.home.xp.full(x.shape, x.full, x.dtype))
-
-    def real(self, x: Any) -> Any:
-        """A symbol that a program can compute with: numbers that fill a shape as an array."""
-        return self._filled(x)
 
 
 MOST_SHAPES = 10_000

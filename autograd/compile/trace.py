@@ -213,9 +213,7 @@ class Step:
         """The gradients of a node's parents, as pairs of a gradient and its factor."""
         program, primitive = self.program, node.primitive
         saved = self._saved(node.saved)
-        if isinstance(node.shape[0] if node.shape else None, tuple) or isinstance(
-            node.dtype, tuple
-        ):
+        if isinstance(node.dtype, tuple):
             zeros = program.home.xp.zeros
             g: Any = tuple(
                 program.value(zeros(shape, dtype)) if not slot else program.real(self._total(slot))
