@@ -30,10 +30,11 @@ ENGINE = [
     {""},
 ]
 LIBRARY = [
-    {"", "errors"},
+    {"", "errors", "pictures"},
     {"nn", "optim", "data", "insight"},
     {"models"},
     {"training"},
+    {"demo"},
     {"cli"},
     {"__main__"},
 ]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from .. import __version__
 from ..errors import InputError
-from . import train, use
+from . import demo, train, use
 from .console import PROGRAM, Parser, describe, did_you_mean
 
 Command = Callable[[list[str]], int]
@@ -17,6 +17,8 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "train": (train.main, "learn a character language model from text"),
     "sample": (use.sample, "let a trained model write"),
     "eval": (use.evaluate, "measure a trained model in bits per character"),
+    "demo": (demo.demo, "show a claim about recurrent networks, and measure whether it holds"),
+    "predict": (demo.predict, "apply what a demonstration has learned to new input"),
     "info": (use.info, "show versions, devices and threads"),
 }
 
@@ -76,7 +78,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} COMMAND ...",
-        description="Recurrent neural networks that learn text, on an engine of their own.",
+        description="Recurrent neural networks on an engine of their own.",
         epilog="\n".join(
             ["commands:", *lines, "", f"`{PROGRAM} COMMAND --help` tells more about each."]
         ),

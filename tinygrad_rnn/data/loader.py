@@ -184,6 +184,38 @@ class _Lazily:
         return self._make(self._arguments[number])
 
 
+class Generated(Loader):
+    """Batches that are made when they are asked for: `make(rng)`, so many to an epoch.
+
+    rng: a NumPy generator of each batch's own, which follows from the seed, the epoch and the
+        batch's number; so no batch comes twice, and a resumed training sees the very same ones.
+    generator: where the seed is drawn from (default: the stream of `ag.manual_seed`).
+    """
+
+    def __init__(
+        self,
+        make: Callable[[np.random.Generator], Any],
+        per_epoch: int = 100,
+        generator: ag.Generator | None = None,
+    ) -> None:
+        if per_epoch < 1:
+            raise ValueError(f"an epoch has at least one batch, not {per_epoch}")
+        self.make, self.per_epoch, self._seed = make, per_epoch, _seed(generator)
+
+    def batches(self, epoch: int) -> Batches:
+        return _Lazily(
+            lambda number: self.make(np.random.default_rng([self._seed, epoch, number])),
+            range(self.per_epoch),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "seed": self._seed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._seed = int(state["seed"])
+        super().load_state_dict(state)
+
+
 class TensorDataset:
     """Examples that are the rows of arrays or Tensors of the same length: tuples of one row each.
 

@@ -1,0 +1,259 @@
+"""`tinygrad-rnn demo` and `predict`: claims about recurrent networks, shown and measured."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from ..demo import CONFIG, RESULTS, Demo, Saved, Script, described, read_results, run, scripts
+from ..errors import InputError
+from ..training.options import COUNT, DEVICE, SEED
+from ..training.progress import clock
+from ..training.run import HOME
+from .console import PROGRAM, Parser, did_you_mean, given, print_table
+from .results import shares, write_report
+
+RULES = {"seed": SEED, "device": DEVICE, "seeds": COUNT, "jobs": COUNT}
+
+DESCRIPTION = """\
+Show a claim about recurrent networks: train what it takes, draw it, and measure whether it holds.
+The exit code is 1 if a figure misses what it must reach.
+
+NAME is one of --list, or the path of a script of one's own of the same form. Those marked + in the
+list learn from one's own data too: --data says where it is, --out where the trained model goes,
+which `tinygrad-rnn predict` then uses."""
+
+EXAMPLES = """\
+examples:
+  tinygrad-rnn demo --list
+  tinygrad-rnn demo elman
+  tinygrad-rnn demo sentiment --data reviews --out runs/reviews
+  tinygrad-rnn predict runs/reviews 'not bad at all'
+  tinygrad-rnn demo --all --quick"""
+
+
+def demo(words: list[str]) -> int:
+    parser = _parser()
+    arguments = parser.parse(words)
+    options = {"seed": 0, "device": "cpu", "seeds": 1, "jobs": _cores()} | given(arguments, RULES)
+    if sum((arguments.name is not None, arguments.list, arguments.all)) != 1:
+        raise InputError(f"one of NAME, --list and --all (see {parser.prog} --help)")
+    if arguments.all:
+        if arguments.data is not None:
+            raise InputError("--data is for one demonstration, not for --all")
+        return _run_all(arguments, options)
+    if {"report", "seeds", "jobs"} & set(vars(arguments)):
+        raise InputError("--report, --seeds and --jobs go with --all")
+    return _list() if arguments.list else _run_one(arguments, options)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog=f"{PROGRAM} demo", description=DESCRIPTION, epilog=EXAMPLES)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the demonstration")
+    parser.add_argument("--list", action="store_true", help="which there are")
+    parser.add_argument("--all", action="store_true", help="run all, each in its own process")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smaller version, in seconds, that must reach less"
+    )
+    parser.add_option("seed", 0, SEED, "seed of everything random")
+    parser.add_option("device", "cpu", DEVICE, "where to compute")
+    parser.add_argument("--data", type=Path, metavar="PATH", help="one's own data (see --list)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="RUN",
+        help=f"folder of what comes out (default: {HOME}/demo/NAME)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+    parser.add_option("jobs", _cores(), COUNT, "with --all: so many at the same time")
+    parser.add_option(
+        "seeds", 1, COUNT, "with --all: so many seeds where shares (%%) must reach something"
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.md",
+        default=argparse.SUPPRESS,
+        help="with --all: write a page of all results",
+    )
+    return parser
+
+
+def predict(words: list[str]) -> int:
+    parser = Parser(
+        prog=f"{PROGRAM} predict",
+        description="Apply what a demonstration has learned to new input: a text, or a file of the "
+        "kind\nthat it learned from.",
+        epilog="example:\n  tinygrad-rnn predict runs/demo/sentiment 'not bad at all'",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder (--out) of a demo")
+    parser.add_argument("input", metavar="INPUT", help="text, or the name of a file")
+    arguments = parser.parse(words)
+    saved = Saved.open(arguments.run)
+    script = scripts().get(saved.demo)
+    if script is None:
+        raise InputError(f"{arguments.run} is of a demonstration {saved.demo!r}, which is not here")
+    script.module().predict(saved, arguments.input)
+    return 0
+
+
+# --- one ------------------------------------------------------------------------------------------
+
+
+def _find(name: str) -> Script:
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"{name}: there is no such file")
+        script = described(path)
+        if script is None:
+            raise InputError(f"{name} is no demonstration: it has no CLAIM and main(show)")
+        return script
+    known = scripts()
+    if name not in known:
+        raise InputError(
+            f"there is no demonstration {name!r}{did_you_mean(name, known)} "
+            f"(see {PROGRAM} demo --list)"
+        )
+    return known[name]
+
+
+def _run_one(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
+    script = _find(arguments.name)
+    if arguments.data is not None:
+        if script.data is None:
+            own = ", ".join(name for name, other in scripts().items() if other.data)
+            raise InputError(f"{script.name} takes no data of one's own; these do: {own}")
+        if not arguments.data.exists():
+            raise InputError(f"--data {arguments.data}: there is no such file or folder")
+        if arguments.out is None:
+            raise InputError("--data needs --out RUN: where is the trained model to go?")
+    folder = arguments.out or HOME / "demo" / script.name
+    _make(folder, arguments.overwrite or arguments.out is None)
+    show = Demo(
+        script.name, folder, arguments.quick, options["seed"], options["device"], arguments.data
+    )
+    print(f"{script.text}\n", flush=True)
+    run(script, show)
+    _conclude(script, show)
+    return 0 if show.reached else 1
+
+
+def _make(folder: Path, overwrite: bool) -> None:
+    """An empty folder for results; InputError where something else would be lost."""
+    if folder.exists():
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder")
+        if any(folder.iterdir()):
+            if not overwrite:
+                raise InputError(f"{folder} is not empty: name another --out, or --overwrite it")
+            if not any((folder / name).is_file() for name in (RESULTS, CONFIG)):
+                raise InputError(f"{folder} is not empty, and not of a demonstration: name another")
+            for name in [RESULTS, CONFIG, *_files(folder)]:
+                (folder / name).unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _files(folder: Path) -> Iterable[str]:
+    """What an earlier run has left."""
+    return read_results(folder)["files"] if (folder / RESULTS).is_file() else ()
+
+
+def _conclude(script: Script, show: Demo) -> None:
+    """The claim, the table, and what there is to look at."""
+    print(f"\nThe claim: {script.claim}\n")
+    print_table(
+        ["", "measured", "wanted", ""],
+        [[row.what, row.shown, row.wanted, row.verdict] for row in show.rows],
+        highlighted=-1,
+    )
+    for name, shows in show.files.items():
+        print(f"{show.folder / name}: {shows}")
+    if (show.folder / CONFIG).is_file():
+        print(f"\nNext:\n  {PROGRAM} predict {show.folder} INPUT")
+
+
+def _list() -> int:
+    known = scripts()
+    width = max(map(len, known))
+    for name, script in known.items():
+        print(f"{name:{width}} {'+' if script.data else ' '} {script.title}")
+    print("\n+ learns from one's own data too (--data PATH --out RUN):")
+    for name, script in known.items():
+        if script.data:
+            print(f"{name:{width}}   {script.data}")
+    return 0
+
+
+# --- all ------------------------------------------------------------------------------------------
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run_all(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
+    """Every demonstration in a process of its own; lines for each that ends."""
+    home, begin, missed = arguments.out or HOME / "demo", time.monotonic(), 0
+    home.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(options["jobs"]) as pool:
+        tasks = [
+            pool.submit(_run_apart, name, home, arguments.quick, options) for name in scripts()
+        ]
+        for task in as_completed(tasks):
+            for folder, code in task.result():
+                missed += code != 0
+                print(_told(folder, code), flush=True)
+    print(f"\n{clock(time.monotonic() - begin)} in all; what each printed and drew is in {home}")
+    if "report" in arguments:
+        write_report(arguments.report, home)
+        print(f"{arguments.report} shows it.")
+    return 1 if missed else 0
+
+
+def _run_apart(
+    name: str, home: Path, quick: bool, options: dict[str, Any]
+) -> list[tuple[Path, int]]:
+    """Run one with each seed, the others only where shares must reach something. Returns folders
+    and exit codes."""
+    done: list[tuple[Path, int]] = []
+    for seed in range(options["seed"], options["seed"] + options["seeds"]):
+        folder = home / (name if not done else f"{name}-seed{seed}")
+        words = ["demo", name, "--out", str(folder), "--overwrite", "--seed", str(seed)]
+        words += ["--device", options["device"], *["--quick"] * quick]
+        with open(f"{folder}.txt", "wb") as output:
+            process = subprocess.run(
+                [sys.executable, "-m", "tinygrad_rnn", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        done.append((folder, process.returncode))
+        if process.returncode not in (0, 1) or not shares(read_results(folder)["rows"]):
+            break
+    return done
+
+
+def _told(folder: Path, code: int) -> str:
+    """How one run has ended, and what it has missed."""
+    if code not in (0, 1):
+        printed = Path(f"{folder}.txt").read_text(encoding="utf-8", errors="replace")
+        return f"{folder.name:18} failed:\n{printed[-2000:]}"
+    results = read_results(folder)
+    wanted = [row for row in results["rows"] if row.reached is not None]
+    missed = [row for row in wanted if not row.reached]
+    return "\n".join(
+        [
+            f"{folder.name:18} {len(wanted) - len(missed)} of {len(wanted)} reached"
+            f"  {clock(results['seconds'])}",
+            *(f"    missed: {row.what}: {row.shown}, wanted {row.wanted}" for row in missed),
+        ]
+    )

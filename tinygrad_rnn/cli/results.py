@@ -1,0 +1,73 @@
+"""The page of all results, `demo --all --report`: figures and pictures of that very run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ..demo import RESULTS, Row, read_results, scripts, written
+from ..training.environment import versions
+from ..training.files import write_file
+from ..training.progress import clock
+from .console import PROGRAM
+
+
+def shares(rows: Sequence[Row]) -> bool:
+    """Whether some share must reach something: then one seed says little."""
+    return any(row.unit == "%" and row.reached is not None for row in rows)
+
+
+def write_report(page: Path, home: Path) -> None:
+    """Write the page of what the runs in the folder `home` have come to; pictures are copied beside
+    it, into a folder `figures`."""
+    pictures = page.parent / "figures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    sections = []
+    for name in scripts():
+        folders = [home / name, *sorted(home.glob(f"{name}-seed*"))]
+        runs = [read_results(folder) for folder in folders if (folder / RESULTS).is_file()]
+        if runs:
+            sections.append(_section(name, home / name, runs, pictures))
+    made = versions()
+    words = f"tinygrad-rnn {made['tinygrad-rnn']}, Python {made['python']}, NumPy {made['numpy']}"
+    head = [
+        "# Results",
+        f"Written by `{PROGRAM} demo --all --report`. {words}, {os.cpu_count()} cores, "
+        f"{made['machine']}. Where a share (%) must reach something, the figure is the median over "
+        "the seeds, with its range.",
+    ]
+    write_file(page, ("\n\n".join([*head, *sections]) + "\n").encode())
+
+
+def _section(name: str, folder: Path, runs: list[dict[str, Any]], pictures: Path) -> str:
+    """Title, claim, table and pictures of one demonstration."""
+    first = runs[0]
+    seeds = ", ".join(str(run["seed"]) for run in runs)
+    took = clock(median(run["seconds"] for run in runs))
+    lines = [
+        f"## {name}: {first['title']}",
+        first["claim"],
+        "\n".join(["| | measured | wanted | |", "|---|---|---|---|", *_table(runs)]),
+        f"Seed {seeds}; {took} each.",
+    ]
+    for file, shows in first["files"].items():
+        if file.endswith((".png", ".gif")):
+            shutil.copy(folder / file, pictures / f"{name}-{file}")
+            lines.append(f"![{shows}](figures/{name}-{file})")
+    return "\n\n".join(lines)
+
+
+def _table(runs: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for row, *others in zip(*(run["rows"] for run in runs), strict=True):
+        values = sorted([row.value, *(other.value for other in others)])
+        middle = Row(row.what, median(values), row.unit, row.at_least, row.at_most)
+        shown = middle.shown
+        if values[0] != values[-1]:
+            shown += f" ({written(values[0], row.unit)} to {written(values[-1], row.unit)})"
+        lines.append(f"| {row.what} | {shown} | {row.wanted} | {middle.verdict} |")
+    return lines

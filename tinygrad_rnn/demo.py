@@ -1,0 +1,273 @@
+"""Demonstrations: scripts that show a claim about recurrent networks, and measure whether it holds.
+
+A script is a Python file with a docstring, whose first line is its title, and
+
+    CLAIM = "What textbooks say, in a sentence or two."
+
+    def main(show: Demo) -> None:       # train, measure, draw
+        ...
+        show.measured("words told apart", accuracy, unit="%", at_least=0.97, quick=0.8)
+        show.picture("words.png", figure, "What the picture shows.")
+
+One that learns from its user's own data says in `DATA` which files it takes, reads `show.data`,
+saves what it has learned with `show.save`, and has `predict(run: Saved, input: str)`.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import autograd as ag
+
+from . import pictures
+from .errors import InputError
+from .nn import Module
+from .training import Trainer, load, save
+from .training.environment import limit_threads, versions
+from .training.files import as_json, read_json, write_file
+from .training.progress import clock, figure
+
+RESULTS, CONFIG, MODEL = "results.json", "config.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure that a demonstration has measured, and what it must reach, if anything."""
+
+    what: str
+    value: float
+    unit: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def shown(self) -> str:
+        return written(self.value, self.unit)
+
+    @property
+    def wanted(self) -> str:
+        """The bound in words, "" if there is none."""
+        if self.at_least is not None:
+            return f"at least {written(self.at_least, self.unit)}"
+        return "" if self.at_most is None else f"at most {written(self.at_most, self.unit)}"
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether it holds (None: nothing was wanted); a nan reaches nothing."""
+        if self.at_least is not None:
+            return self.value >= self.at_least
+        return None if self.at_most is None else self.value <= self.at_most
+
+    @property
+    def verdict(self) -> str:
+        return {None: "", True: "reached", False: "missed"}[self.reached]
+
+
+def written(value: float, unit: str) -> str:
+    """A figure in its unit; shares are shown as percentages."""
+    if unit == "%":
+        return f"{100 * value:.1f}%"
+    text = f"{value:,.0f}" if float(value).is_integer() else figure(value)
+    return f"{text} {unit}".rstrip()
+
+
+@dataclass
+class Demo:
+    """One run of a demonstration: what it was asked for, and what it has shown so far."""
+
+    name: str
+    folder: Path
+    quick: bool = False
+    seed: int = 0
+    device: str = "cpu"
+    data: Path | None = None
+    rows: list[Row] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    """What each file shows, by its name."""
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+
+    def choose(self, full: Any, quick: Any) -> Any:
+        """The first, or the second in a quick run."""
+        return quick if self.quick else full
+
+    def fit(self, trainer: Trainer, steps: int, quick: int, **options: Any) -> list[dict[str, Any]]:
+        """Train for so many updates, showing progress; `options` are those of `Trainer.fit`."""
+        return trainer.fit(max_steps=self.choose(steps, quick), **options)
+
+    def say(self, *words: Any) -> None:
+        print(*words, flush=True)
+
+    def measured(
+        self,
+        what: str,
+        value: float,
+        unit: str = "",
+        *,
+        at_least: float | None = None,
+        at_most: float | None = None,
+        quick: float | None = None,
+    ) -> None:
+        """Note a figure for the final table. `unit` "%" is for shares from 0 to 1. In a quick run
+        `quick` takes the bound's place, and without it nothing is wanted. On the user's own data
+        nothing is wanted either."""
+        if self.data is not None:
+            at_least = at_most = None
+        elif self.quick:
+            at_least = quick if at_least is not None else None
+            at_most = quick if at_most is not None else None
+        self.rows.append(Row(what, float(value), unit, at_least, at_most))
+
+    def path(self, name: str, shows: str) -> Path:
+        """Where a file of this name belongs, which shows this."""
+        self.files[name] = shows
+        return self.folder / name
+
+    def picture(self, name: str, figure: Any, shows: str) -> None:
+        """Save a figure as PNG."""
+        write_file(self.path(name, shows), pictures.as_png(figure))
+
+    def save(self, model: Module, **config: Any) -> None:
+        """Keep the model for `predict`, with what is needed to make it again (JSON values)."""
+        content = {"demo": self.name, "config": config, "versions": versions()}
+        save(self.folder / MODEL, model)
+        write_file(self.folder / CONFIG, as_json(content))
+
+    @property
+    def reached(self) -> bool:
+        return all(row.reached is not False for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `Demo.save` has kept in a folder."""
+
+    folder: Path
+    demo: str
+    config: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Saved:
+        """InputError if there is nothing of that kind."""
+        path = folder / CONFIG
+        if not path.is_file():
+            raise InputError(f"{folder} is no folder of a trained model: {path} is missing")
+        content = read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("demo"), str):
+            raise InputError(
+                f"{folder} holds no demonstration's model; tinygrad-rnn sample and eval use those "
+                "of tinygrad-rnn train"
+            )
+        return cls(folder, content["demo"], content.get("config", {}))
+
+    def load(self, model: Module) -> Any:
+        """The model with its weights, ready for use."""
+        load(self.folder / MODEL, model)
+        return model.eval()
+
+
+# --- scripts --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Script:
+    """A demonstration's file, as it describes itself; nothing of it was executed."""
+
+    path: Path
+    text: str
+    claim: str
+    data: str | None
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def title(self) -> str:
+        return self.text.partition("\n")[0].rstrip(".")
+
+    def module(self) -> Any:
+        """The script, imported."""
+        spec = util.spec_from_file_location(f"tinygrad_rnn.examples.{self.name}", self.path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        try:
+            spec.loader.exec_module(module)
+        except ImportError as error:
+            raise InputError(
+                f"the demonstration {self.name} needs {error.name}: "
+                f"pip install 'tinygrad-rnn[examples]'"
+            ) from error
+        return module
+
+
+def scripts() -> dict[str, Script]:
+    """All demonstrations by name: those that are installed, or those of the source folder."""
+    here = Path(__file__).parent
+    folders = (here / "examples", here.parent / "examples")
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    if folder is None:
+        raise InputError(
+            f"the demonstrations are missing: there is neither {' nor '.join(map(str, folders))}"
+        )
+    found = (described(path) for path in sorted(folder.glob("*.py")))
+    return {script.name: script for script in found if script is not None}
+
+
+def described(path: Path) -> Script | None:
+    """What a script says of itself; None if it is no demonstration."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    constants = {
+        target.id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in ("CLAIM", "DATA")
+    }
+    if "CLAIM" not in constants:
+        return None
+    text = ast.get_docstring(tree) or path.stem
+    return Script(path, text, constants["CLAIM"], constants.get("DATA"))
+
+
+def run(script: Script, show: Demo) -> dict[str, Any]:
+    """Run a demonstration, and write what it has measured into its folder, and return that."""
+    module = script.module()
+    begin = time.monotonic()
+    ag.manual_seed(show.seed)
+    with ag.default_device(show.device), limit_threads(1):
+        module.main(show)
+    seconds = time.monotonic() - begin
+    results = {
+        "demo": script.name,
+        "title": script.title,
+        "claim": script.claim,
+        "quick": show.quick,
+        "seed": show.seed,
+        "device": show.device,
+        "seconds": round(seconds, 1),
+        "rows": [asdict(row) for row in show.rows],
+        "files": show.files,
+        "versions": versions(),
+    }
+    write_file(show.folder / RESULTS, as_json(results))
+    show.say(f"It took {clock(seconds)}.")
+    return results
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """What `run` has written into a folder."""
+    results: dict[str, Any] = json.loads((folder / RESULTS).read_bytes())
+    return results | {"rows": [Row(**row) for row in results["rows"]]}
