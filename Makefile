@@ -5,12 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 
-.PHONY: help train test lint clean
+.PHONY: help train test demos results lint clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make train   learn a character language model of Python'\''s documentation'
 	@echo 'make test    run all tests'
+	@echo 'make demos   run every demonstration in its quick form'
+	@echo 'make results run every demonstration in full, and write examples/RESULTS.md'
 	@echo 'make lint    check style, formatting and types'
 	@echo 'make clean   remove the virtual environment and all caches (keeps runs/)'
 	@echo
@@ -30,6 +32,12 @@ test: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 $(ARGS)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --device strict \
 	    --hypothesis-profile=quick $(ARGS)
+
+demos: $(VENV)/test.stamp
+	$(VENV)/bin/python -m tinygrad_rnn demo --all --quick $(ARGS)
+
+results: $(VENV)/test.stamp
+	$(VENV)/bin/python -m tinygrad_rnn demo --all --seeds 3 --report examples/RESULTS.md $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m ruff check

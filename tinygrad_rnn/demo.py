@@ -228,7 +228,10 @@ def scripts() -> dict[str, Script]:
 
 def described(path: Path) -> Script | None:
     """What a script says of itself; None if it is no demonstration."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise InputError(f"{path}, line {error.lineno}: {error.msg}") from error
     constants = {
         target.id: ast.literal_eval(node.value)
         for node in tree.body

@@ -205,12 +205,13 @@ def _run_all(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
     home.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(options["jobs"]) as pool:
         tasks = [
-            pool.submit(_run_apart, name, home, arguments.quick, options) for name in scripts()
+            pool.submit(_run_apart, script, home, arguments.quick, options)
+            for script in scripts().values()
         ]
         for task in as_completed(tasks):
             for folder, code in task.result():
                 missed += code != 0
-                print(_told(folder, code), flush=True)
+                print(_told(folder), flush=True)
     print(f"\n{clock(time.monotonic() - begin)} in all; what each printed and drew is in {home}")
     if "report" in arguments:
         write_report(arguments.report, home)
@@ -219,14 +220,14 @@ def _run_all(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
 
 
 def _run_apart(
-    name: str, home: Path, quick: bool, options: dict[str, Any]
+    script: Script, home: Path, quick: bool, options: dict[str, Any]
 ) -> list[tuple[Path, int]]:
     """Run one with each seed, the others only where shares must reach something. Returns folders
     and exit codes."""
     done: list[tuple[Path, int]] = []
     for seed in range(options["seed"], options["seed"] + options["seeds"]):
-        folder = home / (name if not done else f"{name}-seed{seed}")
-        words = ["demo", name, "--out", str(folder), "--overwrite", "--seed", str(seed)]
+        folder = home / (script.name if not done else f"{script.name}-seed{seed}")
+        words = ["demo", str(script.path), "--out", str(folder), "--overwrite", "--seed", str(seed)]
         words += ["--device", options["device"], *["--quick"] * quick]
         with open(f"{folder}.txt", "wb") as output:
             process = subprocess.run(
@@ -237,14 +238,14 @@ def _run_apart(
                 check=False,
             )
         done.append((folder, process.returncode))
-        if process.returncode not in (0, 1) or not shares(read_results(folder)["rows"]):
+        if not (folder / RESULTS).is_file() or not shares(read_results(folder)["rows"]):
             break
     return done
 
 
-def _told(folder: Path, code: int) -> str:
+def _told(folder: Path) -> str:
     """How one run has ended, and what it has missed."""
-    if code not in (0, 1):
+    if not (folder / RESULTS).is_file():
         printed = Path(f"{folder}.txt").read_text(encoding="utf-8", errors="replace")
         return f"{folder.name:18} failed:\n{printed[-2000:]}"
     results = read_results(folder)

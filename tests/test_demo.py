@@ -1,0 +1,247 @@
+"""Demonstrations: what the command makes of a script, and that those of examples/ can fail."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import ROOT, fails, is_one_line, run, succeeds
+
+from tinygrad_rnn import cli, demo
+from tinygrad_rnn.cli import demo as command
+from tinygrad_rnn.demo import Demo, Row, Saved, scripts
+
+pytestmark = pytest.mark.host
+
+SCRIPT = '''"""Weights fall.
+
+What one sees, and from whom it is.
+"""
+from tinygrad_rnn import nn
+from tinygrad_rnn.pictures import subplots
+
+CLAIM = "Everything falls."
+DATA = "text files"
+
+def main(show):
+    show.measured("share", show.choose(0.9, 0.6), "%", at_least=0.8, quick=0.5)
+    show.measured("error", show.rng.uniform(), at_most=BOUND)
+    show.measured("compared", 3)
+    figure, axes = subplots()
+    axes.plot([1, 2])
+    show.picture("line.png", figure, "a line")
+    show.path("note.txt", "a note").write_text("x")
+    show.save(nn.Linear(2, 1), sizes=[2, 1])
+
+def predict(run, input):
+    print(input, run.load(nn.Linear(*run.config["sizes"])).weight.shape)
+'''
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A demonstration that reaches everything."""
+    path = tmp_path / "falling.py"
+    path.write_text(SCRIPT.replace("BOUND", "1"))
+    return path
+
+
+def test_a_demonstration_measures_draws_and_keeps(script: Path, tmp_path: Path) -> None:
+    printed = succeeds("demo", script, "--out", "out", cwd=tmp_path)
+    assert "Weights fall." in printed
+    assert "The claim: Everything falls." in printed
+    rows = [line.split() for line in printed.splitlines()]
+    assert ["share", "90.0%", "at", "least", "80.0%", "reached"] in rows
+    assert ["compared", "3"] in rows
+    assert f"{Path('out', 'line.png')}: a line" in printed
+    assert (tmp_path / "out" / "line.png").read_bytes().startswith(b"\x89PNG")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["files"] == {"line.png": "a line", "note.txt": "a note"}
+    assert [row["at_least"] for row in results["rows"]] == [0.8, None, None]
+    assert (results["seed"], results["quick"]) == (0, False)
+
+
+def test_a_figure_that_is_missed_is_an_exit_code_of_1(script: Path, tmp_path: Path) -> None:
+    script.write_text(SCRIPT.replace("BOUND", "-1"))
+    done = run("demo", script, "--out", "out", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "missed" in done.stdout
+
+
+def test_a_quick_run_must_reach_what_is_said_for_it(script: Path, tmp_path: Path) -> None:
+    succeeds("demo", script, "--out", "out", "--quick", cwd=tmp_path)
+    share, error, _ = demo.read_results(tmp_path / "out")["rows"]
+    assert (share.value, share.at_least, share.reached) == (0.6, 0.5, True)
+    assert (error.at_most, error.reached) == (None, None)
+
+
+def test_the_seed_decides(script: Path, tmp_path: Path) -> None:
+    errors = []
+    for number, seed in enumerate((1, 1, 2)):
+        succeeds("demo", script, "--out", f"out{number}", "--seed", seed, cwd=tmp_path)
+        errors.append(demo.read_results(tmp_path / f"out{number}")["rows"][1].value)
+    assert errors[0] == errors[1] != errors[2]
+
+
+def test_nothing_is_wanted_of_ones_own_data(tmp_path: Path) -> None:
+    show = Demo("own", tmp_path, data=tmp_path)
+    show.measured("share", 0.1, "%", at_least=0.9, quick=0.5)
+    assert show.rows == [Row("share", 0.1, "%")]
+    assert show.reached
+
+
+@pytest.mark.parametrize(
+    ("row", "reached", "shown"),
+    [
+        (Row("a", 0.95, "%", at_least=0.95), True, "95.0%"),
+        (Row("a", 0.9499, "%", at_least=0.95), False, "95.0%"),
+        (Row("a", 2e-11, "", at_most=1e-10), True, "2.00e-11"),
+        (Row("a", 1200.0, "steps", at_most=1000), False, "1,200 steps"),
+        (Row("a", float("nan"), "", at_most=1000), False, "nan"),
+        (Row("a", float("inf"), "", at_most=1000), False, "inf"),
+        (Row("a", 1.5), None, "1.500"),
+    ],
+)
+def test_a_row_says_whether_it_holds(row: Row, reached: bool | None, shown: str) -> None:
+    assert row.reached is reached
+    assert row.shown == shown
+
+
+def test_what_was_learned_is_applied(
+    script: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    succeeds("demo", script, "--out", "out", cwd=tmp_path)
+    monkeypatch.setattr(command, "scripts", lambda: {"falling": demo.described(script)})
+    assert cli.main(["predict", str(tmp_path / "out"), "a word"]) == 0
+    assert capsys.readouterr().out == "a word (1, 2)\n"
+
+
+def test_results_replace_results_and_nothing_else(script: Path, tmp_path: Path) -> None:
+    succeeds("demo", script, "--out", "out", cwd=tmp_path)
+    fails("demo", script, "--out", "out", cwd=tmp_path, says=["out is not empty", "--overwrite"])
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    succeeds("demo", script, "--out", "out", "--overwrite", cwd=tmp_path)
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+    words = ["demo", script, "--out", "other", "--overwrite"]
+    fails(*words, cwd=tmp_path, says=["other is not empty, and not of a demonstration"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["demo"], ["one of NAME, --list and --all"]),
+        (["demo", "elmann"], ["no demonstration 'elmann'; did you mean elman?"]),
+        (["demo", "elman", "--all"], ["one of NAME, --list and --all"]),
+        (["demo", "elman", "--seed", "x"], ["--seed x: expected a whole number"]),
+        (["demo", "elman", "--jobs", "2"], ["go with --all"]),
+        (["demo", "elman", "--report", "x.md"], ["go with --all"]),
+        (["demo", "elman", "--device", "gpu"], ["--device gpu: expected cpu, cuda or cuda:N"]),
+        (["demo", "elman", "--data", "x", "--out", "y"], ["elman takes no data of one's own"]),
+        (["demo", "falling.py", "--data", "x", "--out", "y"], ["--data x: there is no such"]),
+        (["demo", "falling.py", "--data", "falling.py"], ["--data needs --out RUN"]),
+        (["demo", "none.py"], ["none.py: there is no such file"]),
+        (["demo", "plain.py"], ["plain.py is no demonstration"]),
+        (["demo", "broken.py"], ["broken.py", "line 1"]),
+        (["demo", "falling.py", "--out", "plain.py"], ["plain.py is not a folder"]),
+        (["demo", "--all", "--data", "x"], ["--data is for one demonstration"]),
+        (["predict", "nowhere", "x"], ["nowhere is no folder of a trained model"]),
+        (["predict", "language", "x"], ["tinygrad-rnn sample and eval"]),
+        (["predict", "strange", "x"], ["a demonstration 'strange', which is not here"]),
+        (["predict", "damaged", "x"], ["config.json is damaged"]),
+        (["predict", "language"], ["INPUT"]),
+    ],
+)
+def test_mistakes_are_one_line(
+    script: Path, tmp_path: Path, words: list[str], says: list[str]
+) -> None:
+    (tmp_path / "plain.py").write_text("print('no demonstration')\n")
+    (tmp_path / "broken.py").write_text("CLAIM = (\n")
+    for name, content in {
+        "language": '{"format": "another"}',
+        "strange": '{"demo": "strange", "config": {}}',
+        "damaged": "{",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(content)
+    fails(*words, cwd=tmp_path, says=says)
+
+
+def test_all_run_apart_and_are_reported(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    """Three: one whose shares want several seeds, one that misses, one that fails."""
+    texts = {
+        "shares": SCRIPT.replace("show.choose(0.9, 0.6)", "0.9 + 0.01 * show.seed"),
+        "missing": SCRIPT.replace('"%"', '""').replace("BOUND", "-1"),
+        "failing": SCRIPT.replace("def main(show):", "def main(show):\n    raise KeyError('oh')"),
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text.replace("BOUND", "1"))
+    found = {name: demo.described(tmp_path / f"{name}.py") for name in texts}
+    for module in (command, cli.results):
+        monkeypatch.setattr(module, "scripts", lambda: found)
+    page, out = tmp_path / "pages" / "RESULTS.md", tmp_path / "out"
+    words = ["demo", "--all", "--seeds", "3", "--out", str(out), "--report", str(page)]
+    assert cli.main(words) == 1
+    printed = capsys.readouterr().out
+    assert "shares-seed2       2 of 2 reached" in printed
+    assert "missed: error" in printed
+    assert "KeyError: 'oh'" in printed
+    text = page.read_text()
+    assert "| share | 91.0% (90.0% to 92.0%) | at least 80.0% | reached |" in text
+    assert "| at most -1 | missed |" in text
+    assert "![a line](figures/shares-line.png)" in text
+    assert (page.parent / "figures" / "shares-line.png").is_file()
+    assert "failing" not in text
+
+
+def test_a_script_is_a_command_of_its_own(tmp_path: Path) -> None:
+    import subprocess
+
+    from command import ENVIRONMENT
+
+    words = [cli.demo.sys.executable, str(ROOT / "examples" / "elman.py"), "--sed", "1"]
+    done = subprocess.run(words, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert is_one_line(done.stderr)
+    assert "unknown option --sed; did you mean --seed?" in done.stderr
+
+
+def test_the_list_tells_all(tmp_path: Path) -> None:
+    printed = succeeds("demo", "--list", cwd=tmp_path)
+    for name, found in scripts().items():
+        assert f"{name} " in printed
+        assert found.title in printed
+
+
+TRAIN_NOTHING = {"bptt", "cost", "shapes", "vanishing"}
+"""What these show holds for weights as they are at first."""
+
+
+@pytest.mark.parametrize("name", sorted(set(scripts()) - TRAIN_NOTHING))
+def test_an_untrained_model_misses(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Demo, "fit", lambda *args, **options: [])
+    show = Demo(name, tmp_path, quick=True)
+    demo.run(scripts()[name], show)
+    assert not show.reached
+
+
+def test_what_is_installed_is_what_there_is() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in ("autograd", "tinygrad_rnn")
+        for path in (ROOT / package).rglob("*.py")
+    }
+    assert set(listed) == found | {"tinygrad_rnn.examples"}
+
+
+def test_models_of_demonstrations_are_kept(tmp_path: Path) -> None:
+    from tinygrad_rnn import nn
+
+    model = nn.Linear(3, 2)
+    Demo("elman", tmp_path).save(model, hidden=3)
+    saved = Saved.open(tmp_path)
+    assert (saved.demo, saved.config) == ("elman", {"hidden": 3})
+    assert (saved.load(nn.Linear(3, 2)).weight == model.weight).numpy().all()
