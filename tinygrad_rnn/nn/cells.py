@@ -159,8 +159,9 @@ class LSTMCell(Cell):
     def step(self, state: Pair, x: Tensor) -> tuple[Pair, Tensor]:
         h, c = state
         i, f, g, o = split(x + self.recurrent(h), 4, axis=-1)
-        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        h = self.project(sigmoid(o) * tanh(c))
+        i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+        c = f * c + i * g
+        h = self.project(o * tanh(c))
         return (h, c), h
 
     def project(self, h: Any) -> Any:
@@ -187,8 +188,10 @@ class PeepholeLSTMCell(LSTMCell):
         h, c = state
         i, f, g, o = split(x + self.recurrent(h), 4, axis=-1)
         p_i, p_f, p_o = split(self.weight_ch, 3)
-        c = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * tanh(g)
-        h = self.project(sigmoid(o + p_o * c) * tanh(c))
+        i, f, g = sigmoid(i + p_i * c), sigmoid(f + p_f * c), tanh(g)
+        c = f * c + i * g
+        o = sigmoid(o + p_o * c)
+        h = self.project(o * tanh(c))
         return (h, c), h
 
 
@@ -208,9 +211,9 @@ class CoupledLSTMCell(LSTMCell):
     def step(self, state: Pair, x: Tensor) -> tuple[Pair, Tensor]:
         h, c = state
         i, g, o = split(x + self.recurrent(h), 3, axis=-1)
-        i = sigmoid(i)
-        c = (1 - i) * c + i * tanh(g)
-        h = self.project(sigmoid(o) * tanh(c))
+        i, g, o = sigmoid(i), tanh(g), sigmoid(o)
+        c = (1 - i) * c + i * g
+        h = self.project(o * tanh(c))
         return (h, c), h
 
 
@@ -239,8 +242,9 @@ class LayerNormLSTMCell(LSTMCell):
         h, c = state
         gates = x + layer_norm(self.recurrent(h), 4 * self.hidden_size, self.gain_hh)
         i, f, g, o = split(gates, 4, axis=-1)
-        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        h = sigmoid(o) * tanh(layer_norm(c, self.hidden_size, self.gain_ch, self.bias_ch))
+        i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+        c = f * c + i * g
+        h = o * tanh(layer_norm(c, self.hidden_size, self.gain_ch, self.bias_ch))
         h = self.project(h)
         return (h, c), h
 
