@@ -31,7 +31,8 @@ ENGINE = [
 ]
 LIBRARY = [
     {"", "errors", "pictures"},
-    {"nn", "optim", "data", "insight"},
+    {"nn", "optim", "data"},
+    {"insight"},
     {"models"},
     {"training"},
     {"demo"},

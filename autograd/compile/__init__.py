@@ -14,6 +14,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,10 +27,13 @@ from .program import Untraceable
 from .state import Untouched
 from .trace import Step
 
-__all__ = ["Explanation", "Recurrence", "explain", "run", "unwanted"]
+__all__ = ["Explanation", "Recurrence", "explain", "nothing_compiled", "run", "unwanted"]
 
 MOST_PLANS = 500
 _ENGINE = str(Path(__file__).parents[1])
+
+nothing_compiled: ContextVar[bool] = ContextVar("nothing_compiled", default=False)
+"""Whether every recurrence runs as with compile=False. Per thread and per async task."""
 
 _plans: dict[Any, Compiled] = {}
 _codes: dict[tuple[types.CodeType, ...], None] = {}  # of steps that were compiled
@@ -41,7 +45,7 @@ def unwanted(compile: bool | None) -> str:
     """Why recurrences are not to be compiled; "" if they are."""
     if os.environ.get("AUTOGRAD_COMPILE") == "0":
         return "AUTOGRAD_COMPILE is 0"
-    if compile is False:
+    if compile is False or nothing_compiled.get():
         return "compile=False"
     return "detect_anomaly looks at every step" if _anomaly._on.get() else ""
 

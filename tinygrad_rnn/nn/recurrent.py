@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from copy import copy
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -41,6 +43,10 @@ from .utils.rnn import PackedSequence, pad_packed_sequence
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 T = TypeVar("T")
+
+watcher: ContextVar[Callable[..., tuple[Any, Any]] | None] = ContextVar("watcher", default=None)
+"""Who runs the cells of layers in place of `scan`, where somebody wants to see them run
+(`tinygrad_rnn.insight`): called like it, after the layer and the number of its cell. Per thread."""
 
 
 class Recurrent(Module):
@@ -239,16 +245,17 @@ class Recurrent(Module):
             outputs = []
             for backward in range(self.directions):
                 k = layer * self.directions + backward
-                state, ys = self._run_cell(self.cells[k], states[k], xs, lengths, bool(backward))
+                state, ys = self._run_cell(k, states[k], xs, lengths, bool(backward))
                 outputs.append(ys)
                 last.append(state)
             xs = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=-1)
         return xs, tree_map(lambda *leaves: stack(leaves), last[0], *last[1:])
 
     def _run_cell(
-        self, cell: Any, state: Any, xs: Tensor, lengths: Any, reverse: bool
+        self, k: int, state: Any, xs: Tensor, lengths: Any, reverse: bool
     ) -> tuple[Any, Tensor]:
-        """One cell in one direction, over all steps."""
+        """The k-th cell in one direction, over all steps."""
+        cell: Any = self.cells[k]
         if self.recurrent_dropout and self.training:
             cell = _with_mask(cell, _mask(flatten(state)[0], self.recurrent_dropout))
         step, precompute = cell.step, cell.precompute
@@ -256,7 +263,9 @@ class Recurrent(Module):
         if any(self.zoneout):
             step, precompute = _zoned(step, precompute)
             inputs = xs, self._keep(state, len(xs))
-        return scan(
+        watch = watcher.get()
+        run = scan if watch is None else partial(watch, self, k)
+        return run(
             step,
             state,
             inputs,
