@@ -123,8 +123,8 @@ def jacobian(run: Run, of: str | None = None, by: str | None = None) -> np.ndarr
     executed = np.stack([np.asarray(row, np.float64) for row in rows], axis=2)  # (T + 1, B, n, m)
     by_lag = np.zeros_like(executed)
     for b, length in enumerate(run.lengths):
-        end = len(run.steps) if run.reverse else length  # the backward direction starts late
-        by_lag[:length, b] = executed[end - length + 1 : end + 1, b][::-1]
+        last = len(run.steps) if run.reverse else length  # the backward direction starts late
+        by_lag[:length, b] = executed[last - length + 1 : last + 1, b][::-1]
         by_lag[length, b] = executed[0, b]
     return by_lag
 
