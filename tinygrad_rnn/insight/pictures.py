@@ -73,7 +73,7 @@ def draw_over_text(values: Any, text: Sequence[str], label: str, title: str = ""
     _check_length(table, text, "values")
     T = len(table)
     figure: Figure
-    figure, axes = _figure(title, width=min(max(8.0, 2 + 0.16 * T), 40.0))
+    figure, axes = _figure(title, width=min(max(7.0, 2 + 0.16 * T), 40.0))
     low, high = table.min(initial=0), table.max(initial=0)
     is_share = low >= 0 and high <= 1
     reach = 1 if is_share else max(-low, high)
@@ -97,11 +97,11 @@ def draw_over_text(values: Any, text: Sequence[str], label: str, title: str = ""
     return figure
 
 
-def _figure(title: str, width: float = 8) -> tuple[Any, Any]:
+def _figure(title: str, width: float = 7) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, 4.5), dpi=150, layout="constrained")
+    figure = Figure(figsize=(width, 4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(title)

@@ -251,7 +251,6 @@ def _at_returns(
     try:
         yield
     finally:
-        sys.setprofile(None)
         if hasattr(before, "enable"):  # cProfile's hook is not one that setprofile takes
             before.enable()
         else:
