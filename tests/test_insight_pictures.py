@@ -9,7 +9,7 @@ import pytest
 from insights import H, I, last_output, values, watched
 from matplotlib.colors import to_rgb
 
-from tinygrad_rnn import insight, nn
+from tinygrad_rnn import insight, nn, pictures
 
 pytestmark = pytest.mark.host
 
@@ -44,6 +44,15 @@ def test_curves_are_drawn_as_they_are() -> None:
     looks = {(line.get_color(), line.get_linestyle()) for line in axes.get_lines()[:3]}
     assert len(looks) == 3
     assert len({colour for colour, _ in looks}) == len({dash for _, dash in looks}) == 3
+
+
+def test_they_can_stand_side_by_side() -> None:
+    figure, (left, right) = pictures.subplots(1, 2)
+    assert insight.draw_over_time({"a": [1.0, 2.0]}, axes=left) is figure
+    assert insight.draw_over_text(np.ones((2, 3)), "ab", "f", axes=right) is figure
+    drawn(figure)
+    assert left.get_lines()[0].get_ydata().tolist() == [1, 2]
+    assert right.get_images()[0].get_array().shape == (3, 2)
 
 
 def test_nothing_but_zeros_can_be_drawn() -> None:
@@ -150,6 +159,13 @@ def test_coloured_text_is_a_page_of_its_own() -> None:
     assert [one["id"] for one in chosen] == [
         attributes["for"] for tag, attributes in page.tags if tag == "label"
     ]
+
+
+def test_words_are_shown_as_they_are() -> None:
+    words = ["<b>", "&lt;", "it's", "</span>"]
+    spans = Page(insight.coloured_text(words, {"f": np.ones(4)})).rows["row0"]
+    assert [symbol for symbol, _, _ in spans] == words
+    assert [title.rsplit(" at ", 1)[0] for _, _, title in spans] == words
 
 
 def test_colours_say_the_value() -> None:

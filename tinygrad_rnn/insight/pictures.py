@@ -1,9 +1,8 @@
 """Pictures of what `insight` measures. Figures are matplotlib's: show them in a notebook, or call
 `figure.savefig("flow.png")`.
 
-Colours can be told apart by people who do not see all of them: lines have those of Okabe & Ito
-(2008, "Color universal design") and different dashes, values between 0 and 1 go from dark to light,
-values of both signs from violet over white to orange.
+Colours can be told apart by people who do not see all of them: lines differ in their dashes too,
+values between 0 and 1 go from dark to light, values of both signs from violet over white to orange.
 """
 
 from __future__ import annotations
@@ -15,27 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..pictures import COLOURS, subplots
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
 DASHES = "-", "--", "-.", ":"
 
 
 def draw_over_time(
     curves: Mapping[str, Any],
     xlabel: str = "time step",
-    ylabel: str = "norm of the gradient with respect to the state",
+    ylabel: str = "norm of the state's gradient",
     title: str = "",
+    axes: Any = None,
 ) -> Figure:
     """Curves over time by name, each (T), on a logarithmic scale: norms of gradients, say, of
-    several networks. Over lags it is `xlabel="lag (steps)"`.
+    several networks. Over lags it is `xlabel="lag (steps)"`. They are drawn into `axes`, or into a
+    new figure; its figure is returned.
 
     What is exactly 0 has no place on such a scale: it is left out of the line and marked with a
     cross on the lower edge. So is what is not finite, on the upper one.
     """
-    figure: Figure
-    figure, axes = _figure(title)
+    axes = subplots(width=7, height=4)[1] if axes is None else axes
     styles = zip(cycle(COLOURS), cycle(DASHES), strict=False)
     for (name, values), (colour, dash) in zip(curves.items(), styles, strict=False):
         y = _numbers(values, name)
@@ -55,25 +56,28 @@ def draw_over_time(
     axes.set_yscale("log")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title)
     axes.legend(frameon=False)
+    figure: Figure = axes.figure
     return figure
 
 
-def draw_over_text(values: Any, text: Sequence[str], label: str, title: str = "") -> Figure:
+def draw_over_text(
+    values: Any, text: Sequence[str], label: str, title: str = "", axes: Any = None
+) -> Figure:
     """A heat map of what units do over a text: values (T, H), with the T symbols of the text under
     it. `label` says what the values are: "forget gate f".
 
-    Values from [0, 1] are shown on that scale, others on one that is symmetric about 0.
+    Values from [0, 1] are shown on that scale, others on one that is symmetric about 0. The map is
+    drawn into `axes`, or into a new figure, as wide as the text is long; its figure is returned.
     """
     table = np.asarray(values.numpy() if hasattr(values, "numpy") else values, np.float64)
     if table.ndim != 2:
         raise ValueError(f"values are (time, units), not of shape {table.shape}: pick one sequence")
     _check_length(table, text, "values")
     T = len(table)
-    figure: Figure
-    figure, axes = _figure(title, width=min(max(7.0, 2 + 0.16 * T), 40.0))
+    width = min(max(7.0, 2 + 0.16 * T), 40.0)
+    axes = subplots(width=width, height=4)[1] if axes is None else axes
     low, high = table.min(initial=0), table.max(initial=0)
     is_share = low >= 0 and high <= 1
     reach = 1 if is_share else max(-low, high)
@@ -92,20 +96,12 @@ def draw_over_text(values: Any, text: Sequence[str], label: str, title: str = ""
     axes.tick_params("x", length=0)
     axes.set_xlabel("text")
     axes.set_ylabel("unit")
+    axes.set_title(title)
+    axes.grid(False)
     axes.yaxis.get_major_locator().set_params(integer=True)
+    figure: Figure = axes.figure
     figure.colorbar(image, ax=axes, label=label, pad=0.01)
     return figure
-
-
-def _figure(title: str, width: float = 7) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, 4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title)
-    return figure, axes
 
 
 # --- text in colour -------------------------------------------------------------------------------
