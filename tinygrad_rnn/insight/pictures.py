@@ -90,7 +90,7 @@ def draw_over_text(
         interpolation="nearest",
         origin="lower",
     )
-    axes.set_xticks(np.arange(T), [_visible(symbol).replace("$", r"\$") for symbol in text])
+    axes.set_xticks(np.arange(T), list(map(_visible, text)), parse_math=False)
     if max(map(len, text), default=1) > 1:
         axes.tick_params("x", rotation=90)
     axes.tick_params("x", length=0)
