@@ -12,13 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .. import backend
 from .._checkpoint import Again, as_now
 from .._graph import Node, recording
 from .._primitive import result
 from .._tensor import Tensor
 from .._tree import flatten, unflatten
+from .kernels import by_parts, fused
 from .loops import Loop
-from .plan import Plan, is_view
+from .plan import Plan, is_view, with_gates
 from .program import Symbol
 from .trace import Step
 
@@ -52,12 +54,17 @@ class Recurrence:
 
 
 class Compiled:
-    """A plan with its code. `codes` are those of the steps that it is known to be the plan of."""
+    """A plan with its code, for another backend's loops maybe than that of the arrays. `codes` are
+    those of the steps that it is known to be the plan of.
+    """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, home: backend.Backend | None = None) -> None:
         self.reach = step.reach()
-        self.plan = plan = Plan(step)
-        home = self.home = step.program.home
+        home = self.home = home or step.program.home
+        self.plan = plan = Plan(step, by_parts if home.fuses else with_gates)
+        for name, half in (("forward", plan.forward), ("backward", plan.back)):
+            if home.fuses and half is not None:
+                fused(half, name)
         self.constants = [s for s, _ in step.program.constants]
         self.baked = [array for _, array in step.program.constants[step.inputs :]]
         self.carry, self.new, self.ys = step.carry, step.new, step.ys
