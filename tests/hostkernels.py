@@ -57,7 +57,7 @@ def source(inputs: str, outputs: str, operation: str, name: str) -> str:
     given = [(t, n, f"const {C_TYPES[t]}") for t, n in parameters(inputs)]
     given += [(t, n, C_TYPES[t]) for t, n in parameters(outputs)]
     named = [f"{c} &{n} = *({c} *)at[{i}];" for i, (_, n, c) in enumerate(given)]
-    return f"""{PRELUDE}
+    return f"""
 extern "C" void {name}(long ndim, const long *shape, char *const *data, const long *strides) {{
     long size = 1;
     for (long axis = 0; axis < ndim; ++axis) size *= shape[axis];
@@ -78,8 +78,9 @@ FOLDER = Path(tempfile.gettempdir()) / f"elementwise-kernels-{os.getuid()}"
 
 
 @cache
-def compiled(text: str, name: str) -> Any:
-    """The function of this text, from the folder if it has been compiled before."""
+def library(text: str) -> Any:
+    """The functions of this text, from the folder if it has been compiled before."""
+    text = PRELUDE + text
     library = FOLDER / f"{hashlib.sha256((text + COMPILER_VERSION).encode()).hexdigest()}.so"
     if not library.exists():
         FOLDER.mkdir(mode=0o700, exist_ok=True)
@@ -90,7 +91,7 @@ def compiled(text: str, name: str) -> Any:
             if done.returncode:
                 raise RuntimeError(f"{done.stderr}\n{text}")
             made.replace(library)
-    return getattr(ctypes.CDLL(str(library)), name)
+    return ctypes.CDLL(str(library))
 
 
 class Kernel:
@@ -100,6 +101,7 @@ class Kernel:
         self.text, self.name = source(inputs, outputs, operation, name), name
         self.dtypes = [np.dtype(t) for t, _ in parameters(f"{inputs}, {outputs}")]
         self.inputs = len(parameters(inputs))
+        self.beside: list[Kernel] = [self]  # those that are compiled with it, of other names
 
     def __call__(self, *arrays: np.ndarray) -> None:
         assert len(arrays) == len(self.dtypes)
@@ -116,7 +118,9 @@ class Kernel:
         strides = (ctypes.c_long * max(len(wide) * len(shape), 1))(
             *[step for array in wide for step in array.strides]
         )
-        compiled(self.text, self.name)(ctypes.c_long(len(shape)), longs(*shape), pointers, strides)
+        text = "".join(kernel.text for kernel in self.beside)
+        function = getattr(library(text), self.name)
+        function(ctypes.c_long(len(shape)), longs(*shape), pointers, strides)
 
 
 def _found() -> str | None:

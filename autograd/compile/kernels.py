@@ -190,7 +190,7 @@ def _number(x: Any, dtype: Any) -> str | None:
     except OverflowError:
         return None
     if dtype.kind == "f" and not np.isfinite(value):
-        code = "sqrt(-1.0)" if value != value else "log(0.0)" if value < 0 else "-log(0.0)"
+        code = "fabs(sqrt(-1.0))" if value != value else "log(0.0)" if value < 0 else "-log(0.0)"
     elif dtype.kind in "iu" and abs(value) >= 1 << 31:
         return None
     else:
@@ -226,6 +226,8 @@ class Kernel(Primitive):
     def __str__(self) -> str:
         lines = [f"{self.name}({self.inputs} -> {self.outputs})", *self.code.split("\n")]
         return "\n    ".join(lines)
+
+    __repr__ = __str__
 
 
 def on_paper(home: backend.Backend, fuses: bool) -> backend.Backend:
