@@ -336,8 +336,9 @@ def test_cuda_takes_the_kernels_of_random_cells() -> None:
 def test_cuda_takes_every_expression() -> None:
     every = [
         kernel_of(function, dtypes)
-        for function, count in FUNCTIONS.values()
+        for name, (function, count) in FUNCTIONS.items()
         for dtypes in kinds(count)
+        if "(" not in name
     ]
     translated([kernel for kernel in every if kernel is not None])
 

@@ -27,6 +27,10 @@ from .trace import Step
 CHUNK = 1 << 20
 """About so many bytes of arrays belong to the steps of a chunk."""
 
+LAUNCHED = 32
+"""So many times as much where operations are kernels: on a GPU a launch costs more than a cache saves.
+"""
+
 BLOCK = 1 << 25
 """At most so many bytes are put by until a product over many steps is made of them."""
 
@@ -107,9 +111,11 @@ class Compiled:
     def rows(self, steps: int) -> int:
         """How many steps go into a chunk."""
 
+        room = CHUNK * (LAUNCHED if self.home.fuses else 1)
+
         def fitting(loop: Loop) -> int:
             each: int = sum(s.nbytes for s in {**self.stacks, **loop.chunk.of})
-            return max(CHUNK // max(each, 1), 4)
+            return max(room // max(each, 1), 4)
 
         loops = [loop for loop in (self.forward, self.backward) if loop is not None]
         return min(steps, *map(fitting, loops))
