@@ -28,8 +28,7 @@ CHUNK = 1 << 20
 """About so many bytes of arrays belong to the steps of a chunk."""
 
 LAUNCHED = 32
-"""So many times as much where operations are kernels: on a GPU a launch costs more than a cache saves.
-"""
+"""So many times as much where operations are kernels: a launch costs more than a cache saves."""
 
 BLOCK = 1 << 25
 """At most so many bytes are put by until a product over many steps is made of them."""

@@ -224,7 +224,7 @@ class Kernel(Primitive):
         return home.elementwise_kernel(self.inputs, self.outputs, self.code, self.name)
 
     def __str__(self) -> str:
-        lines = [f"{self.name}({self.inputs} -> {self.outputs})", *self.code.split("\n")]
+        lines = [f"{self.name}({self.inputs})", f"-> {self.outputs}", *self.code.split("\n")]
         return "\n    ".join(lines)
 
     __repr__ = __str__
