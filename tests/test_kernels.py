@@ -160,7 +160,7 @@ def test_floating_operations_have_kernels(name: str) -> None:
 
 @compiling
 @pytest.mark.host
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if "(" not in name])
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(data=st.data())
 def test_ordinary_values(name: str, dtype: str, data: st.DataObject) -> None:
@@ -219,7 +219,8 @@ def test_a_step_of_an_lstm_is_one_product_and_one_kernel() -> None:
         assert sum(f" {product}(" in text for text in calls) == 1
         assert sum(f" {way}" in text for text in calls) == 1
         loop = str(plan).split(f"def {way}(")[1].split("in zip(")[1]
-        assert len([t for t in loop.split("\n")[1:] if t.startswith(" " * 12)][:3]) >= 2
+        lines = loop.split("\n")[1:]
+        assert [text.startswith(" " * 12) for text in lines[:3]] == [True, True, False]
 
 
 @pytest.mark.host
