@@ -15,7 +15,7 @@ import autograd as ag
 from autograd import scan
 from autograd.testing import check_gradients
 from tinygrad_rnn import nn, optim
-from tinygrad_rnn.models import EncoderDecoder, beam_search, encoder_decoder, sample
+from tinygrad_rnn.models import EncoderDecoder, beam_search, sample, writer
 
 SOURCE, TARGET, END = 5, 4, 0
 ATTENTIONS: dict[str, Any] = {
@@ -144,10 +144,10 @@ def test_saved_parameters_keep_their_names() -> None:
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     assert [name for name, _ in model.named_parameters()] == [
         "source_embedding.weight",
-        "target_embedding.weight",
         *(f"encoder.{kind}_l0{suffix}" for suffix in ("", "_reverse") for kind in kinds),
         "bridges.0.weight",
         "bridges.0.bias",
+        "target_embedding.weight",
         *(f"attention.{name}.weight" for name in "WUv"),
         *(f"cells.0.{kind}" for kind in kinds),
         "combine.weight",
@@ -185,7 +185,7 @@ def test_derivatives_to_second_order(attention: str) -> None:
 def test_less_memory_gives_the_same_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
     slopes, used = [], []
     monkeypatch.setattr(
-        encoder_decoder,
+        writer,
         "scan",
         lambda *args, **kw: used.append(kw["checkpoint"]) or scan(*args, **kw),
     )
