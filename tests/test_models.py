@@ -43,8 +43,8 @@ def layer_of(kind: str, **options: Any) -> nn.Recurrent:
 
 
 @st.composite
-def labellers(draw: st.DrawFn) -> Any:
-    """A classifier or a tagger, of any cell, pooling and options."""
+def labellers(draw: st.DrawFn, poolings: tuple[str | None, ...] = (*POOLINGS, None)) -> Any:
+    """A classifier of any pooling, or a tagger (None), of any cell and options."""
     layer = layer_of(
         draw(st.sampled_from(sorted(KINDS))),
         num_layers=draw(st.integers(1, 2)),
@@ -52,7 +52,7 @@ def labellers(draw: st.DrawFn) -> Any:
         batch_first=draw(st.booleans()),
     )
     symbols = draw(st.sampled_from([None, SYMBOLS]))
-    pooling = draw(st.sampled_from([*POOLINGS, None]))
+    pooling = draw(st.sampled_from(poolings))
     model = (
         models.SequenceTagger(layer, CLASSES, symbols)
         if pooling is None
@@ -78,9 +78,13 @@ def read(model: Any, x: np.ndarray, lengths: Any = None) -> ag.Tensor:
 # Labels
 
 
-@given(labellers(), seeds)
-def test_labels_are_those_of_each_sequence_by_itself(model: Any, seed: int) -> None:
+@pytest.mark.parametrize("pooling", [*POOLINGS, None])
+@given(st.data(), seeds)
+def test_labels_are_those_of_each_sequence_by_itself(
+    pooling: str | None, data: st.DataObject, seed: int
+) -> None:
     """Of the layer's outputs and last state, by hand; lengths are unsorted, one is 0."""
+    model = data.draw(labellers((pooling,)))
     x, lengths = what_it_reads(model, 4, 4, seed), [2, 4, 0, 3]
     scores, w = read(model, x, lengths).numpy(), model.state_dict()
     layer, H = model.recurrent, model.recurrent.output_size
@@ -417,11 +421,13 @@ def test_a_forecast_is_read_in_its_turn(batch_first: bool, batch: bool) -> None:
 
 @pytest.mark.parametrize("columns", [None, 1])
 def test_at_first_it_expects_what_was_last(columns: int | None) -> None:
-    """But for what the network says, which is known after one update."""
+    """Without what the layer says; other columns than are read are those of the layer alone."""
     model = models.Forecaster(nn.GRU(2, 3), columns)
-    expected = np.eye(2) if columns is None else np.zeros((1, 2))
-    np.testing.assert_array_equal(model.skip.weight.numpy(), expected)
-    assert model(np.ones((4, 3, 2), np.float32))[0].shape == (4, 3, columns or 2)
+    for parameter in model.readout.parameters():
+        nn.init.zeros_(parameter)
+    x = np.ones((4, 3, 2), np.float32)
+    expected = x if columns is None else np.zeros((4, 3, 1))
+    np.testing.assert_array_equal(model(x)[0].numpy(), expected)
 
 
 def test_derivatives_of_forecasts_to_second_order() -> None:
@@ -431,21 +437,20 @@ def test_derivatives_of_forecasts_to_second_order() -> None:
 
 
 def test_a_forecaster_learns_streams_and_goes_on_with_them() -> None:
-    """The next 20 values of two waves, from what it has forecast itself, after truncated
+    """The next 20 values of a wave, from what it has forecast itself, after truncated
     back-propagation."""
-    ag.manual_seed(0)
-    t = np.arange(321)[:, None]
-    waves = np.sin(np.array([0.2, 0.3]) * t).astype(np.float32)[..., None]  # two streams
+    t = np.arange(221)[:, None]
+    waves = np.sin(t / 4 + np.array([0, 1])).astype(np.float32)[..., None]  # two streams
     model = models.Forecaster(nn.GRU(1, 16))
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     bptt = training.TruncatedBPTT(k1=20)
-    for _ in range(30):
-        for ours, theirs in bptt.windows(model, waves[:300], waves[1:301]):
+    for _ in range(15):
+        for ours, theirs in bptt.windows(model, waves[:200], waves[1:201]):
             optimizer.zero_grad()
             F.mse_loss(ours, theirs).backward()
             optimizer.step()
-    error = model.forecast(waves[:301], 20).numpy() - waves[301:]
-    assert np.abs(error).mean() < 0.1
+    error = model.forecast(waves[:201], 20).numpy() - waves[201:]
+    assert np.abs(error).mean() < 0.1  # that of the last value is 0.9
 
 
 # Files, devices, refusals

@@ -14,12 +14,13 @@ class Forecaster(nn.Module):
 
         x^_{t+1} = A x_t + W h_t + b        h: the outputs of a recurrent layer that reads x
 
-    A, which starts as the identity, is a skip connection past the layer: before anything is learned
-    the forecast is the last value, the network learns by how much it will be wrong, and what is
-    linear in x_t need not go through gates that saturate (the linear part beside the recurrent one:
-    Lai et al. 2018, "Modeling long- and short-term temporal patterns with deep neural networks",
-    eq. 7; the identity: Martinez et al. 2017, "On human motion prediction using recurrent neural
-    networks", section 3.3). `residual=False` leaves A out.
+    A, which starts as the identity, is a connection past the layer: at first the forecast is nearly
+    the last value, and the layer learns by how much that is wrong (Martinez et al. 2017, "On human
+    motion prediction using recurrent neural networks", on residual connections; a linear part
+    beside the recurrent one: Lai et al. 2018, "Modeling long- and short-term temporal patterns with
+    deep neural networks"). Where values change little from step to step, in waves, smooth chaos and
+    random walks, errors are several times smaller. `residual=False` leaves A out: it is better for
+    series of which the last value says little, as seasonal ones with much noise.
 
     `recurrent` is any recurrent layer of one direction, which says whether the batch is first.
     `columns` are how many numbers are forecast (None: all that are read; A starts as 0 if it is
