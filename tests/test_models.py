@@ -444,13 +444,13 @@ def test_a_forecaster_learns_streams_and_goes_on_with_them() -> None:
     model = models.Forecaster(nn.GRU(1, 16))
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     bptt = training.TruncatedBPTT(k1=20)
-    for _ in range(15):
+    for _ in range(25):
         for ours, theirs in bptt.windows(model, waves[:200], waves[1:201]):
             optimizer.zero_grad()
             F.mse_loss(ours, theirs).backward()
             optimizer.step()
     error = model.forecast(waves[:201], 20).numpy() - waves[201:]
-    assert np.abs(error).mean() < 0.1  # that of the last value is 0.9
+    assert np.abs(error).mean() < 0.1  # that of the last value is 0.8
 
 
 # Files, devices, refusals
