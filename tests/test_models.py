@@ -442,13 +442,15 @@ def test_a_forecaster_learns_streams_and_goes_on_with_them() -> None:
     t = np.arange(221)[:, None]
     waves = np.sin(t / 4 + np.array([0, 1])).astype(np.float32)[..., None]  # two streams
     model = models.Forecaster(nn.GRU(1, 16))
-    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    optimizer = optim.Adam(model.parameters(), lr=0.02)
+    schedule = optim.lr_scheduler.ExponentialLR(optimizer, 0.85)
     bptt = training.TruncatedBPTT(k1=20)
     for _ in range(25):
         for ours, theirs in bptt.windows(model, waves[:200], waves[1:201]):
             optimizer.zero_grad()
             F.mse_loss(ours, theirs).backward()
             optimizer.step()
+        schedule.step()
     error = model.forecast(waves[:201], 20).numpy() - waves[201:]
     assert np.abs(error).mean() < 0.1  # that of the last value is 0.8
 
