@@ -1,6 +1,4 @@
-"""Labels, captions and forecasts: the models against what they are made of, one sequence at a time;
-finite differences, padding, what they learn, files.
-"""
+"""Models against what they are made of, one sequence at a time; what they learn; their files."""
 
 from functools import partial
 from itertools import product
