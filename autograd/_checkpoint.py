@@ -121,6 +121,7 @@ class Again:
                 if node.primitive is not None:
                     _writes.check(node.primitive.name, flatten(node.saved), first, second)
         seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
+        del remade  # their history is what is needed
         found = _graph.sweep(seeds, self.parents, False, isinstance(g[0], Tensor), inside)
         return [found.get(node) for node in self.parents]
 

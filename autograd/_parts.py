@@ -13,13 +13,13 @@ from itertools import accumulate
 from math import comb, inf, isqrt
 from typing import Any, NamedTuple
 
-from . import _graph
+from . import _graph, backend
 from ._checkpoint import as_now, on_one_node, since
 from ._graph import Node, no_grad
-from ._tensor import Tensor
+from ._tensor import Tensor, _arrays
 from ._tree import flatten, tree_map, unflatten
 from ._writes import clock, owner
-from .ops.shape import concatenate, split
+from .ops.shape import concatenate, concatenated, split
 from .transforms import is_recorded
 
 
@@ -35,29 +35,44 @@ class InParts:
     unit: int = 1  # so many steps are recorded at a time
     parameters: set[Node] = field(default_factory=set)  # what a step uses beside its carry and x
 
-    def run(self, first: int, last: int, carry: Any, xs: Any, plan: Plan | None) -> tuple[Any, Any]:
-        """The same, part by part; the record of some parts is made again when backward arrives."""
-        parts = plan(last - first) if plan is not None else [Part(last - first)]
+    def run(
+        self,
+        first: int,
+        last: int,
+        carry: Any,
+        xs: Any,
+        plan: Plan | None,
+        page: Page | None = None,
+    ) -> tuple[Any, Any]:
+        """The same, part by part, with the ys on a page that may have more steps than these; the
+        record of some parts is made again when backward arrives.
+        """
+        if plan is None:
+            return self.record(first, last, carry, xs)
+        parts, page = plan(last - first), page or Page(first, last, self.reverse)
         order = -1 if self.reverse else 1
         cuts = [*accumulate(part.length for part in parts[::order])][:-1]
         pieces = [split(leaf, cuts)[::order] for leaf in flatten(xs)]
-        chunks = []
+        chunks, start = [], first
         for i, part in enumerate(parts):
-            x = unflatten(xs, [leaf[i] for leaf in pieces])
+            x, end = unflatten(xs, [leaf[i] for leaf in pieces]), start + part.length
             if part.forget and _graph.recording.get():
-                carry, ys = self._forget(first, first + part.length, carry, x, part.plan)
+                carry, ys = self._forget(start, end, carry, x, part.plan, page)
             else:
-                carry, ys = self.record(first, first + part.length, carry, x)
+                carry, ys = self.record(start, end, carry, x)
+                ys = page.written(start, end, ys)
             chunks.append(ys)
-            first += part.length
-        return carry, joined(concatenate, chunks, self.reverse)
+            start = end
+        return carry, page.joined(first, last, chunks)
 
-    def _forget(self, first: int, last: int, carry: Any, xs: Any, plan: Plan | None) -> Any:
+    def _forget(
+        self, first: int, last: int, carry: Any, xs: Any, plan: Plan | None, page: Page
+    ) -> Any:
         """A part of which only the carry at its beginning is kept."""
         again = as_now(lambda: self.run(first, last, carry, xs, plan))
         inputs = {leaf._node for leaf in flatten((carry, xs)) if is_recorded(leaf)}
         with no_grad():
-            out = self.run(first, last, carry, xs, segments(self.unit))
+            out = self.run(first, last, carry, xs, segments(self.unit), page)
         return on_one_node(out, _is_new, inputs | self.parameters, again)
 
     # --- how much to keep -------------------------------------------------------------------------
@@ -131,6 +146,60 @@ def joined(join: Callable[[Any], Any], ys: list[Any], reverse: bool) -> Any:
         return None
     columns = [flatten(y) for y in (ys[::-1] if reverse else ys)]
     return unflatten(ys[0], [join(column) for column in zip(*columns, strict=True)])
+
+
+class Page:
+    """The ys of all parts, each written to its place in one array as it comes; nobody else sees the
+    array until the last has come. What does not fit, since its dtype is another one, say, stays
+    apart, and so does what would come after it.
+    """
+
+    def __init__(self, first: int, last: int, reverse: bool) -> None:
+        self.first, self.last, self.reverse = first, last, reverse
+        self.arrays: list[Any] = []  # one for each leaf; None where pieces stay apart
+
+    def place(self, first: int, last: int) -> slice:
+        """Where the ys of some steps are, which are counted in the order of execution."""
+        if self.reverse:
+            return slice(self.last - last, self.last - first)
+        return slice(first - self.first, last - self.first)
+
+    def written(self, first: int, last: int, ys: Any) -> Any:
+        """The ys of a part, as views of their places."""
+        leaves, here = flatten(ys), self.place(first, last)
+        self.arrays = self.arrays or [self._room(leaf) for leaf in leaves]
+        for n, (leaf, array) in enumerate(zip(leaves, self.arrays, strict=True)):
+            if _fits(leaf, array):
+                array[here] = leaf._data
+                leaves[n] = Tensor(array[here], leaf._node)
+            else:
+                self.arrays[n] = None
+        return unflatten(ys, leaves)
+
+    def _room(self, leaf: Any) -> Any:
+        home = backend.of(_arrays(leaf))
+        return home.xp.empty((self.last - self.first, *leaf.shape[1:]), leaf.dtype)
+
+    def joined(self, first: int, last: int, chunks: list[Any]) -> Any:
+        """The ys of parts one after another: what is in its place is there."""
+        arrays = iter(self.arrays)
+
+        def join(pieces: list[Any]) -> Any:
+            array = next(arrays)
+            if array is None:
+                return concatenate(pieces)
+            return concatenated(pieces, array[self.place(first, last)])
+
+        return joined(join, chunks, self.reverse)
+
+
+def _fits(leaf: Any, array: Any) -> bool:
+    """Whether a leaf is an array like the one that it would be written into: no symbol of one."""
+    return (
+        isinstance(leaf, Tensor)
+        and type(leaf._data) is type(array)
+        and (leaf.shape[1:], leaf.dtype) == (array.shape[1:], array.dtype)
+    )
 
 
 def detached(value: Any) -> Any:

@@ -70,16 +70,20 @@ def scan(
     return InParts(loop.run, loop.steps, reverse).scan(carry, loop.xs, checkpoint, memory_budget)
 
 
-def explain(step: Step, carry: Any, xs: Any, **options: Any) -> compile_.Explanation:
+def explain(
+    step: Step, carry: Any, xs: Any, *, device: str | None = None, **options: Any
+) -> compile_.Explanation:
     """How `scan`, given the same arguments, would execute the step, without doing it.
 
     The result has `compiled`, True or False, and `why` not, "" where it is. As text it is the plan:
     which operations are done once, before the loop, at every step and after it, forward and
-    backward; what is kept in between; and the code of both loops.
+    backward; what is kept in between; and the code of both loops, with the text of the CUDA kernels
+    that they call (`kernels` has them, too) on a GPU. `device`, "cpu" or "cuda", asks about another
+    device than that of the arrays; it need not be there.
     """
     of_loop = {k: v for k, v in options.items() if k not in ("checkpoint", "memory_budget")}
     loop = _Loop(step, carry, xs, **of_loop)
-    return compile_.explain(loop.part(0, loop.steps, carry, loop.xs))
+    return compile_.explain(loop.part(0, loop.steps, carry, loop.xs), device)
 
 
 @dataclass

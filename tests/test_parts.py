@@ -1,6 +1,7 @@
 """A recurrence in parts is the recurrence: the same numbers and masks, for less memory."""
 
-from functools import cache
+import tracemalloc
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,60 @@ def test_without_a_record_precompute_is_made_in_parts_too(memory: dict[str, int]
     assert lengths == [3, 3, 3]
     assert end.item() == 19
     assert ys.tolist() == list(range(1, 19, 2))
+
+
+@pytest.mark.parametrize("recording", [True, False])
+@pytest.mark.parametrize("memory", [{"checkpoint": 20}, {"memory_budget": 200_000}])
+@pytest.mark.parametrize("reverse", [True, False])
+def test_outputs_are_in_memory_once(memory: Any, recording: bool, reverse: bool) -> None:
+    x = ag.zeros((2000, 1000), requires_grad=True)
+    start = ag.zeros(1000)
+    scan = partial(ag.scan, lambda c, x: (c + x[0], {"y": c * x}), start, reverse=reverse)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        with ag.enable_grad() if recording else ag.no_grad():
+            _, ys = scan(x, **memory)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    size = ys["y"].numpy().nbytes
+    assert size < peak < 1.5 * size
+
+
+@pytest.mark.parametrize("reverse", [True, False])
+def test_outputs_of_several_dtypes_and_of_none_are_joined(reverse: bool) -> None:
+    """As without parts, where a later part's do not fit into the array of the first's."""
+
+    def run(**options: Any) -> Any:
+        count = 0
+
+        def step(carry: Any, x: Any) -> Any:
+            nonlocal count
+            count += 1
+            wide = x.astype("float64" if count > 4 else "float32")
+            return carry * x, (wide * carry, None, x > 0.5)
+
+        w = ag.tensor(np.float32(0.5), requires_grad=True)
+        x = ag.tensor(np.linspace(0, 1, 8, dtype=np.float32))
+        _, ys = ag.scan(step, w, x, reverse=reverse, compile=False, **options)
+        (gradient,) = ag.gradients(ys[0].sum(), w)
+        return [*ag.flatten(ys), gradient]
+
+    for found, expected in zip(run(checkpoint=2), run(), strict=True):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-6)
+        assert found.dtype == expected.dtype
+
+
+def test_a_recurrence_in_parts_within_a_step_is_compiled() -> None:
+    def step(carry: Any, xs: Any) -> Any:
+        return ag.scan(lambda c, x: (ag.tanh(c + x), c), carry, xs, checkpoint=2)
+
+    x = ag.tensor(np.random.default_rng(0).standard_normal((3, 5, N)))
+    with ag.no_grad():
+        assert ag.explain(step, x[0, 0], x).compiled
+        found, expected = (ag.scan(step, x[0, 0], x, compile=c)[1] for c in (None, False))
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
 
 
 def test_a_budget_that_is_ample_records_everything() -> None:

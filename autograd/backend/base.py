@@ -7,6 +7,7 @@ NumPy and CuPy share. The little in which such modules differ is the interface b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class Backend(ABC):
     xp: Any
     array_type: type
     wraps = False  # whether arrays of indices out of range wrap around, where NumPy raises
+    fuses = False  # whether it has `elementwise_kernel`
 
     @abstractmethod
     def asarray(self, data: Any, dtype: Any = None) -> Array:
@@ -56,6 +58,14 @@ class Backend(ABC):
     def sigmoid(self, x: Array) -> Array:
         """1 / (1 + exp(-x)), where exp(-x) may be infinite."""
         return 1.0 / (1.0 + self.xp.exp(self.xp.multiply(x, -1.0)))
+
+    def elementwise_kernel(
+        self, inputs: str, outputs: str, operation: str, name: str
+    ) -> Callable[..., Any]:
+        """A function of arrays, inputs and then outputs, that writes into the latter what an
+        operation, in CUDA C++, does with one element of each; parameters as in "float32 x, bool y".
+        """
+        raise NotImplementedError(f"{self.device} has no kernels of its own")
 
     @abstractmethod
     def synchronize(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def _wide(index: Any) -> Any:
 
 class CupyBackend(Backend):
     wraps = True
+    fuses = True
 
     def __init__(self, index: int = 0) -> None:
         try:
@@ -93,6 +95,16 @@ class CupyBackend(Backend):
         from cupyx.scipy.special import erf
 
         return erf(x).astype(np.result_type(x.dtype, np.float16), copy=False)  # of float16: float64
+
+    def elementwise_kernel(
+        self, inputs: str, outputs: str, operation: str, name: str
+    ) -> Callable[..., Any]:
+        # Operations are rounded one by one, as they are in calls one by one: x * x - y * y is 0 for
+        # equal x and y, and its root no nan.
+        made: Callable[..., Any] = self.xp.ElementwiseKernel(
+            inputs, outputs, operation, name, no_return=True, options=("--fmad=false",)
+        )
+        return made
 
     def synchronize(self) -> None:
         self._device.synchronize()

@@ -23,6 +23,7 @@ from .._graph import no_grad
 from .._tree import flatten, tree_map
 from .executor import Compiled, Recurrence, execute
 from .explain import Explanation
+from .kernels import on_paper
 from .program import Untraceable
 from .state import Untouched
 from .trace import Step
@@ -67,11 +68,17 @@ def run(it: Recurrence) -> tuple[Any, Any]:
     return results
 
 
-def explain(it: Recurrence) -> Explanation:
-    """How `run` would execute it."""
+def explain(it: Recurrence, device: str | None) -> Explanation:
+    """How `run` would execute it, on a device of this name, which need not be there."""
+    kind = None if device is None else device.partition(":")[0]
+    if kind not in (None, "cpu", "cuda"):
+        raise ValueError(f"explain knows the devices 'cpu' and 'cuda', not {device!r}")
     try:
         plan, traced = planned(it)
-        traced.drop()
+        if kind is None or plan.home.fuses == (kind == "cuda"):
+            traced.drop()
+        else:
+            plan = Compiled(traced, on_paper(plan.home, kind == "cuda"))
         return Explanation(plan, it.steps)
     except Untraceable as error:
         return Explanation(None, it.steps, str(error))

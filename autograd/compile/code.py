@@ -197,6 +197,12 @@ class Code:
             f"{xp('add')}({out}, {t}, {out})",
         ]
 
+    def launched(self, op: Op, batch: bool) -> str:
+        """A line that calls a kernel, with the arrays that it writes after those that it reads."""
+        self.objects[op.primitive.name] = op.primitive.on(self.home)
+        outs = [self.of(out, batch) for out in op.outs]
+        return f"{op.primitive.name}({', '.join([*self.args(op, batch), *outs])})"
+
     def look(self, op: Op, array: Any, n: int | None) -> list[Any]:
         """The results of an operation that only looks at an array, over n steps or (None) one."""
         if n is None:  # as over one: what looks at an element is to be an array, no number

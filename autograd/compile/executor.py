@@ -12,18 +12,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .. import backend
 from .._checkpoint import Again, as_now
 from .._graph import Node, recording
 from .._primitive import result
 from .._tensor import Tensor
 from .._tree import flatten, unflatten
+from .kernels import by_parts, fused
 from .loops import Loop
-from .plan import Plan, is_view
+from .plan import Plan, is_view, with_gates
 from .program import Symbol
 from .trace import Step
 
 CHUNK = 1 << 20
 """About so many bytes of arrays belong to the steps of a chunk."""
+
+LAUNCHED = 32
+"""So many times as much where operations are kernels: a launch costs more than a cache saves."""
 
 BLOCK = 1 << 25
 """At most so many bytes are put by until a product over many steps is made of them."""
@@ -52,12 +57,17 @@ class Recurrence:
 
 
 class Compiled:
-    """A plan with its code. `codes` are those of the steps that it is known to be the plan of."""
+    """A plan with its code, for another backend's loops maybe than that of the arrays. `codes` are
+    those of the steps that it is known to be the plan of.
+    """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, home: backend.Backend | None = None) -> None:
         self.reach = step.reach()
-        self.plan = plan = Plan(step)
-        home = self.home = step.program.home
+        home = self.home = home or step.program.home
+        self.plan = plan = Plan(step, by_parts if home.fuses else with_gates)
+        for name, half in (("forward", plan.forward), ("backward", plan.back)):
+            if home.fuses and half is not None:
+                fused(half, name)
         self.constants = [s for s, _ in step.program.constants]
         self.baked = [array for _, array in step.program.constants[step.inputs :]]
         self.carry, self.new, self.ys = step.carry, step.new, step.ys
@@ -100,9 +110,11 @@ class Compiled:
     def rows(self, steps: int) -> int:
         """How many steps go into a chunk."""
 
+        room = CHUNK * (LAUNCHED if self.home.fuses else 1)
+
         def fitting(loop: Loop) -> int:
             each: int = sum(s.nbytes for s in {**self.stacks, **loop.chunk.of})
-            return max(CHUNK // max(each, 1), 4)
+            return max(room // max(each, 1), 4)
 
         loops = [loop for loop in (self.forward, self.backward) if loop is not None]
         return min(steps, *map(fitting, loops))

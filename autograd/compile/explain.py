@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .executor import Compiled
+from .kernels import Kernel
 from .plan import Half
 from .program import Op, Symbol
 
@@ -17,10 +18,14 @@ SECTIONS = {
 
 
 class Explanation:
-    """How a recurrence is executed: `compiled` or not, and `why` not; as text, all about it."""
+    """How a recurrence is executed: `compiled` or not, and `why` not; the `kernels` that it calls,
+    if its device takes such; as text, all about it.
+    """
 
     def __init__(self, plan: Compiled | None, steps: int, why: str = "") -> None:
         self.compiled, self.why = plan is not None, why
+        loops = [] if plan is None else [plan.forward, plan.backward]
+        self.kernels = [kernel for loop in loops if loop for kernel in _kernels(loop.half)]
         self._text = f"recorded step by step: {why}" if plan is None else _text(plan, steps)
 
     def __str__(self) -> str:
@@ -33,8 +38,10 @@ def _text(plan: Compiled, steps: int) -> str:
     parts = [_head(plan, steps), *_half("forward", plan.plan.forward)]
     if plan.plan.back is not None:
         parts += [*_half("backward", plan.plan.back), _kept(plan)]
-    loops = [loop for loop in (plan.forward, plan.backward) if loop is not None]
-    return "\n\n".join([*parts, *[loop.source for loop in loops]])
+    for loop in (plan.forward, plan.backward):
+        if loop is not None:
+            parts += [loop.source, *map(str, _kernels(loop.half))]
+    return "\n\n".join(parts)
 
 
 def _head(plan: Compiled, steps: int) -> str:
@@ -56,7 +63,18 @@ def _half(name: str, half: Half) -> Iterable[str]:
     for section, when in SECTIONS.items():
         ops: list[Op] = getattr(half, section)
         if ops:
-            yield "\n".join([f"{name}, {when}", *[f"    {op}" for op in ops]])
+            yield "\n".join([f"{name}, {when}", *[line for op in ops for line in _lines(op)]])
+
+
+def _lines(op: Op) -> list[str]:
+    """An operation, and below a kernel the operations that it does."""
+    inner = op.primitive.ops if isinstance(op.primitive, Kernel) else []
+    return [f"    {op}", *[f"        {one}" for one in inner]]
+
+
+def _kernels(half: Half) -> list[Kernel]:
+    called = [op.primitive for op in (*half.before, *half.loop, *half.after)]
+    return [primitive for primitive in called if isinstance(primitive, Kernel)]
 
 
 def _kept(plan: Compiled) -> str:

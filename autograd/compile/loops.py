@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import backend
 from .code import Code
+from .kernels import Kernel
 from .plan import CONCATENATE, MATMUL, REVERSED, TRANSPOSE, Half, is_view, root
 from .program import Op, Symbol, pointwise
 
@@ -280,6 +281,8 @@ class Loop:
             return []  # it is summed over time as a whole
         if is_view(op):
             return [] if self.is_made(op.args[0]) else [self.names.assigned(op, True)]
+        if isinstance(op.primitive, Kernel):
+            return [self.names.launched(op, True)]
         if op.several:
             return [self.names.assigned(op, True)]
         return self.names.into(op, self.names.of(op.outs[0], True), True, True)
@@ -288,6 +291,8 @@ class Loop:
         names = self.names
         if is_view(op):
             return []
+        if isinstance(op.primitive, Kernel):
+            return [names.launched(op, False)]
         if op.several:
             outs = [f"{names.of(s, False)}[...] = several[{i}]" for i, s in enumerate(op.outs)]
             return [f"several = {names.expression(op, False)}", *outs]

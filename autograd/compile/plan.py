@@ -13,7 +13,7 @@ way forward is kept: what is just a view of something kept, or the same at every
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .._primitive import Primitive
@@ -159,7 +159,8 @@ class Half:
         self.varies: set[Symbol] = {*moving, *[symbol for symbol, _ in carried]}
         follows = {symbol for symbol, _ in carried}
         results = [symbol for _, symbol in carried if symbol is not None]
-        needed = {*results, *wanted}
+        self.wanted = {*results, *wanted}
+        needed = set(self.wanted)
         live = []
         for op in reversed(list(ops)):
             if not needed.isdisjoint(op.outs):
@@ -193,13 +194,15 @@ class Half:
 
 
 class Plan:
-    """Both ways through a step, and what is `kept` for the second."""
+    """Both ways through a step, and what is `kept` for the second. The operations of the way
+    forward are `rewritten` first.
+    """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, rewritten: Callable[[list[Op]], list[Op]] = with_gates) -> None:
         self.step = step
         step.differentiate()
         program = step.program
-        forward = with_gates(program.ops[: step.forward_ops])
+        forward = rewritten(program.ops[: step.forward_ops])
         backward = set(program.ops[step.forward_ops :])
         carried = list(zip(step.carry, step.new, strict=True))
         self.back: Half | None = None

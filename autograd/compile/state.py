@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _random
+import ctypes
 import dis
 import functools
 import io
@@ -23,6 +25,9 @@ MOST = 10_000
 """So many objects are watched; large collections without what is in them."""
 
 LARGE = 1_000
+
+MT19937 = 625 * 4
+"""Bytes of the state of NumPy's Mersenne Twister: 624 words, and which is next."""
 
 NOTHING = (
     *(Tensor, str, bytes, *NUMBERS, types.NoneType, np.generic, np.dtype, io.IOBase),
@@ -48,6 +53,7 @@ class Untouched:
         self._arrays: list[Any] = []
         self._seen: set[int] = set()
         self._stream(random.get_state, random.set_state)
+        self._stream(*_memory_stream())
         self._todo = list(functions)
         while self._todo:
             x = self._todo.pop()
@@ -97,12 +103,7 @@ class Untouched:
         self._streams.append((read(), read, write))
 
     def look_closer(self) -> None:
-        """Watch what costs time, too: arrays, the random streams of Python and of NumPy. Not more
-        than once or twice for the same codes, since no code may draw numbers and be compiled.
-        """
-        numpy_stream = np.random.mtrand._rand
-        self._stream(python_random.getstate, python_random.setstate)
-        self._stream(*_numpy_stream(numpy_stream))
+        """Watch what costs time, too: arrays. Not more than once or twice for the same codes."""
         for array in self._arrays:
             self._streams.append((_Contents(array), *_array_stream(array)))
 
@@ -233,6 +234,41 @@ def _numpy_stream(generator: Any) -> tuple[Callable[[], Any], Callable[[Any], No
             generator.set_state(pickle.loads(state))
 
     return read, write
+
+
+def _memory_stream() -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """The same of the global streams of Python and of NumPy, as the memory that they are in: to ask
+    for their state takes as long as to trace a step.
+    """
+    python: Any = python_random._inst
+    legacy = np.random.mtrand._rand
+    bits: Any = legacy._bit_generator
+    if not isinstance(bits, np.random.MT19937):  # somebody has put in another one
+        return _numpy_stream(legacy)
+    places = [
+        _behind_head(python, _random.Random),
+        _behind_head(legacy, np.random.RandomState),  # a normal number that is left over
+        (bits.ctypes.state_address, MT19937),
+    ]
+    memory = [(ctypes.c_char * size).from_address(address) for address, size in places]
+
+    def read() -> Any:
+        return [*[one.raw for one in memory], python.gauss_next]
+
+    def write(before: Any) -> None:
+        if legacy._bit_generator is not bits:
+            np.random.mtrand.set_bit_generator(bits)
+        *contents, python.gauss_next = before
+        for one, content in zip(memory, contents, strict=True):
+            one.raw = content
+
+    return read, write
+
+
+def _behind_head(x: Any, kind: Any) -> tuple[int, int]:
+    """Where an object has what a class written in C keeps: the address, and how many bytes."""
+    head = object.__basicsize__
+    return id(x) + head, kind.__basicsize__ - head
 
 
 class _Contents:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from .._primitive import primitive
+from .._primitive import _recorded, primitive
 from .._tensor import Axis
 
 __all__ = [
@@ -149,6 +149,14 @@ def concatenate(arrays: Any, axis: int = 0) -> Any:
     if not arrays:
         raise ValueError("concatenate: there must be at least one array")
     return _concatenate(*arrays, axis=axes_of(axis, getattr(arrays[0], "ndim", 1))[0])
+
+
+def concatenated(tensors: Any, whole: Any) -> Any:
+    """The same of tensors that are views of an array `whole`, side by side along its first axis:
+    there is nothing to compute.
+    """
+    parents, arrays = tuple([t._node for t in tensors]), tuple([t._data for t in tensors])
+    return _recorded(_concatenate.primitive, parents, arrays, whole, {"axis": 0})
 
 
 @primitive(lambda g, axis: unstack(g, axis))
