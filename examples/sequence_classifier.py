@@ -9,7 +9,7 @@ phase. The GRU reads it to its own end, and its last state says which it was.
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import data, nn, optim, training
+from tinygrad_rnn import data, models, nn, optim, training
 
 WAVES = {
     "sine": np.sin,
@@ -28,17 +28,6 @@ def make_examples(count, seed):
         wave = list(WAVES.values())[label](t) + rng.normal(0, 0.1, steps)
         examples.append((wave.astype(np.float32)[:, None], int(label)))
     return examples
-
-
-class Classifier(nn.Module):
-    def __init__(self, hidden=32):
-        self.gru = nn.GRU(1, hidden)
-        self.readout = nn.Linear(hidden, len(WAVES))
-
-    def forward(self, x, lengths):
-        """Scores (B, 3) of the sequences x (T, B, 1)."""
-        _, last = self.gru(x, lengths=lengths)
-        return self.readout(last[0])
 
 
 def loss(model, batch):
@@ -60,7 +49,7 @@ lengths = [len(sequence) for sequence, _ in examples]
 train = data.DataLoader(examples, 32, shuffle=True, collate_fn=data.pad_collate, lengths=lengths)
 held_out = data.DataLoader(make_examples(200, seed=1), 100, collate_fn=data.pad_collate)
 
-model = Classifier()
+model = models.SequenceClassifier(nn.GRU(1, 32), len(WAVES))
 optimizer = optim.Adam(model.parameters(), lr=1e-2)
 trainer = training.Trainer(
     model,

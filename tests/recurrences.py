@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import autograd as ag
+from autograd.testing import check_gradients
 from tinygrad_rnn import nn
 
 EVERYTHING: dict[str, Any] = {
@@ -270,6 +271,24 @@ def places(layer: nn.Recurrent) -> list[tuple[nn.Module, str]]:
     """Where the parameters are, in their order: assign there to put any tensor in their place."""
     found = [(module, name) for _, module, name, _ in layer._places(nn.Module._own_parameters)]
     return found + [(layer, name) for name in vars(layer) if name.startswith("initial_")]
+
+
+def check_parameters(model: nn.Module, f: Callable[[], Any]) -> None:
+    """Hold the derivatives of `f()` by all parameters of the model against finite differences."""
+    places = [
+        (module, name)
+        for module in model.modules()
+        for name, value in vars(module).items()
+        if isinstance(value, nn.Parameter)
+    ]
+    assert len(places) == len(list(model.parameters()))
+
+    def of_parameters(*values: Any) -> Any:
+        for (module, name), value in zip(places, values, strict=True):
+            setattr(module, name, value)
+        return f()
+
+    check_gradients(of_parameters, *(getattr(module, name) for module, name in places))
 
 
 # --- comparisons ----------------------------------------------------------------------------------

@@ -189,6 +189,59 @@ def test_a_module_moves_to_another_dtype_in_place() -> None:
     assert all(p.grad is not None and p.grad.dtype == np.float64 for p in parameters)
 
 
+def counting() -> nn.Module:
+    """Weights, a buffer of floats and one of integers."""
+    net = nn.Sequential(nn.Linear(2, 3))
+    net.counter = Counter()  # type: ignore[attr-defined]
+    return net
+
+
+def places(net: nn.Module) -> dict[str, tuple[str, str]]:
+    tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    return {name: (value.device, value.dtype.name) for name, value in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("move", "dtype"),
+    [
+        (lambda net, _: net.double(), "float64"),
+        (lambda net, _: net.half(), "float16"),
+        (lambda net, _: net.double().float(), "float32"),
+        (lambda net, _: net.to(dtype="float64"), "float64"),
+        (lambda net, device: net.to(device, "float64"), "float64"),
+        (lambda net, device: net.to(device=device), "float32"),
+    ],
+)
+def test_a_module_moves_as_in_pytorch(move: Any, dtype: str, device: str) -> None:
+    net = counting()
+    expected = {
+        name: (device, now if now.startswith("int") else dtype)
+        for name, (_, now) in places(net).items()
+    }
+    assert move(net, device) is net
+    assert places(net) == expected
+    assert {now for _, now in expected.values()} == {dtype, "int64"}
+
+
+@pytest.mark.host
+def test_a_module_moves_to_a_device_and_a_dtype_at_once() -> None:
+    for net in (
+        counting().to("strict", "float64"),
+        counting().to(device="strict", dtype="float64"),
+    ):
+        assert set(places(net).values()) == {("strict:0", "float64"), ("strict:0", "int64")}
+    with pytest.raises(TypeError, match="a device, a dtype, or both"):
+        counting().to()
+
+
+def test_a_module_is_frozen_and_thawed() -> None:
+    net = nn.Sequential(nn.GRU(2, 3, num_layers=2), nn.Linear(3, 1))
+    assert net.requires_grad_(False) is net
+    assert not any(p.requires_grad for p in net.parameters())
+    net[1].requires_grad_()
+    assert [n for n, p in net.named_parameters() if p.requires_grad] == ["1.weight", "1.bias"]
+
+
 def test_a_module_shows_its_structure() -> None:
     net = Net()
     net.recurrent = nn.LSTM(2, 3, num_layers=2, bias=False, batch_first=True, dropout=0.1)

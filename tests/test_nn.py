@@ -107,6 +107,26 @@ def test_the_row_for_padding_is_one_of_the_rows(padding_idx: int) -> None:
         nn.Embedding(4, 2, padding_idx)
 
 
+def test_an_embedding_can_be_of_given_rows() -> None:
+    rows = np.arange(6.0).reshape(3, 2)
+    for table in (rows, ag.tensor(rows), rows.tolist()):
+        layer = nn.Embedding.from_pretrained(table, padding_idx=-1)
+        assert (layer.num_embeddings, layer.embedding_dim, layer.padding_idx) == (3, 2, 2)
+        assert not layer.weight.requires_grad
+        np.testing.assert_array_equal(layer(np.array([2, 0])).numpy(), rows[[2, 0]])
+    table = ag.tensor(rows)
+    learned = nn.Embedding.from_pretrained(table, freeze=False, padding_idx=0)
+    learned(np.array([0, 1])).sum().backward()
+    np.testing.assert_array_equal(learned.weight.grad.numpy(), [[0, 0], [1, 1], [0, 0]])
+    with ag.no_grad():
+        learned.weight[1] = 9
+    assert table[1].tolist() == [2, 3]  # of which that was a copy
+    with pytest.raises(ValueError, match=r"of shape \(N, E\), not \(3,\)"):
+        nn.Embedding.from_pretrained(rows[:, 0])
+    with pytest.raises(ValueError, match="3 is none of 3"):
+        nn.Embedding.from_pretrained(rows, padding_idx=3)
+
+
 @pytest.mark.parametrize("index", [-1, 4])
 def test_an_embedding_knows_its_rows_only(index: int) -> None:
     with pytest.raises(IndexError, match=f"index {index} is none of the 4 embeddings"):

@@ -93,7 +93,7 @@ def main(argv=None):
     test_target = ag.tensor(data[:3, 1:])
 
     seq = Sequence()
-    seq.to("float64")
+    seq.double()
     criterion = nn.MSELoss()
     optimizer = optim.LBFGS(seq.parameters(), lr=0.8)
     for step in range(args.steps):

@@ -1,15 +1,24 @@
 """Models made of the layers in `nn`, how they write, and the Markov chains that they are measured
 against."""
 
+from .captioner import Captioner
 from .decoding import Written, beam_search, sample
 from .encoder_decoder import EncoderDecoder
+from .forecaster import Forecaster
+from .labels import SequenceClassifier, SequenceTagger
 from .language import LanguageModel
 from .markov import MarkovModel, markov_table
+from .writer import Writer
 
 __all__ = [
+    "Captioner",
     "EncoderDecoder",
+    "Forecaster",
     "LanguageModel",
     "MarkovModel",
+    "SequenceClassifier",
+    "SequenceTagger",
+    "Writer",
     "Written",
     "beam_search",
     "markov_table",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from autograd import (
     Tensor,
@@ -20,7 +20,7 @@ from autograd import (
 )
 
 from . import functional, init
-from .module import Module, check_sizes, parameter
+from .module import Module, Parameter, check_sizes, parameter
 
 
 class Identity(Module):
@@ -139,16 +139,25 @@ class Embedding(Module):
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.weight = parameter(num_embeddings, embedding_dim, device=device, dtype=dtype)
         init.normal_(self.weight)
-        self.padding_idx = padding_idx
-        if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
-                raise ValueError(
-                    f"Padding_idx must be within num_embeddings: {padding_idx} is none of "
-                    f"{num_embeddings}"
-                )
-            self.padding_idx = padding_idx % num_embeddings
+        self.padding_idx = _row(padding_idx, num_embeddings)
+        if self.padding_idx is not None:
             with no_grad():
                 self.weight[self.padding_idx] = 0
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None
+    ) -> Self:
+        """One whose rows are a copy of `embeddings` (N, E), learned further only if `freeze` is
+        False; the row `padding_idx` keeps its value. ValueError for another number of axes.
+        """
+        rows = embeddings if isinstance(embeddings, Tensor) else tensor(embeddings)
+        if rows.ndim != 2:
+            raise ValueError(f"embeddings are of shape (N, E), not {rows.shape}")
+        made = cls(0, rows.shape[1])
+        made.num_embeddings, made.padding_idx = len(rows), _row(padding_idx, len(rows))
+        made.weight = Parameter(rows.data.copy(), requires_grad=not freeze)
+        return made
 
     def forward(self, input: Any) -> Tensor:
         """IndexError for an index that is no row (there is no counting from the end), TypeError for
@@ -171,6 +180,17 @@ class Embedding(Module):
         return f"{self.num_embeddings}, {self.embedding_dim}" + (
             "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         )
+
+
+def _row(padding_idx: int | None, rows: int) -> int | None:
+    """The number of a row that may be counted from the end; ValueError if there is none."""
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise ValueError(
+            f"Padding_idx must be within num_embeddings: {padding_idx} is none of {rows}"
+        )
+    return padding_idx % rows
 
 
 class LayerNorm(Module):

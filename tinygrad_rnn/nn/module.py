@@ -280,17 +280,39 @@ class Module:
         fn(self)
         return self
 
-    def to(self, target: Any) -> Self:
-        """Move all parameters and buffers to a device ("cuda") or a dtype, in place; gradients are
-        dropped, and integer buffers keep their dtype.
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Whether the parameters are learned (False: frozen), here and below."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def to(self, *targets: Any, device: str | None = None, dtype: Any = None) -> Self:
+        """Move all parameters and buffers to a device ("cuda"), a dtype, or both, in place;
+        gradients are dropped, and integer buffers keep their dtype.
         """
+        wanted = [target for target in (*targets, device, dtype) if target is not None]
+        if not wanted:
+            raise TypeError("to() wants a device, a dtype, or both")
         for parameter in self.parameters():
             parameter.grad = None
         for value in (*self.parameters(), *self.buffers()):
-            moved = value.detach().to(target)
-            if value.dtype.kind == "f" or moved.dtype == value.dtype:
-                value.data = moved.data
+            for target in wanted:
+                moved = value.detach().to(target)
+                if value.dtype.kind == "f" or moved.dtype == value.dtype:
+                    value.data = moved.data
         return self
+
+    def float(self) -> Self:
+        """`to("float32")`."""
+        return self.to("float32")
+
+    def double(self) -> Self:
+        """`to("float64")`."""
+        return self.to("float64")
+
+    def half(self) -> Self:
+        """`to("float16")`."""
+        return self.to("float16")
 
     def extra_repr(self) -> str:
         """What stands in the parentheses of the repr."""
