@@ -3,6 +3,7 @@ recorded. It reads values, draws random numbers, fails; the results, and the err
 the recorded steps, and `explain` says why it is recorded.
 """
 
+import functools
 import os
 import random
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compiled import (
+    B,
     H,
     Problem,
     T,
@@ -302,3 +304,57 @@ def test_a_precompute_that_looks_along_time() -> None:
     with pytest.warns(UserWarning, match="of one step than of several"):
         _, ys = ends(True)
     assert ys.tolist() == ends(False)[1].tolist() == [[-2.0], [-1.0], [3.0]]
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+ROWS = 5
+TABLES: dict[str, tuple[tuple[int, ...], Callable[[Any, Any, Any], Any]]] = {
+    "by rows": ((ROWS, H), lambda E, i, h: E[i]),
+    "from the end": ((ROWS, H), lambda E, i, h: E[i - ROWS]),
+    "by take": ((ROWS, H), lambda E, i, h: ag.take(E, i, axis=0)),
+    "by several rows": ((ROWS, H), lambda E, i, h: E[ag.stack([i, ROWS - 1 - i])].sum(0)),
+    "by rows and columns": ((ROWS, H), lambda E, i, h: E[i, i % H].reshape(B, 1)),
+    "by a row of a row": ((2, ROWS, H), lambda E, i, h: E[1, i]),
+    "by one row": ((ROWS, H), lambda E, i, h: E[i[0]]),
+    "by the state": ((ROWS, H), lambda E, i, h: E[(h[:, 0] > 0).astype("int64") + i % 2]),
+}
+OTHERS: dict[str, tuple[tuple[int, ...], Callable[[Any, Any, Any], Any]]] = {
+    "by columns": ((H, ROWS), lambda E, i, h: E[:, i].T),
+    "twice": ((ROWS, H), lambda E, i, h: E[i] * E[i % 2]),
+    "by rows and one column": ((ROWS, H), lambda E, i, h: E[i, i[0] % H].reshape(B, 1)),
+    "and another": ((2, ROWS, H), lambda E, i, h: ag.tanh(E[0][i]) * ag.tanh(E[1][i % 2])),
+    "and another twice": ((2, ROWS, H), lambda E, i, h: E[0][i] + (e := E[1])[i] + e[i % 2]),
+    "that differs": ((ROWS, H), lambda E, i, h: (E * h[0])[i]),
+}
+
+
+def looking_up(name: str, order: str = "h") -> Problem:
+    shape, look = (TABLES | OTHERS)[name]
+    E, W, h = values(*shape), values(H, H), values(B, H, seed=1)
+    ids = ag.tensor(np.random.default_rng(0).integers(0, ROWS, (T, B)))
+
+    def step(h: Any, i: Any) -> Any:
+        new = ag.tanh(look(E, i, h) + h @ W)
+        return new, (new if order == "h" else look(E, i, h) * 2)
+
+    return Problem(step, h, ids, [E, W, h])
+
+
+@pytest.mark.parametrize("name", sorted(TABLES | OTHERS))
+@pytest.mark.parametrize("order", ["h", "y"])
+def test_a_table_is_read(name: str, order: str) -> None:
+    check(functools.partial(looking_up, name, order))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_gradient_of_a_table_is_added_up_over_many_steps(name: str) -> None:
+    plan = looking_up(name).explain()
+    if not plan.compiled:  # where arrays wrap around, indices are looked at
+        assert "on the host" in plan.why
+        assert ag.zeros(1).device != "cpu"
+        return
+    text = str(plan)
+    assert "scatter" in text.partition("backward, after the loop")[2]
+    assert "scatter" not in text.partition("backward, at every step")[2].partition("\n\n")[0]
+    assert text.count("added_at(") == 1

@@ -117,13 +117,14 @@ class Loop:
         self.products = {
             s for s in self.totals if s is not None and not readers[s] and self._as_product(s)
         }
-        after -= self.products
-        before -= self.products
+        after -= self.products | half.scattered
+        before -= self.products | half.scattered
         factors = {root(x) for s in self.products for x in _factors(s)}
         for s in sorted(factors & (before | inside | after) - set(self.stacks), key=number):
             self.block.new(s)
         later = {root(s) for op in half.after for s in op.inputs}
         later |= {root(s) for s in (*self.outs, *self.totals) if s is not None}
+        later |= {root(x) for s in half.scattered if s.op for x in s.op.inputs}
         in_loop = {root(s) for op in half.loop for s in op.inputs}
         results = {root(s) for _, s in half.carried if s is not None}
         elsewhere = {*self.stacks, *self.block.of}
@@ -208,6 +209,9 @@ class Loop:
         sums: list[str] = []
         for n, s in enumerate(self.totals):
             if s is not None:
+                if s in half.scattered:
+                    after.append(f"t{n} = {self._added_at(s, n)}")
+                    continue
                 lines = sums if s in self.products else after
                 lines.append(f"t{n} = add_up(t{n}, {self._over_time(s)})")
         cut = [f"{names.of(g, False)}[...] = 0" for g, _ in half.carried if self.reverse]
@@ -277,7 +281,7 @@ class Loop:
 
     def _at_once(self, op: Op) -> list[str]:
         """Lines that do an operation for all steps of a chunk."""
-        if not self.products.isdisjoint(op.outs):
+        if not (self.products | self.half.scattered).isdisjoint(op.outs):
             return []  # it is summed over time as a whole
         if is_view(op):
             return [] if self.is_made(op.args[0]) else [self.names.assigned(op, True)]
@@ -336,6 +340,13 @@ class Loop:
             return f"{self.names.of(s, True)} * n"
         return self._as_product(s) or f"{self.names.of(s, True)}.sum(0)"
 
+    def _added_at(self, s: Symbol, n: int) -> str:
+        """The n-th total with the values of a chunk added at their indices."""
+        op: Any = s.op
+        values, index = self.names.of(op.args[0], True), self.names.of(op.static["index"], True)
+        self.names.objects["added_at"] = added_at
+        return f"added_at(t{n}, {s.shape}, {index}, {values})"
+
     def _as_product(self, s: Symbol) -> str | None:
         """The sum over time of products a' b, as one product."""
         factors = _factors(s)
@@ -368,6 +379,15 @@ def add_up(total: Any, more: Any) -> Any:
     if total is None:
         return more
     total += more
+    return total
+
+
+def added_at(total: Any, shape: tuple[int, ...], index: Any, values: Any) -> Any:
+    """The same for values that belong to some places of it."""
+    home = backend.of(values)
+    if total is None:
+        total = home.xp.zeros(shape, values.dtype)
+    home.scatter_add(total, index, values)
     return total
 
 

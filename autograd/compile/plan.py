@@ -32,7 +32,7 @@ TRANSPOSE, REVERSED = shape._transpose.primitive, shape.reversed_axes.primitive
 SPLIT, UNSTACK = shape._split.primitive, shape._unstack.primitive
 CONCATENATE, STACK = shape._concatenate.primitive, shape._stack.primitive
 BROADCAST, GETITEM = shape._broadcast_to.primitive, indexing._getitem.primitive
-TAKE = indexing._take.primitive
+TAKE, SCATTER = indexing._take.primitive, indexing._scatter.primitive
 REDUCTIONS = _primitives(
     reduction._sum, reduction._max, reduction._min, reduction._all, reduction._any
 )
@@ -95,6 +95,22 @@ def along_time(op: Op, varies: set[Symbol]) -> dict[str, Any] | None:
     return None
 
 
+def adds_at_once(op: Op, varies: set[Symbol]) -> bool:
+    """Whether the sum over time of what an operation adds to zeros, at indices that differ from
+    step to step, is the same operation on arrays over time: their rows are what is read there.
+    """
+    if op.primitive is not SCATTER or op.args[0] not in varies:
+        return False
+    index = op.static["index"]
+    parts = index if isinstance(index, tuple) else (index,)
+    arrays = [p for p in parts if isinstance(p, Symbol)]
+    return (
+        all(type(p) is int or isinstance(p, Symbol) for p in parts)
+        and all(p.dtype.kind in "iu" and p in varies for p in arrays)
+        and len({p.ndim for p in arrays}) == 1
+    )
+
+
 def _gates(xp: Any, x: Any, *, sections: tuple[tuple[bool, int], ...]) -> Any:
     parts, start = [], 0
     for is_sigmoid, size in sections:
@@ -146,7 +162,8 @@ class Half:
     """The way forward, or back: the operations of each section.
 
     `moving` are inputs that differ from step to step, `carried` pairs of what a step gets from the
-    one before and what it hands on, `wanted` what else is to come out.
+    one before and what it hands on, `wanted` what else is to come out, of which `summed` is to be
+    summed up over time. What of this is `scattered` is so as a whole, after the loop.
     """
 
     def __init__(
@@ -155,6 +172,7 @@ class Half:
         moving: Iterable[Symbol],
         carried: Sequence[tuple[Symbol, Symbol | None]],
         wanted: Iterable[Symbol],
+        summed: Iterable[Symbol] = (),
     ) -> None:
         self.varies: set[Symbol] = {*moving, *[symbol for symbol, _ in carried]}
         follows = {symbol for symbol, _ in carried}
@@ -167,11 +185,15 @@ class Half:
                 needed.update(op.inputs)
                 live.append(op)
         live.reverse()
+        only_summed = set(summed).difference(results, *[op.inputs for op in live])
+        self.scattered: set[Symbol] = set()
         stepwise = set()  # what has to be done step by step because it cannot be done at once
         for op in live:
             if not self.varies.isdisjoint(op.inputs):
                 self.varies.update(op.outs)
-                if along_time(op, self.varies) is None:
+                if only_summed.issuperset(op.outs) and adds_at_once(op, self.varies):
+                    self.scattered.update(op.outs)
+                elif along_time(op, self.varies) is None:
                     stepwise.add(op)
                 if op in stepwise or not follows.isdisjoint(op.inputs):
                     follows.update(op.outs)
@@ -232,5 +254,6 @@ class Plan:
                 *self.kept,
                 *[g for g in step.d_outs[n:] if g is not None],
             ]
-            self.back = Half(live[::-1], moving, d_carried, wanted)
+            totals = {d for d in step.d_parents if d is not None}.difference(step.d_xs)
+            self.back = Half(live[::-1], moving, d_carried, wanted, totals)
         self.forward = Half(forward, step.xs, carried, [*step.ys, *self.kept])

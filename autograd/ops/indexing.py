@@ -87,6 +87,8 @@ def _take(xp: Any, x: Any, *, indices: Any, axis: int) -> Any:
 def _beside(x: Any, indices: Any) -> Any:
     """Indices as an array where `x` lives; an empty list is one of integers too."""
     indices = _arrays(indices)
+    if hasattr(type(indices), "home"):  # what stands for an array lives where that does
+        return indices
     dtype = None if hasattr(indices, "dtype") else "int64"
     return backend.of(_arrays(x)).asarray(indices, dtype)
 
