@@ -108,25 +108,19 @@ class Loop:
     # --- places -----------------------------------------------------------------------------------
 
     def _settle(self) -> None:
+        """A place for every value that is written somewhere."""
         half = self.half
-        before = {s for op in half.before for s in op.outs if not is_view(op)}
-        after = {s for op in half.after for s in op.outs if not is_view(op)}
-        inside = {s for op in half.loop for s in op.outs if not is_view(op)}
-        readers = Counter(s for op in (*half.before, *half.loop, *half.after) for s in op.inputs)
-        readers.update(s for s in self.outs if s is not None)
-        self.products = {
-            s for s in self.totals if s is not None and not readers[s] and self._as_product(s)
-        }
-        after -= self.products | half.scattered
-        before -= self.products | half.scattered
+        self.products = self._products()
+        summed = self.products | half.scattered
+        before, inside, after = (
+            {s for op in ops for s in op.outs if not is_view(op)} - summed
+            for ops in (half.before, half.loop, half.after)
+        )
         factors = {root(x) for s in self.products for x in _factors(s)}
+        later, results = self._read_later(), {root(s) for _, s in half.carried if s is not None}
+
         for s in sorted(factors & (before | inside | after) - set(self.stacks), key=number):
             self.block.new(s)
-        later = {root(s) for op in half.after for s in op.inputs}
-        later |= {root(s) for s in (*self.outs, *self.totals) if s is not None}
-        later |= {root(x) for s in half.scattered if s.op for x in s.op.inputs}
-        in_loop = {root(s) for op in half.loop for s in op.inputs}
-        results = {root(s) for _, s in half.carried if s is not None}
         elsewhere = {*self.stacks, *self.block.of}
         for s in sorted(inside & later - elsewhere, key=number):
             self.chunk.new(s)
@@ -134,22 +128,40 @@ class Loop:
         self.noted = [g for g, _ in half.carried if self.reverse and g in later | factors]
         for g in self.noted:
             (self.block if g in factors else self.chunk).new(g)
-        lasting = later | in_loop | results
-        self.chunk.settle(half.before, before - elsewhere, lasting)
+        in_loop = {root(s) for op in half.loop for s in op.inputs}
+        self.chunk.settle(half.before, before - elsewhere, later | in_loop | results)
         self.chunk.settle(half.after, after - elsewhere, later & after)
+        self._settle_at_a_step(inside - elsewhere - set(self.chunk.of), results)
+
+    def _settle_at_a_step(self, ours: set[Symbol], results: set[Symbol]) -> None:
+        """Places for those values that nobody reads when their step is over."""
+        carried = self.half.carried
         if self.reverse:  # on the way back what is carried has one place, written at every step
-            for g, d in half.carried:
+            for g, d in carried:
                 n = self.scratch.new(g)
-                if d in inside - elsewhere - set(self.chunk.of) and self._may_replace(g, d):
+                if d in ours and self._may_replace(g, d):
                     self.scratch.of[d] = n
-        ours = inside - elsewhere - set(self.chunk.of)
         self._find_parts(ours, results)
-        for whole, *_ in self.parts.values():
+        wholes = [whole for whole, *_ in self.parts.values()]
+        for whole in wholes:
             if whole in ours and whole not in self.scratch.of:
                 self.scratch.new(whole)
-        carried = {s for pair in half.carried for s in pair if s is not None}
-        wholes = {whole for whole, *_ in self.parts.values()}
-        self.scratch.settle(half.loop, ours - set(self.parts), results | carried | wholes)
+        lasting = {*results, *wholes, *[s for pair in carried for s in pair if s is not None]}
+        self.scratch.settle(self.half.loop, ours - set(self.parts), lasting)
+
+    def _products(self) -> set[Symbol]:
+        """The totals that are one product over many steps; nobody reads what they are at one."""
+        half = self.half
+        read = {s for op in (*half.before, *half.loop, *half.after) for s in op.inputs}
+        only_summed = {s for s in self.totals if s is not None} - read - set(self.outs)
+        return {s for s in only_summed if self._as_product(s)}
+
+    def _read_later(self) -> set[Symbol]:
+        """What is read over all steps of a chunk when its loop is done."""
+        half = self.half
+        results = [s for s in (*self.outs, *self.totals) if s is not None]
+        added = [op for op in half.before if not half.scattered.isdisjoint(op.outs)]
+        return set(map(root, [*results, *[s for op in (*half.after, *added) for s in op.inputs]]))
 
     def _may_replace(self, g: Symbol, d: Symbol) -> bool:
         """Whether the operation that makes `d` may write it over the gradient `g`."""
@@ -195,9 +207,28 @@ class Loop:
     # --- code -------------------------------------------------------------------------------------
 
     def _write(self) -> str:
-        """The code, and what it wants: `fixed` arrays, `arrays` over a chunk and their `lists` of
-        steps, places of the `next` carry in such lists, and arrays over a `block`.
-        """
+        """The code: chunk after chunk, between what is done once and the totals."""
+        half, names = self.half, self.names
+        totals = [f"t{n}" for n in range(len(self.totals))]
+        chunk = self._of_a_chunk()
+        rolling = range(len(half.carried) if self.rolling else 0)
+        ends = [f"{end}{j}" for j in rolling for end in ("first", "last")]
+        code = [
+            *_unpacked(_named("x", self.given), "given"),
+            *_unpacked(_named("k", self.constants), "constants"),
+            *_unpacked([f"out{n}" for n in range(len(self.outs))], "outs"),
+            *_unpacked(_named("v", self.fixed) + ends, "fixed"),
+            *[names.assigned(op, False) for op in half.once],
+            *names.once.values(),
+            *[f"{total} = None" for total in totals],
+            *_under("for lo, hi, arrays, lists, block in chunks:", chunk),
+            f"return [{', '.join(totals)}]",
+        ]
+        head = f"def {self.name}(given, constants, outs, fixed, chunks, cuts):"
+        return "\n".join(_under(head, code))
+
+    def _of_a_chunk(self) -> list[str]:
+        """Lines for the steps of a chunk: what is done at once before and after their loop."""
         half, names = self.half, self.names
         loop = [f"note{s.number}[...] = {names.of(s, False)}" for s in self.noted]
         loop += [line for op in half.loop for line in self._at_a_step(op)] + self._handed_on()
@@ -206,78 +237,68 @@ class Loop:
         after += [
             f"out{n}[lo:hi] = {names.of(s, True)}" for n, s in enumerate(self.outs) if s is not None
         ]
-        sums: list[str] = []
-        for n, s in enumerate(self.totals):
-            if s is not None:
-                if s in half.scattered:
-                    after.append(f"t{n} = {self._added_at(s, n)}")
-                    continue
-                lines = sums if s in self.products else after
-                lines.append(f"t{n} = add_up(t{n}, {self._over_time(s)})")
+        after += self._summed(of_products=False)
+        sums = self._summed(of_products=True)
         cut = [f"{names.of(g, False)}[...] = 0" for g, _ in half.carried if self.reverse]
-        rolling = range(len(half.carried) if self.rolling else 0)
-        ends = [f"{end}{j}" for j in rolling for end in ("first", "last")]
-        rolled = [f"first{j}[...] = last{j}" for j in rolling]
-
-        moving = sorted(half.varies, key=number)
-        at_once, at_a_step, in_sums = map(_words, ([*before, *after], [*loop, *cut], sums))
-        stepwise = [s for s in moving if f"v{s.number}" in at_a_step]
-        self.fixed = [s for s in stepwise if self.is_fixed(s)]
-        self.lists = [s for s in stepwise if self.is_made(s) and s not in self.fixed]
-        called = [s for s in stepwise if s not in self.fixed and s not in self.lists]
-        self.arrays = [s for s in moving if f"V{s.number}" in at_once and self.is_made(s)]
-        self.next = [j for j in range(len(half.carried)) if f"next{j}" in at_a_step]
-        summed = [s for s in moving if f"W{s.number}" in in_sums]
-        self.blocks = [s for s in summed if self.is_made(s)]
-
-        looped = [*_named("v", self.lists), *[f"next{j}" for j in self.next]]
-        looped += _named("note", self.noted)
-        lists = [f"L{n}" for n in range(len(looped))]
-        looped += _named("v", called)
-        sources = lists + [f"V{s.number}" + "[::-1]" * self.reverse for s in called]
-        head = f"for {', '.join(looped)}, in zip({', '.join(sources)}):"
-        chunk = [
+        self._want([*before, *after], [*loop, *cut], sums)
+        rolled = [f"first{j}[...] = last{j}" for j in range(len(half.carried)) if self.rolling]
+        lists = [f"L{n}" for n in range(len(self.lists) + len(self.next) + len(self.noted))]
+        return [
             "n = hi - lo",
             *_unpacked(_named("V", self.arrays), "arrays"),
             *_unpacked(lists, "lists"),
             *_under("if lo:", rolled),
-            *[
-                f"V{s.number} = x{s.number}[lo:hi]"
-                for s in self.given
-                if f"V{s.number}" in at_once or s in called
-            ],
+            *[f"V{s.number} = x{s.number}[lo:hi]" for s in self.slices],
             *before,
-            *_under(head if looped else "for _ in range(n):", loop),
+            *_under(self._head(lists), loop),
             *after,
-            *_under(
-                "if block is not None:",
-                _unpacked(_named("W", self.blocks), "block[2]")
-                + [
-                    f"W{s.number} = x{s.number}[block[0] : block[1]]"
-                    for s in summed
-                    if s not in self.blocks
-                ]
-                + sums
-                if sums
-                else [],
-            ),
+            *_under("if block is not None:", sums and [*self._of_a_block(), *sums]),
             *_under("if lo in cuts:", cut),
         ]
-        totals = [f"t{n}" for n in range(len(self.totals))]
-        once = [names.assigned(op, False) for op in half.once]
-        code = [
-            *_unpacked(_named("x", self.given), "given"),
-            *_unpacked(_named("k", self.constants), "constants"),
-            *_unpacked([f"out{n}" for n in range(len(self.outs))], "outs"),
-            *_unpacked(_named("v", self.fixed) + ends, "fixed"),
-            *once,
-            *names.once.values(),
-            *[f"{total} = None" for total in totals],
-            *_under("for lo, hi, arrays, lists, block in chunks:", chunk),
-            f"return [{', '.join(totals)}]",
+
+    def _summed(self, of_products: bool) -> list[str]:
+        """Lines that add to the totals, of a chunk's steps or, those of products, of a block's."""
+        return [
+            f"t{n} = {self._added_at(s, n)}"
+            if s in self.half.scattered
+            else f"t{n} = add_up(t{n}, {self._over_time(s)})"
+            for n, s in enumerate(self.totals)
+            if s is not None and (s in self.products) is of_products
         ]
-        head = f"def {self.name}(given, constants, outs, fixed, chunks, cuts):"
-        return "\n".join(_under(head, code))
+
+    def _want(self, at_once: list[str], at_a_step: list[str], in_sums: list[str]) -> None:
+        """What the lines speak of: `fixed` arrays; `arrays` over a chunk, and `lists` of their
+        steps; `slices` of what is given, of which some are `called` step by step; places of the
+        `next` carry; arrays over a block, which are there (`blocks`) or given.
+        """
+        moving = sorted(self.half.varies, key=number)
+        words = [_words(lines) for lines in (at_a_step, at_once, in_sums)]
+        stepwise, over_chunk, summed = (
+            [s for s in moving if f"{letter}{s.number}" in spoken]
+            for letter, spoken in zip("vVW", words, strict=True)
+        )
+        self.fixed = [s for s in stepwise if self.is_fixed(s)]
+        self.lists = [s for s in stepwise if self.is_made(s) and s not in self.fixed]
+        self.called = [s for s in stepwise if s not in self.fixed and s not in self.lists]
+        self.arrays = [s for s in over_chunk if self.is_made(s)]
+        self.slices = [s for s in self.given if s in over_chunk or s in self.called]
+        self.next = [j for j in range(len(self.half.carried)) if f"next{j}" in words[0]]
+        self.blocks = [s for s in summed if self.is_made(s)]
+        self.given_to_block = [s for s in summed if s not in self.blocks]
+
+    def _head(self, lists: list[str]) -> str:
+        """The head of the loop over steps."""
+        looped = [*_named("v", self.lists), *[f"next{j}" for j in self.next]]
+        looped += [*_named("note", self.noted), *_named("v", self.called)]
+        sources = lists + [f"V{s.number}" + "[::-1]" * self.reverse for s in self.called]
+        if not looped:
+            return "for _ in range(n):"
+        return f"for {', '.join(looped)}, in zip({', '.join(sources)}):"
+
+    def _of_a_block(self) -> list[str]:
+        """Lines that name the arrays over a block."""
+        given = [f"W{s.number} = x{s.number}[block[0] : block[1]]" for s in self.given_to_block]
+        return _unpacked(_named("W", self.blocks), "block[2]") + given
 
     def _at_once(self, op: Op) -> list[str]:
         """Lines that do an operation for all steps of a chunk."""
