@@ -9,7 +9,7 @@ import sys
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -24,6 +24,17 @@ from autograd.compile import executor, program
 from tinygrad_rnn import nn
 
 rnn = of_steps(lambda W, h, x: (ag.tanh(h @ W + x), h))
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> Iterator[None]:
+    """Each test begins without plans, and without anything said, whatever ran before."""
+    with (
+        mock.patch.object(compiler, "_plans", {}),
+        mock.patch.object(compiler, "_codes", {}),
+        mock.patch.object(compiler, "_warned", {}),
+    ):
+        yield
 
 
 def warned(run: Callable[[], Any]) -> list[str]:
