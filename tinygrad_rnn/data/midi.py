@@ -108,17 +108,6 @@ def as_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:
     return roll
 
 
-def from_roll(roll: npt.ArrayLike) -> list[Note]:
-    """The notes of a piano roll (T, 88); a key held on is one note."""
-    held = np.pad(np.asarray(roll) > 0, ((1, 1), (0, 0))).astype(np.int8)
-    keys, starts = np.nonzero(np.diff(held, axis=0).T == 1)
-    ends = np.nonzero(np.diff(held, axis=0).T == -1)[1]
-    return sorted(
-        Note(int(start), int(key), int(end - start))
-        for key, start, end in zip(keys, starts, ends, strict=True)
-    )
-
-
 def sound(
     notes: Sequence[Note], rate: int = 22050, steps_per_beat: int = 4, tempo: float = 120
 ) -> npt.NDArray[np.float64]:
