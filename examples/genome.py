@@ -135,12 +135,12 @@ def main(show):
     )
 
 
-def draw(true, p, first=0, last=900):
+def draw(true, p, bases=900):
     figure, panels = subplots(2, 1, height=5, sharex=True, sharey=True)
-    base = np.arange(first, last)
+    base = np.arange(min(bases, len(true)))
     for axes, (name, coding), colour in zip(panels, p.items(), COLOURS, strict=False):
-        axes.fill_between(base, true[first:last] > 0, step="mid", color="0.85")
-        axes.plot(base, coding[first:last], color=colour)
+        axes.fill_between(base, true[base] > 0, step="mid", color="0.85")
+        axes.plot(base, coding[base], color=colour)
         axes.set(ylabel="p(coding)", title=f"Read {name}")
     panels[1].set_xlabel("base (grey: within a gene)")
     return figure

@@ -51,14 +51,11 @@ def read(images, order):
 
 def shifted(rng, images):
     """Each image, moved by up to one pixel in both directions, or not."""
+    height, width = images.shape[1:]
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
-    side = images.shape[1]
-    return np.stack(
-        [
-            p[y : y + side, x : x + side]
-            for p, (y, x) in zip(padded, rng.integers(3, size=(len(images), 2)), strict=True)
-        ]
-    )
+    places = rng.integers(3, size=(len(images), 2))
+    moved = [p[y : y + height, x : x + width] for p, (y, x) in zip(padded, places, strict=True)]
+    return np.stack(moved)
 
 
 def classifier(inputs, hidden):

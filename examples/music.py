@@ -46,8 +46,8 @@ def tune(rng):
             for s, n in zip(steps, rhythm, strict=True)
         ]
 
-    first, closing = bar(0), [*bar(0)[:-1], (0, 4)]
-    end = [(0, first), (0, closing)]
+    first, closing = bar(0), bar(0)
+    end = [(0, first), (0, [*closing[:-1], (0, closing[-1][1])])]
     notes = []
     for number, (chord, melody) in enumerate(
         [(0, first), (4, bar(4)), *end, (3, bar(3)), (4, bar(4)), *end]
