@@ -15,46 +15,18 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn.data.synthetic import spoken
 from tinygrad_rnn.pictures import subplots
 
 CLAIM = "A recurrent network tells spoken words apart, whoever says them, however fast, in noise."
 DATA = "a folder with one folder of .wav files for each class"
 RATE = 8000
-SOUNDS = {  # formants (Hz), loudness of the voice; middle and loudness of the noise; duration (s)
-    "a": (730, 1090, 2440, 1.0, 0, 0.0, 0.14),
-    "i": (270, 2290, 3010, 0.8, 0, 0.0, 0.12),
-    "u": (300, 870, 2240, 0.8, 0, 0.0, 0.12),
-    "m": (250, 1100, 2200, 0.3, 0, 0.0, 0.08),
-    "s": (400, 1700, 2600, 0.0, 3500, 0.5, 0.10),
-    "f": (400, 1400, 2400, 0.0, 1800, 0.3, 0.10),
-}
 WORDS = ("masi", "sami", "misa", "sima", "fumi", "mufi", "sufa", "fusa", "amus", "umas")
 
 
 def speaker(rng):
     """Pitch (Hz), size of the resonances, and time taken."""
     return rng.uniform(90, 230), rng.uniform(0.87, 1.15), rng.uniform(0.75, 1.3)
-
-
-def say(rng, word, pitch, size, slowness):
-    """The samples of a word: harmonics of the pitch as loud as the formants allow, and noise."""
-    sounds = np.array([SOUNDS[letter] for letter in word])
-    lasts = sounds[:, 6] * slowness * rng.uniform(0.85, 1.15, len(word))
-    t = np.arange(round(lasts.sum() * RATE)) / RATE
-    middles = np.cumsum(lasts) - lasts / 2
-    f1, f2, f3, voice, hiss, loud, _ = (np.interp(t, middles, column) for column in sounds.T)
-    phase = np.cumsum(pitch * (1.1 - 0.2 * t / t[-1] + 0.02 * np.sin(35 * t))) / RATE
-    harmonics = np.arange(1, int(RATE / 2.3 / pitch))[:, None]
-    response = sum(1 / (1 + ((harmonics * pitch - f * size) / 90) ** 2) for f in (f1, f2, f3))
-    spoken = voice * (response * np.sin(2 * np.pi * harmonics * phase)).sum(0)
-    centre = np.exp(2j * np.pi * np.cumsum(hiss * np.where(loud > 0, size, 0)) / RATE)
-    smooth = np.convolve(
-        rng.normal(size=len(t)) + 1j * rng.normal(size=len(t)), np.hanning(9), "same"
-    )
-    samples = (
-        spoken + loud * (smooth * centre).real + rng.uniform(0.02, 0.3) * rng.normal(size=len(t))
-    )
-    return samples / np.abs(samples).max() * rng.uniform(0.3, 0.9)
 
 
 def features(samples):
@@ -69,8 +41,8 @@ def examples(show):
         parts = []
         for speakers in (show.choose(60, 25), 30):
             voices = [speaker(show.rng) for _ in range(speakers)]
-            spoken = [(say(show.rng, w, *v), n) for v in voices for n, w in enumerate(WORDS)]
-            parts.append(spoken)
+            words = [(spoken(show.rng, w, *v), n) for v in voices for n, w in enumerate(WORDS)]
+            parts.append(words)
         return *parts, WORDS
     files, labels, classes = data.labelled_files(show.data, ".wav")
     sounds = [data.read_wav(file, RATE)[0] for file in files]
@@ -126,7 +98,12 @@ def draw(model, sounds, classes):
         above.imshow(x.T, "cividis", aspect="auto", origin="lower", extent=(0, seconds, 0.5, 24.5))
         above.set(title=f'"{classes[label]}"', ylabel="mel band")
         shown = below.imshow(
-            p.T, "cividis", aspect="auto", vmax=1, extent=(0, seconds, len(classes) - 0.5, -0.5)
+            p.T,
+            "cividis",
+            aspect="auto",
+            vmin=0,
+            vmax=1,
+            extent=(0, seconds, len(classes) - 0.5, -0.5),
         )
         below.set(xlabel="seconds", yticks=range(len(classes)), yticklabels=classes)
         for axes in (above, below):

@@ -16,6 +16,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn.data import synthetic
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.pictures import COLOURS, subplots
 
@@ -28,35 +29,12 @@ ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 STEPS, LEAST = 48, 300
 
 
-def waves(rng, n):
-    """A sine whose frequency is itself a slow and irregular wave."""
-    wander = np.convolve(rng.normal(size=n + 59), np.hanning(60), "valid")
-    frequency = 0.55 + 0.4 * np.tanh(wander / wander.std())
-    return np.sin(np.cumsum(frequency)) + 0.005 * rng.normal(size=n)
-
-
-def chaos(rng, n, tau=17, dt=0.1, every=60):
-    """Mackey-Glass: dx/dt = 0.2 x(t - tau) / (1 + x(t - tau)^10) - 0.1 x, every 6 units of time."""
-    delay = round(tau / dt)
-    x = list(1.2 + 0.1 * rng.normal() + np.zeros(delay))
-    for t in range((n + 50) * every):
-        x.append(x[-1] + dt * (0.2 * x[t] / (1 + x[t] ** 10) - 0.1 * x[-1]))
-    return np.array(x[-n * every :: every])
-
-
-def seasons(rng, n):
-    """Day and week in hours, and weather that lasts for some of them."""
-    t, weather = np.arange(n), np.zeros(n)
-    for i in range(1, n):
-        weather[i] = 0.9 * weather[i - 1] + rng.normal()
-    return 5 * np.sin(2 * np.pi * t / 24) + 2 * np.sin(2 * np.pi * t / 168) + weather
-
-
-def stock(rng, n):
-    return 100 + np.cumsum(rng.normal(size=n))
-
-
-SERIES = {"waves": waves, "chaos": chaos, "seasons": seasons, "random walk": stock}
+SERIES = {
+    "waves": synthetic.waves,
+    "chaos": synthetic.mackey_glass,
+    "seasons": synthetic.seasons,
+    "random walk": synthetic.random_walk,
+}
 
 
 def forecaster(columns, hidden=32):

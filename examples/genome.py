@@ -17,6 +17,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import cli, data, models, nn, optim, training
 from tinygrad_rnn.data.fasta import BASES
+from tinygrad_rnn.data.synthetic import dna
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.pictures import COLOURS, subplots
 
@@ -25,21 +26,7 @@ CLAIM = (
     "start, stop and frame; one that reads forwards only learns too late that a gene has begun."
 )
 DATA = "a FASTA file in which coding bases are capitals and the others small letters"
-STOPS = ["TAA", "TAG", "TGA"]
-CODONS = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT" if a + b + c not in STOPS]
-USAGE = np.random.default_rng(1).dirichlet(np.full(len(CODONS), 0.3))
 WINDOW, HIDDEN = 300, 48
-
-
-def genome(rng, genes):
-    """A stretch of DNA: about as many bases within genes as between them."""
-    text, phases = "", []
-    for _ in range(genes):
-        gap, codons = rng.integers(20, 180), rng.integers(15, 50)
-        gene = ["ATG", *rng.choice(CODONS, codons, p=USAGE), rng.choice(STOPS)]
-        text += "".join(rng.choice(list("ACGT"), gap)) + "".join(gene)
-        phases += [0] * gap + [1, 2, 3] * len(gene)
-    return data.Sequence("generated", np.array([BASES.index(c) for c in text]), np.array(phases))
 
 
 def parted(sequence):
@@ -103,7 +90,7 @@ def f1(found, true):
 
 def main(show):
     if show.data is None:
-        sequences = [parted(genome(show.rng, 100)) for _ in range(show.choose(30, 5))]
+        sequences = [parted(dna(show.rng, 100)) for _ in range(show.choose(30, 5))]
     else:
         sequences = [parted(sequence) for sequence in data.read_fasta(show.data)]
         if min(len(bases) for bases, *_ in sequences) < 40:

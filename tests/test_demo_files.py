@@ -12,7 +12,9 @@ from test_files import idx
 
 import autograd as ag
 from tinygrad_rnn import data, demo
+from tinygrad_rnn.data import synthetic
 from tinygrad_rnn.data.midi import Note
+from tinygrad_rnn.data.synthetic import spoken, tune
 from tinygrad_rnn.demo import Demo, Saved, scripts
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.models import Autoregression, best_autoregression
@@ -74,7 +76,7 @@ def test_sound_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
 def test_words_are_spoken_as_they_are_spelled() -> None:
     """Hissing is high, vowels are not; and a word lasts as long as it does."""
     audio, rng = script("audio"), np.random.default_rng(0)
-    quick, slow = (audio.say(rng, "sami", 120, 1, slowness) for slowness in (0.75, 1.3))
+    quick, slow = (spoken(rng, "sami", 120, 1, slowness) for slowness in (0.75, 1.3))
     assert len(quick) < len(slow)
     energies = audio.features(slow)
     high = energies[:, 21:].mean(1)
@@ -99,6 +101,15 @@ def test_series_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
         demo.run(scripts()["forecast"], Demo("forecast", tmp_path, data=tmp_path / "b.csv"))
     with pytest.raises(InputError, match="there is no column 'up'"):
         answer(show, tmp_path / "b.csv", capsys)
+
+
+def test_mackey_glass_is_the_equation() -> None:
+    """Its slope, at the steps of a tenth of a unit at which it was made."""
+    x = synthetic.mackey_glass(np.random.default_rng(0), 2000, every=1)
+    late, now = x[:-171], x[170:-1]
+    slope = 0.2 * late / (1 + late**10) - 0.1 * now
+    np.testing.assert_allclose((x[171:] - now) / 0.1, slope, atol=1e-12)
+    assert 0.2 < x.min() < x.max() < 1.5
 
 
 def test_a_forecast_made_by_hand_is_scored_like_the_rival() -> None:
@@ -144,15 +155,16 @@ def test_genes_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
 
 
 def test_genes_begin_and_end_as_genes_do() -> None:
-    genome = script("genome")
-    made = genome.genome(np.random.default_rng(0), 50)
+    made = synthetic.dna(np.random.default_rng(0), 50)
     letters = "".join("ACGT"[base] for base in made.bases)
     places = data.regions(made.phases)
     assert len(places) == 50
     for first, last in places:
         codons = [letters[i : i + 3] for i in range(first - 1, last, 3)]
         assert codons[0] == "ATG"
-        assert [codon in genome.STOPS for codon in codons] == [False] * (len(codons) - 1) + [True]
+        assert [codon in synthetic.STOPS for codon in codons] == [False] * (len(codons) - 1) + [
+            True
+        ]
         assert made.phases[first - 1 : last].tolist() == [1, 2, 3] * len(codons)
     assert 0.4 < (made.phases > 0).mean() < 0.6
 
@@ -234,9 +246,8 @@ def test_music_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
 
 
 def test_tunes_keep_their_key_and_their_form() -> None:
-    music = script("music")
     for seed in range(20):
-        notes, key = music.tune(np.random.default_rng(seed))
+        notes, key = tune(np.random.default_rng(seed))
         assert len(key) == 7
         assert {note.key % 12 for note in notes} <= key
         assert all(0 <= note.key < 88 for note in notes)
