@@ -66,14 +66,17 @@ def loss(model, batch):
     return mean, int(lengths.sum() - len(lengths))
 
 
-def compose(model, known, opening, longest=80):
-    """The notes of a piece that goes on from the numbers of its opening."""
+def compose(model, known, notes, longest=80):
+    """The notes of a piece that goes on after these."""
+    opening = np.concatenate(numbered([notes], known))
     with ag.no_grad():
         _, state = model(ag.tensor(np.array([BETWEEN, *opening[:-1]])[:, None]))
     options = {"temperature": 0.8, "generator": ag.Generator(0)}
     start = ag.tensor(opening[-1:])
     (written,) = models.sample(model.step, batch_first(state), start, BETWEEN, longest, **options)
-    return from_tokens(np.array(known)[np.array([*opening, *written.tokens]) - 1])
+    piece = from_tokens(np.array(known)[np.array([*opening, *written.tokens]) - 1])
+    wait = notes[-1].start - piece[len(notes) - 1].start
+    return [*notes, *(note._replace(start=note.start + wait) for note in piece[len(notes) :])]
 
 
 def language_model(known, hidden):
@@ -105,11 +108,11 @@ def main(show):
     _, *by_order = chain.bits_by_order(framed_test)
     rival = by_order[3]
     show.measured("surprise at a note, Markov of order 3", rival, "bits")
-    show.measured(f"the best order, {np.argmin(by_order)}", min(by_order), "bits")
+    show.measured("that of the best order up to 10", min(by_order), "bits")
     show.measured("surprise at a note, network", bits, "bits")
     show.measured("network, of Markov's", bits / rival, at_most=0.95, quick=1.1)
-    openings = [[n for n in notes if n.start < 2 * BAR] for notes in unseen[:30]]
-    composed = [compose(model, known, numbered([notes], known)[0]) for notes in openings]
+    openings = [[n for n in notes if n.start < notes[0].start + 2 * BAR] for notes in unseen[:30]]
+    composed = [compose(model, known, notes) for notes in openings]
     if keys is not None:
         within = [
             note.key % 12 in key
@@ -122,24 +125,18 @@ def main(show):
         show.measured("pieces that end after eight bars", (ends == 8 * BAR).mean(), "%")
     data.write_midi(show.path("composed.mid", "a piece, after an opening of two bars"), composed[0])
     data.write_wav(show.path("composed.wav", "the same, to be heard"), sound(composed[0]), 22050)
-    figure = draw(composed[0], openings[0])
-    show.picture("composed.png", figure, "the same as a piano roll")
+    show.picture("composed.png", draw(composed[0]), "the same as a piano roll")
 
 
-def draw(piece, opening):
-    roll = as_roll(piece)
+def draw(piece):
+    roll = as_roll([note._replace(start=note.start - piece[0].start) for note in piece])
     low, high = np.flatnonzero(roll.any(0))[[0, -1]]
     figure, axes = subplots(width=10, height=4)
-    axes.imshow(
-        roll.T, "cividis", aspect="auto", origin="lower", extent=(0, len(roll) / BAR, -0.5, 87.5)
-    )
+    span = (0, len(roll) / BAR, -0.5, 87.5)
+    axes.imshow(roll.T, "cividis", aspect="auto", origin="lower", extent=span)
     axes.axvline(2, color="white", linestyle=":")
-    axes.set(
-        ylim=(low - 2, high + 2),
-        xlabel="bar",
-        ylabel="key of the piano",
-        title="Composed after an opening of two bars",
-    )
+    axes.set(ylim=(low - 2, high + 2), xlabel="bar", ylabel="key of the piano")
+    axes.set_title("Composed after an opening of two bars")
     axes.grid(visible=False)
     return figure
 
@@ -149,11 +146,10 @@ def predict(run, input):
     known = run.config["known"]
     model = run.load(language_model(**run.config))
     opening = data.read_midi(input)
-    first = opening[0].start
-    piece = compose(model, known, numbered([opening], known)[-1])
+    piece = compose(model, known, opening)
     path = Path(input).with_name(Path(input).stem + "-continued.mid")
-    data.write_midi(path, [note._replace(start=note.start + first) for note in piece])
-    print(f"{path}: {len(piece)} notes, {len(opening)} of them the opening's")
+    data.write_midi(path, piece)
+    print(f"{path}: {len(piece) - len(opening)} notes after the {len(opening)} of {input}")
 
 
 if __name__ == "__main__":

@@ -229,7 +229,7 @@ def test_music_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     folder = tmp_path / "midis"
     folder.mkdir()
     for number in range(3):
-        scale = [Note(4 * i, 40 + number + 2 * i, 4) for i in range(9)]
+        scale = [Note(60 * number + 4 * i, 40 + number + 2 * i, 4) for i in range(9)]
         data.write_midi(folder / f"{number}.mid", scale)
     show = learn("music", folder)
     opening = tmp_path / "opening.mid"
