@@ -61,7 +61,7 @@ def learn(show, sequences, bidirectional):
     model = tagger(bidirectional)
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     schedule = optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=0.02, total_steps=show.choose(300, 90)
+        optimizer, max_lr=0.02, total_steps=show.choose(300, 80)
     )
     trainer = training.Trainer(
         model,
@@ -72,7 +72,7 @@ def learn(show, sequences, bidirectional):
         schedule_per="step",
         clip=1,
     )
-    show.fit(trainer, 300, 90)
+    show.fit(trainer, 300, 80)
     return model.eval()
 
 
