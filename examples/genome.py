@@ -26,7 +26,7 @@ CLAIM = (
     "start, stop and frame; one that reads forwards only learns too late that a gene has begun."
 )
 DATA = "a FASTA file in which coding bases are capitals and the others small letters"
-WINDOW, HIDDEN = 300, 48
+HIDDEN = 48
 
 
 def parted(sequence):
@@ -48,14 +48,15 @@ def loss(model, batch):
 
 def learn(show, sequences, bidirectional):
     """A tagger that has seen windows at random places of the training parts."""
+    window = show.choose(300, 200)
     weights = np.array([len(bases) for bases, *_ in sequences], float)
 
     def make(rng):
         windows = []
         for number in rng.choice(len(sequences), 32, p=weights / weights.sum()):
             bases, phases, *_ = sequences[number]
-            begin = rng.integers(max(1, len(bases) - WINDOW))
-            windows.append((bases[begin : begin + WINDOW], phases[begin : begin + WINDOW]))
+            begin = rng.integers(max(1, len(bases) - window))
+            windows.append((bases[begin : begin + window], phases[begin : begin + window]))
         return data.pad_collate(windows, padding_value=(0, -100))
 
     model = tagger(bidirectional)
