@@ -103,6 +103,7 @@ def test_there_are_no_circles() -> None:
         ("cupy", {"autograd.backend.cupy"}),
         ("cupyx", {"autograd.backend.cupy"}),
         ("hypothesis", {"autograd.testing.strategies"}),
+        ("mido", {"tinygrad_rnn.data.midi"}),
     ],
 )
 def test_optional_libraries_are_imported_in_one_place(library: str, places: set[str]) -> None:

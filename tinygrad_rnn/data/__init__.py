@@ -1,5 +1,8 @@
 """Data: where it comes from and how it is cut into batches."""
 
+from .fasta import Sequence, read_fasta, regions
+from .files import files_in, labelled_files
+from .idx import read_idx, read_images, read_mnist
 from .loader import (
     DataLoader,
     Generated,
@@ -10,6 +13,8 @@ from .loader import (
     pad_collate,
     random_split,
 )
+from .midi import Note, read_midi, write_midi
+from .sound import log_mel, read_wav, resample, write_wav
 from .tables import LabelledText, Lexicon, ParallelText, TimeSeries
 from .text import StatefulBatches, TextCorpus, Vocabulary, evaluation_streams
 
@@ -19,7 +24,9 @@ __all__ = [
     "LabelledText",
     "Lexicon",
     "Loader",
+    "Note",
     "ParallelText",
+    "Sequence",
     "StatefulBatches",
     "Subset",
     "TensorDataset",
@@ -28,6 +35,19 @@ __all__ = [
     "Vocabulary",
     "collate",
     "evaluation_streams",
+    "files_in",
+    "labelled_files",
+    "log_mel",
     "pad_collate",
     "random_split",
+    "read_fasta",
+    "read_idx",
+    "read_images",
+    "read_midi",
+    "read_mnist",
+    "read_wav",
+    "regions",
+    "resample",
+    "write_midi",
+    "write_wav",
 ]

@@ -1,6 +1,7 @@
-"""Models made of the layers in `nn`, how they write, and the Markov chains that they are measured
-against."""
+"""Models made of the layers in `nn`, how they write, and the Markov chains and autoregressions that
+they are measured against."""
 
+from .autoregression import Autoregression, best_autoregression
 from .captioner import Captioner
 from .decoding import Written, beam_search, sample
 from .encoder_decoder import EncoderDecoder
@@ -11,6 +12,7 @@ from .markov import MarkovModel, markov_table
 from .writer import Writer
 
 __all__ = [
+    "Autoregression",
     "Captioner",
     "EncoderDecoder",
     "Forecaster",
@@ -21,6 +23,7 @@ __all__ = [
     "Writer",
     "Written",
     "beam_search",
+    "best_autoregression",
     "markov_table",
     "sample",
 ]

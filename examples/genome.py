@@ -1,0 +1,146 @@
+"""Genes in DNA, base by base, with their frame.
+
+    tinygrad-rnn demo genome
+    tinygrad-rnn demo genome --data genomes.fa --out runs/genes
+
+A network labels every base: outside genes, or first, second or third of a codon. Where a gene
+starts is only seen by what comes after (an ATG may be one by chance), so a network that reads both
+ways finds more than one that reads forwards (M. Schuster & K. Paliwal, "Bidirectional recurrent
+neural networks", 1997). The DNA here is generated: genes start with ATG, end with the first stop
+codon in frame, and prefer some codons to others, as those of bacteria do.
+"""
+
+import sys
+
+import numpy as np
+
+import autograd as ag
+from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn.data.fasta import BASES
+from tinygrad_rnn.data.synthetic import dna
+from tinygrad_rnn.errors import InputError
+from tinygrad_rnn.pictures import COLOURS, subplots
+
+CLAIM = (
+    "A network that reads DNA both ways labels each base with what it is for, and finds genes with "
+    "start, stop and frame; one that reads forwards only learns too late that a gene has begun."
+)
+DATA = "a FASTA file in which coding bases are capitals and the others small letters"
+HIDDEN = 48
+
+
+def parted(sequence):
+    """What is learned from, and the last fifth, which is held out."""
+    cut = len(sequence.bases) * 4 // 5
+    return sequence.bases[:cut], sequence.phases[:cut], sequence.bases[cut:], sequence.phases[cut:]
+
+
+def tagger(bidirectional, hidden=HIDDEN):
+    layers = nn.LSTM(len(BASES), hidden, bidirectional=bidirectional)
+    return models.SequenceTagger(layers, classes=4, symbols=len(BASES))
+
+
+def loss(model, batch):
+    bases, lengths, phases, _ = batch
+    scores = model(bases, lengths)
+    return nn.functional.cross_entropy(scores.reshape(-1, 4), phases.reshape(-1))
+
+
+def learn(show, sequences, bidirectional):
+    """A tagger that has seen windows at random places of the training parts."""
+    window = show.choose(300, 200)
+    weights = np.array([len(bases) for bases, *_ in sequences], float)
+
+    def make(rng):
+        windows = []
+        for number in rng.choice(len(sequences), 32, p=weights / weights.sum()):
+            bases, phases, *_ = sequences[number]
+            begin = rng.integers(max(1, len(bases) - window))
+            windows.append((bases[begin : begin + window], phases[begin : begin + window]))
+        return data.pad_collate(windows, padding_value=(0, -100))
+
+    model = tagger(bidirectional)
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    schedule = optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.02, total_steps=show.choose(300, 80)
+    )
+    trainer = training.Trainer(
+        model,
+        optimizer,
+        loss,
+        data.Generated(make),
+        schedule=schedule,
+        schedule_per="step",
+        clip=1,
+    )
+    show.fit(trainer, 300, 80)
+    return model.eval()
+
+
+def labels(model, bases):
+    """The likeliest label of every base, and the probability that it is coding."""
+    with ag.no_grad():
+        p = ag.softmax(model(ag.tensor(bases[:, None]))).numpy()[:, 0]
+    return p.argmax(1), 1 - p[:, 0]
+
+
+def f1(found, true):
+    """2 tp / (2 tp + fp + fn) of the coding bases."""
+    return 2 * (found & true).sum() / max(1, found.sum() + true.sum())
+
+
+def main(show):
+    if show.data is None:
+        sequences = [parted(dna(show.rng, 100)) for _ in range(show.choose(30, 5))]
+    else:
+        sequences = [parted(sequence) for sequence in data.read_fasta(show.data)]
+        if min(len(bases) for bases, *_ in sequences) < 40:
+            raise InputError(f"{show.data}: sequences should have at least 50 bases each")
+    true = np.concatenate([phases for *_, phases in sequences])
+    found, p = {}, {}
+    for name, bidirectional in (("both ways", True), ("forwards only", False)):
+        show.say(f"A network that reads {name}")
+        model = learn(show, sequences, bidirectional)
+        read = [labels(model, bases) for _, _, bases, _ in sequences]
+        found[name], p[name] = map(np.concatenate, zip(*read, strict=True))
+        if bidirectional:
+            show.save(model, hidden=HIDDEN)
+    both, forwards = found.values()
+    show.measured("coding bases", (true > 0).mean(), "%")
+    show.measured(
+        "F1 of coding bases, both ways", f1(both > 0, true > 0), at_least=0.98, quick=0.78
+    )
+    show.measured("F1 of coding bases, forwards only", f1(forwards > 0, true > 0))
+    show.measured("frame right where coding", (both == true)[true > 0].mean(), "%")
+    genes = set(data.regions(true))
+    for name, guessed in found.items():
+        right = len(genes & set(data.regions(guessed))) / max(1, len(genes))
+        show.measured(f"genes exact to the base, {name}", right, "%")
+    show.picture(
+        "genes.png",
+        draw(true, p),
+        "what the networks hold for coding along a stretch they have never seen",
+    )
+
+
+def draw(true, p, bases=900):
+    figure, panels = subplots(2, 1, height=5, sharex=True, sharey=True)
+    base = np.arange(min(bases, len(true)))
+    for axes, (name, coding), colour in zip(panels, p.items(), COLOURS, strict=False):
+        axes.fill_between(base, true[base] > 0, step="mid", color="0.85")
+        axes.plot(base, coding[base], color=colour)
+        axes.set(ylabel="p(coding)", title=f"Read {name}")
+    panels[1].set_xlabel("base (grey: within a gene)")
+    return figure
+
+
+def predict(run, input):
+    """The coding regions of each sequence, counted from 1, both ends included."""
+    model = run.load(tagger(True, **run.config))
+    for sequence in data.read_fasta(input, labelled=False):
+        for first, last in data.regions(labels(model, sequence.bases)[0]):
+            print(f"{sequence.name} {first}..{last}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["demo", __file__, *sys.argv[1:]]))

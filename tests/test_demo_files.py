@@ -1,0 +1,272 @@
+"""Demonstrations that learn from sound, series, genes, digits and music of one's own: files go in,
+a model is kept, and it answers; and what they make themselves is what they say."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_files import idx
+
+import autograd as ag
+from tinygrad_rnn import data, demo
+from tinygrad_rnn.data import synthetic
+from tinygrad_rnn.data.midi import Note
+from tinygrad_rnn.data.synthetic import spoken, tune
+from tinygrad_rnn.demo import Demo, Saved, scripts
+from tinygrad_rnn.errors import InputError
+from tinygrad_rnn.models import Autoregression, best_autoregression
+from tinygrad_rnn.training import Trainer
+
+pytestmark = pytest.mark.host  # files, and the command on the host
+
+
+@pytest.fixture(autouse=True)
+def _shortly(monkeypatch: Any) -> None:
+    """Learning is a matter of other tests."""
+
+    def fit(self: Demo, trainer: Trainer, steps: int, quick: int) -> list[dict[str, Any]]:
+        return trainer.fit(max_steps=2, progress=False)
+
+    monkeypatch.setattr(Demo, "fit", fit)
+
+
+@pytest.fixture
+def learn(tmp_path: Path) -> Callable[[str, Path], Demo]:
+    def learned(name: str, path: Path) -> Demo:
+        show = Demo(name, tmp_path / "run", quick=True, data=path)
+        show.folder.mkdir()
+        demo.run(scripts()[name], show)
+        assert [row.reached for row in show.rows] == [None] * len(show.rows)
+        assert all(np.isfinite(row.value) for row in show.rows)
+        assert all((show.folder / file).is_file() for file in show.files)
+        return show
+
+    return learned
+
+
+def answer(show: Demo, path: Path, capsys: Any) -> str:
+    capsys.readouterr()
+    scripts()[show.name].module().predict(Saved.open(show.folder), str(path))
+    return str(capsys.readouterr().out)
+
+
+def script(name: str) -> Any:
+    return scripts()[name].module()
+
+
+# --- sound ----------------------------------------------------------------------------------------
+
+
+def test_sound_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("noise", "tone"):
+        (tmp_path / "sounds" / name).mkdir(parents=True)
+        for number, rate in enumerate((8000, 16000, 11025)):
+            t = np.arange(rate // 4) / rate
+            samples = np.sin(900 * t) if name == "tone" else rng.normal(0, 0.1, len(t))
+            data.write_wav(tmp_path / "sounds" / name / f"{number}.wav", samples, rate)
+    show = learn("audio", tmp_path / "sounds")
+    printed = answer(show, tmp_path / "sounds" / "tone" / "1.wav", capsys)
+    assert printed.split()[0] in ("noise", "tone")
+
+
+def test_words_are_spoken_as_they_are_spelled() -> None:
+    """Hissing is high, vowels are not; and a word lasts as long as it does."""
+    audio, rng = script("audio"), np.random.default_rng(0)
+    quick, slow = (spoken(rng, "sami", 120, 1, slowness) for slowness in (0.75, 1.3))
+    assert len(quick) < len(slow)
+    energies = audio.features(slow)
+    high = energies[:, 21:].mean(1)
+    assert high[: len(high) // 8].mean() > 1
+    assert high[len(high) * 3 // 10] < 0
+
+
+# --- series ---------------------------------------------------------------------------------------
+
+
+def test_series_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
+    t = np.arange(400)
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("up", "same"), *zip(5 + t / 100, [7] * 400, strict=True)])
+    show = learn("forecast", tmp_path / "a.csv")
+    rows = list(csv.reader(answer(show, tmp_path / "a.csv", capsys).splitlines()))
+    assert rows[0] == ["up", "same"]
+    assert len(rows) == 11
+    assert np.isfinite(np.array(rows[1:], float)).all()
+    (tmp_path / "b.csv").write_text("x\n1\n2\n")
+    with pytest.raises(InputError, match="fewer than 300 rows"):
+        demo.run(scripts()["forecast"], Demo("forecast", tmp_path, data=tmp_path / "b.csv"))
+    with pytest.raises(InputError, match="there is no column 'up'"):
+        answer(show, tmp_path / "b.csv", capsys)
+
+
+def test_mackey_glass_is_the_equation() -> None:
+    """Its slope, at the steps of a tenth of a unit at which it was made."""
+    x = synthetic.mackey_glass(np.random.default_rng(0), 2000, every=1)
+    late, now = x[:-171], x[170:-1]
+    slope = 0.2 * late / (1 + late**10) - 0.1 * now
+    np.testing.assert_allclose((x[171:] - now) / 0.1, slope, atol=1e-12)
+    assert 0.2 < x.min() < x.max() < 1.5
+
+
+def test_a_forecast_made_by_hand_is_scored_like_the_rival() -> None:
+    """Both errors are of the same values."""
+    x = np.random.default_rng(0).normal(size=(50, 1)).cumsum(0)
+    persistence = Autoregression(1)
+    persistence.coefficients = np.array([[0.0], [1.0]])
+    assert persistence.error(x, 30) == pytest.approx(
+        script("forecast").rmse(np.diff(x[29:], axis=0))
+    )
+
+
+def test_autoregression_finds_its_coefficients() -> None:
+    rng = np.random.default_rng(0)
+    x = np.zeros((4000, 2))
+    a, b = np.array([[0.5, 0.2], [-0.3, 0.4]]), np.array([[0.2, 0.0], [0.1, -0.3]])
+    for t in range(2, len(x)):
+        x[t] = [1, -1] + x[t - 1] @ a + x[t - 2] @ b + 0.1 * rng.normal(size=2)
+    model = Autoregression(2).fit(x)
+    np.testing.assert_allclose(model.coefficients, np.vstack([[1, -1], a, b]), atol=0.05)
+    np.testing.assert_allclose(model.predict(x)[-1], [1, -1] + x[-1] @ a + x[-2] @ b, atol=0.05)
+    assert len(model.predict(x)) == len(x) - 1
+    assert model.error(x) == pytest.approx(0.1, rel=0.05)
+    assert best_autoregression(x[:3000], x[3000:], [0, 1, 2]).order == 2
+    assert Autoregression(0).fit(x).predict(x)[0] == pytest.approx(x[:-1].mean(0), rel=0.01)
+
+
+# --- genes ----------------------------------------------------------------------------------------
+
+
+def test_genes_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
+    path = tmp_path / "a.fa"
+    path.write_text(">one\n" + ("acgtn" * 9 + "ATGGCTGCATAA" * 4) * 8 + "\n>two\n" + "acgATG" * 60)
+    show = learn("genome", path)
+    for line in answer(show, path, capsys).splitlines():
+        name, place = line.split()
+        first, last = map(int, place.split(".."))
+        assert name in ("one", "two")
+        assert 1 <= first <= last <= (744 if name == "one" else 360)
+    path.write_text(">one\nacgATG\n")
+    with pytest.raises(InputError, match="at least 50 bases"):
+        demo.run(scripts()["genome"], Demo("genome", tmp_path, data=path))
+
+
+def test_genes_begin_and_end_as_genes_do() -> None:
+    made = synthetic.dna(np.random.default_rng(0), 50)
+    letters = "".join("ACGT"[base] for base in made.bases)
+    places = data.regions(made.phases)
+    assert len(places) == 50
+    for first, last in places:
+        codons = [letters[i : i + 3] for i in range(first - 1, last, 3)]
+        assert codons[0] == "ATG"
+        assert [codon in synthetic.STOPS for codon in codons] == [False] * (len(codons) - 1) + [
+            True
+        ]
+        assert made.phases[first - 1 : last].tolist() == [1, 2, 3] * len(codons)
+    assert 0.4 < (made.phases > 0).mean() < 0.6
+
+
+def test_f1() -> None:
+    found, true = np.array([1, 1, 0, 0, 1]) > 0, np.array([1, 0, 1, 0, 1]) > 0
+    assert script("genome").f1(found, true) == pytest.approx(2 / 3)  # precision = recall = 2/3
+
+
+# --- digits ---------------------------------------------------------------------------------------
+
+
+def test_digits_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(60, 6, 5)).astype(np.uint8)
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    (folder / "train-images-idx3-ubyte").write_bytes(idx(images, 8))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(60, dtype=np.uint8) % 10, 8))
+    show = learn("handwriting", folder)
+    digits = answer(show, folder / "train-images-idx3-ubyte", capsys).split()
+    assert len(digits) == 60
+    assert set(digits) <= set("0123456789")
+    (tmp_path / "other").write_bytes(idx(images[:, :, :4], 8))
+    with pytest.raises(InputError, match="6 x 4 pixels, but the network has learned to read rows"):
+        answer(show, tmp_path / "other", capsys)
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(60, dtype=np.uint8), 8))
+    with pytest.raises(InputError, match="labelled 0 to 9"):
+        demo.run(scripts()["handwriting"], Demo("handwriting", tmp_path, data=folder))
+
+
+def test_ways_to_read_an_image() -> None:
+    read = script("handwriting").read
+    image = np.arange(64.0).reshape(1, 8, 8)
+    assert read(image, "rows")[1, 0].tolist() == list(range(8, 16))
+    assert read(image, "pixels")[:, 0, 0].tolist() == list(range(64))
+    assert read(image, "patches")[6, 0].tolist() == [20, 21, 28, 29]
+    shuffled = read(image, "shuffled pixels")[:, 0, 0].tolist()
+    assert shuffled != sorted(shuffled) == list(range(64))
+
+
+def test_shifts_lose_no_more_than_the_edge() -> None:
+    images = np.random.default_rng(0).uniform(size=(50, 4, 4))
+    moved = script("handwriting").shifted(np.random.default_rng(1), images)
+    places = [
+        [
+            (y, x)
+            for y in range(3)
+            for x in range(3)
+            if (np.pad(a, 1)[y : y + 4, x : x + 4] == b).all()
+        ]
+        for a, b in zip(images, moved, strict=True)
+    ]
+    assert {len(p) for p in places} == {1}
+    assert len({p[0] for p in places}) == 9
+
+
+# --- music ----------------------------------------------------------------------------------------
+
+
+def test_music_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
+    folder = tmp_path / "midis"
+    folder.mkdir()
+    for number in range(3):
+        scale = [Note(60 * number + 4 * i, 40 + number + 2 * i, 4) for i in range(9)]
+        data.write_midi(folder / f"{number}.mid", scale)
+    show = learn("music", folder)
+    opening = tmp_path / "opening.mid"
+    data.write_midi(opening, [Note(8, 40, 4), Note(12, 42, 4)])
+    printed = answer(show, opening, capsys)
+    continued = tmp_path / "opening-continued.mid"
+    assert printed.startswith(f"{continued}: ")
+    notes = data.read_midi(continued)
+    assert [(n.start, n.key) for n in notes[:2]] == [(8, 40), (12, 42)]
+    for path in (folder / "1.mid", folder / "2.mid"):
+        path.unlink()
+    with pytest.raises(InputError, match="at least two are needed"):
+        demo.run(scripts()["music"], Demo("music", tmp_path, data=folder))
+
+
+def test_tunes_keep_their_key_and_their_form() -> None:
+    for seed in range(20):
+        notes, key = tune(np.random.default_rng(seed))
+        assert len(key) == 7
+        assert {note.key % 12 for note in notes} <= key
+        assert all(0 <= note.key < 88 for note in notes)
+        bars = [
+            [(n.start % 16, n.key, n.length) for n in notes if n.start // 16 == bar]
+            for bar in range(8)
+        ]
+        assert bars[0] == bars[2] == bars[6]
+        assert bars[3] == bars[7]
+        assert sum(n.length for n in notes if n.length < 16) == 128
+
+
+def test_the_loss_counts_every_note_once() -> None:
+    """Against the sum over notes of texts alone."""
+    music = script("music")
+    ag.manual_seed(0)
+    model = music.language_model(known=[0] * 6, hidden=8).eval()
+    texts = [np.array([0, 1, 2, 3, 0]), np.array([0, 6, 0])]
+    together, count = music.loss(model, data.pad_collate(texts))
+    apart = [music.loss(model, data.pad_collate([text])) for text in texts]
+    assert count == 6
+    assert together.item() * 6 == pytest.approx(sum(mean.item() * n for mean, n in apart), rel=1e-5)

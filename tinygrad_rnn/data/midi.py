@@ -1,0 +1,143 @@
+"""Music: notes in MIDI files, as tokens for a language model, and as sound.
+
+MIDI files are read and written by mido, of the extra `examples`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from .files import PathLike, read_bytes
+from .text import Ids
+
+KEYS, LOWEST, DRUMS = 88, 21, 9
+"""The piano's keys, the MIDI number of the lowest, and the channel whose notes are no keys."""
+
+ADVANCES = 17
+"""A note's token says in how many steps the next one begins: 0 (with it) to 16 (or later)."""
+TOKENS = KEYS * ADVANCES
+
+
+class Note(NamedTuple):
+    """A key from 0 to 87 (a middle C is 39), struck at a step of time, and held for some."""
+
+    start: int
+    key: int
+    length: int
+
+
+def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
+    """The notes of a MIDI file, by time and key, at the nearest steps; drums are left out, and what
+    is beyond a piano's keys is moved by octaves. InputError for a file that is none or holds none.
+    """
+    name, mido = os.fspath(path), _mido()
+    read_bytes(path, "a MIDI file")
+    try:
+        file = mido.MidiFile(name, clip=True)
+        messages = list(file.merged_track)
+    except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{name}: {error or 'it ends too early'}; is it a MIDI file?") from error
+    if file.ticks_per_beat <= 0:
+        raise InputError(f"{name}: counts time in frames of film; one that counts beats is needed")
+    notes: dict[tuple[int, int], int] = {}
+    held: dict[tuple[int, int], int] = {}
+    ticks = 0
+    for message in messages:
+        ticks += message.time
+        if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
+            continue
+        now = round(ticks * steps_per_beat / file.ticks_per_beat)
+        if (start := held.pop((message.channel, message.note), None)) is not None:
+            place = start, _on_piano(message.note - LOWEST)
+            notes[place] = max(notes.get(place, 1), now - start)
+        if message.type == "note_on" and message.velocity:
+            held[message.channel, message.note] = now
+    if not notes:
+        raise InputError(f"{name}: holds no note (drums do not count)")
+    return [Note(start, key, length) for (start, key), length in sorted(notes.items())]
+
+
+def write_midi(
+    path: PathLike, notes: Iterable[Note], steps_per_beat: int = 4, tempo: float = 120
+) -> None:
+    """Write notes as a MIDI file for a piano, `tempo` beats a minute."""
+    mido = _mido()
+    file = mido.MidiFile(ticks_per_beat=24 * steps_per_beat)
+    track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
+    file.tracks.append(track)
+    events = [
+        (start + length * (not on), on, key) for start, key, length in notes for on in (False, True)
+    ]
+    now = 0
+    for time, on, key in sorted(events):
+        kind, wait = "note_on" if on else "note_off", 24 * (time - now)
+        track.append(mido.Message(kind, note=key + LOWEST, velocity=80 * on, time=wait))
+        now = time
+    file.save(os.fspath(path))
+
+
+def as_tokens(notes: Sequence[Note]) -> Ids:
+    """One number for each note: its key, and in how many steps the next one begins. Notes that
+    begin together are 0 steps apart, so chords, and several voices, are texts like any other.
+    """
+    starts = np.array([note.start for note in notes])
+    waits = np.diff(starts, append=starts[-1:] + [note.length for note in notes[-1:]])
+    return np.array([note.key for note in notes]) * ADVANCES + np.minimum(waits, ADVANCES - 1)
+
+
+def from_tokens(tokens: npt.ArrayLike) -> list[Note]:
+    """The notes that tokens stand for, each held until another than those with it begins."""
+    keys, waits = np.divmod(np.asarray(tokens, np.int64), ADVANCES)
+    starts = np.cumsum(waits) - waits
+    ends = np.append(starts, starts[-1:] + waits[-1:])[np.searchsorted(starts, starts, "right")]
+    held = np.maximum(ends - starts, 1)
+    return [Note(*map(int, note)) for note in zip(starts, keys, held, strict=True)]
+
+
+def as_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:
+    """The piano roll (T, 88): 1 where a key is held at a step, else 0."""
+    roll = np.zeros((max(start + length for start, _, length in notes), KEYS), np.float32)
+    for start, key, length in notes:
+        roll[start : start + length, key] = 1
+    return roll
+
+
+def sound(
+    notes: Sequence[Note], rate: int = 22050, steps_per_beat: int = 4, tempo: float = 120
+) -> npt.NDArray[np.float64]:
+    """Samples from -1 to 1 of the notes, as sums of sines that fade like strings."""
+    step = 60 / tempo / steps_per_beat
+    samples: npt.NDArray[np.float64] = np.zeros(
+        round((max(n.start + n.length for n in notes) * step + 1) * rate)
+    )
+    for start, key, length in notes:
+        t = np.arange(round((length * step + 0.3) * rate)) / rate
+        pitch = 440 * 2 ** ((key + LOWEST - 69) / 12)
+        tone = sum(
+            np.sin(2 * np.pi * pitch * k * t) / k**2 for k in range(1, 5) if pitch * k < rate / 2
+        )
+        fade = np.exp(-3 * t) * np.minimum(1, t / 0.005) * np.clip((t[-1] - t) / 0.3, 0, 1)
+        samples[(begin := round(start * step * rate)) : begin + len(t)] += tone * fade
+    samples /= max(1e-9, np.abs(samples).max())
+    return samples
+
+
+def _on_piano(key: int) -> int:
+    """The key within the piano's range that is whole octaves away."""
+    return key + 12 * -(min(key, 0) // 12) if key < 0 else key - 12 * -(-max(key - 87, 0) // 12)
+
+
+def _mido() -> Any:
+    try:
+        import mido
+    except ImportError as error:
+        raise InputError(
+            "MIDI files are read and written by mido: pip install 'tinygrad-rnn[examples]'"
+        ) from error
+    return mido
