@@ -31,17 +31,24 @@ STYLE: dict[str, Any] = {
 }
 
 
+def style() -> Any:
+    """A context within which matplotlib draws in this style. It asks for it when a line or a legend
+    is made, so a figure's axes are not enough."""
+    import matplotlib
+    from cycler import cycler
+
+    return matplotlib.rc_context(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)})
+
+
 def subplots(
     rows: int = 1, columns: int = 1, width: float = 8.0, height: float = 4.5, **options: Any
 ) -> tuple[Any, Any]:
     """A new figure of so many inches, and its axes, as of `matplotlib.pyplot.subplots`, whose other
     options these are; but no window belongs to it, and nobody else holds it."""
-    import matplotlib
-    from cycler import cycler
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)}):
+    with style():
         figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)
         return figure, figure.subplots(rows, columns, **options)
@@ -49,10 +56,8 @@ def subplots(
 
 def as_png(figure: Any) -> bytes:
     """The figure as a PNG file's content."""
-    import matplotlib
-
     picture = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with style():
         figure.savefig(picture, format="png")
     return picture.getvalue()
 
