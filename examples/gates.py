@@ -22,6 +22,7 @@ CLAIM = (
     "letters of a word, one knows whether a quotation is open."
 )
 STREAMS, WARM = 24, 100
+FOLLOWED = {"letters of a word": 0.5, "inside quotation marks": 0.35}
 
 
 def features(text):
@@ -90,14 +91,18 @@ def main(show):
             correlations(seen["c"][WARM:, half::2], values[WARM:, half::2]) for half in (1, 0)
         )
         units[name] = unit = int(np.abs(odd).argmax())
-        wanted = {"letters of a word": 0.5, "inside quotation marks": 0.35}.get(name)
-        show.measured(f"{name}: |r|, unit {unit}", even[unit] * np.sign(odd[unit]), at_least=wanted)
+        r = even[unit] * np.sign(odd[unit])
+        show.measured(f"{name}: |r|, unit {unit}", r, at_least=FOLLOWED.get(name))
     show.measured("forget gates, mean", seen["f"][WARM:].mean(), "%")
 
     stream = int(np.argmax(known["inside quotation marks"][: WARM + 70].sum(0)))
     text = rest[stream * len(seen["c"]) :][: len(seen["c"])][WARM : WARM + 700]
     first = {name: v[WARM : WARM + 700, stream] for name, v in seen.items()}
-    rows = {f"{name} (unit {unit})": first["c"][:, unit] for name, unit in units.items()}
+    rows = {
+        f"{name} (unit {unit})": first["c"][:, unit]
+        for name, unit in units.items()
+        if name in FOLLOWED
+    }
     unit = units["inside quotation marks"]
     names = {"i": "input gate", "f": "forget gate", "o": "output gate"}
     rows |= {f"{names[g]} of unit {unit}": first[g][:, unit] for g in "ifo"}
@@ -118,10 +123,10 @@ def draw_gates(first, text):
 
 
 def draw_units(c, units, known):
-    figure, axes = subplots(len(units), 1, width=11, height=9, sharex=True)
-    for ax, (name, unit) in zip(axes, units.items(), strict=True):
-        ax.plot(c[:, unit], color=COLOURS[0])
-        ax.set(ylabel=f"unit {unit}: tanh(c)", title=f"{name} (dashed), and the unit closest to it")
+    figure, axes = subplots(len(FOLLOWED), 1, width=11, height=5.5, sharex=True)
+    for ax, name in zip(axes, FOLLOWED, strict=True):
+        ax.plot(c[:, units[name]], color=COLOURS[0])
+        ax.set(ylabel=f"unit {units[name]}: tanh(c)", title=f"{name} (dashed), and a unit")
         other = ax.twinx()
         other.plot(known[name], "--", color=COLOURS[1])
         other.grid(visible=False)
