@@ -250,7 +250,7 @@ def run(script: Script, show: Demo) -> dict[str, Any]:
     module = script.module()
     begin = time.monotonic()
     ag.manual_seed(show.seed)
-    with ag.default_device(show.device), limit_threads(1):
+    with ag.default_device(show.device), limit_threads(1), pictures.style():
         module.main(show)
     seconds = time.monotonic() - begin
     results = {

@@ -7,8 +7,12 @@ green alike can tell apart.
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import autograd as ag
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -27,17 +31,24 @@ STYLE: dict[str, Any] = {
 }
 
 
+def style() -> Any:
+    """A context within which matplotlib draws in this style. It asks for it when a line or a legend
+    is made, so a figure's axes are not enough."""
+    import matplotlib
+    from cycler import cycler
+
+    return matplotlib.rc_context(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)})
+
+
 def subplots(
     rows: int = 1, columns: int = 1, width: float = 8.0, height: float = 4.5, **options: Any
 ) -> tuple[Any, Any]:
     """A new figure of so many inches, and its axes, as of `matplotlib.pyplot.subplots`, whose other
     options these are; but no window belongs to it, and nobody else holds it."""
-    import matplotlib
-    from cycler import cycler
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)}):
+    with style():
         figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)
         return figure, figure.subplots(rows, columns, **options)
@@ -45,10 +56,8 @@ def subplots(
 
 def as_png(figure: Any) -> bytes:
     """The figure as a PNG file's content."""
-    import matplotlib
-
     picture = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with style():
         figure.savefig(picture, format="png")
     return picture.getvalue()
 
@@ -56,3 +65,49 @@ def as_png(figure: Any) -> bytes:
 def save(figure: Any, path: str | Path) -> None:
     """Write the figure to a PNG file."""
     Path(path).write_bytes(as_png(figure))
+
+
+# --- networks, as their graphs have them ----------------------------------------------------------
+
+
+def arrows(results: Any, names: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Which named tensors are made of which others, directly, as pairs (from, to): the recorded
+    graph below `results` leads from the one to the other, and past no other named one."""
+    dot = ag.draw(results, dict(names), fold=False).dot
+    named = {
+        int(node): title
+        for node, title in re.findall(r'^  n(\d+) \[label="(.*?)(?: = .*?)?\\n', dot, re.M)
+        if title in names
+    }
+    sources: dict[int, set[str]] = {}  # the named tensors that a node was made of
+    found = []
+    links = re.findall(r"^  n(\d+) -> n(\d+) ", dot, re.M)
+    for source, target in sorted((tuple(map(int, link)) for link in links), key=lambda x: x[1]):
+        from_here = {named[source]} if source in named else sources.get(source, set())
+        sources.setdefault(target, set()).update(from_here)
+    for target, title in named.items():
+        found += [(source, title) for source in names if source in sources.get(target, set())]
+    return found
+
+
+def network(
+    axes: Any, rows: Sequence[Sequence[str | None]], links: Iterable[tuple[str, str]]
+) -> None:
+    """Draw a network: boxes in `rows`, from below, None where there is none; a colour for each row;
+    and an arrow for each pair of names, as `arrows` finds them."""
+    places = {
+        name: (column, row)
+        for row, names in enumerate(rows)
+        for column, name in enumerate(names)
+        if name is not None
+    }
+    for source, target in links:
+        style = {"arrowstyle": "-|>", "color": "#444444", "shrinkA": 20, "shrinkB": 20, "lw": 1.8}
+        axes.annotate("", places[target], places[source], arrowprops=style)
+    for name, (column, row) in places.items():
+        box = {"boxstyle": "round,pad=0.45", "facecolor": COLOURS[row], "edgecolor": "none"}
+        symbol, number = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
+        text = f"${symbol}_{{{number}}}$"
+        axes.text(column, row, text, ha="center", va="center", color="white", fontsize=15, bbox=box)
+    axes.set(xlim=(-0.6, max(map(len, rows)) - 0.4), ylim=(-0.4, len(rows) - 0.6))
+    axes.axis("off")
