@@ -39,6 +39,13 @@ def predict(run, input):
 '''
 
 
+def rows_in(folder: Path) -> list[Row]:
+    results = demo.read_results(folder)
+    assert results is not None
+    rows: list[Row] = results["rows"]
+    return rows
+
+
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
     """A demonstration that reaches everything."""
@@ -71,7 +78,7 @@ def test_a_figure_that_is_missed_is_an_exit_code_of_1(script: Path, tmp_path: Pa
 
 def test_a_quick_run_must_reach_what_is_said_for_it(script: Path, tmp_path: Path) -> None:
     succeeds("demo", script, "--out", "out", "--quick", cwd=tmp_path)
-    share, error, _ = demo.read_results(tmp_path / "out")["rows"]
+    share, error, _ = rows_in(tmp_path / "out")
     assert (share.value, share.at_least, share.reached) == (0.6, 0.5, True)
     assert (error.at_most, error.reached) == (None, None)
 
@@ -80,7 +87,7 @@ def test_the_seed_decides(script: Path, tmp_path: Path) -> None:
     errors = []
     for number, seed in enumerate((1, 1, 2)):
         succeeds("demo", script, "--out", f"out{number}", "--seed", seed, cwd=tmp_path)
-        errors.append(demo.read_results(tmp_path / f"out{number}")["rows"][1].value)
+        errors.append(rows_in(tmp_path / f"out{number}")[1].value)
     assert errors[0] == errors[1] != errors[2]
 
 
@@ -127,6 +134,18 @@ def test_results_replace_results_and_nothing_else(script: Path, tmp_path: Path) 
     (tmp_path / "other" / "mine.txt").write_text("mine")
     words = ["demo", script, "--out", "other", "--overwrite"]
     fails(*words, cwd=tmp_path, says=["other is not empty, and not of a demonstration"])
+
+
+def test_what_was_interrupted_is_replaced(script: Path, tmp_path: Path) -> None:
+    text = script.read_text()
+    script.write_text(text.replace("    show.path", "    raise KeyboardInterrupt\n    show.path"))
+    done = run("demo", script, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 130
+    assert (tmp_path / "out" / "line.png").is_file()
+    assert demo.read_results(tmp_path / "out") is None
+    script.write_text(text)
+    succeeds("demo", script, "--out", "out", "--overwrite", cwd=tmp_path)
+    assert len(rows_in(tmp_path / "out")) == 3
 
 
 @pytest.mark.parametrize(

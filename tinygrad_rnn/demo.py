@@ -16,7 +16,6 @@ saves what it has learned with `show.save`, and has `predict(run: Saved, input: 
 from __future__ import annotations
 
 import ast
-import json
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -245,14 +244,9 @@ def described(path: Path) -> Script | None:
     return Script(path, text, constants["CLAIM"], constants.get("DATA"))
 
 
-def run(script: Script, show: Demo) -> dict[str, Any]:
-    """Run a demonstration, and write what it has measured into its folder, and return that."""
+def run(script: Script, show: Demo) -> None:
+    """Run a demonstration, and write what it has measured into its folder."""
     module = script.module()
-    begin = time.monotonic()
-    ag.manual_seed(show.seed)
-    with ag.default_device(show.device), limit_threads(1), pictures.style():
-        module.main(show)
-    seconds = time.monotonic() - begin
     results = {
         "demo": script.name,
         "title": script.title,
@@ -260,17 +254,24 @@ def run(script: Script, show: Demo) -> dict[str, Any]:
         "quick": show.quick,
         "seed": show.seed,
         "device": show.device,
-        "seconds": round(seconds, 1),
-        "rows": [asdict(row) for row in show.rows],
-        "files": show.files,
         "versions": versions(),
     }
     write_file(show.folder / RESULTS, as_json(results))
+    begin = time.monotonic()
+    ag.manual_seed(show.seed)
+    with ag.default_device(show.device), limit_threads(1), pictures.style():
+        module.main(show)
+    seconds = time.monotonic() - begin
+    rows = [asdict(row) for row in show.rows]
+    results |= {"seconds": round(seconds, 1), "rows": rows, "files": show.files}
+    write_file(show.folder / RESULTS, as_json(results))
     show.say(f"It took {clock(seconds)}.")
-    return results
 
 
-def read_results(folder: Path) -> dict[str, Any]:
-    """What `run` has written into a folder."""
-    results: dict[str, Any] = json.loads((folder / RESULTS).read_bytes())
+def read_results(folder: Path) -> dict[str, Any] | None:
+    """What `run` has written into a folder; None if it has not, or did not come to its end."""
+    path = folder / RESULTS
+    results: dict[str, Any] = read_json(path) if path.is_file() else {}
+    if "rows" not in results:
+        return None
     return results | {"rows": [Row(**row) for row in results["rows"]]}

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -156,14 +155,10 @@ def _make(folder: Path, overwrite: bool) -> None:
                 raise InputError(f"{folder} is not empty: name another --out, or --overwrite it")
             if not any((folder / name).is_file() for name in (RESULTS, CONFIG)):
                 raise InputError(f"{folder} is not empty, and not of a demonstration: name another")
-            for name in [RESULTS, CONFIG, *_files(folder)]:
+            earlier = read_results(folder) or {"files": ()}
+            for name in [RESULTS, CONFIG, *earlier["files"]]:
                 (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-
-
-def _files(folder: Path) -> Iterable[str]:
-    """What an earlier run has left."""
-    return read_results(folder)["files"] if (folder / RESULTS).is_file() else ()
 
 
 def _conclude(script: Script, show: Demo) -> None:
@@ -238,17 +233,18 @@ def _run_apart(
                 check=False,
             )
         done.append((folder, process.returncode))
-        if not (folder / RESULTS).is_file() or not shares(read_results(folder)["rows"]):
+        results = read_results(folder)
+        if results is None or not shares(results["rows"]):
             break
     return done
 
 
 def _told(folder: Path) -> str:
     """How one run has ended, and what it has missed."""
-    if not (folder / RESULTS).is_file():
+    results = read_results(folder)
+    if results is None:
         printed = Path(f"{folder}.txt").read_text(encoding="utf-8", errors="replace")
         return f"{folder.name:18} failed:\n{printed[-2000:]}"
-    results = read_results(folder)
     wanted = [row for row in results["rows"] if row.reached is not None]
     missed = [row for row in wanted if not row.reached]
     return "\n".join(

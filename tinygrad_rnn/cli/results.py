@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..demo import RESULTS, Row, read_results, scripts, written
+from ..demo import Row, read_results, scripts, written
 from ..training.environment import versions
 from ..training.files import write_file
 from ..training.progress import clock
@@ -29,8 +29,7 @@ def write_report(page: Path, home: Path) -> None:
     sections = []
     for name in scripts():
         folders = [home / name, *sorted(home.glob(f"{name}-seed*"))]
-        runs = [read_results(folder) for folder in folders if (folder / RESULTS).is_file()]
-        if runs:
+        if runs := [results for results in map(read_results, folders) if results is not None]:
             sections.append(_section(name, home / name, runs, pictures))
     made = versions()
     words = f"tinygrad-rnn {made['tinygrad-rnn']}, Python {made['python']}, NumPy {made['numpy']}"
