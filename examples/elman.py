@@ -4,9 +4,8 @@
 
 A simple recurrent network reads a stream and predicts its next element; where it errs shows what
 it has understood. In temporal XOR every third bit is the exclusive or of the two before it: only
-there can the error dip. In letters of words run together the error is high where a word begins and
-falls as it goes on: words are found, and nobody has named them. (J. L. Elman, "Finding structure in
-time", Cognitive Science 14, 1990.)
+there can the error dip. In words run together it is high where a word begins and falls as that goes
+on: words are found that nobody has named. (J. L. Elman, "Finding structure in time", 1990.)
 """
 
 import sys
@@ -18,26 +17,9 @@ import autograd as ag
 from tinygrad_rnn import cli, data, nn, optim, training
 from tinygrad_rnn.pictures import COLOURS, subplots
 
-CLAIM = (
-    "A network with a copy of its own state as context finds structure in time: the error of its "
-    "predictions dips at every third bit of temporal XOR, and rises where a new word begins."
-)
+CLAIM = "Structure in time shows in the error of predictions: it rises where a new word begins."
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-WORDS = [
-    "many",
-    "years",
-    "ago",
-    "a",
-    "boy",
-    "and",
-    "girl",
-    "lived",
-    "by",
-    "the",
-    "sea",
-    "they",
-    "played",
-]
+STORY = "many years ago a boy and girl lived by the sea they played"
 
 
 class Predictor(nn.Module):
@@ -58,15 +40,11 @@ def loss(model, streams):
     return nn.functional.cross_entropy(scores.reshape(-1, model.symbols), streams[1:].ravel())
 
 
-def learn(show, make, symbols, hidden, steps, quick):
-    """A network that has predicted so many batches of streams, 32 each."""
-    model = Predictor(symbols, hidden)
+def learn(show, model, make, steps, quick):
+    """Predict so many batches of streams, 32 each."""
     batches = data.Generated(lambda rng: np.stack([make(rng) for _ in range(32)], axis=1))
-    trainer = training.Trainer(
-        model, optim.Adam(model.parameters(), lr=0.01), loss, batches, clip=1
-    )
-    show.fit(trainer, steps, quick)
-    return model
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    show.fit(training.Trainer(model, optimizer, loss, batches, clip=1), steps, quick)
 
 
 def surprise(model, streams):
@@ -86,92 +64,66 @@ def temporal_xor(rng, triples=20):
 
 def letters(rng, length=60):
     """Words at random with nothing between them: numbers of letters, and where words begin."""
-    words = rng.choice(WORDS, length)
-    text = "".join(words)[:length]
+    words = rng.choice(STORY.split(), length)
     begins = np.isin(np.arange(length), np.cumsum([0, *map(len, words)]))
-    return np.array([LETTERS.index(letter) for letter in text]), begins
+    return np.array([LETTERS.index(letter) for letter in "".join(words)[:length]]), begins
 
 
 def main(show):
-    show.say("Temporal XOR")
-    model = learn(show, temporal_xor, symbols=2, hidden=16, steps=1500, quick=600)
+    model = Predictor(symbols=2, hidden=8)
+    learn(show, model, temporal_xor, steps=1500, quick=600)
     streams = np.stack([temporal_xor(show.rng) for _ in range(200)], axis=1)
     bits = surprise(model, streams).mean(1)
     third = np.arange(1, len(streams)) % 3 == 2
-    show.measured(
-        "XOR: surprise at every third bit", bits[third].mean(), "bits", at_most=0.1, quick=0.2
-    )
-    show.measured("XOR: surprise at the two before", bits[~third].mean(), "bits")
+    show.measured("XOR: every third bit", bits[third].mean(), "bits", at_most=0.1, quick=0.2)
+    show.measured("XOR: the two before it", bits[~third].mean(), "bits")
 
-    show.say("Letters in words")
-    reader = learn(show, lambda rng: letters(rng)[0], symbols=26, hidden=32, steps=1500, quick=300)
+    reader = Predictor(symbols=26, hidden=32)
+    learn(show, reader, lambda rng: letters(rng)[0], steps=1500, quick=300)
     streams, begins = map(np.stack, zip(*(letters(show.rng) for _ in range(200)), strict=True))
-    found = surprise(reader, streams.T).T
-    begins = begins[:, 1:]
+    found, begins = surprise(reader, streams.T).T, begins[:, 1:]
     first, later = found[begins].mean(), found[~begins].mean()
-    show.measured("letters: surprise where a word begins", first, "bits")
-    show.measured("letters: surprise within words", later, "bits")
+    show.measured("letters: where a word begins", first, "bits")
+    show.measured("letters: within words", later, "bits")
     show.measured("letters: how many times as much", first / later, at_least=4, quick=2)
-    show.picture(
-        "error.png",
-        draw_errors(bits[:24], third[:24], streams[0], found[0], begins[0]),
-        "the error at every bit, and at every letter of an unseen line",
-    )
-    animate(
-        model,
-        temporal_xor(show.rng, 6),
-        show.path("unrolled.gif", "the network, unrolled as it reads"),
-    )
-
-
-def draw_errors(bits, third, letters, surprises, begins):
     figure, (above, below) = subplots(2, 1, height=6)
-    above.bar(np.arange(2, len(bits) + 2), bits, color=np.where(third, COLOURS[1], COLOURS[0]))
-    above.set(
-        xlabel="bit", ylabel="surprise (bits)", title="Temporal XOR: every third bit can be known"
-    )
-    shown = np.arange(1, 41)
-    below.plot(shown, surprises[:40], color=COLOURS[0])
-    below.plot(
-        shown[begins[:40]],
-        surprises[:40][begins[:40]],
-        "o",
-        color=COLOURS[1],
-        label="a word begins",
-    )
-    below.set_xticks(shown, [LETTERS[i] for i in letters[1:41]])
-    below.set(
-        ylabel="surprise (bits)", title="Letters: what is hard to foresee is where words begin"
-    )
-    below.legend()
-    return figure
+    draw(above, bits[:24], third, range(2, 26), "Temporal XOR: every third bit can be known")
+    line = [LETTERS[i] for i in streams[0, 1:37]]
+    draw(below, found[0, :36], begins[0], line, "Letters: hard to foresee is where a word begins")
+    show.picture("error.png", figure, "the error at every bit, and at every letter of a new line")
+    unroll(model, temporal_xor(show.rng, 3), show.path("unrolled.gif", "the network as it reads"))
 
 
-def animate(model, bits, path):
-    """A GIF: the network copied for every step, its units coloured by their state."""
+def draw(axes, surprises, marked, names, title):
+    """A bar for each element, those that the title speaks of in a colour of their own."""
+    places = range(len(surprises))
+    axes.bar(places, surprises, color=np.where(marked[: len(places)], COLOURS[1], COLOURS[0]))
+    axes.set_xticks(places, names)
+    axes.set(ylabel="surprise (bits)", title=title)
+
+
+def unroll(model, bits, path):
+    """A GIF: the network copied for every step, its units coloured by their state; below, what it
+    reads, above, the probability that it gives to a 1 as the next."""
     with ag.no_grad():
         scores, hidden = model(bits[:, None])
     p, hidden = ag.softmax(scores).numpy()[:, 0, 1], hidden.numpy()[:, 0]
-    figure, axes = subplots(width=8, height=3.6)
+    units = np.linspace(-1, 1, hidden.shape[1])
+    centred = {"ha": "center", "va": "center", "bbox": {"boxstyle": "round,pad=0.4", "fc": "w"}}
+    figure, axes = subplots(width=8, height=4.4)
+    axes.set(xlim=(-0.6, len(bits) - 0.4), ylim=(-2.7, 2.7))
+    axes.set_axis_off()
 
-    def draw(t):
-        axes.clear()
-        axes.imshow(np.where(np.arange(len(bits)) <= t, hidden.T, 0), cmap="PuOr", vmin=-1, vmax=1)
-        axes.set_xticks(
-            range(len(bits)),
-            [
-                f"{bit}\n{q:.1f}" if k <= t else ""
-                for k, (bit, q) in enumerate(zip(bits, p, strict=True))
-            ],
-        )
-        axes.set(
-            xlabel="bit read, and below it the probability given to a 1 as the next",
-            ylabel="hidden unit",
-            title=f"The same network at each step: after {t + 1} bits",
-        )
-        axes.grid(visible=False)
+    def step(k):
+        axes.set_title(f"One network, copied for every step: {k + 1} of {len(bits)} bits read")
+        axes.scatter(0 * units + k, units, 130, hidden[k], cmap="PuOr", vmin=-1, vmax=1, ec="k")
+        axes.text(k, -2.3, str(bits[k]), **centred)
+        axes.text(k, 2.3, f"{p[k]:.2f}", **centred)
+        across = [(k - 0.85, 0, k - 0.15, 0)] if k else []
+        for x, y, to_x, to_y in [(k, -1.9, k, -1.25), (k, 1.25, k, 1.95), *across]:
+            axes.annotate("", (to_x, to_y), (x, y), arrowprops={"arrowstyle": "-|>"})
 
-    FuncAnimation(figure, draw, len(bits)).save(path, PillowWriter(fps=2))
+    FuncAnimation(figure, step, len(bits), init_func=lambda: None).save(path, PillowWriter(fps=1))
 
 
 if __name__ == "__main__":

@@ -147,3 +147,23 @@ def test_gains(arguments: Any, gain: float) -> None:
 def test_initialisers_name_what_does_not_fit(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_chrono_biases_keep_for_up_to_the_longest_time() -> None:
+    """1 + exp(b_f) is uniform from 2 to `longest`: so many steps, about, until 1/e is left."""
+    units, longest = 5000, 1000
+    lstm = nn.LSTM(1, units)
+    assert nn.init.chrono_(lstm.bias_ih_l0, longest) is lstm.bias_ih_l0
+    b_i, b_f, *others = np.split(lstm.bias_ih_l0.numpy().astype(float), 4)
+    times = 1 + np.exp(b_f)
+    assert times.min() >= 2 - 1e-3
+    assert times.max() <= longest + 1
+    assert_moments(times, (2 + longest) / 2, (longest - 2) ** 2 / 12, 9 / 5)
+    np.testing.assert_array_equal(b_i, -b_f)
+    assert not np.any(others)
+
+
+@pytest.mark.parametrize(("shape", "longest"), [((6,), 10), ((4, 2), 10), ((4,), 2)])
+def test_chrono_biases_are_those_of_four_gates(shape: tuple[int, ...], longest: float) -> None:
+    with pytest.raises(ValueError, match=r"four gates|more than 2"):
+        nn.init.chrono_(ag.zeros(shape), longest)

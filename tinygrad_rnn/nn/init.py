@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Tensor, eye, no_grad, random
+from autograd import Tensor, concatenate, eye, log, no_grad, random, zeros
 
 
 @no_grad()
@@ -117,6 +117,21 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     q = q * np.sign(np.diag(r))  # else it is not uniform among them (Mezzadri 2007)
     values = gain * (q.T if rows < columns else q).reshape(tensor.shape)
     return _write(tensor, Tensor(values).astype(tensor.dtype).to(tensor.device))
+
+
+def chrono_(tensor: Tensor, longest: float) -> Tensor:
+    """The bias (4H) of an LSTM's gates for memories of up to `longest` steps: log U(1, longest - 1)
+    for the forget gates, which is about how many steps each unit then keeps what it holds; its
+    opposite for the input gates, 0 for the others (Tallec & Ollivier 2018, "Can recurrent neural
+    networks warp time?", section 2).
+    """
+    if tensor.ndim != 1 or tensor.size % 4:
+        raise ValueError(f"a bias of the four gates (4H) is needed, not a tensor of {tensor.shape}")
+    if not longest > 2:
+        raise ValueError(f"longest must be more than 2 steps, not {longest!r}")
+    units, placement = tensor.size // 4, (tensor.dtype, tensor.device)
+    forget = log(random.default.uniform((units,), 1, longest - 1, *placement))
+    return _write(tensor, concatenate((-forget, forget, zeros(2 * units, *placement))))
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:
