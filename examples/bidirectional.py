@@ -1,0 +1,118 @@
+"""Tags that need the future: who reads on before answering knows what Teddy is.
+
+    tinygrad-rnn demo bidirectional
+
+"He said, Teddy ..." may go on with a president or with a bear. Here names are to be tagged as that
+of a person or of a thing, and which it is shows at the verb, some words later. A network that reads
+forwards has nothing to go by but how often each name is a person's, so the best that it can do is
+known exactly; one that reads in both directions can be right always. (M. Schuster and K. K.
+Paliwal, "Bidirectional recurrent neural networks", 1997.)
+"""
+
+import sys
+
+import numpy as np
+
+import autograd as ag
+from tinygrad_rnn import cli, data, nn, optim, training
+from tinygrad_rnn.pictures import COLOURS, subplots
+
+CLAIM = (
+    "A bidirectional network sees a word's future as well as its past, and tags words that no "
+    "network reading forwards can tell."
+)
+PERSONS = {"Teddy": 0.5, "Rose": 0.3, "Ford": 0.6, "Hope": 0.8, "Paris": 0.4, "Lincoln": 0.7}
+"""How often each name is a person's."""
+VERBS = (("lasts", "costs", "opens", "breaks"), ("laughs", "speaks", "marries", "sings"))
+BETWEEN = ("really", "often", "as", "they", "say", "today", "still")
+WORDS = [*PERSONS, *VERBS[0], *VERBS[1], *BETWEEN]
+THING, PERSON, OTHER, NONE = 0, 1, 2, -100
+
+
+def sentences(rng, clauses=3):
+    """Words and tags: clauses of a name, up to 4 words, and a verb that says what it was."""
+    words, tags = [], []
+    for name in rng.choice([*PERSONS], clauses):
+        person = int(rng.random() < PERSONS[name])
+        between = rng.choice(BETWEEN, rng.integers(0, 5))
+        words += [name, *between, rng.choice(VERBS[person])]
+        tags += [person] + [OTHER] * (len(between) + 1)
+    return np.array([WORDS.index(word) for word in words]), np.array(tags)
+
+
+def batch(rng, size=32):
+    """Words (T, B), lengths (B,), tags (T, B)."""
+    words, lengths, tags, _ = data.pad_collate(
+        [sentences(rng) for _ in range(size)], padding_value=(0, NONE)
+    )
+    return words, lengths, tags
+
+
+class Tagger(nn.Module):
+    def __init__(self, bidirectional, hidden=24):
+        self.embedding = nn.Embedding(len(WORDS), 16)
+        self.lstm = nn.LSTM(16, hidden, bidirectional=bidirectional)
+        self.readout = nn.Linear(self.lstm.output_size, 3)
+
+    def forward(self, words, lengths):
+        """Scores (T, B, 3) of the tags."""
+        return self.readout(self.lstm(self.embedding(words), lengths=lengths)[0])
+
+
+def loss(model, batch):
+    words, lengths, tags = batch
+    scores = model(words, lengths)
+    return nn.functional.cross_entropy(scores.reshape(-1, 3), tags.ravel(), ignore_index=NONE)
+
+
+def main(show):
+    words, lengths, tags = test = batch(show.rng, 2000)
+    tags, words_ = tags.numpy(), words.numpy()
+    names = (tags == THING) | (tags == PERSON)
+    answers = {}
+    for title, both in (("forward", False), ("bidirectional", True)):
+        model = Tagger(both)
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+        trainer = training.Trainer(model, optimizer, loss, data.Generated(batch), clip=1)
+        show.fit(trainer, steps=800, quick=150)
+        with ag.no_grad():
+            answers[title] = ag.softmax(model(*test[:2]), axis=2).numpy()
+    right = {title: p.argmax(2) == tags for title, p in answers.items()}
+    best = {name: max(p, 1 - p) for name, p in PERSONS.items()}
+    bayes = np.mean([*best.values()])
+    forward, both = (right[title][names].mean() for title in right)
+    show.measured("bidirectional: names tagged right", both, "%", at_least=0.99, quick=0.95)
+    show.measured("forward: names tagged right", forward, "%")
+    show.measured("the most that the past allows", bayes, "%")
+    show.measured("forward: apart from that", abs(forward - bayes), "%", at_most=0.02, quick=0.1)
+    show.measured("bidirectional: all words", right["bidirectional"][tags != NONE].mean(), "%")
+
+    figure, axes = subplots(height=4)
+    for k, title in enumerate(right):
+        hits = [right[title][names & (words_ == i)].mean() for i in range(len(PERSONS))]
+        axes.bar(np.arange(len(PERSONS)) + 0.4 * k - 0.2, hits, 0.36, label=title)
+    for i, p in enumerate(best.values()):
+        axes.plot(
+            [i - 0.4, i], [p, p], color=COLOURS[6], label="the best without the future" * (not i)
+        )
+    axes.set_xticks(range(len(PERSONS)), [*PERSONS])
+    axes.set(
+        ylabel="tagged right (share)", title="Names are clear only to who reads on", ylim=(0, 1.3)
+    )
+    axes.legend(ncols=3, loc="upper center")
+    show.picture("names.png", figure, "how often each name is tagged right, in each direction")
+
+    figure, axes = subplots(height=4)
+    example = int(np.argmin(abs(lengths - 13)))
+    shown = np.flatnonzero(names[:, example])
+    for k, (title, p) in enumerate(answers.items()):
+        axes.bar(shown + 0.4 * k - 0.2, p[shown, example, PERSON], 0.36, label=title)
+    line = [WORDS[i] for i in words_[: lengths[example], example]]
+    axes.set_xticks(range(len(line)), line, rotation=45, ha="right")
+    axes.set(ylabel="p(person)", title="The verb decides, and it comes later", ylim=(0, 1.25))
+    axes.legend(ncols=2, loc="upper center")
+    show.picture("sentence.png", figure, "what each network takes the names of a sentence for")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["demo", __file__, *sys.argv[1:]]))
