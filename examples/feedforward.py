@@ -37,15 +37,14 @@ class Elman(nn.Module):
 
     def __init__(self, inputs, outputs, last=False, hidden=32):
         self.rnn, self.readout = nn.RNN(inputs, hidden), nn.Linear(hidden, outputs)
-        self.last = last
+        self.steps = -1 if last else slice(None)
 
     def forward(self, x):
-        outputs, _ = self.rnn(x)
-        return self.readout(outputs[-1] if self.last else outputs)
+        return self.readout(self.rnn(x)[0][self.steps])
 
 
 def loss(model, batch):
-    scores = model(batch[0])
+    scores = model(ag.tensor(batch[0]))
     return nn.functional.cross_entropy(scores.reshape(-1, scores.shape[-1]), batch[1].ravel())
 
 
@@ -75,12 +74,18 @@ def streams(rng, table, size=32, length=40):
 
 def scenes(rng, size=64):
     """Words (5, B, words): three names, "and", and "sees" after the name of who sees (B,)."""
-    x, who = np.empty((5, size), int), np.empty(size, int)
+    texts, who = [], np.empty(size, int)
     for b in range(size):
-        who[b], one, other = rng.permutation(len(NAMES))[:3]
-        parts = [who[b], WORDS.index("sees")], [one], [other], [WORDS.index("and")]
-        x[:, b] = np.concatenate([parts[k] for k in rng.permutation(4)])
-    return np.eye(len(WORDS), dtype="float32")[x], who
+        who[b], *others = rng.permutation(len(NAMES))[:3]
+        parts = [f"{NAMES[who[b]]} sees", *(NAMES[k] for k in others), "and"]
+        texts.append(" ".join(rng.permutation(parts)))
+    return encoded(texts), who
+
+
+def encoded(texts):
+    """Texts of as many words each (T, B, words)."""
+    numbers = [[WORDS.index(word) for word in text.split()] for text in texts]
+    return np.eye(len(WORDS), dtype="float32")[np.transpose(numbers)]
 
 
 def bags(rng):
@@ -90,15 +95,15 @@ def bags(rng):
 
 
 def main(show):
-    digits = load_digits()
-    x, labels = digits.data.astype("float32") / 16, digits.target
+    x, labels = load_digits(return_X_y=True)
     order, pixels = show.rng.permutation(len(x)), show.rng.permutation(64)
     train, test = order[:1400], order[1400:]
     for name, places in (("digits", np.arange(64)), ("digits, pixels shuffled", pixels)):
-        dataset = data.TensorDataset(x[train][:, places], labels[train])
+        seen = (x[:, places] / 16).astype("float32")
+        dataset = data.TensorDataset(seen[train], labels[train])
         batches = data.DataLoader(dataset, 32, shuffle=True)
         answers = learn(show, perceptron(64, 10), batches, 2000, 400)
-        right = (answers(x[test][:, places]).argmax(1) == labels[test]).mean()
+        right = (answers(seen[test]).argmax(1) == labels[test]).mean()
         show.measured(name, right, "%", at_least=0.97, quick=0.9)
 
     table, pairs = chain(show.rng)
@@ -119,27 +124,22 @@ def main(show):
     show.picture("memory.png", figure, "predicting a symbol that depends on the two before it")
 
     x, who = scenes(show.rng, 2000)
-    said = np.stack([[WORDS.index(word) for word in text.split()] for text in SENTENCES], axis=1)
-    said = np.eye(len(WORDS), dtype="float32")[said]
-    model, batches = perceptron(len(WORDS), len(NAMES)), data.Generated(bags)
-    answers = learn(show, model, batches, 1000, 200)
+    said, sizes = encoded(SENTENCES), (len(WORDS), len(NAMES))
+    answers = learn(show, perceptron(*sizes), data.Generated(bags), 1000, 200)
     bag, right = answers(said.sum(0)), (answers(x.sum(0)).argmax(1) == who).mean()
     show.measured("who sees: bag of words", right, "%")
-    show.measured("  different answers to three orders", len({*bag.argmax(1)}), at_most=1, quick=1)
-    model, batches = Elman(len(WORDS), len(NAMES), last=True), data.Generated(scenes)
-    answers = learn(show, model, batches, 1000, 400)
+    show.measured("  answers to three orders", len({*bag.argmax(1)}), at_most=1, quick=1)
+    answers = learn(show, Elman(*sizes, last=True), data.Generated(scenes), 1000, 400)
     read, right = answers(said), (answers(x).argmax(1) == who).mean()
     show.measured("who sees: Elman", right, "%", at_least=0.99, quick=0.9)
-    show.measured(
-        "  different answers to three orders", len({*read.argmax(1)}), at_least=3, quick=3
-    )
+    show.measured("  answers to three orders", len({*read.argmax(1)}), at_least=3, quick=3)
     figure, axes = subplots(1, 3, width=9, height=3.6, sharey=True)
+    axes[0].set(ylabel="p(who sees)", ylim=(0, 1.05))
     for k, axis in enumerate(axes):
         axis.bar(np.arange(3) - 0.2, bag[k, :3], 0.36, label="bag of words")
         axis.bar(np.arange(3) + 0.2, read[k, :3], 0.36, label="Elman")
         axis.set_xticks(range(3), NAMES[:3])
-        axis.set(title=f'"{SENTENCES[k]}"', ylim=(0, 1.05))
-    axes[0].set_ylabel("p(who sees)")
+        axis.set_title(f'"{SENTENCES[k]}"')
     axes[0].legend(loc="center right")
     show.picture("order.png", figure, "who sees: the same words forwards, backwards, shuffled")
 
