@@ -28,8 +28,9 @@ WORDS = (*NAMES, "sees", "and")
 SENTENCES = "Ann sees Bob and Cid", "Cid and Bob sees Ann", "Ann and Cid sees Bob"
 
 
-def perceptron(inputs, outputs, hidden=64):
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+def perceptron(inputs, outputs, hidden=64, dropout=0.0):
+    middle = nn.ReLU(), nn.Dropout(dropout)
+    return nn.Sequential(nn.Linear(inputs, hidden), *middle, nn.Linear(hidden, outputs))
 
 
 class Elman(nn.Module):
@@ -48,10 +49,11 @@ def loss(model, batch):
     return nn.functional.cross_entropy(scores.reshape(-1, scores.shape[-1]), batch[1].ravel())
 
 
-def learn(show, model, batches, steps, quick):
+def learn(show, model, batches, steps, quick, rate=0.005):
     """Train; returns what gives the probabilities of all answers."""
-    optimizer = optim.Adam(model.parameters(), lr=0.005)
+    optimizer = optim.Adam(model.parameters(), lr=rate)
     show.fit(training.Trainer(model, optimizer, loss, batches, clip=1), steps, quick)
+    model.eval()
     return lambda x: ag.softmax(model(ag.tensor(x)), axis=-1).numpy()
 
 
@@ -102,7 +104,7 @@ def main(show):
         seen = (x[:, places] / 16).astype("float32")
         dataset = data.TensorDataset(seen[train], labels[train])
         batches = data.DataLoader(dataset, 32, shuffle=True)
-        answers = learn(show, perceptron(64, 10), batches, 2000, 400)
+        answers = learn(show, perceptron(64, 10, 256, 0.5), batches, 1500, 400, rate=0.002)
         right = (answers(seen[test]).argmax(1) == labels[test]).mean()
         show.measured(name, right, "%", at_least=0.97, quick=0.9)
 

@@ -116,7 +116,7 @@ def main(show):
     show.measured("  in 1997", 49000)
 
     adder = Adder()
-    learn(show, adder, sums, 0.02, (20, 60, TERMS, TERMS), 500, 50)
+    learn(show, adder, sums, 0.02, (20, 60, TERMS, TERMS, TERMS), 500, 40)
     x, wanted = sums(show.rng, TERMS, 1000)
     with ag.no_grad():
         found = adder(x).numpy()
