@@ -12,6 +12,7 @@ RNNs all we needed?", section 1).
 import sys
 import time
 import tracemalloc
+from functools import cache
 
 import numpy as np
 
@@ -53,6 +54,7 @@ def train_step(model, x):
     model.zero_grad()
 
 
+@cache
 def cost(kind, repeats, T, B, H):
     """Milliseconds of a training step, the least of some repeats, and the memory (MB) it takes."""
     model = KINDS[kind](T, H)
