@@ -122,7 +122,7 @@ def main(show):
         axes[1, column].set_xlabel(units[axis])
         others = ", ".join(f"{name} = {value}" for name, value in USUAL.items() if name != axis)
         axes[0, column].set_title(f"against {axis} ({others})")
-    axes[0, 0].legend()
+    axes[0, 0].legend(loc="upper left")
     show.picture("cost.png", figure, "time and memory of a training step")
 
 
