@@ -12,6 +12,7 @@ RNNs all we needed?", section 1).
 import sys
 import time
 import tracemalloc
+from functools import cache
 
 import numpy as np
 
@@ -53,6 +54,7 @@ def train_step(model, x):
     model.zero_grad()
 
 
+@cache
 def cost(kind, repeats, T, B, H):
     """Milliseconds of a training step, the least of some repeats, and the memory (MB) it takes."""
     model = KINDS[kind](T, H)
@@ -120,7 +122,7 @@ def main(show):
         axes[1, column].set_xlabel(units[axis])
         others = ", ".join(f"{name} = {value}" for name, value in USUAL.items() if name != axis)
         axes[0, column].set_title(f"against {axis} ({others})")
-    axes[0, 0].legend()
+    axes[0, 0].legend(loc="upper left")
     show.picture("cost.png", figure, "time and memory of a training step")
 
 

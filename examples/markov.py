@@ -52,10 +52,10 @@ def main(show):
     bits = list(models.markov_table(learned, unseen, V, ORDERS).values())
     chain = models.MarkovModel(1, V).fit(learned)
 
-    model = models.LanguageModel(V + 1, embed=32, hidden=128)
+    model = models.LanguageModel(V + 1, embed=32, hidden=show.choose(128, 64))
     batches = data.Generated(lambda rng: windows(learned, rng.integers(0, len(learned) - T, B), V))
-    optimizer = optim.Adam(model.parameters(), lr=0.006)
-    steps, quick = 3200, 300
+    optimizer = optim.Adam(model.parameters(), lr=show.choose(0.006, 0.015))
+    steps, quick = 3200, 550
     falling = optim.lr_scheduler.CosineAnnealingLR(optimizer, show.choose(steps, quick))
     options = {"clip": 1, "schedule": falling, "schedule_per": "step"}
     trainer = training.Trainer(model, optimizer, loss, batches, **options)

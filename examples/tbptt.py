@@ -81,7 +81,7 @@ def gradient(model, x, y, k1, k2):
 
 def price(k1, k2):
     """Milliseconds for each step of a stream, and the most memory (MB) it takes."""
-    model, (x, y) = Repeater(64), stream(np.random.default_rng(0), 512)
+    model, (x, y) = Repeater(64, echo=True), stream(np.random.default_rng(0), 512)
     tracemalloc.start()
     gradient(model, x[: k2 + k1], y[: k2 + k1], k1, k2)  # compiles, too
     _, most = tracemalloc.get_traced_memory()
@@ -132,7 +132,7 @@ def main(show):
         axes.plot(spans, by_k1[:, column], "s--", label=f"of k1, with k2 = {spans[-1]}")
         axes.set(xlabel="k1 or k2 (steps)", ylabel=what, ylim=(0, None))
         axes.legend()
-    middle.set_title("Time: about k2 / k1 for each step")
+    middle.set_title("Time: about k2 / k1 steps for each")
     right.set_title("Memory: that of k2 steps")
     show.picture("price.png", figure, "what truncation costs and saves")
 
