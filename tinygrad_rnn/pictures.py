@@ -67,6 +67,16 @@ def save(figure: Any, path: str | Path) -> None:
     Path(path).write_bytes(as_png(figure))
 
 
+def legible(text: str) -> str:
+    """The text, with the numbers of those characters that the figures' font does not have: it has
+    no Chinese ones, and would show boxes.
+    """
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    return "".join(c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in text)
+
+
 # --- networks, as their graphs have them ----------------------------------------------------------
 
 

@@ -16,7 +16,15 @@ from .loader import (
 from .midi import Note, read_midi, write_midi
 from .sound import log_mel, read_wav, resample, write_wav
 from .tables import LabelledText, Lexicon, ParallelText, TimeSeries
-from .text import StatefulBatches, TextCorpus, Vocabulary, evaluation_streams
+from .text import (
+    StatefulBatches,
+    TextCorpus,
+    Vocabulary,
+    evaluation_streams,
+    joined,
+    read_text,
+    tokens,
+)
 
 __all__ = [
     "DataLoader",
@@ -36,6 +44,7 @@ __all__ = [
     "collate",
     "evaluation_streams",
     "files_in",
+    "joined",
     "labelled_files",
     "log_mel",
     "pad_collate",
@@ -45,9 +54,11 @@ __all__ = [
     "read_images",
     "read_midi",
     "read_mnist",
+    "read_text",
     "read_wav",
     "regions",
     "resample",
+    "tokens",
     "write_midi",
     "write_wav",
 ]

@@ -32,6 +32,8 @@ Split = Callable[[str], Sequence[str]]
 PADDING, UNKNOWN, BEGIN, END = range(4)
 """Numbers that stand for no word: padding, a word not known, where a text begins and ends."""
 
+_FOLDERS = "folders named after the classes, with .txt files in them, are expected"
+
 
 @dataclass(frozen=True)
 class Lexicon:
@@ -125,6 +127,39 @@ class LabelledText:
             if like and row.cells[1] not in like.classes:
                 raise InputError(f"{row.place}: {_no_class(row.cells[1], like.classes)}")
         texts, labels = zip(*(row.cells for row in rows), strict=True)
+        return cls(texts, labels, text_split=text_split, like=like)
+
+    @classmethod
+    def from_folders(
+        cls,
+        path: PathLike,
+        *,
+        text_split: Split = str.split,
+        like: LabelledText | None = None,
+        encoding: str = "utf-8",
+    ) -> LabelledText:
+        """From a folder that holds one folder for each class, of its name, with a .txt file for
+        each text. InputError names the file or folder that is wrong.
+        """
+        home = Path(path)
+        if not home.is_dir():
+            raise InputError(f"{home}: {_FOLDERS}, not {'a file' if home.exists() else 'nothing'}")
+        folders = sorted(folder for folder in home.iterdir() if folder.is_dir())
+        if len(folders) < 2 and not like:
+            found = f"only {folders[0].name}" if folders else "none"
+            raise InputError(f"{home}: {_FOLDERS}, at least two; there is {found}")
+        texts, labels = [], []
+        for folder in folders:
+            files = sorted(folder.glob("*.txt"))
+            if not files:
+                raise InputError(f"{folder}: there is no .txt file in it; {_FOLDERS}")
+            if like and folder.name not in like.classes:
+                raise InputError(f"{folder}: {_no_class(folder.name, like.classes)}")
+            for file in files:
+                texts.append(read_text(str(file), encoding))
+                labels.append(folder.name)
+                if not (like.text_split if like else text_split)(texts[-1]):
+                    raise InputError(f"{file}: the text is empty")
         return cls(texts, labels, text_split=text_split, like=like)
 
     def __len__(self) -> int:

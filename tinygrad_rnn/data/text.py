@@ -9,6 +9,7 @@ Mikolov et al. 2010, "Recurrent neural network based language model").
 import ast
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,26 @@ import numpy.typing as npt
 from ..errors import InputError
 
 Ids = npt.NDArray[np.int64]
+
+DENSE = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff60"
+"""Characters of scripts that put no blanks between words, and their marks."""
+_TOKEN = re.compile(rf"[{DENSE}\d]|[^\W\d_{DENSE}]+(?:['’-][^\W\d_{DENSE}]+)*|\S")
+_NO_BLANK = re.compile(rf"(?<=[{DENSE}([]) | (?=[{DENSE}.,;:!?)\]])|(?<=\d) (?=\d)")
+
+
+def tokens(text: str) -> list[str]:
+    """What a text consists of: words, and one by one digits, marks, and the characters of scripts
+    that put no blanks between words (Chinese, Japanese).
+
+    >>> tokens("It isn't 7 o'clock.")
+    ['It', "isn't", '7', "o'clock", '.']
+    """
+    return _TOKEN.findall(text)
+
+
+def joined(tokens: Iterable[str]) -> str:
+    """Tokens as a text again, with blanks where one writes them."""
+    return _NO_BLANK.sub("", " ".join(tokens))
 
 
 @dataclass(frozen=True)
@@ -235,7 +256,7 @@ def _called(name: str) -> str:
     return "standard input" if name == "-" else name
 
 
-def read_text(name: str, encoding: str) -> str:
+def read_text(name: str, encoding: str = "utf-8") -> str:
     """The text of one file, with InputError for all that can be wrong with it."""
     if not name:
         raise InputError("the name of a text file is empty")

@@ -15,10 +15,12 @@ character before that, so that keys stay below (length of the text) x V at any o
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from autograd import Tensor, tensor
 
 from ..data.text import Ids
 
@@ -103,6 +105,16 @@ class MarkovModel:
             counts[order.pairs[row] % V] = order.counts[row]
             p = order.interpolate(h, counts, p)
         return p
+
+    def step(self, state: Ids | None, tokens: Any) -> tuple[Ids, Tensor]:
+        """The last `order` tokens (B, n), and log p (B, V) of what follows them, as `decoding`
+        wants it: the chain writes as other models do. `state` is what it returned for the tokens
+        before, None at the beginning.
+        """
+        last = tensor(tokens).numpy()[:, None]
+        state = last if state is None else np.concatenate([state, last], 1)
+        state = state[:, -max(self.order, 1) :]
+        return state, tensor(np.log([self.probabilities(context) for context in state]))
 
 
 def markov_table(

@@ -1,0 +1,135 @@
+"""Captions: one picture to many words.
+
+    tinygrad-rnn demo captions
+
+A picture of coloured shapes is cut into 16 patches, each of which becomes a vector; an LSTM writes
+what is to be seen, and for each word looks at the patches that it needs (Xu et al., "Show, attend
+and tell: neural image caption generation with visual attention", 2015). Twelve of the 72 things
+that can be seen, such as "two green squares", are in no picture that it learns from: whoever has
+learned what "two", "green" and "squares" mean can say it all the same. The test pictures show
+nothing else.
+"""
+
+import sys
+
+import numpy as np
+
+import autograd as ag
+from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn.data.tables import BEGIN, END, PADDING
+from tinygrad_rnn.pictures import subplots
+
+CLAIM = (
+    "A network that has seen pictures with captions writes one for a new picture, also of things "
+    "that it has never seen together."
+)
+COUNTS = ["a", "two", "three"]
+COLOURS = {
+    "red": (0.9, 0.1, 0.1),
+    "green": (0.1, 0.7, 0.2),
+    "blue": (0.2, 0.3, 1.0),
+    "yellow": (1.0, 0.9, 0.1),
+    "pink": (1.0, 0.5, 0.8),
+    "white": (1.0, 1.0, 1.0),
+}
+Y, X = np.mgrid[-2.5:3, -2.5:3]
+SHAPES = {
+    "circle": X**2 + Y**2 < 8.6,
+    "square": np.maximum(abs(X), abs(Y)) < 3,
+    "triangle": abs(X) <= (Y + 3) / 2,
+    "cross": np.minimum(abs(X), abs(Y)) < 1,
+}
+WORDS = data.Lexicon(
+    (*COUNTS, *COLOURS, *SHAPES, *(f"{name}s" for name in SHAPES), "left", "above", "of")
+)
+LONGEST = 10
+
+
+def thing(rng, unseen):
+    """So many shapes of a colour, as three numbers, and in words. Every sixth is an unseen one."""
+    while True:
+        n, colour, shape = rng.integers((len(COUNTS), len(COLOURS), len(SHAPES))).tolist()
+        if ((n + colour + shape) % 6 == 0) == unseen:
+            plural = "s" * (n > 0)
+            words = [COUNTS[n], [*COLOURS][colour], [*SHAPES][shape] + plural]
+            return (n + 1, [*COLOURS.values()][colour], [*SHAPES.values()][shape]), words
+
+
+def example(rng, unseen=False):
+    """A picture (32, 32, 3) and its caption. The first thing is in the left or the upper half."""
+    picture = rng.uniform(0, 0.25, (32, 32, 3)).astype(np.float32)
+    beside = rng.random() < 0.5
+    (first, words), (second, others) = thing(rng, unseen), thing(rng, unseen)
+    for half, (n, colour, mask) in enumerate((first, second)):
+        for place in rng.permutation(8)[:n]:
+            row, column = place // 2, place % 2 + 2 * half
+            y, x = 8 * np.array([row, column] if beside else [column, row]) + rng.integers(0, 3, 2)
+            picture[y : y + 6, x : x + 6][mask] = colour
+    return picture, [*words, *(["left", "of"] if beside else ["above"]), *others]
+
+
+def batch(rng, size=32, unseen=False):
+    """Pictures (B, 32, 32, 3), and their captions in numbers (T, B), from BEGIN to END."""
+    pictures, captions = zip(*(example(rng, unseen) for _ in range(size)), strict=True)
+    target = np.zeros((LONGEST, size), int)
+    for column, words in zip(target.T, captions, strict=True):
+        column[: len(words) + 2] = [BEGIN, *WORDS.encode(words), END]
+    return np.stack(pictures), target
+
+
+class Reader(nn.Module):
+    """Patches of 8 by 8 pixels, and where each of them is, as vectors."""
+
+    def __init__(self, width):
+        self.look = nn.Sequential(nn.Linear(192, width), nn.ReLU(), nn.Linear(width, width))
+        self.place = nn.Embedding(16, width)
+        self.merge = nn.Linear(width, width)
+
+    def forward(self, pictures):
+        patches = ag.tensor(pictures).reshape(-1, 4, 8, 4, 8, 3).transpose(1, 3, 0, 2, 4, 5)
+        patches = patches.reshape(16, -1, 192)
+        return ag.relu(self.merge(ag.relu(self.look(patches) + self.place(np.arange(16)[:, None]))))
+
+
+def loss(model, examples):
+    pictures, target = examples
+    scores = model(pictures, target[:-1])
+    scores = scores.reshape(-1, scores.shape[-1])
+    return nn.functional.cross_entropy(scores, target[1:].ravel(), ignore_index=PADDING)
+
+
+def write(model, pictures):
+    """The likeliest captions, greedily."""
+    state, start = model.encode(pictures), [BEGIN] * len(pictures)
+    with ag.no_grad():
+        written = models.sample(model.step, state, start, END, LONGEST, temperature=0)
+    return [WORDS.decode(caption.tokens) for caption in written]
+
+
+def main(show):
+    model = models.Captioner(Reader(64), len(WORDS), nn.LSTMCell(32, 64), nn.GeneralAttention)
+    steps = show.choose(1500, 300)
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    schedule = optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=steps)
+    trainer = training.Trainer(
+        model,
+        optimizer,
+        loss,
+        data.Generated(batch),
+        schedule=schedule,
+        schedule_per="step",
+        clip=1,
+    )
+    show.fit(trainer, steps, steps)
+    model.eval()
+    for unseen, label in ((False, "new pictures"), (True, "unseen combinations")):
+        pictures, target = batch(show.rng, 500, unseen)
+        captions = [WORDS.decode(column) for column in target.T]
+        said = write(model, pictures)
+        right = np.mean([a == b for a, b in zip(said, captions, strict=True)])
+        bound = {"at_least": 0.95, "quick": 0.1} if unseen else {}
+        show.measured(f"{label}: exact captions", right, "%", **bound)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["demo", __file__, *sys.argv[1:]]))

@@ -1,0 +1,146 @@
+"""A writer of programs: characters of Python, learned from the standard library.
+
+    tinygrad-rnn demo python_writer
+
+An LSTM reads a sample of the running Python's own library, character by character, and then writes
+files like it (Karpathy, "The unreasonable effectiveness of recurrent neural networks", 2015). The
+code is what `ast.unparse` makes of it: without comments and docstrings, one statement in a line.
+
+What is counted: of the text that a model writes, the lines without indentation that are not empty,
+not a decorator, and do not begin with a keyword of a compound statement (def, class, if, ...) are
+top-level simple statements; the share of them that `ast.parse` accepts, each by itself. Beside it
+stands a Markov chain, which knows what followed the last five characters.
+"""
+
+import ast
+import re
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+
+import autograd as ag
+from tinygrad_rnn import cli, data, models, training
+from tinygrad_rnn.pictures import COLOURS, subplots
+
+CLAIM = (
+    "A recurrent network that has only ever predicted the next character of programs writes some "
+    "of its own: it keeps names, brackets and quotation marks in order, though nobody told it to."
+)
+COMPOUND = r"(async|class|def|if|elif|else|for|while|with|try|except|finally|match|case)\b"
+NEXT_FILE, ORDER, TEMPERATURES = "\n\n\n", 5, (0.25, 0.5, 0.75, 1.0)
+
+
+def code(path):
+    """A file's code alone."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node) is not None:
+                del node.body[0]
+            node.body = node.body or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def library(rng, size):
+    """So many characters, or few more, of the standard library's files, in random order."""
+    paths = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    text = ""
+    for path in rng.permutation(paths):
+        text += NEXT_FILE + code(path)
+        if len(text) >= size:
+            return text
+    return text
+
+
+def statements(text):
+    """The top-level simple statements of a text."""
+    lines = [line for line in text.split("\n") if line and line[0] not in " \t#@"]
+    return [line for line in lines if not re.match(COMPOUND, line)]
+
+
+def parses(statement):
+    try:
+        ast.parse(statement)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def write(model, vocabulary, temperature, count, length, seed):
+    """So many beginnings of files, of so many characters each; the last line is not complete."""
+    first = vocabulary.encode(NEXT_FILE)
+    state, stream = None, ag.Generator(seed)
+    for tokens in first[:-1]:
+        state, _ = model.step(state, ag.tensor(np.full(count, tokens)))
+    start = np.full(count, first[-1])
+    options = {"temperature": temperature, "generator": stream}
+    written = models.sample(model.step, state, start, -1, length, **options)
+    return [vocabulary.decode(one.tokens) for one in written]
+
+
+def found(texts):
+    return [line for text in texts for line in statements(text.rpartition("\n")[0])]
+
+
+def share(lines):
+    return np.mean([parses(line) for line in lines]) if lines else 0.0
+
+
+def main(show):
+    text = library(show.rng, show.choose(1_500_000, 150_000))
+    corpus = data.TextCorpus(text, "the standard library")
+    vocabulary = corpus.vocabulary
+    options = training.Options(
+        hidden=show.choose(192, 96), seed=show.seed, device=show.device, lr=0.006
+    )
+    trainer = training.LanguageTraining(options, corpus)
+    show.fit(trainer, 2000, 60)
+    learned, _, unseen = corpus.split()
+    network = trainer.model.eval()
+    chain = models.MarkovModel(ORDER, len(vocabulary)).fit(vocabulary.encode(learned))
+
+    ids = vocabulary.encode(unseen)
+    bits = training.bits_per_character(network, ids)
+    show.measured("unseen code", bits, "bits per character", at_most=2.2, quick=4.5)
+    show.measured("unseen code: Markov chain", chain.bits_per_character(ids), "bits per character")
+    count, length = show.choose((64, 800), (16, 200))
+    shares = {}
+    for temperature in TEMPERATURES:
+        texts = write(network, vocabulary, temperature, count, length, show.seed)
+        lines = found(texts)
+        shares[temperature] = share(lines)
+        if temperature == 0.5:
+            show.measured("statements that parse", share(lines), "%", at_least=0.4)
+            show.measured("statements counted", len(lines))
+            new = [line for line in lines if line not in learned]
+            show.measured("statements that are new", len(new) / max(len(lines), 1), "%")
+            show.measured("new ones that parse", share(new), "%")
+            program = max(texts, key=len)
+    chains = write(chain, vocabulary, 0.5, count // 2, length // 2, show.seed)
+    beside = share(found(chains))
+    show.measured("Markov chain: statements that parse", beside, "%")
+    show.measured("unseen code: statements that parse", share(statements(unseen)), "%")
+    show.path("program.py", "a file that it has written").write_text(program, encoding="utf-8")
+    show.say("\n".join(program.split("\n")[:20]))
+    show.picture("parses.png", draw(shares, beside), "how much of what it writes is Python")
+
+
+def draw(shares, beside):
+    figure, axes = subplots(height=4)
+    axes.plot(shares.keys(), 100 * np.array([*shares.values()]), "o-", label="LSTM")
+    axes.plot([0.5], [100 * beside], "s", color=COLOURS[1], label=f"Markov chain of order {ORDER}")
+    axes.axhline(40, color="black", linestyle=":", label="to be reached at 0.5")
+    axes.set(
+        ylim=(0, 100),
+        xlabel="temperature (more is bolder)",
+        ylabel="statements that parse (%)",
+        title="What it writes is mostly Python, as long as it is not too bold",
+    )
+    axes.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["demo", __file__, *sys.argv[1:]]))
