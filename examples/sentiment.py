@@ -26,9 +26,9 @@ CLAIM = (
 )
 DATA = "a folder with one folder of .txt files for each class, such as pos/ and neg/"
 
-WHAT = ["film", "story", "acting", "music", "ending", "hero", "dialogue", "beginning"]
-GOOD = ["good", "great", "wonderful", "funny", "moving", "brilliant"]
-BAD = ["bad", "dull", "awful", "boring", "weak", "silly"]
+WHAT = "film story acting music ending hero dialogue beginning"
+GOOD = "good great wonderful funny moving brilliant"
+BAD = "bad dull awful boring weak silly"
 ASIDES = ["I saw it with my sister. ", "It was a rainy day. ", "We sat in the first row. ", "", ""]
 KINDS = {
     "plain": "{this}.",
@@ -44,9 +44,9 @@ def review(rng, kind=None):
 
     def clause(good):
         turned = rng.random() < 0.3
-        word = rng.choice(GOOD if good != turned else BAD)
+        word = rng.choice((GOOD if good != turned else BAD).split())
         how = rng.choice(["not", "never", "far from"] if turned else ["", "really", "so"])
-        return f"the {rng.choice(WHAT)} was {how} {word}".replace("  ", " ")
+        return f"the {rng.choice(WHAT.split())} was {how} {word}".replace("  ", " ")
 
     good = rng.random() < 0.5
     form = KINDS[kind or rng.choice(list(KINDS))]

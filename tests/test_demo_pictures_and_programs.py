@@ -1,0 +1,84 @@
+"""The demonstrations `captions`, `video` and `python_writer`: what they show and count is right."""
+
+import ast
+
+import numpy as np
+import pytest
+
+from tinygrad_rnn.demo import scripts
+
+pytestmark = pytest.mark.host
+
+
+def test_a_caption_says_what_is_to_be_seen() -> None:
+    """Shapes are found by their pixels and counted, half by half."""
+    module = scripts()["captions"].module()
+    rng = np.random.default_rng(0)
+    for unseen in (False, True):
+        for _ in range(40):
+            picture, words = module.example(rng, unseen)
+            halves = np.split(picture, 2, axis=0 if "above" in words else 1)
+            phrases = words[:3], words[-3:]
+            for half, (count, colour, name) in zip(halves, phrases, strict=True):
+                n = module.COUNTS.index(count) + 1
+                shape = name if n == 1 else name[:-1]
+                painted = np.all(half == np.float32(module.COLOURS[colour]), axis=-1).sum()
+                assert painted == n * module.SHAPES[shape].sum()
+                assert half.max(-1)[half.max(-1) > 0.25].size == painted
+                number = n - 1 + [*module.COLOURS].index(colour) + [*module.SHAPES].index(shape)
+                assert (number % 6 == 0) == unseen
+
+
+def test_a_film_does_what_its_names_and_its_sentence_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = scripts()["video"].module()
+    monkeypatch.setattr(module, "NOISE", 0)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        frames, tags, words = module.film(rng)
+        assert len(frames) == len(tags)
+        assert words[2] in module.SHAPES
+        assert set(frames.sum((1, 2))) <= {0, module.SHAPES[words[2]].sum()}
+        step, places = 2 if words[1] == "fast" else 1, []
+        for frame in frames:
+            seen = np.argwhere(frame)
+            places.append(seen.min(0) if len(seen) else None)
+        way = np.array(module.MOVES[words[4]])
+        assert tags[0] == "appears"
+        for before, after, tag in zip(places, places[1:], tags[1:], strict=False):
+            if tag in module.MOVES:
+                assert (after - before == step * np.array(module.MOVES[tag])).all()
+            elif tag == "bounces":
+                assert abs(after - before).sum() == step
+                way = -way
+                assert (after - before == step * way).all()
+            else:
+                assert after is None
+                assert (before is None) == (tag == "nothing")
+        told = ["", "bounces", "bounces twice", "bounces thrice"][tags.count("bounces")]
+        assert (told or "moves") in " ".join(words)
+        assert ("bounces" in words) == bool(told)
+        assert ("vanishes" in words) == ("vanishes" in tags)
+
+
+def test_statements_are_counted_as_the_page_says() -> None:
+    module = scripts()["python_writer"].module()
+    text = (
+        "import os\n\n@cache\ndef f(x):\n    return x\nclass C:\n    pass\n# no\nx = (1\ny = f(2)\n"
+        "if x:\n    z = 1\nelse:\n    pass\nimport ast, re\nasync def g():\n    pass\niffy = 2\n"
+    )
+    lines = module.statements(text)
+    assert lines == ["import os", "x = (1", "y = f(2)", "import ast, re", "iffy = 2"]
+    assert module.share(lines) == 4 / 5
+    assert module.share([]) == 0
+
+
+def test_the_library_is_code_alone() -> None:
+    module = scripts()["python_writer"].module()
+    text = module.library(np.random.default_rng(0), 50_000)
+    assert len(text) >= 50_000
+    for file in text.split(module.NEXT_FILE)[1:]:
+        tree = ast.parse(file)
+        assert ast.unparse(tree) == file
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        assert not any(ast.get_docstring(node) for node in nodes)
+    assert module.share(module.statements(text)) == 1
