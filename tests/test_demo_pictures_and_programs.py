@@ -79,6 +79,8 @@ def test_the_library_is_code_alone() -> None:
     for file in text.split(module.NEXT_FILE)[1:]:
         tree = ast.parse(file)
         assert ast.unparse(tree) == file
-        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        nodes = [
+            node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        ]
         assert not any(ast.get_docstring(node) for node in nodes)
     assert module.share(module.statements(text)) == 1

@@ -9,6 +9,7 @@ import pytest
 from tinygrad_rnn import cli, demo
 from tinygrad_rnn.demo import Demo, scripts
 from tinygrad_rnn.errors import InputError
+from tinygrad_rnn.pictures import legible
 
 pytestmark = pytest.mark.host
 
@@ -73,3 +74,8 @@ def test_too_few_pairs(tmp_path: Path) -> None:
     show = Demo("translation", tmp_path, data=path)
     with pytest.raises(InputError, match="1 pairs are too few"):
         scripts()["translation"].module().main(show)
+
+
+def test_labels_are_legible_with_the_font_that_there_is() -> None:
+    assert legible("shū, été") == "shū, été"
+    assert legible("a书") == "aU+4E66"

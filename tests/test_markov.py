@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import autograd as ag
+from tinygrad_rnn import models
 from tinygrad_rnn.data import TextCorpus
 from tinygrad_rnn.models.markov import MarkovModel, markov_table
 
@@ -118,3 +120,22 @@ def test_memory_pays_on_english() -> None:
 def test_one_character_cannot_be_scored() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         MarkovModel(1, V).fit(np.array([0, 1])).bits_per_character(np.array([0]))
+
+
+@given(texts.filter(len), st.lists(characters, min_size=1, max_size=8), orders)
+def test_a_chain_steps_as_models_that_write_do(
+    text: np.ndarray, context: list[int], order: int
+) -> None:
+    model, state = MarkovModel(order, V).fit(text), None
+    for token in context:
+        state, log_p = model.step(state, ag.tensor([token, 0]))
+    assert state is not None
+    assert state.shape[0] == 2
+    expected = witten_bell(text, tuple(context), order)
+    np.testing.assert_allclose(np.exp(log_p.numpy()[0]), expected, rtol=1e-9)
+
+
+def test_a_chain_writes_what_it_has_read() -> None:
+    model = MarkovModel(2, V).fit(np.tile([0, 0, 1, 2, 3], 2000))
+    (written,) = models.sample(model.step, None, [0], 3, 10, temperature=0.1)
+    assert written.tokens in ([0, 1, 2], [1, 2])

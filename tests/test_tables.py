@@ -210,6 +210,8 @@ def test_lines_that_do_not_belong_together(tmp_path: Path) -> None:
         data.ParallelText.from_files(one, file(tmp_path, "b.txt", "x\n\n"))
     with pytest.raises(InputError, match=r"line 3: the target is empty"):
         data.ParallelText.from_file(file(tmp_path, "p.csv", "source,target\na,b\nc,\n"))
+    with pytest.raises(InputError, match=r"no column 'source', but 'a', 'b' .*first line names"):
+        data.ParallelText.from_file(file(tmp_path, "p.csv", "a,b\n"))
 
 
 @pytest.mark.parametrize(
@@ -230,3 +232,81 @@ def test_what_makes_no_sense_is_refused(make: Any, error: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.csv: No such file"):
         data.LabelledText.from_file(tmp_path / "none.csv")
+
+
+def folders(home: Path, texts: dict[str, list[str | bytes]]) -> Path:
+    """A folder for each class, with a file for each text."""
+    for name, contents in texts.items():
+        (home / name).mkdir(parents=True)
+        for number, content in enumerate(contents):
+            file(home / name, f"{number}.txt", content)
+    return home
+
+
+def test_folders_are_classes(tmp_path: Path) -> None:
+    home = folders(tmp_path / "reviews", {"pos": ["good good\n", "fine"], "neg": ["bad"]})
+    file(home, "README.txt", "not a class")
+    file(home / "pos", "notes.md", "not a text")
+    dataset = data.LabelledText.from_folders(home)
+    assert dataset.classes == ("neg", "pos")
+    assert dataset.lexicon.words == ("bad", "fine", "good")
+    assert [(ids.tolist(), label) for ids, label in dataset] == [([4], 0), ([6, 6], 1), ([5], 1)]
+    one = folders(tmp_path / "test", {"pos": ["good luck"]})
+    (example,) = data.LabelledText.from_folders(one, like=dataset)
+    assert (example[0].tolist(), example[1]) == ([6, UNKNOWN], 1)
+    other = folders(tmp_path / "other", {"odd": ["good"]})
+    with pytest.raises(InputError, match=r"odd: there is no class 'odd'; the classes are neg, pos"):
+        data.LabelledText.from_folders(other, like=dataset)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({}, r"home: folders named after .* at least two; there is none"),
+        ({"pos": ["a"]}, r"home: folders named after .* there is only pos"),
+        ({"neg": [], "pos": ["a"]}, r"neg: there is no .txt file in it"),
+        ({"neg": ["a"], "pos": ["a", " \n"]}, r"pos/1.txt: the text is empty"),
+        ({"neg": ["a"], "pos": [b"a\nb\xff"]}, r"pos/0.txt: not utf-8 at byte 3 in line 2"),
+    ],
+)
+def test_folders_that_do_not_fit(
+    tmp_path: Path, texts: dict[str, list[str | bytes]], message: str
+) -> None:
+    home = folders(tmp_path / "home", texts)
+    home.mkdir(exist_ok=True)
+    with pytest.raises(InputError, match=message) as error:
+        data.LabelledText.from_folders(home)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_is_no_folder_of_classes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a.csv: folders .* expected, not a file"):
+        data.LabelledText.from_folders(file(tmp_path, "a.csv", "text,label\na,b\n"))
+    with pytest.raises(InputError, match=r"none: folders .* expected, not nothing"):
+        data.LabelledText.from_folders(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("It isn't 7 o'clock.", ["It", "isn't", "7", "o'clock", "."]),
+        ("Well-known (2 of 31)?", ["Well-known", "(", "2", "of", "3", "1", ")", "?"]),
+        ("我昨天买了12本书。", [*"我昨天买了12本书。"]),
+        ("東京 is たかい!", [*"東京", "is", *"たかい", "!"]),
+        ("Größe, naïve", ["Größe", ",", "naïve"]),
+        (" \n", []),
+    ],
+)
+def test_tokens(text: str, tokens: list[str]) -> None:
+    assert data.tokens(text) == tokens
+    assert data.tokens(data.joined(tokens)) == tokens
+
+
+def test_tokens_are_joined_as_one_writes() -> None:
+    for text in ("It isn't 7 o'clock.", "(so 12 of 31), why?", "我昨天买了12本书吗？"):
+        assert data.joined(data.tokens(text)) == text
+
+
+@given(st.text("ab1 ,.'我。-", max_size=12))
+def test_tokens_leave_nothing_out(text: str) -> None:
+    assert "".join(data.tokens(text)) == "".join(text.split())

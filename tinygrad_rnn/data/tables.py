@@ -367,7 +367,7 @@ def _csv_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[R
 def _check_header(place: str, header: list[str], wanted: Sequence[str]) -> None:
     missing = [column for column in wanted if column not in header]
     if missing:
-        hint = ""
+        hint = " (the first line names the columns)"
         if len(header) == 1 and (other := next((d for d in ";\t," if d in header[0]), "")):
             hint = f"; the columns seem to be separated by {other!r}"
         raise InputError(
