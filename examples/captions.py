@@ -56,14 +56,20 @@ def thing(rng, unseen):
 
 
 def example(rng, unseen=False):
-    """A picture (32, 32, 3) and its caption. The first thing is in the left or the upper half."""
+    """A picture (32, 32, 3) and its caption. The first thing is in the left or the upper half, and
+    in the other direction the two overlap: what is left of something is not above it as well."""
     picture = rng.uniform(0, 0.25, (32, 32, 3)).astype(np.float32)
     beside = rng.random() < 0.5
-    (first, words), (second, others) = thing(rng, unseen), thing(rng, unseen)
-    for half, (n, colour, mask) in enumerate((first, second)):
-        for place in rng.permutation(8)[:n]:
-            row, column = place // 2, place % 2 + 2 * half
-            y, x = 8 * np.array([row, column] if beside else [column, row]) + rng.integers(0, 3, 2)
+    things, (words, others) = zip(thing(rng, unseen), thing(rng, unseen), strict=True)
+    overlap = False
+    while not overlap:
+        places = [rng.permutation(8)[:n] for n, *_ in things]
+        (a, b), (c, d) = [(min(place // 2), max(place // 2)) for place in places]
+        overlap = a <= d and c <= b
+    for half, (cells, (_, colour, mask)) in enumerate(zip(places, things, strict=True)):
+        for along, across in zip(cells // 2, cells % 2 + 2 * half, strict=True):
+            corner = 8 * np.array([along, across] if beside else [across, along])
+            y, x = corner + rng.integers(0, 3, 2)
             picture[y : y + 6, x : x + 6][mask] = colour
     return picture, [*words, *(["left", "of"] if beside else ["above"]), *others]
 
@@ -115,7 +121,7 @@ def write(model, pictures):
 
 def main(show):
     model = captioner()
-    steps = show.choose(3000, 200)
+    steps = show.choose(2500, 200)
     optimizer = optim.Adam(model.parameters(), lr=RATE)
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     trainer = training.Trainer(

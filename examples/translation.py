@@ -154,8 +154,8 @@ def exact(model, pairs, width):
 
 def main(show):
     if show.data is None:
-        sentences = dict(sentence(show.rng) for _ in range(14000))
-        texts, size, steps = (list(sentences), list(sentences.values())), 64, 1000
+        sentences = dict(sentence(show.rng) for _ in range(show.choose(14000, 4000)))
+        texts, size, steps = (list(sentences), list(sentences.values())), 64, 1300
         pairs = data.ParallelText(*texts, text_split=data.tokens)
     else:
         pairs, size, steps = (
@@ -166,12 +166,12 @@ def main(show):
     if len(pairs) < 20:
         raise InputError(f"{show.data}: {len(pairs)} pairs are too few to learn from; 20 at least")
     train, validation, unseen = data.random_split(pairs, [0.8, 0.1, 0.1])
-    unseen = data.Subset(unseen, range(min(300, len(unseen))))
+    unseen = data.Subset(unseen, range(min(show.choose(300, 50), len(unseen))))
     lexicons = pairs.source_lexicon, pairs.target_lexicon
     numbers = [len(lexicon) for lexicon in lexicons]
     show.say(f"{len(train)} pairs to learn from; words here and there: {numbers}")
     learned = batches(train, shuffle=True), batches(validation)
-    model = learn(show, translator(*numbers, size), *learned, steps, 80)
+    model = learn(show, translator(*numbers, size), *learned, steps, 70)
     blind = learn(show, translator(*numbers, size, None), *learned, steps, 30)
     show.save(model, source=lexicons[0].words, target=lexicons[1].words, size=size)
 
@@ -207,7 +207,7 @@ def predict(run, input):
 def draw(weights, words, characters):
     """The attention: a row for each character that is written, a column for each word read."""
     figure, axes = subplots(width=7.5, height=6.5)
-    image = axes.imshow(weights, vmin=0, vmax=1)
+    image = axes.imshow(weights, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(words)), map(legible, words), rotation=60, ha="right")
     spoken = [PINYIN.get(character) or legible(character) for character in characters]
     axes.set_yticks(range(len(spoken) + 1), [*spoken, "(end)"])

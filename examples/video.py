@@ -156,7 +156,13 @@ def draw(frames, lengths, named, told, films=4):
         for cell, t in zip(row, range(0, LONGEST, 2), strict=True):
             cell.set_axis_off()
             if t < lengths[film]:
-                cell.imshow(frames[t, film].reshape(SIZE, SIZE), vmin=0, vmax=1, aspect="equal")
+                cell.imshow(
+                    frames[t, film].reshape(SIZE, SIZE),
+                    vmin=0,
+                    vmax=1,
+                    cmap="cividis",
+                    aspect="equal",
+                )
                 cell.text(6.5, 15.5, TAGS[named[t, film]], ha="center", fontsize=11)
                 cell.text(0, 1.5, t + 1, color="white", fontsize=9)
         row[0].set_title(" ".join(told[film]), loc="left", fontweight="bold")
@@ -172,7 +178,9 @@ def animate(frames, lengths, named, told, path):
         axes.clear()
         axes.set_axis_off()
         frame = min(t, lengths[film] - 1)
-        axes.imshow(frames[frame, film].reshape(SIZE, SIZE), vmin=0, vmax=1, aspect="equal")
+        axes.imshow(
+            frames[frame, film].reshape(SIZE, SIZE), vmin=0, vmax=1, cmap="cividis", aspect="equal"
+        )
         over = t >= lengths[film]
         axes.set_title(" ".join(told[film]) if over else TAGS[named[frame, film]], fontsize=11)
 

@@ -19,6 +19,10 @@ def test_a_caption_says_what_is_to_be_seen() -> None:
             picture, words = module.example(rng, unseen)
             halves = np.split(picture, 2, axis=0 if "above" in words else 1)
             phrases = words[:3], words[-3:]
+            across = 1 if "above" in words else 0
+            spans = [np.flatnonzero(half.max((1 - across, 2)) > 0.25) // 8 for half in halves]
+            assert spans[0].min() <= spans[1].max()
+            assert spans[1].min() <= spans[0].max()
             for half, (count, colour, name) in zip(halves, phrases, strict=True):
                 n = module.COUNTS.index(count) + 1
                 shape = name if n == 1 else name[:-1]
