@@ -41,22 +41,29 @@ WORDS = data.Lexicon.of(
 
 def film(rng):
     """Frames (T, 14, 14), what happens in each, and what happens in all of them together."""
-    length, place = int(rng.integers(SHORTEST, LONGEST + 1)), rng.integers(0, SIZE - 2, 2)
-    shape, way, fast = rng.choice(list(SHAPES)), rng.choice(list(MOVES)), rng.random() < 0.5
+    length = int(rng.integers(SHORTEST, LONGEST + 1))
     end = int(rng.integers(4, length)) if rng.random() < 0.5 else length
-    frames = rng.normal(0, NOISE, (length, SIZE, SIZE)).astype(np.float32)
+    shape, way, fast = rng.choice(list(SHAPES)), rng.choice(list(MOVES)), rng.random() < 0.5
     velocity, tags, bounces = (1 + fast) * np.array(MOVES[way]), ["appears"], 0
+    place = rng.integers(0, SIZE - 2, 2)
+    while not inside(place + velocity):  # what bounces at once is never seen to move that way
+        place = rng.integers(0, SIZE - 2, 2)
+    frames = rng.normal(0, NOISE, (length, SIZE, SIZE)).astype(np.float32)
     for t in range(end):
         if t > 0:
-            inside = np.all((place + velocity >= 0) & (place + velocity <= SIZE - 3))
-            velocity = velocity if inside else -velocity
-            place, bounces = place + velocity, bounces + (not inside)
-            tags.append(way_of(velocity) if inside else "bounces")
+            free = inside(place + velocity)
+            velocity, bounces = velocity if free else -velocity, bounces + (not free)
+            place = place + velocity
+            tags.append(way_of(velocity) if free else "bounces")
         y, x = place
         frames[t, y : y + 3, x : x + 3] += SHAPES[shape]
     tags += ["vanishes"] * (end < length) + ["nothing"] * (length - end - 1)
     words = ["a", "fast" if fast else "slow", shape, "moves", way, *BOUNCES[bounces]]
     return frames, tags, words + ["and", "vanishes"] * (end < length)
+
+
+def inside(place):
+    return bool(np.all((place >= 0) & (place <= SIZE - 3)))
 
 
 def way_of(velocity):
@@ -117,7 +124,7 @@ def loss(model, examples):
 def main(show):
     model = Viewer(96)
     optimizer = optim.Adam(model.parameters(), lr=RATE)
-    steps = show.choose(3000, 200)
+    steps = show.choose(1500, 200)
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     trainer = training.Trainer(
         model,
@@ -165,7 +172,9 @@ def draw(frames, lengths, named, told, films=4):
                 )
                 cell.text(6.5, 15.5, TAGS[named[t, film]], ha="center", fontsize=11)
                 cell.text(0, 1.5, t + 1, color="white", fontsize=9)
-        row[0].set_title(" ".join(told[film]), loc="left", fontweight="bold")
+        sentence = row[0].text(-0.5, -1.5, " ".join(told[film]), fontsize=13, fontweight="bold")
+        sentence.set_in_layout(False)  # it is wider than the frame
+    figure.get_layout_engine().set(h_pad=0.25)
     return figure
 
 
@@ -184,7 +193,7 @@ def animate(frames, lengths, named, told, path):
         over = t >= lengths[film]
         axes.set_title(" ".join(told[film]) if over else TAGS[named[frame, film]], fontsize=11)
 
-    FuncAnimation(figure, show, lengths[film] + 6).save(path, PillowWriter(fps=3))
+    FuncAnimation(figure, show, int(lengths[film]) + 6).save(path, PillowWriter(fps=3))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def test_a_film_does_what_its_names_and_its_sentence_say(monkeypatch: pytest.Mon
             places.append(seen.min(0) if len(seen) else None)
         way = np.array(module.MOVES[words[4]])
         assert tags[0] == "appears"
+        assert tags[1] == words[4]
         for before, after, tag in zip(places, places[1:], tags[1:], strict=False):
             if tag in module.MOVES:
                 assert (after - before == step * np.array(module.MOVES[tag])).all()

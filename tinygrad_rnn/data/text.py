@@ -27,7 +27,7 @@ Ids = npt.NDArray[np.int64]
 
 DENSE = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff60"
 """Characters of scripts that put no blanks between words, and their marks."""
-_TOKEN = re.compile(rf"[{DENSE}\d]|[^\W\d_{DENSE}]+(?:['’-][^\W\d_{DENSE}]+)*|\S")
+_TOKEN = re.compile(rf"[{DENSE}]|[^\W\d_{DENSE}]+(?:['’-][^\W\d_{DENSE}]+)*|\S")
 _NO_BLANK = re.compile(rf"(?<=[{DENSE}([]) | (?=[{DENSE}.,;:!?)\]])|(?<=\d) (?=\d)")
 
 
