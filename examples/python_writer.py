@@ -6,8 +6,8 @@ An LSTM reads a sample of the running Python's own library, character by charact
 files like it (Karpathy, "The unreasonable effectiveness of recurrent neural networks", 2015). The
 code is what `ast.unparse` makes of it: without comments and docstrings, one statement in a line.
 
-What is counted: of the text that a model writes, the lines without indentation that are not empty,
-not a decorator, and do not begin with a keyword of a compound statement (def, class, if, ...) are
+What is counted: of what a model writes after "import ", the lines without indentation that are not
+empty, not a decorator, and do not begin with a keyword of a compound statement (def, if, ...) are
 top-level simple statements; the share of them that `ast.parse` accepts, each by itself. Beside it
 stands a Markov chain, which knows what followed the last five characters.
 """
@@ -29,7 +29,8 @@ CLAIM = (
     "of its own: it keeps names, brackets and quotation marks in order, though nobody told it to."
 )
 COMPOUND = r"(async|class|def|if|elif|else|for|while|with|try|except|finally|match|case)\b"
-NEXT_FILE, ORDER, TEMPERATURES = "\n\n\n", 5, (0.25, 0.5, 0.75, 1.0)
+NEXT_FILE, PROMPT, ORDER = "\n\n\n", "\nimport ", 5
+TEMPERATURES = 0.25, 0.5, 0.75, 1.0
 
 
 def code(path):
@@ -69,18 +70,19 @@ def parses(statement):
 
 
 def write(model, vocabulary, temperature, count, length, seed):
-    """So many beginnings of files, of so many characters each; the last line is not complete."""
-    first = vocabulary.encode(NEXT_FILE)
+    """So many texts, of so many characters, that begin with "import "."""
+    first = vocabulary.encode(PROMPT)
     state, stream = None, ag.Generator(seed)
-    for tokens in first[:-1]:
-        state, _ = model.step(state, ag.tensor(np.full(count, tokens)))
-    start = np.full(count, first[-1])
-    options = {"temperature": temperature, "generator": stream}
+    with ag.no_grad():
+        for token in first[:-1]:
+            state, _ = model.step(state, ag.tensor(np.full(count, token)))
+    start, options = np.full(count, first[-1]), {"temperature": temperature, "generator": stream}
     written = models.sample(model.step, state, start, -1, length, **options)
-    return [vocabulary.decode(one.tokens) for one in written]
+    return [PROMPT.lstrip() + vocabulary.decode(one.tokens) for one in written]
 
 
 def found(texts):
+    """The statements of the texts but for the last line of each, which is not complete."""
     return [line for text in texts for line in statements(text.rpartition("\n")[0])]
 
 
@@ -96,7 +98,7 @@ def main(show):
         hidden=show.choose(192, 96), seed=show.seed, device=show.device, lr=0.006
     )
     trainer = training.LanguageTraining(options, corpus)
-    show.fit(trainer, 2000, 60)
+    show.fit(trainer, 1500, 60)
     learned, _, unseen = corpus.split()
     network = trainer.model.eval()
     chain = models.MarkovModel(ORDER, len(vocabulary)).fit(vocabulary.encode(learned))
@@ -105,7 +107,7 @@ def main(show):
     bits = training.bits_per_character(network, ids)
     show.measured("unseen code", bits, "bits per character", at_most=2.2, quick=4.5)
     show.measured("unseen code: Markov chain", chain.bits_per_character(ids), "bits per character")
-    count, length = show.choose((64, 800), (16, 200))
+    count, length = show.choose((128, 300), (16, 100))
     shares = {}
     for temperature in TEMPERATURES:
         texts = write(network, vocabulary, temperature, count, length, show.seed)
@@ -117,11 +119,11 @@ def main(show):
             new = [line for line in lines if line not in learned]
             show.measured("statements that are new", len(new) / max(len(lines), 1), "%")
             show.measured("new ones that parse", share(new), "%")
-            program = max(texts, key=len)
-    chains = write(chain, vocabulary, 0.5, count // 2, length // 2, show.seed)
+    chains = write(chain, vocabulary, 0.5, count // 2, length, show.seed)
     beside = share(found(chains))
     show.measured("Markov chain: statements that parse", beside, "%")
     show.measured("unseen code: statements that parse", share(statements(unseen)), "%")
+    (program,) = write(network, vocabulary, 0.5, 1, show.choose(3000, 300), show.seed)
     show.path("program.py", "a file that it has written").write_text(program, encoding="utf-8")
     show.say("\n".join(program.split("\n")[:20]))
     show.picture("parses.png", draw(shares, beside), "how much of what it writes is Python")
