@@ -6,10 +6,11 @@ An LSTM reads a sample of the running Python's own library, character by charact
 files like it (Karpathy, "The unreasonable effectiveness of recurrent neural networks", 2015). The
 code is what `ast.unparse` makes of it: without comments and docstrings, one statement in a line.
 
-What is counted: of what a model writes after "import ", the lines without indentation that are not
-empty, not a decorator, and do not begin with a keyword of a compound statement (def, if, ...) are
-top-level simple statements; the share of them that `ast.parse` accepts, each by itself. Beside it
-stands a Markov chain, which knows what followed the last five characters.
+What is counted: a model goes on after the end of a file that it has read, and "import ", as the
+beginning of a new one. In what it writes, the lines without indentation that are not empty, no
+decorator, and do not begin with a keyword of a compound statement (def, if, ...) are top-level
+simple statements; the share of them that `ast.parse` accepts, each by itself. Beside it stands a
+Markov chain, which knows what followed the last five characters.
 """
 
 import ast
@@ -29,7 +30,7 @@ CLAIM = (
     "of its own: it keeps names, brackets and quotation marks in order, though nobody told it to."
 )
 COMPOUND = r"(async|class|def|if|elif|else|for|while|with|try|except|finally|match|case)\b"
-NEXT_FILE, PROMPT, ORDER = "\n\n\n", "\nimport ", 5
+NEXT_FILE, PROMPT, ORDER = "\n\n\n", "\n\n\nimport ", 5
 TEMPERATURES = 0.25, 0.5, 0.75, 1.0
 
 
@@ -69,9 +70,9 @@ def parses(statement):
     return True
 
 
-def write(model, vocabulary, temperature, count, length, seed):
-    """So many texts, of so many characters, that begin with "import "."""
-    first = vocabulary.encode(PROMPT)
+def write(model, vocabulary, before, temperature, count, length, seed):
+    """So many texts, of so many characters, that begin with "import " after what was `before`."""
+    first = vocabulary.encode(before + PROMPT)
     state, stream = None, ag.Generator(seed)
     with ag.no_grad():
         for token in first[:-1]:
@@ -98,7 +99,7 @@ def main(show):
         hidden=show.choose(192, 96), seed=show.seed, device=show.device, lr=0.006
     )
     trainer = training.LanguageTraining(options, corpus)
-    show.fit(trainer, 1500, 60)
+    show.fit(trainer, 1300, 60)
     learned, _, unseen = corpus.split()
     network = trainer.model.eval()
     chain = models.MarkovModel(ORDER, len(vocabulary)).fit(vocabulary.encode(learned))
@@ -108,9 +109,10 @@ def main(show):
     show.measured("unseen code", bits, "bits per character", at_most=2.2, quick=4.5)
     show.measured("unseen code: Markov chain", chain.bits_per_character(ids), "bits per character")
     count, length = show.choose((128, 300), (16, 100))
-    shares = {}
+    end = learned.index(NEXT_FILE, len(learned) // 2)
+    before, shares = learned[end - 300 : end], {}
     for temperature in TEMPERATURES:
-        texts = write(network, vocabulary, temperature, count, length, show.seed)
+        texts = write(network, vocabulary, before, temperature, count, length, show.seed)
         lines = found(texts)
         shares[temperature] = share(lines)
         if temperature == 0.5:
@@ -119,11 +121,11 @@ def main(show):
             new = [line for line in lines if line not in learned]
             show.measured("statements that are new", len(new) / max(len(lines), 1), "%")
             show.measured("new ones that parse", share(new), "%")
-    chains = write(chain, vocabulary, 0.5, count // 2, length, show.seed)
+    chains = write(chain, vocabulary, before, 0.5, count // 2, length, show.seed)
     beside = share(found(chains))
     show.measured("Markov chain: statements that parse", beside, "%")
     show.measured("unseen code: statements that parse", share(statements(unseen)), "%")
-    (program,) = write(network, vocabulary, 0.5, 1, show.choose(3000, 300), show.seed)
+    (program,) = write(network, vocabulary, before, 0.5, 1, show.choose(3000, 300), show.seed)
     show.path("program.py", "a file that it has written").write_text(program, encoding="utf-8")
     show.say("\n".join(program.split("\n")[:20]))
     show.picture("parses.png", draw(shares, beside), "how much of what it writes is Python")

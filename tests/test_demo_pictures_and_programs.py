@@ -11,26 +11,24 @@ pytestmark = pytest.mark.host
 
 
 def test_a_caption_says_what_is_to_be_seen() -> None:
-    """Shapes are found by their pixels and counted, half by half."""
+    """Shapes are found by their pixels and counted, and all are in the corner that is said."""
     module = scripts()["captions"].module()
     rng = np.random.default_rng(0)
     for unseen in (False, True):
-        for _ in range(40):
+        for _ in range(60):
             picture, words = module.example(rng, unseen)
-            halves = np.split(picture, 2, axis=0 if "above" in words else 1)
-            phrases = words[:3], words[-3:]
-            across = 1 if "above" in words else 0
-            spans = [np.flatnonzero(half.max((1 - across, 2)) > 0.25) // 8 for half in halves]
-            assert spans[0].min() <= spans[1].max()
-            assert spans[1].min() <= spans[0].max()
-            for half, (count, colour, name) in zip(halves, phrases, strict=True):
-                n = module.COUNTS.index(count) + 1
-                shape = name if n == 1 else name[:-1]
-                painted = np.all(half == np.float32(module.COLOURS[colour]), axis=-1).sum()
-                assert painted == n * module.SHAPES[shape].sum()
-                assert half.max(-1)[half.max(-1) > 0.25].size == painted
-                number = n - 1 + [*module.COLOURS].index(colour) + [*module.SHAPES].index(shape)
-                assert (number % 6 == 0) == unseen
+            count, colour, name, *_, up, left = words
+            n, corner = module.COUNTS.index(count), module.CORNERS.index(f"{up} {left}")
+            shape = name if n == 0 else name[:-1]
+            painted = np.all(picture == np.float32(module.COLOURS[colour]), axis=-1)
+            assert painted.sum() == (n + 1) * module.SHAPES[shape].sum()
+            assert (picture.max(-1) > 0.25).sum() == painted.sum()
+            rows, columns = np.nonzero(painted)
+            assert set(rows // 16) == {0 if up == "top" else 1}
+            assert set(columns // 16) == {0 if left == "left" else 1}
+            colours, shapes = [*module.COLOURS], [*module.SHAPES]
+            total = n + colours.index(colour) + shapes.index(shape) + corner
+            assert (total % 6 == 0) == unseen
 
 
 def test_a_film_does_what_its_names_and_its_sentence_say(monkeypatch: pytest.MonkeyPatch) -> None:
