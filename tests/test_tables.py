@@ -251,20 +251,20 @@ def test_folders_are_classes(tmp_path: Path) -> None:
     assert dataset.classes == ("neg", "pos")
     assert dataset.lexicon.words == ("bad", "fine", "good")
     assert [(ids.tolist(), label) for ids, label in dataset] == [([4], 0), ([6, 6], 1), ([5], 1)]
-    one = folders(tmp_path / "test", {"pos": ["good luck"]})
-    (example,) = data.LabelledText.from_folders(one, like=dataset)
+    more = folders(tmp_path / "test", {"pos": ["good luck"], "neg": ["bad"]})
+    _, example = data.LabelledText.from_folders(more, like=dataset)
     assert (example[0].tolist(), example[1]) == ([6, UNKNOWN], 1)
-    other = folders(tmp_path / "other", {"odd": ["good"]})
-    with pytest.raises(InputError, match=r"odd: there is no class 'odd'; the classes are neg, pos"):
+    other = folders(tmp_path / "other", {"odd": ["good"], "pos": ["good"]})
+    with pytest.raises(InputError, match=r"there is no class 'odd'; the classes are neg, pos"):
         data.LabelledText.from_folders(other, like=dataset)
 
 
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ({}, r"home: folders named after .* at least two; there is none"),
-        ({"pos": ["a"]}, r"home: folders named after .* there is only pos"),
-        ({"neg": [], "pos": ["a"]}, r"neg: there is no .txt file in it"),
+        ({}, r"home: one folder per class .* at least two; there is none"),
+        ({"pos": ["a"]}, r"home: one folder per class .* there is only pos"),
+        ({"neg": [], "pos": ["a"]}, r"neg: holds no file whose name ends in .txt"),
         ({"neg": ["a"], "pos": ["a", " \n"]}, r"pos/1.txt: the text is empty"),
         ({"neg": ["a"], "pos": [b"a\nb\xff"]}, r"pos/0.txt: not utf-8 at byte 3 in line 2"),
     ],
@@ -280,9 +280,9 @@ def test_folders_that_do_not_fit(
 
 
 def test_a_file_is_no_folder_of_classes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a.csv: folders .* expected, not a file"):
+    with pytest.raises(InputError, match=r"a.csv: a folder is expected"):
         data.LabelledText.from_folders(file(tmp_path, "a.csv", "text,label\na,b\n"))
-    with pytest.raises(InputError, match=r"none: folders .* expected, not nothing"):
+    with pytest.raises(InputError, match=r"none: a folder is expected"):
         data.LabelledText.from_folders(tmp_path / "none")
 
 

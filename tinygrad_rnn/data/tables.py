@@ -23,6 +23,7 @@ import numpy.typing as npt
 from autograd import get_default_dtype
 
 from ..errors import InputError
+from .files import labelled_files
 from .loader import TensorDataset
 from .text import Ids, read_text
 
@@ -31,8 +32,6 @@ Split = Callable[[str], Sequence[str]]
 
 PADDING, UNKNOWN, BEGIN, END = range(4)
 """Numbers that stand for no word: padding, a word not known, where a text begins and ends."""
-
-_FOLDERS = "folders named after the classes, with .txt files in them, are expected"
 
 
 @dataclass(frozen=True)
@@ -141,25 +140,12 @@ class LabelledText:
         """From a folder that holds one folder for each class, of its name, with a .txt file for
         each text. InputError names the file or folder that is wrong.
         """
-        home = Path(path)
-        if not home.is_dir():
-            raise InputError(f"{home}: {_FOLDERS}, not {'a file' if home.exists() else 'nothing'}")
-        folders = sorted(folder for folder in home.iterdir() if folder.is_dir())
-        if len(folders) < 2 and not like:
-            found = f"only {folders[0].name}" if folders else "none"
-            raise InputError(f"{home}: {_FOLDERS}, at least two; there is {found}")
-        texts, labels = [], []
-        for folder in folders:
-            files = sorted(folder.glob("*.txt"))
-            if not files:
-                raise InputError(f"{folder}: there is no .txt file in it; {_FOLDERS}")
-            if like and folder.name not in like.classes:
-                raise InputError(f"{folder}: {_no_class(folder.name, like.classes)}")
-            for file in files:
-                texts.append(read_text(str(file), encoding))
-                labels.append(folder.name)
-                if not (like.text_split if like else text_split)(texts[-1]):
-                    raise InputError(f"{file}: the text is empty")
+        files, numbers, classes = labelled_files(path, ".txt", at_least=1)
+        texts = [read_text(str(file), encoding) for file in files]
+        for file, text in zip(files, texts, strict=True):
+            if not (like.text_split if like else text_split)(text):
+                raise InputError(f"{file}: the text is empty")
+        labels = [classes[number] for number in numbers]
         return cls(texts, labels, text_split=text_split, like=like)
 
     def __len__(self) -> int:
