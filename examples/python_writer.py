@@ -4,7 +4,8 @@
 
 An LSTM reads a sample of the running Python's own library, character by character, and then writes
 files like it (Karpathy, "The unreasonable effectiveness of recurrent neural networks", 2015). The
-code is what `ast.unparse` makes of it: without comments and docstrings, one statement in a line.
+code is what `ast.unparse` makes of it: without comments and docstrings, one statement in a line,
+and with a tab for each level of indentation.
 
 What is counted: a model goes on after the end of a file that it has read, and "import ", as the
 beginning of a new one. In what it writes, the lines without indentation that are not empty, no
@@ -42,7 +43,7 @@ def code(path):
             if ast.get_docstring(node) is not None:
                 del node.body[0]
             node.body = node.body or [ast.Pass()]
-    return ast.unparse(tree)
+    return re.sub("(?m)^(    )+", lambda blanks: "\t" * (len(blanks[0]) // 4), ast.unparse(tree))
 
 
 def library(rng, size):
@@ -99,7 +100,7 @@ def main(show):
         hidden=show.choose(192, 96), seed=show.seed, device=show.device, lr=0.006
     )
     trainer = training.LanguageTraining(options, corpus)
-    show.fit(trainer, 1300, 60)
+    show.fit(trainer, 2000, 60)
     learned, _, unseen = corpus.split()
     network = trainer.model.eval()
     chain = models.MarkovModel(ORDER, len(vocabulary)).fit(vocabulary.encode(learned))

@@ -81,7 +81,7 @@ def test_the_library_is_code_alone() -> None:
     assert len(text) >= 50_000
     for file in text.split(module.NEXT_FILE)[1:]:
         tree = ast.parse(file)
-        assert ast.unparse(tree) == file
+        assert ast.unparse(tree) == file.expandtabs(4)
         nodes = [
             node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)
         ]
