@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tinygrad_rnn.demo import scripts
+
 pytestmark = pytest.mark.host
 
 ROOT = Path(__file__).parents[1]
@@ -45,3 +47,14 @@ def test_python_blocks_print_what_the_page_says(page: Path) -> None:
 def test_pages_are_found() -> None:
     assert {"README.md", "engine.md"} <= {page.name for page in PAGES}
     assert any(is_output for page in PAGES for *_, is_output in blocks(page))
+
+
+def test_every_demonstration_is_in_the_gallery() -> None:
+    """With a picture of its own that is there, and three sentences."""
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    parts = re.findall(r"^### (\w+)\n\n!\[.+?\]\((.+?)\)\n\n(.+?)\n\n?(?=#|\Z)", page, re.M | re.S)
+    assert sorted(name for name, _, _ in parts) == sorted(scripts())
+    for name, picture, words in parts:
+        assert (ROOT / "docs" / picture).is_file()
+        assert Path(picture).name.startswith(name)
+        assert len(re.findall(r"[.]\s", words + "\n")) == 3, name
