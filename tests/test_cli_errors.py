@@ -42,7 +42,7 @@ def copy(workshop: Path, tmp_path: Path) -> Path:
 
 WORDS = [
     ("trian", ["'trian'", "did you mean train?"]),
-    ("frobnicate", ["'frobnicate'", "train, sample, eval, info"]),
+    ("frobnicate", ["'frobnicate'", "train, sample, eval, demo, predict, info"]),
     ("--frobnicate", ["--frobnicate"]),
     ("train --hiden 64", ["--hiden", "did you mean --hidden?"]),
     ("train --hid 64", ["--hid"]),
