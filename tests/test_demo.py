@@ -5,10 +5,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command import ROOT, fails, is_one_line, run, succeeds
+from test_mutants import instead
 
-from tinygrad_rnn import cli, demo
+import autograd as ag
+from tinygrad_rnn import cli, demo, nn
 from tinygrad_rnn.cli import demo as command
 from tinygrad_rnn.demo import Demo, Row, Saved, scripts
 
@@ -234,16 +237,50 @@ def test_the_list_tells_all(tmp_path: Path) -> None:
         assert found.title in printed
 
 
-TRAIN_NOTHING = {"bptt", "cost", "shapes", "vanishing"}
-"""What these show holds for weights as they are at first."""
+def missed(name: str, folder: Path) -> list[str]:
+    """What a quick run misses."""
+    show = Demo(name, folder, quick=True)
+    demo.run(scripts()[name], show)
+    return [row.what for row in show.rows if row.reached is False]
 
 
-@pytest.mark.parametrize("name", sorted(set(scripts()) - TRAIN_NOTHING))
+def forgetful(monkeypatch: Any) -> None:
+    """A cell through whose state no gradient goes."""
+    step = nn.RNNCell.step
+    monkeypatch.setattr(nn.RNNCell, "step", lambda self, h, x: step(self, h.detach(), x))
+
+
+def greedy(monkeypatch: Any) -> None:
+    """A layer whose memory grows like the fourth power of the length."""
+    forward = nn.Recurrent.forward
+
+    def run(self: Any, input: Any, *rest: Any) -> Any:
+        taken = np.ones(len(input) ** 4 // 1000)
+        return forward(self, input, *rest)[: len(taken)]
+
+    monkeypatch.setattr(nn.Recurrent, "forward", run)
+
+
+WRONG = {
+    "bptt": (instead(ag.tanh, lambda rule: lambda g, y: 2 * rule(g, y)), "dE/dU"),
+    "cost": (greedy, "Elman: R² of memory over T"),
+    "shapes": (forgetful, "pairs (x, y) where gradients disagree"),
+    "vanishing": (instead(ag.linear, lambda rule: lambda *args: 1.01 * rule(*args)), "slopes"),
+}
+"""What these show needs no training: something wrong, and a row that must notice it."""
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_missed(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    wrong, row = WRONG[name]
+    wrong(monkeypatch)
+    assert any(row in what for what in missed(name, tmp_path))
+
+
+@pytest.mark.parametrize("name", sorted(set(scripts()) - set(WRONG)))
 def test_an_untrained_model_misses(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(Demo, "fit", lambda *args, **options: [])
-    show = Demo(name, tmp_path, quick=True)
-    demo.run(scripts()[name], show)
-    assert not show.reached
+    assert missed(name, tmp_path)
 
 
 def test_what_is_installed_is_what_there_is() -> None:
@@ -257,8 +294,6 @@ def test_what_is_installed_is_what_there_is() -> None:
 
 
 def test_models_of_demonstrations_are_kept(tmp_path: Path) -> None:
-    from tinygrad_rnn import nn
-
     model = nn.Linear(3, 2)
     Demo("elman", tmp_path).save(model, hidden=3)
     saved = Saved.open(tmp_path)

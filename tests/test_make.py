@@ -56,4 +56,10 @@ def test_all_checks_start_from_nothing(tmp_path: Path) -> None:
     script(tmp_path / "bin" / "make", 'echo "$*" >> made; echo 1 passed')
     environment = ENVIRONMENT | {"PATH": f"{tmp_path / 'bin'}:{ENVIRONMENT['PATH']}"}
     subprocess.run([".ci/run"], cwd=tmp_path, env=environment, check=True, capture_output=True)
-    assert (tmp_path / "made").read_text().split() == ["clean", ".venv/test.stamp", "test", "demos", "lint"]
+    assert (tmp_path / "made").read_text().split() == [
+        "clean",
+        ".venv/test.stamp",
+        "test",
+        "demos",
+        "lint",
+    ]
