@@ -17,6 +17,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn.data.sentences import REVIEWS, review
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.pictures import COLOURS, subplots
 
@@ -25,33 +26,6 @@ CLAIM = (
     "of its words does not."
 )
 DATA = "a folder with one folder of .txt files for each class, such as pos/ and neg/"
-
-WHAT = "film story acting music ending hero dialogue beginning"
-GOOD = "good great wonderful funny moving brilliant"
-BAD = "bad dull awful boring weak silly"
-ASIDES = ["I saw it with my sister. ", "It was a rainy day. ", "We sat in the first row. ", "", ""]
-KINDS = {
-    "plain": "{this}.",
-    "and": "{this} and {same}.",
-    "but": "{other}, but {this}.",
-    "although": "although {other}, {this}.",
-    "..., although": "{this}, although {other}.",
-}
-
-
-def review(rng, kind=None):
-    """A review, and whether it is "pos" or "neg"."""
-
-    def clause(good):
-        turned = rng.random() < 0.3
-        word = rng.choice((GOOD if good != turned else BAD).split())
-        how = rng.choice(["not", "never", "far from"] if turned else ["", "really", "so"])
-        return f"the {rng.choice(WHAT.split())} was {how} {word}".replace("  ", " ")
-
-    good = rng.random() < 0.5
-    form = KINDS[kind or rng.choice(list(KINDS))]
-    text = form.format(this=clause(good), same=clause(good), other=clause(not good))
-    return rng.choice(ASIDES) + text[0].upper() + text[1:], "pos" if good else "neg"
 
 
 def words(text):
@@ -126,7 +100,7 @@ def main(show):
         shown = ["The story was not good, but the music was far from bad."]
         shown += ["Although the hero was never dull, the ending was awful."]
         shares = {}
-        for kind in KINDS:
+        for kind in REVIEWS:
             some = zip(*(review(show.rng, kind) for _ in range(300)), strict=True)
             examples = data.LabelledText(*some, like=reviews)
             shares[kind] = [accuracy(model, examples) for model in (bag, lstm)]

@@ -18,6 +18,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn.data.sentences import PINYIN, translated
 from tinygrad_rnn.data.tables import BEGIN, END, PADDING
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.pictures import legible, subplots
@@ -27,79 +28,6 @@ CLAIM = (
     "nobody tells what belongs together, they make fewer mistakes, and one sees what they look at."
 )
 DATA = "a .tsv, .csv or .jsonl of pairs, in columns source and target"
-
-
-def table(text):
-    return [entry.split("/") for entry in text.split("|")]
-
-
-WHO = table("I/我|you/你|he/他|she/她|we/我们|they/他们|my friend/我的朋友|the teacher/老师")
-DO = table("buy/bought/买|sell/sold/卖|see/saw/看见|find/found/找到|lose/lost/丢|draw/drew/画")
-THING = table(
-    "book/books/本/书|map/maps/张/地图|ticket/tickets/张/票|cat/cats/只/猫|bird/birds/只/鸟|"
-    "car/cars/辆/车|shirt/shirts/件/衬衫|coat/coats/件/大衣|flower/flowers/朵/花|"
-    "letter/letters/封/信|horse/horses/匹/马|pen/pens/支/笔|chair/chairs/把/椅子"
-)
-LIKE = table("red /红|white /白|black /黑|new /新|old /旧|big /大|small /小|/")
-IS = table("expensive/贵|cheap/便宜|beautiful/漂亮|new/新|old/旧|big/大|small/小")
-WHERE = table(
-    " in Beijing/在北京| in Shanghai/在上海| at the market/在市场| at school/在学校|/|/|/"
-)
-WHEN = table(" yesterday/昨天| last week/上个星期| this morning/今天早上| on Friday/星期五|/")
-MONTHS = "January February March April May June July August September October November December"
-ONES = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-ONES = [*ONES.split(), "sixteen", "seventeen", "eighteen", "nineteen"]
-TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-CHARACTERS = (
-    "我你他她们的朋友老师买卖看见找到丢画本书张地图票只猫鸟辆车件衬衫大衣朵花封信匹马支笔把椅子"
-    "红白黑新旧小贵便宜漂亮在北京上海市场学校昨天个星期今早月日了那没很吗。？"
-    "一二三四五六七八九十两"
-)
-SPOKEN = (
-    "wǒ nǐ tā tā men de péng yǒu lǎo shī mǎi mài kàn jiàn zhǎo dào diū huà běn shū zhāng dì tú "
-    "piào zhī māo niǎo liàng chē jiàn chèn shān dà yī duǒ huā fēng xìn pǐ mǎ zhī bǐ bǎ yǐ zi "
-    "hóng bái hēi xīn jiù xiǎo guì pián yi piào liang zài běi jīng shàng hǎi shì chǎng xué xiào "
-    "zuó tiān gè xīng qī jīn zǎo yuè rì le nà méi hěn ma . ? "
-    "yī èr sān sì wǔ liù qī bā jiǔ shí liǎng"
-)
-PINYIN = dict(zip(CHARACTERS, SPOKEN.split(), strict=True))
-
-
-def number(n, digits=" 一二三四五六七八九"):
-    """From 1 to 99: 7 is 七, 12 is 十二, 40 is 四十."""
-    tens, ones = divmod(int(n), 10)
-    return digits[tens] * (tens > 1) + "十" * (tens > 0) + digits[ones].strip()
-
-
-def sentence(rng):
-    """A sentence, and its translation."""
-    pick = lambda entries: entries[rng.integers(len(entries))]  # noqa: E731
-    (who, 谁), (do, did, 做), (one, many, 只, 物) = pick(WHO), pick(DO), pick(THING)
-    (like, 样), (where, 哪儿), (when, 何时) = pick(LIKE), pick(WHERE), pick(WHEN)
-    if rng.random() < 0.3:
-        month, day = rng.integers(12), rng.integers(1, 29)
-        when, 何时 = f" on {day} {MONTHS.split()[month]}", f"{number(month + 1)}月{number(day)}日"
-    n = int(rng.choice([1, 2, rng.integers(3, 100)]))
-    count = ONES[n - 1] if n < 20 else f"{TENS[n // 10 - 2]} {ONES[n % 10 - 1] * (n % 10 > 0)}"
-    which = f"{like}{one}" if n == 1 else f"{count.strip()} {like}{many}"
-    what = f"one {which}" if n == 1 else which
-    多少 = "两" if n == 2 else number(n)
-    样 += "的" * (len(样) > 1)
-    match rng.integers(4):
-        case 0:
-            english = f"{who} {did} {what}{where}{when}."
-            chinese = f"{谁}{何时}{哪儿}{做}了{多少}{只}{样}{物}。"
-        case 1:
-            english = f"{who} did not {do} the {like}{one}{where}{when}."
-            chinese = f"{谁}{何时}没{哪儿}{做}那{只}{样}{物}。"
-        case 2:
-            english = f"did {who} {do} {what}{where}{when}?"
-            chinese = f"{谁}{何时}{哪儿}{做}了{多少}{只}{样}{物}吗？"
-        case _:
-            be, (good, 好) = "is" if n == 1 else "are", pick(IS)
-            english = f"the {which} that {who} {did}{where}{when} {be} {good}."
-            chinese = f"{谁}{何时}{哪儿}{做}的那{'' if n == 1 else 多少}{只}{样}{物}很{好}。"
-    return english[0].upper() + english[1:], chinese
 
 
 def translator(source, target, size, attention=nn.GeneralAttention):
@@ -154,7 +82,7 @@ def exact(model, pairs, width):
 
 def main(show):
     if show.data is None:
-        sentences = dict(sentence(show.rng) for _ in range(show.choose(14000, 4000)))
+        sentences = dict(translated(show.rng) for _ in range(show.choose(14000, 4000)))
         texts, size, steps = (list(sentences), list(sentences.values())), 64, 1300
         pairs = data.ParallelText(*texts, text_split=data.tokens)
     else:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn import cli, demo
+from tinygrad_rnn.data import sentences
 from tinygrad_rnn.demo import Demo, scripts
 from tinygrad_rnn.errors import InputError
 
@@ -34,11 +35,10 @@ def verdict(text: str, good: list[str], bad: list[str]) -> str:
 
 
 def test_reviews_mean_what_their_labels_say() -> None:
-    module = scripts()["sentiment"].module()
     rng = np.random.default_rng(0)
-    good, bad = module.GOOD.split(), module.BAD.split()
+    good, bad = sentences.GOOD.split(), sentences.BAD.split()
     for _ in range(300):
-        text, label = module.review(rng)
+        text, label = sentences.review(rng)
         assert verdict(text, good, bad) == label, text
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn import cli, demo
+from tinygrad_rnn.data import sentences
 from tinygrad_rnn.demo import Demo, scripts
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.pictures import legible
@@ -15,39 +16,37 @@ pytestmark = pytest.mark.host
 
 
 def test_numbers() -> None:
-    number = scripts()["translation"].module().number
-    assert [number(n) for n in (1, 9, 10, 12, 19, 20, 21, 40, 99)] == [
+    assert [sentences.numeral(n) for n in (1, 9, 10, 12, 19, 20, 21, 40, 99)] == [
         *("一", "九", "十", "十二", "十九", "二十", "二十一", "四十", "九十九"),
     ]
 
 
 def test_sentences_say_the_same_in_their_own_order() -> None:
     """Every word's counterpart is there, and stands where Chinese wants it."""
-    module = scripts()["translation"].module()
     rng = np.random.default_rng(0)
     kinds = set()
     for _ in range(500):
-        english, chinese = module.sentence(rng)
+        english, chinese = sentences.translated(rng)
         words = english.rstrip(".?").split()
         question, negative = english.endswith("?"), " not " in english
         relative = english.startswith("The ") and " that " in english
         kinds.add((question, negative, relative))
         assert chinese.endswith("吗？") == question
         assert ("没" in chinese) == negative
-        verb = next(做 for do, did, 做 in module.DO if do in words or did in words)
-        for text, phrase in [*module.WHEN, *module.WHERE]:
+        verb = next(做 for do, did, 做 in sentences.DO if do in words or did in words)
+        for text, phrase in [*sentences.WHEN, *sentences.WHERE]:
             if text and f"{text} " in f"{english.rstrip('.?')} ":
                 assert chinese.index(phrase) < chinese.index(verb), (english, chinese)
         thing, measure = next(
-            (物, 只) for one, many, 只, 物 in module.THING if one in words or many in words
+            (物, 只) for one, many, 只, 物 in sentences.THING if one in words or many in words
         )
         assert chinese.index(measure) < chinese.rindex(thing)
-        if " two " in f" {english.lower()}" and not any(ten in words for ten in module.TENS):
+        if " two " in f" {english.lower()}" and not any(ten in words for ten in sentences.TENS):
             assert f"两{measure}" in chinese
         if relative:
             assert chinese.index(verb) < chinese.rindex(thing)
             assert "的那" in chinese
-        assert set(chinese) <= set(module.PINYIN)
+        assert set(chinese) <= set(sentences.PINYIN)
     assert len(kinds) == 4
 
 

@@ -1,0 +1,151 @@
+"""Sentences of small grammars, in which what a word means depends on words far from it.
+
+`rng` is a NumPy generator throughout: the same seed makes the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Rng = np.random.Generator
+
+# --- reviews --------------------------------------------------------------------------------------
+
+WHAT = "film story acting music ending hero dialogue beginning"
+GOOD = "good great wonderful funny moving brilliant"
+BAD = "bad dull awful boring weak silly"
+ASIDES = ["I saw it with my sister. ", "It was a rainy day. ", "We sat in the first row. ", "", ""]
+REVIEWS = {
+    "plain": "{this}.",
+    "and": "{this} and {same}.",
+    "but": "{other}, but {this}.",
+    "although": "although {other}, {this}.",
+    "..., although": "{this}, although {other}.",
+}
+
+
+def review(rng: Rng, kind: str | None = None) -> tuple[str, str]:
+    """A review of a film, of one of `REVIEWS`, and whether it is "pos" or "neg".
+
+    "Not good" is blame, and of two clauses it is the one after "but", or the one without
+    "although", that counts.
+    """
+
+    def clause(good: bool) -> str:
+        turned = rng.random() < 0.3
+        word = rng.choice((GOOD if good != turned else BAD).split())
+        how = rng.choice(["not", "never", "far from"] if turned else ["", "really", "so"])
+        return f"the {rng.choice(WHAT.split())} was {how} {word}".replace("  ", " ")
+
+    good = rng.random() < 0.5
+    form = REVIEWS[kind or rng.choice(list(REVIEWS))]
+    text = form.format(this=clause(good), same=clause(good), other=clause(not good))
+    return rng.choice(ASIDES) + text[0].upper() + text[1:], "pos" if good else "neg"
+
+
+# --- English and Chinese --------------------------------------------------------------------------
+
+
+def _table(text: str) -> list[list[str]]:
+    return [entry.split("/") for entry in text.split("|")]
+
+
+WHO = _table("I/我|you/你|he/他|she/她|we/我们|they/他们|my friend/我的朋友|the teacher/老师")
+DO = _table("buy/bought/买|sell/sold/卖|see/saw/看见|find/found/找到|lose/lost/丢|draw/drew/画")
+THING = _table(
+    "book/books/本/书|map/maps/张/地图|ticket/tickets/张/票|cat/cats/只/猫|bird/birds/只/鸟|"
+    "car/cars/辆/车|shirt/shirts/件/衬衫|coat/coats/件/大衣|flower/flowers/朵/花|"
+    "letter/letters/封/信|horse/horses/匹/马|pen/pens/支/笔|chair/chairs/把/椅子"
+)
+LIKE = _table("red /红|white /白|black /黑|new /新|old /旧|big /大|small /小|/")
+IS = _table("expensive/贵|cheap/便宜|beautiful/漂亮|new/新|old/旧|big/大|small/小")
+WHERE = _table(
+    " in Beijing/在北京| in Shanghai/在上海| at the market/在市场| at school/在学校|/|/|/"
+)
+WHEN = _table(" yesterday/昨天| last week/上个星期| this morning/今天早上| on Friday/星期五|/")
+MONTHS = "January February March April May June July August September October November December"
+ONES = [
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+
+
+def numeral(n: int, digits: str = " 一二三四五六七八九") -> str:
+    """A number from 1 to 99 in Chinese: 7 is 七, 12 is 十二, 40 is 四十."""
+    tens, ones = divmod(int(n), 10)
+    return digits[tens] * (tens > 1) + "十" * (tens > 0) + digits[ones].strip()
+
+
+def translated(rng: Rng) -> tuple[str, str]:
+    """An English sentence, and its Chinese translation.
+
+    Little stays where it was: when and where come before the verb, a relative clause before its
+    noun, things are counted with measure words (只 for birds, 本 for books), two is 两 of things
+    but 二 in dates, and the month comes before the day.
+    """
+
+    def pick(entries: list[Any]) -> Any:
+        return entries[rng.integers(len(entries))]
+
+    (who, 谁), (do, did, 做), (one, many, 只, 物) = pick(WHO), pick(DO), pick(THING)
+    (like, 样), (where, 哪儿), (when, 何时) = pick(LIKE), pick(WHERE), pick(WHEN)
+    if rng.random() < 0.3:
+        month, day = int(rng.integers(12)), int(rng.integers(1, 29))
+        when, 何时 = f" on {day} {MONTHS.split()[month]}", f"{numeral(month + 1)}月{numeral(day)}日"
+    n = int(rng.choice([1, 2, int(rng.integers(3, 100))]))
+    count = ONES[n - 1] if n < 20 else f"{TENS[n // 10 - 2]} {ONES[n % 10 - 1] * (n % 10 > 0)}"
+    which = f"{like}{one}" if n == 1 else f"{count.strip()} {like}{many}"
+    what = f"one {which}" if n == 1 else which
+    多少 = "两" if n == 2 else numeral(n)
+    样 += "的" * (len(样) > 1)
+    match rng.integers(4):
+        case 0:
+            english = f"{who} {did} {what}{where}{when}."
+            chinese = f"{谁}{何时}{哪儿}{做}了{多少}{只}{样}{物}。"
+        case 1:
+            english = f"{who} did not {do} the {like}{one}{where}{when}."
+            chinese = f"{谁}{何时}没{哪儿}{做}那{只}{样}{物}。"
+        case 2:
+            english = f"did {who} {do} {what}{where}{when}?"
+            chinese = f"{谁}{何时}{哪儿}{做}了{多少}{只}{样}{物}吗？"
+        case _:
+            be, (good, 好) = "is" if n == 1 else "are", pick(IS)
+            english = f"the {which} that {who} {did}{where}{when} {be} {good}."
+            chinese = f"{谁}{何时}{哪儿}{做}的那{'' if n == 1 else 多少}{只}{样}{物}很{好}。"
+    return english[0].upper() + english[1:], chinese
+
+
+CHARACTERS = (
+    "我你他她们的朋友老师买卖看见找到丢画本书张地图票只猫鸟辆车件衬衫大衣朵花封信匹马支笔把椅子"
+    "红白黑新旧小贵便宜漂亮在北京上海市场学校昨天个星期今早月日了那没很吗。？"
+    "一二三四五六七八九十两"
+)
+SPOKEN = (
+    "wǒ nǐ tā tā men de péng yǒu lǎo shī mǎi mài kàn jiàn zhǎo dào diū huà běn shū zhāng dì tú "
+    "piào zhī māo niǎo liàng chē jiàn chèn shān dà yī duǒ huā fēng xìn pǐ mǎ zhī bǐ bǎ yǐ zi "
+    "hóng bái hēi xīn jiù xiǎo guì pián yi piào liang zài běi jīng shàng hǎi shì chǎng xué xiào "
+    "zuó tiān gè xīng qī jīn zǎo yuè rì le nà méi hěn ma . ? "
+    "yī èr sān sì wǔ liù qī bā jiǔ shí liǎng"
+)
+PINYIN = dict(zip(CHARACTERS, SPOKEN.split(), strict=True))
+"""How each character of the translations is spoken."""
