@@ -30,7 +30,7 @@ DATA = "text files"
 def main(show):
     show.measured("share", show.choose(0.9, 0.6), "%", at_least=0.8, quick=0.5)
     show.measured("error", show.rng.uniform(), at_most=BOUND)
-    show.measured("compared", 3)
+    show.measured("P(a | b)", 3, "bits")
     figure, axes = subplots()
     axes.plot([1, 2])
     show.picture("line.png", figure, "a line")
@@ -63,7 +63,7 @@ def test_a_demonstration_measures_draws_and_keeps(script: Path, tmp_path: Path) 
     assert "The claim: Everything falls." in printed
     rows = [line.split() for line in printed.splitlines()]
     assert ["share", "90.0%", "at", "least", "80.0%", "reached"] in rows
-    assert ["compared", "3"] in rows
+    assert ["P(a", "|", "b)", "3", "bits"] in rows
     assert f"{Path('out', 'line.png')}: a line" in printed
     assert (tmp_path / "out" / "line.png").read_bytes().startswith(b"\x89PNG")
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -213,6 +213,8 @@ def test_all_run_apart_and_are_reported(tmp_path: Path, monkeypatch: Any, capsys
     text = page.read_text()
     assert "| share | 91.0% (90.0% to 92.0%) | at least 80.0% | reached |" in text
     assert "| at most -1 | missed |" in text
+    assert "| P(a \\| b) | 3 bits |  |  |" in text
+    assert "Seeds 0, 1, 2; " in text
     assert "![a line](figures/shares-line.png)" in text
     assert (page.parent / "figures" / "shares-line.png").is_file()
     assert "failing" not in text

@@ -46,12 +46,12 @@ def _section(name: str, folder: Path, runs: list[dict[str, Any]], pictures: Path
     """Title, claim, table and pictures of one demonstration."""
     first = runs[0]
     seeds = ", ".join(str(run["seed"]) for run in runs)
-    took = clock(median(run["seconds"] for run in runs))
+    took = clock(median(run["seconds"] for run in runs)) + " each" * (len(runs) > 1)
     lines = [
         f"## {name}: {first['title']}",
         first["claim"],
         "\n".join(["| | measured | wanted | |", "|---|---|---|---|", *_table(runs)]),
-        f"Seed {seeds}; {took} each.",
+        f"Seed{'s' * (len(runs) > 1)} {seeds}; {took}.",
     ]
     for file, shows in first["files"].items():
         if file.endswith((".png", ".gif")):
@@ -67,6 +67,8 @@ def _table(runs: list[dict[str, Any]]) -> list[str]:
         middle = Row(row.what, median(values), row.unit, row.at_least, row.at_most)
         shown = middle.shown
         if values[0] != values[-1]:
-            shown += f" ({written(values[0], row.unit)} to {written(values[-1], row.unit)})"
-        lines.append(f"| {row.what} | {shown} | {row.wanted} | {middle.verdict} |")
+            share = "%" if row.unit == "%" else ""
+            shown += f" ({written(values[0], share)} to {written(values[-1], share)})"
+        what = row.what.replace("|", "\\|")
+        lines.append(f"| {what} | {shown} | {row.wanted} | {middle.verdict} |")
     return lines
