@@ -118,8 +118,9 @@ def watch(model: nn.Module) -> Iterator[list[Run]]:
     There is one `Run` for each cell, in the order of execution: those of a layer's directions, then
     the next layer, then the next call. Every step of them is recorded, none compiled and none
     forgotten to save memory (`checkpoint`, `memory_budget`); results, gradients and random numbers
-    are as ever. What enters a layer is made to require its gradient if it does not. It holds for
-    this thread only, and of a model watched within another's block only the inner block sees it.
+    are as ever. Under `no_grad` there are values only, without gradients. What enters a layer is
+    made to require its gradient if it does not. It holds for this thread only, and of a model
+    watched within another's block only the inner block sees it.
 
     Raises ValueError if the model has no recurrent layer.
     """
