@@ -120,6 +120,9 @@ class Again:
             for node in inside if first < _writes.last else ():
                 if node.primitive is not None:
                     _writes.check(node.primitive.name, flatten(node.saved), first, second)
+            for leaf in self.parents:
+                if leaf.watch is not None and first < leaf.watch.written < second:
+                    raise _writes.overwritten(self.name, leaf.shape)
         seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
         del remade  # their history is what is needed
         found = _graph.sweep(seeds, self.parents, False, isinstance(g[0], Tensor), inside)
