@@ -20,6 +20,10 @@ between: ContextVar[tuple[tuple[int, int], ...]] = ContextVar("between", default
 """While something is evaluated again: the times from its first evaluation to this one, and those of
 the evaluations around it."""
 
+all_recorded: ContextVar[bool] = ContextVar("all_recorded", default=False)
+"""Whether all is recorded as it comes: no recurrence compiled, nothing forgotten. Per thread and
+per async task."""
+
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, but its inner record is dropped at once and made again when backward
@@ -31,6 +35,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def run(*args: Any, **kwargs: Any) -> Any:
+        if all_recorded.get():
+            return f(*args, **kwargs)
         again = as_now(lambda: f(*args, **kwargs))
         start = clock()
         out = f(*args, **kwargs)
@@ -120,6 +126,9 @@ class Again:
             for node in inside if first < _writes.last else ():
                 if node.primitive is not None:
                     _writes.check(node.primitive.name, flatten(node.saved), first, second)
+            for leaf in self.parents:
+                if leaf.watch is not None and first < leaf.watch.written < second:
+                    raise _writes.overwritten(self.name, leaf.shape)
         seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
         del remade  # their history is what is needed
         found = _graph.sweep(seeds, self.parents, False, isinstance(g[0], Tensor), inside)

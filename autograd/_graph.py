@@ -50,15 +50,16 @@ class Node:
 
 class Watch:
     """What a leaf, or a result that somebody watches, does with its complete gradient: shows it to
-    hooks, adds it to `gradient` if it `retains` it.
+    hooks, adds it to `gradient` if it `retains` it. It was `written` in place last at that time.
     """
 
-    __slots__ = ("gradient", "hooks", "retains")
+    __slots__ = ("gradient", "hooks", "retains", "written")
 
     def __init__(self, retains: bool = False) -> None:
         self.gradient: Any = None
         self.hooks: dict[int, Callable[[Any], Any]] = {}
         self.retains = retains
+        self.written = 0
 
 
 OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()

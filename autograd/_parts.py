@@ -14,7 +14,7 @@ from math import comb, inf, isqrt
 from typing import Any, NamedTuple
 
 from . import _graph, backend
-from ._checkpoint import as_now, on_one_node, since
+from ._checkpoint import all_recorded, as_now, on_one_node, since
 from ._graph import Node, no_grad
 from ._tensor import Tensor, _arrays
 from ._tree import flatten, tree_map, unflatten
@@ -81,10 +81,10 @@ class InParts:
         """The whole recurrence, by `checkpoint=`, `memory_budget=`, or neither."""
         if count is not None and budget is not None:
             raise ValueError("scan takes checkpoint= or memory_budget=, not both")
+        if all_recorded.get() or count is budget is None:
+            return self.record(0, self.steps, carry, xs)
         if budget is not None:
             return self.within(budget, carry, xs)
-        if count is None:
-            return self.record(0, self.steps, carry, xs)
         return self.every(count, carry, xs)
 
     def every(self, count: Any, carry: Any, xs: Any) -> tuple[Any, Any]:

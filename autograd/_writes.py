@@ -69,8 +69,12 @@ def check(name: str, saved: Iterable[Any], since: int, until: float = inf) -> No
             hasattr(array, "shape")
             and since < _times.get(id(owner(array)), (since, None))[0] < until
         ):
-            raise RuntimeError(
-                f"{name}: an array {array.shape} that its gradient needs was written in place "
-                "after it was recorded (by an optimiser's step, an initialiser, `+=`); call "
-                "backward before the write, or record again after it"
-            )
+            raise overwritten(name, array.shape)
+
+
+def overwritten(name: str, shape: tuple[int, ...]) -> RuntimeError:
+    return RuntimeError(
+        f"{name}: an array {shape} that its gradient needs was written in place after it was "
+        "recorded (by an optimiser's step, an initialiser, `+=`); call backward before the write, "
+        "or record again after it"
+    )

@@ -161,6 +161,14 @@ def test_a_frequency_that_the_new_rate_does_not_have_is_left_out() -> None:
     assert np.abs(data.resample(high, 16000, 8000)).max() < 1e-9
 
 
+@pytest.mark.parametrize(("rate", "to"), [(8, 16), (8, 24), (16, 8), (24, 8), (8, 8)])
+def test_the_highest_frequency_of_both_rates_is_as_loud(rate: int, to: int) -> None:
+    def tone(rate: int) -> Any:
+        return np.cos(2 * np.pi * 4 * np.arange(2 * rate) / rate)
+
+    np.testing.assert_allclose(data.resample(tone(rate), rate, to), tone(to), atol=1e-12)
+
+
 def test_a_tone_is_in_the_band_of_its_frequency() -> None:
     rate, bands = 8000, 10
     edges = 2595 * math.log10(1 + (rate / 2) / 700) * np.arange(1, bands + 1) / (bands + 1)
@@ -227,6 +235,7 @@ def test_broken_idx(tmp_path: Path) -> None:
         whole[:-1]: ["27 bytes, but its header announces 3 x 2 x 2 numbers of 1 bytes", "28"],
         whole + b"\0": ["29 bytes"],
         gzip.compress(whole)[:-9]: ["gzip"],
+        b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\7": ["255 axes"],
         idx(labels, 8): [],
     }.items():
         path.write_bytes(made)

@@ -14,7 +14,7 @@ from helpers import at_once, on_host
 from insights import B, H, I, T, close, last_output, values, watched
 
 import autograd as ag
-from autograd.compile import nothing_compiled
+from autograd.compile import all_recorded
 from tinygrad_rnn import insight, models, nn
 from tinygrad_rnn.nn.recurrent import watcher
 
@@ -248,7 +248,7 @@ def everything(model: nn.Module) -> list[Any]:
     ]
     parameters = [(id(p), id(p.data), p.grad, p.requires_grad) for p in model.parameters()]
     state = ag.random.default.state
-    return [attributes, parameters, state, watcher.get(), nothing_compiled.get(), sys.getprofile()]
+    return [attributes, parameters, state, watcher.get(), all_recorded.get(), sys.getprofile()]
 
 
 def loss_fails(returned: Any) -> Any:

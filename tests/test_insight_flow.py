@@ -155,3 +155,28 @@ def test_cuts_and_saved_memory() -> None:
         saving = nn.GRU(I, H, dtype="float64", **option)
         saving.load_state_dict(whole.state_dict())
         close(insight.gradient_flow(saving, x, loss=last_output)["l0"].norms(), wanted)
+
+
+class Forgetful(nn.Module):
+    """A layer in a function, and in a step, that is executed again when backward arrives."""
+
+    def __init__(self) -> None:
+        self.layer = nn.GRU(I, H, dtype="float64")
+
+    def forward(self, x: Any) -> Any:
+        def step(h: Any, _: Any) -> Any:
+            return self.layer(x, h)[1], h
+
+        h = ag.checkpoint(lambda x: self.layer(x)[1])(x)
+        return ag.scan(step, h, None, length=3, checkpoint=1)[0]
+
+
+def test_what_a_model_forgets_is_kept_while_it_is_watched() -> None:
+    model, x = Forgetful(), values(T, B, I)
+    long = np.concatenate([x] * 4)
+    expected = insight.gradient_flow(model.layer, long, loss=last_output)["l0"].norms()
+    flows = insight.gradient_flow(model, x, loss=lambda h: h.sum())
+    close(np.concatenate([flow.norms() for flow in flows.values()]), expected)
+    with insight.watch(model) as runs:
+        model(ag.tensor(x, requires_grad=True)).sum().backward()
+    assert len(runs) == 4

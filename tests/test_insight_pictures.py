@@ -81,6 +81,15 @@ def test_gates_stand_over_their_text() -> None:
     assert [tick.get_text() for tick in words.get_xticklabels()] == ["the", r"$\no$"]
 
 
+@pytest.mark.parametrize(("least", "scale"), [(0.5, (0, 1)), (-3, (-3, 3))])
+def test_what_is_not_finite_leaves_the_scale_of_the_rest(
+    least: float, scale: tuple[int, int]
+) -> None:
+    values = np.array([[np.nan, np.inf, least], [0.5, 1, 1]])
+    figure = insight.draw_over_text(values, "ab", "f")
+    assert figure.axes[0].images[0].get_clim() == scale
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -137,6 +137,7 @@ def test_the_output_of_a_cell_is_pooled_whatever_its_state(pooling: str) -> None
     ends = np.concatenate([h[-1, :3], h[0, 3:]])
     pooled = {"last": ends, "mean": h.mean(0), "max": h.max(0)}[pooling]
     assert_close(model(x)[0], model.readout(ag.tensor(pooled)))
+    assert model.half()(x.astype("float16"), [4]).dtype == "float16"
 
 
 @pytest.mark.parametrize("pooling", [*POOLINGS, None])

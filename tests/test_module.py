@@ -232,6 +232,9 @@ def test_a_module_moves_to_a_device_and_a_dtype_at_once() -> None:
         assert set(places(net).values()) == {("strict:0", "float64"), ("strict:0", "int64")}
     with pytest.raises(TypeError, match="a device, a dtype, or both"):
         counting().to()
+    frozen = counting().requires_grad_(False)
+    with pytest.raises(TypeError, match="float16, float32 or float64, not int64"):
+        frozen.to("int64")
 
 
 def test_a_module_is_frozen_and_thawed() -> None:

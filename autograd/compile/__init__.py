@@ -14,11 +14,11 @@ import threading
 import types
 import warnings
 from collections.abc import Callable
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import _anomaly, _writes
+from .._checkpoint import all_recorded
 from .._graph import no_grad
 from .._tree import flatten, tree_map
 from .executor import Compiled, Recurrence, execute
@@ -28,13 +28,10 @@ from .program import Untraceable
 from .state import Untouched
 from .trace import Step
 
-__all__ = ["Explanation", "Recurrence", "explain", "nothing_compiled", "run", "unwanted"]
+__all__ = ["Explanation", "Recurrence", "all_recorded", "explain", "run", "unwanted"]
 
 MOST_PLANS = 500
 _ENGINE = str(Path(__file__).parents[1])
-
-nothing_compiled: ContextVar[bool] = ContextVar("nothing_compiled", default=False)
-"""Whether every recurrence runs as with compile=False. Per thread and per async task."""
 
 _plans: dict[Any, Compiled] = {}
 _codes: dict[tuple[types.CodeType, ...], None] = {}  # of steps that were compiled
@@ -46,7 +43,7 @@ def unwanted(compile: bool | None) -> str:
     """Why recurrences are not to be compiled; "" if they are."""
     if os.environ.get("AUTOGRAD_COMPILE") == "0":
         return "AUTOGRAD_COMPILE is 0"
-    if compile is False or nothing_compiled.get():
+    if compile is False or all_recorded.get():
         return "compile=False"
     return "detect_anomaly looks at every step" if _anomaly._on.get() else ""
 

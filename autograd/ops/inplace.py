@@ -23,7 +23,7 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
         )
     _writes.begin()
     target._data[_arrays(index)] = _arrays(value)
-    _writes.note(target._data)
+    _noted(target)
 
 
 def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
@@ -37,7 +37,7 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
             _writes.begin()
             # copyto refuses to round to integers
             backend.of(target._data).xp.copyto(target._data, result._data)
-            _writes.note(target._data)
+            _noted(target)
             return target
         if target._node is not None and target._node.primitive is None:
             raise RuntimeError(
@@ -46,3 +46,10 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
         return result  # type: ignore[no-any-return]
 
     return operator
+
+
+def _noted(target: Tensor) -> None:
+    """Graphs that saved the array are stale, and those that begin with this leaf."""
+    _writes.note(target._data)
+    if target._node is not None and target._node.watch is not None:
+        target._node.watch.written = _writes.last

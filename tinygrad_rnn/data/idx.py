@@ -17,6 +17,8 @@ from .files import PathLike, read_bytes
 from .text import Ids
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MOST_AXES = 32
+"""More than that not every version of NumPy's arrays has."""
 
 
 def read_idx(path: PathLike) -> npt.NDArray[Any]:
@@ -39,6 +41,8 @@ def read_idx(path: PathLike) -> npt.NDArray[Any]:
     begin = 4 + 4 * content[3]
     if len(content) < begin:
         raise InputError(f"{name}: ends after {len(content)} bytes, within its header of {begin}")
+    if content[3] > MOST_AXES:
+        raise InputError(f"{name}: {content[3]} axes; an array has {MOST_AXES} at most")
     shape = np.frombuffer(content[4:begin], ">u4").tolist()
     kind = np.dtype(TYPES[content[2]])
     wanted = begin + prod(shape) * kind.itemsize

@@ -65,8 +65,11 @@ def resample(samples: Samples, rate: int, to: int) -> Samples:
     have are left out.
     """
     count = max(1, round(len(samples) * to / rate))
-    spectrum = np.fft.rfft(samples)
-    return np.fft.irfft(spectrum[: count // 2 + 1], count) * (count / len(samples))
+    spectrum = np.fft.rfft(samples)[: count // 2 + 1]
+    fewer = min(count, len(samples))
+    if fewer % 2 == 0 and count != len(samples):  # a last frequency stands for f and -f in one
+        spectrum[fewer // 2] *= 2 if count == fewer else 0.5
+    return np.fft.irfft(spectrum, count) * (count / len(samples))
 
 
 def log_mel(

@@ -78,7 +78,8 @@ def draw_over_text(
     T = len(table)
     width = min(max(7.0, 2 + 0.16 * T), 40.0)
     axes = subplots(width=width, height=4)[1] if axes is None else axes
-    low, high = table.min(initial=0), table.max(initial=0)
+    finite = table[np.isfinite(table)]
+    low, high = finite.min(initial=0), finite.max(initial=0)
     is_share = low >= 0 and high <= 1
     reach = 1 if is_share else max(-low, high)
     image = axes.imshow(

@@ -29,7 +29,7 @@ from autograd import (
     where,
     zeros_like,
 )
-from autograd.compile import nothing_compiled
+from autograd.compile import all_recorded
 
 from .. import nn
 from ..nn.module import join
@@ -117,9 +117,10 @@ def watch(model: nn.Module) -> Iterator[list[Run]]:
 
     There is one `Run` for each cell, in the order of execution: those of a layer's directions, then
     the next layer, then the next call. Every step of them is recorded, none compiled and none
-    forgotten to save memory (`checkpoint`, `memory_budget`); results, gradients and random numbers
-    are as ever. What enters a layer is made to require its gradient if it does not. It holds for
-    this thread only, and of a model watched within another's block only the inner block sees it.
+    forgotten to save memory (`checkpoint`, `ag.checkpoint`); results, gradients and random numbers
+    are as ever. Under `no_grad` there are values only, without gradients. What enters a layer is
+    made to require its gradient if it does not. It holds for this thread only, and of a model
+    watched within another's block only the inner block sees it.
 
     Raises ValueError if the model has no recurrent layer.
     """
@@ -145,7 +146,7 @@ def watch(model: nn.Module) -> Iterator[list[Run]]:
             return scan(step, state, xs, **options)
         state, xs = tree_map(recorded, state), tree_map(recorded, xs)
         seen = _Steps(step, layer.cells[k], state)
-        last, ys = scan(seen, state, xs, **options | {"checkpoint": None, "memory_budget": None})
+        last, ys = scan(seen, state, xs, **options)
         number, backward = divmod(k, layer.directions)
         name = join(layers[layer], f"l{number}" + ("_reverse" if backward else ""))
         calls[name] += 1
@@ -166,11 +167,11 @@ def watch(model: nn.Module) -> Iterator[list[Run]]:
         )
         return last, ys
 
-    before, on = watcher.set(run), nothing_compiled.set(True)
+    before, on = watcher.set(run), all_recorded.set(True)
     try:
         yield runs
     finally:
-        nothing_compiled.reset(on)
+        all_recorded.reset(on)
         watcher.reset(before)
 
 

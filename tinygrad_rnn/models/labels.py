@@ -109,7 +109,9 @@ class SequenceClassifier(_Reader):
     def _pooled(self, h: Tensor, lengths: Tensor | None) -> Tensor:
         """One vector (B, H) of the outputs h (T, B, H), which are 0 beyond each sequence's end."""
         if self.pooling == "mean":
-            n: Any = len(h) if lengths is None else expand_dims(maximum(lengths, 1), 1)
+            n: Any = len(h)
+            if lengths is not None:
+                n = expand_dims(maximum(lengths, 1), 1).astype(h.dtype)
             return h.sum(0) / n  # type: ignore[no-any-return]
         if self.pooling == "max":
             if lengths is None:

@@ -287,8 +287,9 @@ class Module:
         return self
 
     def to(self, *targets: Any, device: str | None = None, dtype: Any = None) -> Self:
-        """Move all parameters and buffers to a device ("cuda"), a dtype, or both, in place;
-        gradients are dropped, and integer buffers keep their dtype.
+        """Move all parameters and buffers to a device ("cuda"), a floating dtype, or both, in
+        place; gradients are dropped, and integer buffers keep their dtype. TypeError for other
+        dtypes.
         """
         wanted = [target for target in (*targets, device, dtype) if target is not None]
         if not wanted:
@@ -298,6 +299,8 @@ class Module:
         for value in (*self.parameters(), *self.buffers()):
             for target in wanted:
                 moved = value.detach().to(target)
+                if value.dtype.kind == "f" != moved.dtype.kind:
+                    raise TypeError(f"to() wants float16, float32 or float64, not {moved.dtype}")
                 if value.dtype.kind == "f" or moved.dtype == value.dtype:
                     value.data = moved.data
         return self
