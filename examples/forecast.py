@@ -48,7 +48,12 @@ def one_ahead(model, x, first):
 
 
 def rmse(error):
-    return float(np.sqrt(np.mean(np.square(error))))
+    return float(np.sqrt(np.mean(np.square(error, dtype=float))))
+
+
+def ratio(error, rival):
+    """The one as a share of the other's, which may make no error at all."""
+    return error / rival if rival else np.inf
 
 
 def loss(model, x):
@@ -85,19 +90,25 @@ def main(show):
         show.say(f"A network for {name}")
         valid, test = len(series) * 7 // 10, len(series) * 8 // 10
         past = data.TimeSeries(series.values[:valid], series.columns)
-        x = series.scaled(past).values.astype(np.float32)
+        if (past.values == past.values[0]).all():
+            raise InputError(
+                f"{show.data}: the first {valid} rows, to learn from, are all the same"
+            )
+        x = series.scaled(past).values
         model = learn(show, x, valid, test, *((1600, 300) if name == "waves" else (600, 150)))
         forecasts = one_ahead(model, x, test)
         error, change = rmse(forecasts - x[test:]), rmse(np.diff(x[test - 1 :], axis=0))
         linear = models.best_autoregression(x[:valid], x[valid:test], ORDERS)
         show.say(f"Autoregression does best with {linear.order} steps.")
         _, linear_bound, still_bound = SERIES.get(name, (None, {}, {}))
-        show.measured(f"{name}: error, of AR's", error / linear.error(x, test), **linear_bound)
-        show.measured(f"{name}: error, of persistence's", error / change, **still_bound)
+        show.measured(
+            f"{name}: error, of AR's", ratio(error, linear.error(x, test)), **linear_bound
+        )
+        show.measured(f"{name}: error, of persistence's", ratio(error, change), **still_bound)
         shown[name] = x[test:], forecasts
         if name == "chaos" or show.data is not None:
-            mean, std = past.values.mean(0).tolist(), past.values.std(0).tolist()
-            show.save(model, columns=series.columns, mean=mean, std=std)
+            mean, std = past.scale()
+            show.save(model, columns=series.columns, mean=mean.tolist(), std=std.tolist())
             steps = min(100, len(x) - test)
             future = model.forecast(ag.tensor(x[:test, None]), steps).numpy()[:, 0]
             show.picture("ahead.png", draw_ahead(name, x[test - 50 :], future), "many steps ahead")
@@ -145,11 +156,12 @@ def predict(run, input, steps=10):
     columns, mean, std = (run.config[name] for name in ("columns", "mean", "std"))
     series = data.TimeSeries.from_file(input, columns)
     model = run.load(forecaster(len(columns)))
-    scale = np.where(np.array(std) > 0, std, 1)
-    x = ((series.values - mean) / scale).astype(np.float32)
+    x = ((series.values - mean) / std).astype(np.float32)
+    places = [int(4 - np.floor(np.log10(scale))) for scale in std]
     print(",".join(columns))
-    for row in model.forecast(ag.tensor(x[:, None]), steps).numpy()[:, 0] * scale + mean:
-        print(",".join(f"{value:.6g}" for value in row))
+    for row in model.forecast(ag.tensor(x[:, None]), steps).numpy()[:, 0] * std + mean:
+        values = (round(float(value), n) for value, n in zip(row, places, strict=True))
+        print(",".join(f"{value:.15g}" for value in values))
 
 
 if __name__ == "__main__":

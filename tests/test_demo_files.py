@@ -103,6 +103,25 @@ def test_series_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
         answer(show, tmp_path / "b.csv", capsys)
 
 
+def test_series_of_large_numbers_and_of_one(tmp_path: Path, learn: Any, capsys: Any) -> None:
+    """Seconds since 1970 have more digits than single precision; and nothing is learned of 0."""
+    t = np.arange(400)
+    rows = [("seconds", "wave"), *zip(1_700_000_000 + t, np.sin(t / 5), strict=True)]
+    for name, chosen in (("a.csv", rows), ("b.csv", [rows[0], *[(7, 0.1)] * 400])):
+        with open(tmp_path / name, "w", newline="") as file:
+            csv.writer(file).writerows(chosen)
+    show = learn("forecast", tmp_path / "a.csv")
+    forecasts = answer(show, tmp_path / "a.csv", capsys).splitlines()[1:]
+    assert len({line.split(",")[0] for line in forecasts}) == len(forecasts)
+    with pytest.raises(InputError, match="the first 280 rows, to learn from, are all the same"):
+        demo.run(scripts()["forecast"], Demo("forecast", tmp_path, data=tmp_path / "b.csv"))
+
+
+def test_a_rival_without_error_is_infinitely_better() -> None:
+    assert script("forecast").ratio(3, 2) == 1.5
+    assert script("forecast").ratio(1, 0) == np.inf
+
+
 def test_mackey_glass_is_the_equation() -> None:
     """Its slope, at the steps of a tenth of a unit at which it was made."""
     x = synthetic.mackey_glass(np.random.default_rng(0), 2000, every=1)
@@ -237,6 +256,8 @@ def test_music_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     printed = answer(show, opening, capsys)
     continued = tmp_path / "opening-continued.mid"
     assert printed.startswith(f"{continued}: ")
+    with pytest.raises(InputError, match="is there already"):
+        answer(show, opening, capsys)
     notes = data.read_midi(continued)
     assert [(n.start, n.key) for n in notes[:2]] == [(8, 40), (12, 42)]
     for path in (folder / "1.mid", folder / "2.mid"):

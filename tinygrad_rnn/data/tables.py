@@ -237,7 +237,11 @@ class ParallelText:
 
 @dataclass(frozen=True)
 class TimeSeries:
-    """Numbers that follow each other in time: `values` (n, C), of the `columns` named."""
+    """Numbers that follow each other in time: `values` (n, C), of the `columns` named.
+
+    Those of a file are in double precision, since single has too few digits for seconds since 1970;
+    `scaled` and `windows`, which networks read, are of the default dtype.
+    """
 
     values: npt.NDArray[np.floating]
     columns: tuple[str, ...]
@@ -256,7 +260,7 @@ class TimeSeries:
             [_number(row, name, cell) for name, cell in zip(names, row.cells, strict=True)]
             for row in rows
         ]
-        return cls(np.array(values, dtype=get_default_dtype()), names)
+        return cls(np.array(values), names)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -276,8 +280,13 @@ class TimeSeries:
         """
         if self.columns != like.columns:
             raise ValueError(f"the columns {self.columns} are not those of `like`, {like.columns}")
-        mean, std = like.values.mean(0), like.values.std(0)
-        return TimeSeries((self.values - mean) / np.where(std > 0, std, 1), self.columns)
+        mean, std = like.scale()
+        return TimeSeries(((self.values - mean) / std).astype(get_default_dtype()), self.columns)
+
+    def scale(self) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+        """The columns' means and standard deviations (C,), 1 for one that is constant."""
+        changes = self.values.max(0) > self.values.min(0)
+        return self.values.mean(0), np.where(changes, self.values.std(0), 1)
 
     def windows(self, steps: int, horizon: int = 1, every: int = 1) -> TensorDataset:
         """Examples `(past, future)`, (steps, C) and (horizon, C): one at `every` so many steps."""
@@ -289,7 +298,8 @@ class TimeSeries:
             raise InputError(
                 f"{len(self)} steps do not fill one window of {steps} steps and {horizon} to come"
             )
-        spans = np.lib.stride_tricks.sliding_window_view(self.values, steps + horizon, axis=0)
+        values = self.values.astype(get_default_dtype())
+        spans = np.lib.stride_tricks.sliding_window_view(values, steps + horizon, axis=0)
         spans = spans[::every].swapaxes(1, 2)
         return TensorDataset(spans[:, :steps], spans[:, steps:])
 
@@ -391,10 +401,10 @@ def _number(row: Row, column: str, cell: str) -> float:
         number = float(cell)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) < 1e100:  # the squares of larger ones have no sum
         raise InputError(
-            f"{row.place}: {column} is {cell!r}, not a number; columns= chooses among "
-            f"{', '.join(row.columns)}"
+            f"{row.place}: {column} is {cell!r}, not a number (below 1e100); leave out the line or "
+            f"the column (in a program, columns= chooses among {', '.join(row.columns)})"
         )
     return number
 
