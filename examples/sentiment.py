@@ -114,7 +114,7 @@ def main(show):
 
 
 def read(model, lexicon, text):
-    """The classes' probabilities (T, classes) after each word of a text, all of them at once."""
+    """The classes' probabilities (T, classes) after each word of a short text, all at once."""
     ids = lexicon.encode(words(text))
     with ag.no_grad():
         beginnings = np.repeat(ids[:, None], len(ids), axis=1)
@@ -128,7 +128,9 @@ def predict(run, input):
         raise InputError("there is no word in the text")
     sizes = {name: run.config[name] for name in ("size", "dropout")}
     model = run.load(network(len(lexicon), len(classes), **sizes))
-    probabilities = read(model, lexicon, text)[-1]
+    ids = lexicon.encode(words(text))
+    with ag.no_grad():
+        probabilities = ag.softmax(model(ids[:, None], [len(ids)])).numpy()[0]
     print(f"{classes[probabilities.argmax()]} ({probabilities.max():.1%})")
     if strange := sorted(set(words(text)) - set(lexicon.words)):
         print(f"not among the words it has learned: {', '.join(strange)}")

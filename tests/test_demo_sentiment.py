@@ -65,6 +65,8 @@ def test_reviews_of_ones_own(
         assert "has learned" not in printed
     cli.main(["predict", str(out), "It was fabulous"])
     assert "not among the words it has learned: fabulous" in capsys.readouterr().out
+    (tmp_path / "long.txt").write_text("It was very fine. " * 5000)
+    assert cli.main(["predict", str(out), str(tmp_path / "long.txt")]) == 0
     monkeypatch.chdir(tmp_path)
     assert cli.main(["predict", str(out), " "]) == 2
     assert "there is no word in the text" in capsys.readouterr().err
