@@ -111,7 +111,8 @@ def main(show):
         "F1 of coding bases, both ways", f1(both > 0, true > 0), at_least=0.98, quick=0.78
     )
     show.measured("F1 of coding bases, forwards only", f1(forwards > 0, true > 0))
-    show.measured("frame right where coding", (both == true)[true > 0].mean(), "%")
+    framed = ((both == true) & (true > 0)).sum() / max(1, (true > 0).sum())
+    show.measured("frame right where coding", framed, "%")
     genes = set(data.regions(true))
     for name, guessed in found.items():
         right = len(genes & set(data.regions(guessed))) / max(1, len(genes))

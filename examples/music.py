@@ -143,11 +143,13 @@ def draw(piece):
 
 def predict(run, input):
     """Write the continuation of a MIDI file beside it."""
+    path = Path(input).with_name(Path(input).stem + "-continued.mid")
+    if path.exists():
+        raise InputError(f"{path} is there already, and would be lost: rename it")
     known = run.config["known"]
     model = run.load(language_model(**run.config))
     opening = data.read_midi(input)
     piece = compose(model, known, opening)
-    path = Path(input).with_name(Path(input).stem + "-continued.mid")
     data.write_midi(path, piece)
     print(f"{path}: {len(piece) - len(opening)} notes after the {len(opening)} of {input}")
 

@@ -274,7 +274,8 @@ def read_text(name: str, encoding: str = "utf-8") -> str:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(
             f"{_called(name)}: not {encoding} at byte {error.start} in line {line} "
-            f"({error.reason}); name the file's encoding with --encoding (in a program, encoding=)"
+            f"({error.reason}); save it as {encoding}, or name its encoding where the command has "
+            "--encoding (in a program, encoding=)"
         ) from error
     except (LookupError, ValueError) as error:
         raise InputError(
