@@ -14,6 +14,7 @@ import autograd as ag
 from tinygrad_rnn import cli, demo, nn
 from tinygrad_rnn.cli import demo as command
 from tinygrad_rnn.demo import Demo, Row, Saved, scripts
+from tinygrad_rnn.training.files import locked
 
 pytestmark = pytest.mark.host
 
@@ -151,6 +152,65 @@ def test_what_was_interrupted_is_replaced(script: Path, tmp_path: Path) -> None:
     assert len(rows_in(tmp_path / "out")) == 3
 
 
+def test_an_earlier_run_comes_back_unless_another_ends(script: Path, tmp_path: Path) -> None:
+    """Whatever ends it: data that are no good, Ctrl-C, or kill -9."""
+    succeeds("demo", script, "--out", "out", cwd=tmp_path)
+
+    def held() -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+
+    text, earlier = script.read_text(), held()
+    assert {"results.json", "config.json", "model.safetensors", "line.png"} <= set(earlier)
+    refuse = "    from tinygrad_rnn.errors import InputError\n    raise InputError('no good')\n"
+    kill = "    import os\n    os.kill(os.getpid(), 9)\n"
+    words = ["demo", script, "--out", "out", "--overwrite"]
+    for end, code in ((refuse, 2), ("    raise KeyboardInterrupt\n", 130), (kill, -9)):
+        script.write_text(text.replace("    show.path", f"{end}    show.path"))
+        assert run(*words, cwd=tmp_path).returncode == code
+        if code != -9:
+            assert held() == earlier
+    script.write_text(text.replace("    show.path", f"{refuse}    show.path"))
+    assert run(*words, cwd=tmp_path).returncode == 2
+    assert held() == earlier  # what was put aside when the last one was killed
+    script.write_text(text)
+    succeeds(*words, cwd=tmp_path)
+    assert set(held()) == set(earlier)
+
+
+def test_data_that_are_no_good_leave_nothing(script: Path, tmp_path: Path) -> None:
+    script.write_text(SCRIPT[: SCRIPT.index("def main")] + NO_GOOD)
+    for _ in range(2):
+        fails("demo", script, "--out", "out", cwd=tmp_path, says=["no good"])
+
+
+NO_GOOD = """
+def main(show):
+    from tinygrad_rnn.errors import InputError
+    raise InputError("no good")
+"""
+
+
+def test_nothing_of_others_is_overwritten(script: Path, tmp_path: Path) -> None:
+    """Neither a run of `tinygrad-rnn train`, whose files have the same names, nor one's data."""
+    run_folder, words = tmp_path / "run", ["--overwrite", "--out"]
+    run_folder.mkdir()
+    (run_folder / "config.json").write_text('{"format": "another"}')
+    fails("demo", script, *words, "run", cwd=tmp_path, says=["not of a demonstration"])
+    assert [*run_folder.iterdir()] == [run_folder / "config.json"]
+    for data, out in (("run", "run"), ("run", "run/in"), ("run/config.json", "run")):
+        says = ["are within one another"]
+        fails("demo", script, "--data", data, *words, out, cwd=tmp_path, says=says)
+    assert [*run_folder.iterdir()] == [run_folder / "config.json"]
+
+
+def test_one_run_at_a_time(script: Path, tmp_path: Path) -> None:
+    succeeds("demo", script, "--out", "out", cwd=tmp_path)
+    with locked(tmp_path / "out"):
+        words = ["demo", script, "--out", "out", "--overwrite"]
+        fails(*words, cwd=tmp_path, says=["another process"])
+    assert len(rows_in(tmp_path / "out")) == 3
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -167,6 +227,10 @@ def test_what_was_interrupted_is_replaced(script: Path, tmp_path: Path) -> None:
         (["demo", "none.py"], ["none.py: there is no such file"]),
         (["demo", "plain.py"], ["plain.py is no demonstration"]),
         (["demo", "broken.py"], ["broken.py", "line 1"]),
+        (["demo", "half.py"], ["half.py is no demonstration"]),
+        (["demo", "made.py"], ["made.py: CLAIM and DATA are to be strings"]),
+        (["demo", "falling.py", "--device", "cuda:99"], ["--device cuda:99"]),
+        (["predict", "silent", "x"], ["silent: the demonstration elman has no predict"]),
         (["demo", "falling.py", "--out", "plain.py"], ["plain.py is not a folder"]),
         (["demo", "--all", "--data", "x"], ["--data is for one demonstration"]),
         (["predict", "nowhere", "x"], ["nowhere is no folder of a trained model"]),
@@ -181,9 +245,12 @@ def test_mistakes_are_one_line(
 ) -> None:
     (tmp_path / "plain.py").write_text("print('no demonstration')\n")
     (tmp_path / "broken.py").write_text("CLAIM = (\n")
+    (tmp_path / "half.py").write_text("CLAIM = 'x'\n")
+    (tmp_path / "made.py").write_text("CLAIM = str(1)\ndef main(show): pass\n")
     for name, content in {
         "language": '{"format": "another"}',
         "strange": '{"demo": "strange", "config": {}}',
+        "silent": '{"demo": "elman", "config": {}}',
         "damaged": "{",
     }.items():
         (tmp_path / name).mkdir()

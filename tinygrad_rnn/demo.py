@@ -162,12 +162,13 @@ class Saved:
         if not path.is_file():
             raise InputError(f"{folder} is no folder of a trained model: {path} is missing")
         content = read_json(path)
-        if not isinstance(content, dict) or not isinstance(content.get("demo"), str):
+        known = isinstance(content, dict) and isinstance(content.get("demo"), str)
+        if not known or not isinstance(content.get("config"), dict):
             raise InputError(
                 f"{folder} holds no demonstration's model; tinygrad-rnn sample and eval use those "
                 "of tinygrad-rnn train"
             )
-        return cls(folder, content["demo"], content.get("config", {}))
+        return cls(folder, content["demo"], content["config"])
 
     def load(self, model: Module) -> Any:
         """The model with its weights, ready for use."""
@@ -230,18 +231,23 @@ def described(path: Path) -> Script | None:
     try:
         tree = ast.parse(path.read_bytes())
     except SyntaxError as error:
-        raise InputError(f"{path}, line {error.lineno}: {error.msg}") from error
+        raise InputError(f"{path}, line {error.lineno or 1}: {error.msg}") from error
     constants = {
-        target.id: ast.literal_eval(node.value)
+        target.id: node.value
         for node in tree.body
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name) and target.id in ("CLAIM", "DATA")
     }
-    if "CLAIM" not in constants:
+    mains = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "main"]
+    if "CLAIM" not in constants or not mains:
         return None
+    try:
+        words = {name: str(ast.literal_eval(value)) for name, value in constants.items()}
+    except ValueError as error:
+        raise InputError(f"{path}: CLAIM and DATA are to be strings, written out") from error
     text = ast.get_docstring(tree) or path.stem
-    return Script(path, text, constants["CLAIM"], constants.get("DATA"))
+    return Script(path, text, words["CLAIM"], words.get("DATA"))
 
 
 def run(script: Script, show: Demo) -> None:
@@ -268,10 +274,19 @@ def run(script: Script, show: Demo) -> None:
     show.say(f"It took {clock(seconds)}.")
 
 
+def is_demonstrations(folder: Path) -> bool:
+    """Whether a demonstration has written into a folder."""
+    paths = [folder / name for name in (RESULTS, CONFIG)]
+    contents = [read_json(path) for path in paths if path.is_file()]
+    return any(isinstance(content, dict) and "demo" in content for content in contents)
+
+
 def read_results(folder: Path) -> dict[str, Any] | None:
     """What `run` has written into a folder; None if it has not, or did not come to its end."""
     path = folder / RESULTS
-    results: dict[str, Any] = read_json(path) if path.is_file() else {}
+    results = read_json(path) if path.is_file() else {}
+    if not isinstance(results, dict):
+        return None
     if "rows" not in results:
         return None
     return results | {"rows": [Row(**row) for row in results["rows"]]}

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
+import autograd as ag
+
 from ..data import TextCorpus
 from ..errors import InputError
 from ..training.options import Rule, flag
@@ -63,6 +65,14 @@ def given(arguments: argparse.Namespace, rules: Mapping[str, Rule]) -> dict[str,
     """The values of those options that were given; InputError for one that is not allowed."""
     typed = vars(arguments)
     return {name: rules[name].parse(name, typed[name]) for name in rules if name in typed}
+
+
+def check_device(device: str) -> None:
+    """InputError, with what to install, if the device is not there."""
+    try:
+        ag.backend.get(device)
+    except ag.backend.DeviceError as error:
+        raise InputError(f"--device {device}: {error}") from error
 
 
 def read_texts(names: list[str], encoding: str | None) -> TextCorpus | None:

@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..demo import CONFIG, RESULTS, Demo, Saved, Script, described, read_results, run, scripts
+from ..demo import (
+    CONFIG,
+    MODEL,
+    RESULTS,
+    Demo,
+    Saved,
+    Script,
+    described,
+    is_demonstrations,
+    read_results,
+    run,
+    scripts,
+)
 from ..errors import InputError
+from ..training.files import locked
 from ..training.options import COUNT, DEVICE, SEED
 from ..training.progress import clock
 from ..training.run import HOME
-from .console import PROGRAM, Parser, did_you_mean, given, print_table
+from .console import PROGRAM, Parser, check_device, did_you_mean, given, print_table
 from .results import shares, write_report
+
+ASIDE = ".earlier"
+"""Where an earlier run's results wait within its folder until they are replaced."""
 
 RULES = {"seed": SEED, "device": DEVICE, "seeds": COUNT, "jobs": COUNT}
 
@@ -99,7 +119,12 @@ def predict(words: list[str]) -> int:
     script = scripts().get(saved.demo)
     if script is None:
         raise InputError(f"{arguments.run} is of a demonstration {saved.demo!r}, which is not here")
-    script.module().predict(saved, arguments.input)
+    module = script.module()
+    if not hasattr(module, "predict"):
+        raise InputError(
+            f"{arguments.run}: the demonstration {saved.demo} has no predict(run, input)"
+        )
+    module.predict(saved, arguments.input)
     return 0
 
 
@@ -134,31 +159,61 @@ def _run_one(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
             raise InputError(f"--data {arguments.data}: there is no such file or folder")
         if arguments.out is None:
             raise InputError("--data needs --out RUN: where is the trained model to go?")
+        data, out = arguments.data.resolve(), arguments.out.resolve()
+        if data in (out, *out.parents) or out in data.parents:
+            raise InputError(f"--out {out} and --data {data} are within one another: part them")
+    check_device(options["device"])
     folder = arguments.out or HOME / "demo" / script.name
-    _make(folder, arguments.overwrite or arguments.out is None)
     show = Demo(
         script.name, folder, arguments.quick, options["seed"], options["device"], arguments.data
     )
-    print(f"{script.text}\n", flush=True)
-    run(script, show)
+    with _folder(folder, arguments.overwrite or arguments.out is None):
+        print(f"{script.text}\n", flush=True)
+        run(script, show)
     _conclude(script, show)
     return 0 if show.reached else 1
 
 
-def _make(folder: Path, overwrite: bool) -> None:
-    """An empty folder for results; InputError where something else would be lost."""
-    if folder.exists():
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a folder")
+@contextmanager
+def _folder(folder: Path, overwrite: bool) -> Iterator[None]:
+    """A folder for this run's results alone; InputError where something else would be lost.
+
+    An earlier run's are put aside, and come back if this one does not reach its end.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is not a folder")
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        aside = folder / ASIDE
+        _bring_back(folder, aside)  # what a run that was killed had put there
         if any(folder.iterdir()):
             if not overwrite:
                 raise InputError(f"{folder} is not empty: name another --out, or --overwrite it")
-            if not any((folder / name).is_file() for name in (RESULTS, CONFIG)):
+            if not is_demonstrations(folder):
                 raise InputError(f"{folder} is not empty, and not of a demonstration: name another")
             earlier = read_results(folder) or {"files": ()}
-            for name in [RESULTS, CONFIG, *earlier["files"]]:
-                (folder / name).unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+            aside.mkdir()
+            for path in (folder / name for name in [RESULTS, CONFIG, MODEL, *earlier["files"]]):
+                if path.is_file():
+                    path.rename(aside / path.name)
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, InputError) and {*folder.iterdir()} <= {folder / RESULTS}:
+                (folder / RESULTS).unlink(missing_ok=True)  # nothing that one would --overwrite
+                if new:
+                    folder.rmdir()
+            _bring_back(folder, aside)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _bring_back(folder: Path, aside: Path) -> None:
+    if aside.is_dir():
+        for path in aside.iterdir():
+            path.replace(folder / path.name)
+        aside.rmdir()
 
 
 def _conclude(script: Script, show: Demo) -> None:
@@ -172,7 +227,7 @@ def _conclude(script: Script, show: Demo) -> None:
     for name, shows in show.files.items():
         print(f"{show.folder / name}: {shows}")
     if (show.folder / CONFIG).is_file():
-        print(f"\nNext:\n  {PROGRAM} predict {show.folder} INPUT")
+        print(f"\nNext:\n  {PROGRAM} predict {shlex.quote(str(show.folder))} INPUT")
 
 
 def _list() -> int:

@@ -9,8 +9,6 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-import autograd as ag
-
 from ..data import TextCorpus
 from ..errors import InputError
 from ..training import LanguageTraining, Options, Run, Session, generate, load
@@ -19,7 +17,7 @@ from ..training.files import write_file
 from ..training.progress import clock, shown_on
 from ..training.report import comparison, draw_loss
 from ..training.run import check_folder, name_a_run
-from .console import PROGRAM, Parser, describe, given, print_table, read_texts
+from .console import PROGRAM, Parser, check_device, describe, given, print_table, read_texts
 
 RULES = {entry.name: entry.metadata["rule"] for entry in fields(Options)}
 
@@ -81,7 +79,7 @@ def _begun(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Option
     """A new run. All that can be wrong is found before its folder is made."""
     options = Options(**given(arguments, RULES))
     check_folder(arguments.out, arguments.overwrite)
-    _check_device(options.device)
+    check_device(options.device)
     corpus = read_texts(arguments.text, arguments.encoding) or TextCorpus.default()
     training = LanguageTraining(options, corpus)
     return Run.create(arguments.out, options, corpus, arguments.overwrite), training, options
@@ -93,18 +91,10 @@ def _resumed(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Opti
         raise InputError(name_a_run())
     run = Run.open(arguments.out)
     options = run.options.prolonged(given(arguments, RULES))
-    _check_device(options.device)
+    check_device(options.device)
     if corpus := read_texts(arguments.text, arguments.encoding):
         run.check_same_text(corpus)
     return run, LanguageTraining(options, run.corpus()), options
-
-
-def _check_device(device: str) -> None:
-    """InputError, with what to install, if the device is not there."""
-    try:
-        ag.backend.get(device)
-    except ag.backend.DeviceError as error:
-        raise InputError(f"--device {device}: {error}") from error
 
 
 def _introduce(run: Run, training: LanguageTraining, session: Session) -> None:
