@@ -157,7 +157,8 @@ def test_an_earlier_run_comes_back_unless_another_ends(script: Path, tmp_path: P
     succeeds("demo", script, "--out", "out", cwd=tmp_path)
 
     def held() -> dict[str, bytes]:
-        return {p.name: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+        files = (p for p in (tmp_path / "out").rglob("*") if p.is_file())
+        return {str(p.relative_to(tmp_path / "out")): p.read_bytes() for p in files}
 
     text, earlier = script.read_text(), held()
     assert {"results.json", "config.json", "model.safetensors", "line.png"} <= set(earlier)
