@@ -12,6 +12,7 @@ back at all words (Bahdanau et al., "Neural machine translation by jointly learn
 translate", 2015; in the form of Luong et al., 2015). No test sentence was learned from.
 """
 
+import os
 import sys
 
 import numpy as np
@@ -121,14 +122,17 @@ def main(show):
 
 
 def predict(run, input):
+    """The translation of a sentence, or of each line of a file."""
     read, written = (data.Lexicon(tuple(run.config[name])) for name in ("source", "target"))
     model = run.load(translator(len(read), len(written), run.config["size"]))
-    words = data.tokens(input)
-    if not words:
+    text = data.read_text(input) if os.path.isfile(input) else input
+    sentences = [words for line in text.splitlines() if (words := data.tokens(line))]
+    if not sentences:
         raise InputError("there is no word in the text")
-    (found,) = translate(model, read.encode(words)[:, None], [len(words)], width=4)
-    print(data.joined(written.decode(found)))
-    if strange := sorted(set(words) - set(read.words)):
+    for words in sentences:
+        (found,) = translate(model, read.encode(words)[:, None], [len(words)], width=4)
+        print(data.joined(written.decode(found)))
+    if strange := sorted({word for words in sentences for word in words} - set(read.words)):
         print(f"not among the words it has learned: {', '.join(strange)}")
 
 

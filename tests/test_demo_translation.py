@@ -65,6 +65,12 @@ def test_pairs_of_ones_own(tmp_path: Path, monkeypatch: Any, capsys: Any) -> Non
     assert set(capsys.readouterr().out.split()) <= set("ABCDEFUVWXYZ?")
     assert cli.main(["predict", str(out), "a q"]) == 0
     assert "not among the words it has learned: q" in capsys.readouterr().out
+    printed = []
+    (tmp_path / "some.txt").write_text("a x\n\nb y\n")
+    for read in (str(tmp_path / "some.txt"), "a x", "b y"):
+        assert cli.main(["predict", str(out), read]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] + printed[2]
 
 
 def test_too_few_pairs(tmp_path: Path) -> None:
