@@ -65,6 +65,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
     for name in ("yes/2.wav", "yes/1.WAV", "yes/note.txt", "no/1.wav", "no/2.wav", ".git/x.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "no" / "._1.wav").write_bytes(b"what some systems put beside a file")
     files, labels, classes = data.labelled_files(tmp_path, ".wav")
     assert classes == ("no", "yes")
     assert [(p.parent.name, p.name) for p in files] == [

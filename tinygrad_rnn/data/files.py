@@ -25,12 +25,14 @@ def read_bytes(path: PathLike, kind: str) -> bytes:
 
 
 def files_in(folder: PathLike, *suffixes: str) -> list[Path]:
-    """The files in a folder whose names end so, in whichever case, sorted; at least one."""
+    """The files in a folder whose names end so, in whichever case, sorted; at least one. Hidden
+    ones, whose names begin with a dot, are left out.
+    """
     path, endings = Path(folder), " or ".join(suffixes)
     if not path.is_dir():
         found = "is a file" if path.exists() else "there is no such folder"
         raise InputError(f"{path}: {found}; a folder of {endings} files is expected")
-    files = [p for p in sorted(path.iterdir()) if p.is_file() and p.suffix.lower() in suffixes]
+    files = [p for p in _visible(path) if p.is_file() and p.suffix.lower() in suffixes]
     if not files:
         raise InputError(f"{path}: holds no file whose name ends in {endings}")
     return files
@@ -46,7 +48,7 @@ def labelled_files(
     path = Path(folder)
     if not path.is_dir():
         raise InputError(f"{path}: a folder is expected, with one folder per class in it")
-    classes = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    classes = [p for p in _visible(path) if p.is_dir()]
     if len(classes) < 2:
         found = f"only {classes[0].name}" if classes else "none"
         raise InputError(
@@ -64,3 +66,7 @@ def labelled_files(
         files += found_here
         labels += [number] * len(found_here)
     return files, labels, tuple(p.name for p in classes)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
