@@ -2,10 +2,10 @@
 
     tinygrad-rnn demo python_writer
 
-An LSTM reads a sample of the running Python's own library, character by character, and then writes
-files like it (Karpathy, "The unreasonable effectiveness of recurrent neural networks", 2015). The
-code is what `ast.unparse` makes of it: without comments and docstrings, one statement in a line,
-and with a tab for each level of indentation.
+An LSTM reads short files of the running Python's own library, character by character, and then
+writes files like them (Karpathy, "The unreasonable effectiveness of recurrent neural networks",
+2015). The code is what `ast.unparse` makes of it: without comments and docstrings, one statement in
+a line, and with a tab for each level of indentation.
 
 What is counted: a model goes on after the end of a file that it has read, and "import ", as the
 beginning of a new one. In what it writes, the lines without indentation that are not empty, no
@@ -33,6 +33,8 @@ CLAIM = (
 COMPOUND = r"(async|class|def|if|elif|else|for|while|with|try|except|finally|match|case)\b"
 NEXT_FILE, PROMPT, ORDER = "\n\n\n", "\n\n\nimport ", 5
 TEMPERATURES = 0.25, 0.5, 0.75, 1.0
+LONGEST = 8000  # characters of a file: short ones show more often how a file begins
+SKIPPED = {"site-packages", "test", "tests", "encodings", "idlelib", "lib2to3", "turtledemo"}
 
 
 def code(path):
@@ -47,13 +49,15 @@ def code(path):
 
 
 def library(rng, size):
-    """So many characters, or few more, of the standard library's files, in random order."""
-    paths = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    """Short files of the standard library in random order, until they are so many characters."""
+    root = Path(sysconfig.get_path("stdlib"))
+    paths = [p for p in sorted(root.rglob("*.py")) if not SKIPPED & {*p.relative_to(root).parts}]
     text = ""
     for path in rng.permutation(paths):
-        text += NEXT_FILE + code(path)
+        if len(file := code(path)) <= LONGEST:
+            text += NEXT_FILE + file
         if len(text) >= size:
-            return text
+            break
     return text
 
 
