@@ -10,8 +10,8 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 
 help:
 	@echo 'make train   learn a character language model of Python'\''s documentation'
-	@echo 'make test    run all tests'
-	@echo 'make demos   run every demonstration in its quick form'
+	@echo 'make test    run all tests but those of the demonstrations'
+	@echo 'make demos   run every demonstration in its quick form, and their tests'
 	@echo 'make results run every demonstration in full, and write examples/RESULTS.md'
 	@echo 'make lint    check style, formatting and types'
 	@echo 'make clean   remove the virtual environment and all caches (keeps runs/)'
@@ -29,12 +29,15 @@ train: $(VENV)/train.stamp
 test: export OMP_NUM_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 $(ARGS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m 'not demonstration' $(ARGS)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --device strict \
-	    --hypothesis-profile=quick $(ARGS)
+	    --hypothesis-profile=quick -m 'not demonstration' $(ARGS)
 
+demos: export OMP_NUM_THREADS = 1
+demos: export OPENBLAS_NUM_THREADS = 1
 demos: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --quick $(ARGS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m demonstration
 
 results: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --seeds 3 --report examples/RESULTS.md $(ARGS)

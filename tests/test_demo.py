@@ -16,7 +16,7 @@ from tinygrad_rnn.cli import demo as command
 from tinygrad_rnn.demo import Demo, Row, Saved, scripts
 from tinygrad_rnn.training.files import locked
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.demonstration]
 
 SCRIPT = '''"""Weights fall.
 

@@ -11,7 +11,7 @@ from tinygrad_rnn import demo
 from tinygrad_rnn.demo import Demo, scripts
 from tinygrad_rnn.training import Trainer
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.demonstration]
 
 NAMES = ("bidirectional", "elman", "handwriting", "jordan", "sentiment")
 

@@ -20,7 +20,7 @@ from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.models import Autoregression, best_autoregression
 from tinygrad_rnn.training import Trainer
 
-pytestmark = pytest.mark.host  # files, and the command on the host
+pytestmark = [pytest.mark.host, pytest.mark.demonstration]  # files, and the command on the host
 
 
 @pytest.fixture(autouse=True)

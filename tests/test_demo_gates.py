@@ -7,7 +7,7 @@ import pytest
 
 from tinygrad_rnn.demo import scripts
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.demonstration]
 
 
 @pytest.fixture

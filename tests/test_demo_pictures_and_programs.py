@@ -7,7 +7,7 @@ import pytest
 
 from tinygrad_rnn.demo import scripts
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.demonstration]
 
 
 def test_a_caption_says_what_is_to_be_seen() -> None:

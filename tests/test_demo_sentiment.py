@@ -11,7 +11,7 @@ from tinygrad_rnn.data import sentences
 from tinygrad_rnn.demo import Demo, scripts
 from tinygrad_rnn.errors import InputError
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.demonstration]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import autograd as ag
 from tinygrad_rnn.demo import scripts
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.demonstration]
 
 
 def test_the_bit_to_repeat_is_the_one_of_so_many_steps_ago() -> None:

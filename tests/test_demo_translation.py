@@ -12,7 +12,7 @@ from tinygrad_rnn.demo import Demo, scripts
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.pictures import legible
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.demonstration]
 
 
 def test_numbers() -> None:
