@@ -177,6 +177,7 @@ def test_rounding_to_integers_ends_the_graph() -> None:
 SMALL_STACK = 256 * 1024  # bytes: a thousand or so nested calls
 
 
+@pytest.mark.host  # the graph is the same on every device, and a million launches take their time
 @pytest.mark.parametrize("free", ["by backward", "by dropping"])
 def test_a_million_operations_deep(free: str) -> None:
     def work() -> None:

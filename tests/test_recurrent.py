@@ -43,6 +43,7 @@ def test_shapes_are_pytorchs(
     assert h.shape == c.shape == (D * layers, H)
 
 
+@pytest.mark.host  # lengths are the host's
 def test_100_000_steps() -> None:
     """Their end is that of the last 1,000 alone: the forget gates leave nothing of the rest."""
     lstm, x = lstm_of(), normal(100_000, 1, I)
