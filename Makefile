@@ -26,15 +26,13 @@ train: $(VENV)/train.stamp
 
 # One BLAS thread for each worker: more would only wait for each other. The second run is on the
 # stand-in for CuPy, which finds what would fail on a GPU.
-test: export OMP_NUM_THREADS = 1
-test: export OPENBLAS_NUM_THREADS = 1
+test demos: export OMP_NUM_THREADS = 1
+test demos: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m 'not demonstration' $(ARGS)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --device strict \
 	    --hypothesis-profile=quick -m 'not demonstration' $(ARGS)
 
-demos: export OMP_NUM_THREADS = 1
-demos: export OPENBLAS_NUM_THREADS = 1
 demos: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --quick $(ARGS)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m demonstration

@@ -285,8 +285,6 @@ def read_results(folder: Path) -> dict[str, Any] | None:
     """What `run` has written into a folder; None if it has not, or did not come to its end."""
     path = folder / RESULTS
     results = read_json(path) if path.is_file() else {}
-    if not isinstance(results, dict):
-        return None
-    if "rows" not in results:
+    if not isinstance(results, dict) or "rows" not in results:
         return None
     return results | {"rows": [Row(**row) for row in results["rows"]]}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import autograd as ag
@@ -60,11 +59,6 @@ def as_png(figure: Any) -> bytes:
     with style():
         figure.savefig(picture, format="png")
     return picture.getvalue()
-
-
-def save(figure: Any, path: str | Path) -> None:
-    """Write the figure to a PNG file."""
-    Path(path).write_bytes(as_png(figure))
 
 
 def legible(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..data.text import Ids
 from ..models import LanguageModel, markov_table
+from ..pictures import as_png, subplots
 from .files import write_file
 from .language import bits_per_character
 from .options import Options
@@ -32,15 +32,11 @@ def draw_loss(path: Path, records: list[dict[str, Any]], markov: Mapping[str, fl
 
     records: as in metrics.jsonl. markov: bits per character by name; the best is a dashed line.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
     updates = [r for r in records if r["event"] == "update"]
     evaluations = [r for r in records if r["event"] == "evaluation" and r["step"]]
-    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = subplots()
     if updates:
         x, y = _columns(updates)
         axes.plot(x, y, color="#9ecae1", linewidth=0.6)
@@ -63,12 +59,8 @@ def draw_loss(path: Path, records: list[dict[str, Any]], markov: Mapping[str, fl
     unigram = max(markov.values())  # what lies above is learned within seconds
     if min(axes.dataLim.y0, markov[best]) < unigram < axes.dataLim.y1:
         axes.set_ylim(top=unigram)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    write_file(path, picture.getvalue())
+    write_file(path, as_png(figure))
 
 
 def _columns(records: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
