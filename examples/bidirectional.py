@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import cli, data, nn, optim, training
+from tinygrad_rnn import cli, data, nn
 from tinygrad_rnn.pictures import COLOURS, subplots
 
 CLAIM = (
@@ -72,9 +72,7 @@ def main(show):
     answers = {}
     for title, both in (("forward", False), ("bidirectional", True)):
         model = Tagger(both)
-        optimizer = optim.Adam(model.parameters(), lr=0.01)
-        trainer = training.Trainer(model, optimizer, loss, data.Generated(batch), clip=1)
-        show.fit(trainer, steps=800, quick=150)
+        show.learn(model, loss, batch, steps=800, quick=150, rate=0.01)
         with ag.no_grad():
             answers[title] = ag.softmax(model(*test[:2]), axis=2).numpy()
     right = {title: p.argmax(2) == tags for title, p in answers.items()}

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib import util
 from pathlib import Path
@@ -28,8 +29,11 @@ import numpy as np
 import autograd as ag
 
 from . import pictures
+from .data import Generated
 from .errors import InputError
 from .nn import Module
+from .optim import Adam
+from .optim.lr_scheduler import CosineAnnealingLR
 from .training import Trainer, load, save
 from .training.environment import limit_threads, versions
 from .training.files import as_json, read_json, write_file
@@ -99,6 +103,40 @@ class Demo:
     def choose(self, full: Any, quick: Any) -> Any:
         """The first, or the second in a quick run."""
         return quick if self.quick else full
+
+    def learn(
+        self,
+        model: Module,
+        loss: Callable[..., Any],
+        batches: Any,
+        steps: int,
+        quick: int,
+        *,
+        rate: float,
+        cosine: bool = False,
+        validation: Any = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """Train as most demonstrations do: with Adam, the gradients clipped at norm 1, at a rate
+        that is constant or falls along a cosine. `batches` may be a function that makes one from a
+        random generator. The model is ready for use afterwards; the rest is as for `fit`."""
+        if callable(batches):
+            batches = Generated(batches)
+        optimizer = Adam(model.parameters(), lr=rate)
+        falling = CosineAnnealingLR(optimizer, self.choose(steps, quick)) if cosine else None
+        trainer = Trainer(
+            model,
+            optimizer,
+            loss,
+            batches,
+            validation,
+            schedule=falling,
+            schedule_per="step" if cosine else "epoch",
+            clip=1,
+        )
+        records = self.fit(trainer, steps, quick, **options)
+        model.eval()
+        return records
 
     def fit(self, trainer: Trainer, steps: int, quick: int, **options: Any) -> list[dict[str, Any]]:
         """Train for so many updates, showing progress; `options` are those of `Trainer.fit`."""
