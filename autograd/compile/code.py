@@ -14,10 +14,10 @@ import numpy as np
 
 from .. import backend
 from ..ops.elementwise import relu, sigmoid
+from .gates import OPENED, SCALED, Sections, along
 from .plan import (
     BROADCAST,
     CONCATENATE,
-    GATES,
     LINEAR,
     MATMUL,
     RESHAPE,
@@ -30,6 +30,7 @@ from .plan import (
 from .program import Op, Symbol, pointwise
 
 SIGMOID, RELU = sigmoid.primitive, relu.primitive
+HALF = ((0.5, 1),)
 
 
 class Code:
@@ -132,6 +133,9 @@ class Code:
             return f"{args[0]}.transpose(0, {axes})" if batch else f"{args[0]}.T"
         if op.primitive is TRANSPOSE:
             return f"{args[0]}.transpose({', '.join(map(str, static['axes']))})"
+        if op.primitive is SCALED:
+            factors, _ = self._factors(static["sections"], op.outs[0].dtype, static["axis"])
+            return f"{self.function('multiply')}({args[0]}, {factors})"
         named = [f"{name}={self.of(value, batch)}" for name, value in static.items()]
         return f"{self.kernel(op)}({', '.join([*args, *named])})"
 
@@ -144,11 +148,16 @@ class Code:
             # As a keyword: maximum and minimum take it no other way.
             key = "out=" if primitive.name in ("maximum", "minimum") else ""
             return [f"{xp(primitive.name)}({', '.join(args)}, {key}{out})"]
-        if primitive is SIGMOID:  # (1 + tanh(x / 2)) / 2
-            half = self.number(0.5, op.outs[0].dtype)
-            return self._scaled_tanh(args[0], half, half, out)
-        if primitive is GATES:
-            return self._gates(op, args[0], out)
+        if primitive is SCALED:
+            return [f"{self.expression(op, batch)[:-1]}, {out})"]
+        if primitive is SIGMOID:
+            half, _ = self._factors(HALF, op.outs[0].dtype)
+            return [
+                f"{xp('multiply')}({args[0]}, {half}, {out})",
+                *self._opened(op, out, out, HALF),
+            ]
+        if primitive is OPENED:
+            return self._opened(op, args[0], out, static["sections"])
         if primitive is RELU:
             return [f"{xp('maximum')}({args[0]}, 0, out={out})"]
         if primitive is LINEAR and op.args[0].ndim >= (1 if batch else 2) and in_order:
@@ -174,28 +183,25 @@ class Code:
             return [f"{xp('concatenate')}(({', '.join(args)},), {static['axis']}, {out})"]
         return [f"{out}[...] = {self.expression(op, batch)}"]
 
-    def _gates(self, op: Op, x: str, out: str) -> list[str]:
-        """sigmoid and tanh of sections: s tanh(s x) + t, with s and t 1/2 for sigmoid, 1 and 0 for
-        tanh.
-        """
-        dtype, scale, shift = op.outs[0].dtype, [], []
-        for is_sigmoid, size in op.static["sections"]:
-            scale += [0.5 if is_sigmoid else 1.0] * size
-            shift += [0.5 if is_sigmoid else 0.0] * size
-        s, t = f"s{op.outs[0].number}", f"t{op.outs[0].number}_"
-        self.objects[s] = self.home.asarray(np.array(scale, dtype))
-        self.objects[t] = self.home.asarray(np.array(shift, dtype))
-        return self._scaled_tanh(x, s, t, out)
-
-    def _scaled_tanh(self, x: str, s: str, t: str, out: str) -> list[str]:
-        """s tanh(s x) + t."""
+    def _opened(self, op: Op, x: str, out: str, sections: Sections) -> list[str]:
+        """f tanh(x) + 1 - f for factors f."""
         xp = self.function
+        factors, rest = self._factors(sections, op.outs[0].dtype)
         return [
-            f"{xp('multiply')}({x}, {s}, {out})",
-            f"{xp('tanh')}({out}, {out})",
-            f"{xp('multiply')}({out}, {s}, {out})",
-            f"{xp('add')}({out}, {t}, {out})",
+            f"{xp('tanh')}({x}, {out})",
+            f"{xp('multiply')}({out}, {factors}, {out})",
+            f"{xp('add')}({out}, {rest}, {out})",
         ]
+
+    def _factors(self, sections: Sections, dtype: Any, axis: int = -1) -> tuple[str, str]:
+        """Factors f of sections of an axis, and 1 - f; numbers, if f is one."""
+        if len({factor for factor, _ in sections}) == 1:
+            factor = sections[0][0]
+            return self.number(factor, dtype), self.number(1 - factor, dtype)
+        factors = along(sections, axis, dtype)
+        return self.of(self.home.asarray(factors), False), self.of(
+            self.home.asarray(1 - factors), False
+        )
 
     def launched(self, op: Op, batch: bool) -> str:
         """A line that calls a kernel, with the arrays that it writes after those that it reads."""

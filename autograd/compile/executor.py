@@ -18,9 +18,10 @@ from .._graph import Node, recording
 from .._primitive import result
 from .._tensor import Tensor
 from .._tree import flatten, unflatten
+from .gates import in_few_calls
 from .kernels import by_parts, fused
 from .loops import Loop
-from .plan import Plan, is_view, with_gates
+from .plan import Plan, is_view
 from .program import Symbol
 from .trace import Step
 
@@ -64,7 +65,7 @@ class Compiled:
     def __init__(self, step: Step, home: backend.Backend | None = None) -> None:
         self.reach = step.reach()
         home = self.home = home or step.program.home
-        self.plan = plan = Plan(step, by_parts if home.fuses else with_gates)
+        self.plan = plan = Plan(step, by_parts if home.fuses else in_few_calls)
         for name, half in (("forward", plan.forward), ("backward", plan.back)):
             if home.fuses and half is not None:
                 fused(half, name)

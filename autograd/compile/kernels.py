@@ -22,6 +22,7 @@ from .._primitive import Primitive
 from ..ops import elementwise as ew
 from .plan import SPLIT, Half, is_view
 from .program import NUMBERS, Op, Symbol
+from .trace import Step
 
 _INTEGERS = (8, "signed char"), (16, "short"), (32, "int"), (64, "long long")
 C_TYPES = {
@@ -307,19 +308,17 @@ def _together(ops: Sequence[Op]) -> Iterable[Op | list[Op]]:
         yield group if group[0] in shapes else group[0]
 
 
-def by_parts(ops: list[Op]) -> list[Op]:
-    """The same operations, but where something elementwise is split, its arguments are: what is
-    done with the parts is of their shape, and so may all be one kernel.
+def by_parts(step: Step) -> list[Op]:
+    """The operations of the way forward, but where something elementwise is split, its arguments
+    are: what is done with the parts is of their shape, and so may all be one kernel.
     """
+    ops = step.program.ops[: step.forward_ops]
     made: list[Op] = []
     parts: dict[Any, tuple[Symbol, ...]] = {}
     readers = Counter(s for op in ops for s in op.inputs)
 
     def write(op: Op, outs: tuple[Symbol, ...]) -> None:
-        made.append(op)
-        op.outs = outs
-        for s in outs:
-            s.op = op
+        made.append(op.giving(outs))
 
     def split(x: Symbol, like: Op, axis: int, outs: tuple[Symbol, ...], depth: int) -> None:
         """Write down what makes the parts of x along an axis, which is counted from the last."""

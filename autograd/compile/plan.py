@@ -41,8 +41,6 @@ ALONG_AXIS = _primitives(
 )
 SIGMOID, TANH = elementwise.sigmoid.primitive, elementwise.tanh.primitive
 VIEWS = {RESHAPE, TRANSPOSE, REVERSED, SPLIT, UNSTACK, BROADCAST}
-SMALL = 2048
-"""Elements of a value that is quicker to compute with than to call a function for."""
 
 
 def is_view(op: Op | None) -> bool:
@@ -111,53 +109,6 @@ def adds_at_once(op: Op, varies: set[Symbol]) -> bool:
     )
 
 
-def _gates(xp: Any, x: Any, *, sections: tuple[tuple[bool, int], ...]) -> Any:
-    parts, start = [], 0
-    for is_sigmoid, size in sections:
-        part = x[..., start : start + size]
-        parts.append((xp.tanh(part * 0.5) + 1) * 0.5 if is_sigmoid else xp.tanh(part))
-        start += size
-    return xp.concatenate(parts, -1)
-
-
-GATES = Primitive("gates", _gates, ["x"], {})
-"""sigmoid or tanh of each section of the last axis; a section is (is it sigmoid, its length)."""
-GATES.pointwise = True
-
-
-def with_gates(ops: list[Op]) -> list[Op]:
-    """The same operations, but where all parts of a small split value go through sigmoid or tanh,
-    one operation does that for the whole: calls cost more than elements there.
-    """
-    made: list[Op] = []
-    users: dict[Symbol, list[Op]] = {}
-    for op in ops:
-        for s in op.inputs:
-            users.setdefault(s, []).append(op)
-    done: set[Op] = set()
-    for op in ops:
-        if op in done:
-            continue
-        made.append(op)
-        x = op.args[0]
-        if op.primitive is not SPLIT or x.size > SMALL or op.static["axis"] != x.ndim - 1:
-            continue
-        if x.dtype.kind != "f":
-            continue
-        gates = [[u for u in users.get(s, ()) if u.primitive in (SIGMOID, TANH)] for s in op.outs]
-        if all(len(one) == 1 for one in gates):
-            sections = [(u.primitive is SIGMOID, u.outs[0].shape[-1]) for (u,) in gates]
-            whole = Op(GATES, (x,), {"sections": tuple(sections)})
-            whole.outs = (x.program.symbol(x.program, x.shape, x.dtype, whole),)
-            parts = Op(SPLIT, whole.outs, op.static, several=True)
-            parts.outs = tuple([u.outs[0] for (u,) in gates])
-            for s in parts.outs:
-                s.op = parts
-            made += [whole, parts]
-            done.update(u for (u,) in gates)
-    return made
-
-
 class Half:
     """The way forward, or back: the operations of each section.
 
@@ -220,11 +171,11 @@ class Plan:
     forward are `rewritten` first.
     """
 
-    def __init__(self, step: Step, rewritten: Callable[[list[Op]], list[Op]] = with_gates) -> None:
+    def __init__(self, step: Step, rewritten: Callable[[Step], list[Op]]) -> None:
         self.step = step
         step.differentiate()
         program = step.program
-        forward = rewritten(program.ops[: step.forward_ops])
+        forward = rewritten(step)
         backward = set(program.ops[step.forward_ops :])
         carried = list(zip(step.carry, step.new, strict=True))
         self.back: Half | None = None

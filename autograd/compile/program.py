@@ -146,6 +146,13 @@ class Op:
         self.primitive, self.args, self.static, self.several = primitive, args, static, several
         self.outs: tuple[Symbol, ...] = ()
 
+    def giving(self, outs: tuple[Symbol, ...]) -> Op:
+        """With these for its results, whatever made them so far."""
+        self.outs = outs
+        for s in outs:
+            s.op = self
+        return self
+
     @property
     def inputs(self) -> list[Symbol]:
         """The symbols that it reads."""

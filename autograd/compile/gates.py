@@ -1,0 +1,184 @@
+"""Sigmoid gates in few calls: sigmoid(x) = (1 + tanh(x / 2)) / 2.
+
+Halving is exact, so it may be done anywhere: where x is a sum of products, to their weights, once
+for all steps. And where all parts of a small value are gates, tanh of the whole is one call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from .._primitive import Primitive
+from ..ops import elementwise
+from .plan import LINEAR, MATMUL, SIGMOID, SPLIT, TANH
+from .program import Op, Symbol
+from .trace import Step
+
+Sections = tuple[tuple[float, int], ...]
+"""Factors along an axis, each with the number of entries that it is for."""
+
+SMALL = 2048
+"""Elements of a value that is quicker to compute with than to call functions for its parts."""
+
+
+def along(sections: Sections, axis: int, dtype: Any) -> Any:
+    """The factors as an array, for this axis, counted from the last."""
+    each = np.repeat([f for f, _ in sections], [size for _, size in sections]).astype(dtype)
+    return each.reshape(-1, *(1,) * (-1 - axis))
+
+
+def _scaled(xp: Any, x: Any, *, sections: Sections, axis: int) -> Any:
+    return x * xp.asarray(along(sections, axis, x.dtype))
+
+
+def _opened(xp: Any, x: Any, *, sections: Sections) -> Any:
+    factors = xp.asarray(along(sections, -1, x.dtype))
+    return xp.tanh(x) * factors + (1 - factors)
+
+
+SCALED = Primitive("scaled", _scaled, ["x"], {})
+"""x times the factors of sections of an axis."""
+OPENED = Primitive("opened", _opened, ["x"], {})
+"""Of sections of the last axis with factor 1/2, sigmoid(2x); tanh(x) of those with factor 1."""
+for _primitive in (SCALED, OPENED):
+    _primitive.pointwise = True
+
+WAYS: dict[Primitive, list[tuple[int, ...]]] = {
+    elementwise.add.primitive: [(0, 1)],
+    elementwise.subtract.primitive: [(0, 1)],
+    elementwise.multiply.primitive: [(0,), (1,)],
+    LINEAR: [(1,)],
+    MATMUL: [(1,)],
+}
+"""Which arguments of an operation may be scaled for its result to be so."""
+
+
+def in_few_calls(step: Step) -> list[Op]:
+    """The operations of the way forward, with gates in as few calls as can be."""
+    return _together(_Halving(step).ops)
+
+
+class _Halving:
+    """The operations (`ops`), with x / 2 in place of x for what is a sigmoid's argument and nothing
+    else, where that costs nothing at a step.
+
+    Its reader decides what a value is to be, and so the last operation comes first. `scales` has
+    the factors of those values that are to be multiples of what they were.
+    """
+
+    def __init__(self, step: Step) -> None:
+        program = step.program
+        forward = program.ops[: step.forward_ops]
+        self.follows = set(step.carry)
+        for op in forward:
+            if not self.follows.isdisjoint(op.inputs):
+                self.follows.update(op.outs)
+        self.uses = Counter(s for op in program.ops for s in op.inputs)
+        gradients = [*step.d_carry, *step.d_xs, *step.d_parents]
+        self.uses.update([*step.new, *step.ys, *[d for d in gradients if d is not None]])
+        self.scales: dict[Symbol, Sections] = {}
+        self.ops: list[Op] = []
+        for op in reversed(forward):
+            self._add(op)
+        self.ops.reverse()
+
+    def _add(self, op: Op) -> None:
+        """An operation, rewritten, and before it what it needs then."""
+        x, primitive, static = op.args[0], op.primitive, op.static
+        args = list(op.args)
+        scaled: dict[int, Sections] = {}
+        if primitive is SIGMOID and x in self.follows and self._is_free(x, x.shape[-1:]):
+            half: Sections = ((0.5, x.shape[-1]),)
+            primitive, static, scaled = OPENED, {"sections": half}, {0: half}
+        elif primitive is SPLIT and not self.scales.keys().isdisjoint(op.outs):
+            scaled = {0: _joined([self.scales.get(s, ((1.0, s.shape[-1]),)) for s in op.outs])}
+        elif op.outs[0] in self.scales:
+            scaled = dict.fromkeys(self._way(op), self.scales[op.outs[0]])
+        before = []
+        for i, factors in scaled.items():
+            if self._is_passed_on(args[i], primitive):
+                self.scales[args[i]] = factors
+            else:
+                before.append(_scale(args[i], factors, -2 if primitive is LINEAR else -1))
+                args[i] = before[-1].outs[0]
+        self.ops += [Op(primitive, tuple(args), static, op.several).giving(op.outs), *before]
+
+    def _is_free(self, x: Any, length: tuple[int, ...], reader: Any = None) -> bool:
+        """Whether a multiple of a value, by factors for its last axis, which is to be so long, or
+        for the rows of `linear`'s weights, costs nothing at a step: it is so of its arguments, or
+        what it is made of does not follow from the carry.
+        """
+        if not isinstance(x, Symbol) or x.dtype.kind != "f":
+            return False
+        axis = x.ndim - (2 if reader is LINEAR else 1)
+        if axis < 0 or x.shape[axis : axis + 1] != length:
+            return False
+        return x not in self.follows or self._is_passed_on(x, reader)
+
+    def _is_passed_on(self, x: Symbol, reader: Any = None) -> bool:
+        """Whether it can be a multiple of what it was, since its arguments are."""
+        op = x.op
+        if op is None or self.uses[x] != 1 or reader is LINEAR:
+            return False
+        if op.primitive is SPLIT and op.static["axis"] == x.ndim - 1:
+            (whole,) = op.args
+            return self._is_free(whole, whole.shape[-1:])
+        return bool(self._way(op))
+
+    def _way(self, op: Op) -> tuple[int, ...]:
+        """Those arguments that are scaled for the result to be; none, if that cannot be."""
+        length = op.outs[0].shape[-1:]
+        for way in WAYS.get(op.primitive, ()):
+            if all(self._is_free(op.args[i], length, op.primitive) for i in way):
+                return way
+        return ()
+
+
+def _scale(x: Symbol, factors: Sections, axis: int) -> Op:
+    made = x.program.symbol(x.program, x.shape, x.dtype, None)
+    return Op(SCALED, (x,), {"sections": factors, "axis": axis}).giving((made,))
+
+
+def _joined(parts: list[Sections]) -> Sections:
+    return tuple(section for part in parts for section in part)
+
+
+def _together(ops: list[Op]) -> list[Op]:
+    """The same operations, but where all parts of a small split value are gates, or go through
+    tanh, one operation does that for the whole: calls cost more than elements there.
+    """
+    made: list[Op] = []
+    users: dict[Symbol, list[Op]] = {}
+    for op in ops:
+        for s in op.inputs:
+            users.setdefault(s, []).append(op)
+    done: set[Op] = set()
+    for op in ops:
+        if op in done:
+            continue
+        made.append(op)
+        x = op.args[0]
+        if op.primitive is not SPLIT or x.size > SMALL or op.static["axis"] != x.ndim - 1:
+            continue
+        gates = [[u for u in users.get(s, ()) if u.primitive in FACTORS] for s in op.outs]
+        if x.dtype.kind != "f" or not all(len(one) == 1 for one in gates):
+            continue
+        sections = tuple([(FACTORS[u.primitive], u.outs[0].shape[-1]) for (u,) in gates])
+        if any(u.primitive is SIGMOID for (u,) in gates):
+            halves = [
+                (0.5 if u.primitive is SIGMOID else 1.0, u.outs[0].shape[-1]) for (u,) in gates
+            ]
+            made.append(_scale(x, tuple(halves), -1))
+            (x,) = made[-1].outs
+        whole = x.program.symbol(x.program, x.shape, x.dtype, None)
+        made.append(Op(OPENED, (x,), {"sections": sections}).giving((whole,)))
+        parts = tuple([u.outs[0] for (u,) in gates])
+        made.append(Op(SPLIT, (whole,), op.static, several=True).giving(parts))
+        done.update(u for (u,) in gates)
+    return made
+
+
+FACTORS = {SIGMOID: 0.5, OPENED: 0.5, TANH: 1.0}

@@ -1,0 +1,139 @@
+"""Sigmoids of a compiled recurrence are made of half their arguments where these cost nothing at a
+step, and nowhere else."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled import B, H, Problem, T, check, of_steps, values
+
+import autograd as ag
+from autograd.compile import gates
+from tinygrad_rnn import nn
+
+pytestmark = pytest.mark.host  # other devices do it in kernels
+
+Step = Callable[[Any, Any, Any], Any]
+V = np.arange(1.0, H + 1)  # what is the same at every step, other for every unit
+
+
+def linear(x: Any, W: Any) -> Any:
+    return ag.linear(x, W)
+
+
+def split_in_three(W: Any, h: Any, x: Any) -> Any:
+    a, b, c = ag.split(
+        linear(h, ag.concatenate([W, 2 * W, -W])) + ag.concatenate([x, x, x], -1), 3, -1
+    )
+    h = ag.sigmoid(a) * h + ag.tanh(b) * ag.sigmoid(c + V * h)
+    return h, h
+
+
+def split_in_two(W: Any, h: Any, x: Any) -> Any:
+    # Factors for the rows of weights which are square, and which nobody else reads.
+    a, b = ag.split(linear(h.detach(), x[:H] * V) + x, 2, -1)
+    return both(ag.concatenate([ag.sigmoid(a), ag.tanh(b)], -1))
+
+
+def both(result: Any) -> Any:
+    return result, result
+
+
+# What goes into the sigmoid is a sum of products with what is the same at every step.
+FREE: dict[str, Step] = {
+    "linear": lambda W, h, x: both(ag.sigmoid(linear(h, W) + x)),
+    "a product from the right": lambda W, h, x: both(ag.sigmoid(x - h @ W)),
+    "a vector times the carry": lambda W, h, x: both(ag.sigmoid(V * h + x)),
+    "the carry times a vector": lambda W, h, x: both(ag.sigmoid(h * V + x)),
+    "a number times the carry": lambda W, h, x: both(ag.sigmoid((h * V) * 3.0 + x)),
+    "weights made in the step": lambda W, h, x: both(ag.sigmoid(linear(h, W * V) + x)),
+    "weights made from the right": lambda W, h, x: both(ag.sigmoid(h @ (W * V) + x)),
+    "a row of weights": lambda W, h, x: both(ag.sigmoid(linear(h, W) * W[0] + x)),
+    "weights that differ from step to step": lambda W, h, x: both(
+        ag.sigmoid(h @ ag.exp(x[:H] + W) + x)
+    ),
+    "parts of a whole": split_in_three,
+    "parts of what has square weights": split_in_two,
+}
+# It is read elsewhere too, or is no such sum.
+NOT_FREE: dict[str, Step] = {
+    "the carry itself": lambda W, h, x: both(ag.sigmoid(h) * x),
+    "a sum that is handed out": lambda W, h, x: (lambda s: (ag.sigmoid(s), s))(linear(h, W) + x),
+    "a sum that is carried on": lambda W, h, x: (lambda s: (s * 0.5, ag.sigmoid(s)))(h @ W + x),
+    "a sum that is read twice": lambda W, h, x: (lambda s: both(ag.sigmoid(s) * ag.tanh(s)))(
+        linear(h, W) + x
+    ),
+    "a product that is read twice": lambda W, h, x: (lambda p: both(ag.sigmoid(p + x) + p))(
+        linear(h, W)
+    ),
+    "a sum with itself": lambda W, h, x: (lambda p: both(ag.sigmoid(p + p)))(linear(h, W)),
+    "a sum with a number": lambda W, h, x: both(ag.sigmoid(linear(h, W) + 1.0)),
+    "something else of a product": lambda W, h, x: both(ag.sigmoid(ag.sin(linear(h, W)) + x)),
+    "a product with weights of the carry": lambda W, h, x: both(
+        ag.sigmoid(linear(x, W * h[0]) + x)
+    ),
+    "the carry times itself": lambda W, h, x: both(ag.sigmoid(h * h + x)),
+    "what broadcasts": lambda W, h, x: both(ag.sigmoid(linear(h, W[:1]) + x)),
+}
+
+
+def at_a_step(problem: Problem) -> str:
+    """What the plan for the host does at every step on the way forward."""
+    step, carry, xs, _, options = problem
+    text = str(ag.explain(step, carry, xs, device="cpu", **options))
+    _, rest = text.split("forward, at every step")
+    return rest.split("\n\n")[0]
+
+
+@pytest.mark.parametrize("small", [0, gates.SMALL])
+@pytest.mark.parametrize("name", [*FREE, *NOT_FREE])
+def test_equal_to_recorded(name: str, small: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(gates, "SMALL", small)
+    step = (FREE | NOT_FREE)[name]
+    check(of_steps(step))
+    check(of_steps(lambda W, h, x: step(W, h, ag.tanh(x) * x)))
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_halves_that_cost_nothing(name: str) -> None:
+    done = at_a_step(of_steps(FREE[name])())
+    assert "opened" in done
+    assert "sigmoid" not in done
+    assert "scaled" not in done
+
+
+@pytest.mark.parametrize("name", NOT_FREE)
+def test_halves_that_would_cost_something(name: str) -> None:
+    problem = of_steps(NOT_FREE[name])()
+    text = str(ag.explain(problem.step, problem.carry, problem.xs, device="cpu"))
+    assert "sigmoid" in text
+    assert "opened" not in text
+
+
+CELLS = [
+    nn.LSTMCell,
+    nn.PeepholeLSTMCell,
+    nn.CoupledLSTMCell,
+    nn.LayerNormLSTMCell,
+    nn.GRUCell,
+    nn.MGUCell,
+]
+
+
+@pytest.mark.parametrize("Cell", CELLS)
+def test_gates_of_cells(Cell: Any) -> None:
+    cell = Cell(H, H)
+    options = {"precompute": cell.precompute}
+    xs = values(T, B, H).astype("float32")
+    problem = Problem(cell.step, cell.initial_state(B), xs, [], options)
+    assert "sigmoid" not in (done := at_a_step(problem))
+    assert "scaled" not in done
+
+
+def test_no_dimension() -> None:
+    def make() -> Problem:
+        w, h, xs = values(), values(), values(T)
+        return Problem(lambda h, x: both(ag.sigmoid(w * h + x)), h, xs, [w, h, xs])
+
+    check(make)
