@@ -33,8 +33,8 @@ from .data import Generated
 from .errors import InputError
 from .nn import Module
 from .optim import Adam
-from .optim.lr_scheduler import CosineAnnealingLR
-from .training import Trainer, load, save
+from .optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from .training import Trainer, TruncatedBPTT, load, save
 from .training.environment import limit_threads, versions
 from .training.files import as_json, read_json, write_file
 from .training.progress import clock, figure
@@ -114,25 +114,33 @@ class Demo:
         *,
         rate: float,
         cosine: bool = False,
+        cycle: bool = False,
         validation: Any = None,
+        bptt: TruncatedBPTT | None = None,
         **options: Any,
     ) -> list[dict[str, Any]]:
         """Train as most demonstrations do: with Adam, the gradients clipped at norm 1, at a rate
-        that is constant or falls along a cosine. `batches` may be a function that makes one from a
-        random generator. The model is ready for use afterwards; the rest is as for `fit`."""
+        that is constant, falls along a cosine, or comes and goes in one cycle. `batches` may be a
+        function that makes one from a random generator. The model is ready for use afterwards; the
+        rest is as for `Trainer` and `fit`."""
         if callable(batches):
             batches = Generated(batches)
-        optimizer = Adam(model.parameters(), lr=rate)
-        falling = CosineAnnealingLR(optimizer, self.choose(steps, quick)) if cosine else None
+        optimizer, total = Adam(model.parameters(), lr=rate), self.choose(steps, quick)
+        schedule: LRScheduler | None = None
+        if cosine:
+            schedule = CosineAnnealingLR(optimizer, total)
+        elif cycle:
+            schedule = OneCycleLR(optimizer, rate, total)
         trainer = Trainer(
             model,
             optimizer,
             loss,
             batches,
             validation,
-            schedule=falling,
-            schedule_per="step" if cosine else "epoch",
+            schedule=schedule,
+            schedule_per="step",
             clip=1,
+            bptt=bptt,
         )
         records = self.fit(trainer, steps, quick, **options)
         model.eval()
