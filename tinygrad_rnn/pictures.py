@@ -71,6 +71,52 @@ def legible(text: str) -> str:
     return "".join(c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in text)
 
 
+# --- what axes show -------------------------------------------------------------------------------
+
+
+def bars(
+    axes: Any, heights: Mapping[str, Sequence[float]], names: Sequence[str], rotation: float = 0
+) -> None:
+    """Draw groups of bars (N), in each group one for every key of `heights`, which the legend
+    tells apart; the N names are below, turned by so many degrees. Where a height is nan there is
+    no bar."""
+    width = 0.8 / len(heights)
+    for k, (label, values) in enumerate(heights.items()):
+        places = [n + (k - (len(heights) - 1) / 2) * width for n in range(len(names))]
+        axes.bar(places, values, 0.9 * width, label=label)
+    axes.set_xticks(range(len(names)), names, rotation=rotation, ha="right" if rotation else None)
+    axes.legend(ncols=len(heights))
+
+
+def heat_map(
+    axes: Any,
+    table: Any,
+    label: str = "",
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    **options: Any,
+) -> None:
+    """Draw a table (R, C) in colours, dark for 0 and light for 1; `label` says beside a scale what
+    the numbers are. Its rows, from above, and columns may have names. Other scales and places are
+    `options` of matplotlib's `imshow`."""
+    image = axes.imshow(table, **{"vmin": 0, "vmax": 1} | options)
+    axes.grid(visible=False)
+    if label:
+        axes.figure.colorbar(image, ax=axes, label=label)
+    if rows:
+        axes.set_yticks(range(len(rows)), rows)
+    if columns:
+        axes.set_xticks(range(len(columns)), columns)
+
+
+def image(axes: Any, picture: Any, title: str = "", **options: Any) -> None:
+    """Show a picture, (H, W) or (H, W, 3), of values from 0 to 1, and nothing else but a title;
+    `options` are those of matplotlib's `imshow`."""
+    axes.imshow(picture, **{"vmin": 0, "vmax": 1, "aspect": "equal"} | options)
+    axes.set_axis_off()
+    axes.set_title(title)
+
+
 # --- networks, as their graphs have them ----------------------------------------------------------
 
 
