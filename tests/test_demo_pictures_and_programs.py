@@ -1,10 +1,11 @@
-"""The demonstrations `captions`, `video` and `python_writer`: what they show and count is right."""
+"""Scenes and films are what their words say; `python_writer` counts what it says that it counts."""
 
 import ast
 
 import numpy as np
 import pytest
 
+from tinygrad_rnn.data import scenes
 from tinygrad_rnn.demo import scripts
 
 pytestmark = [pytest.mark.host, pytest.mark.demonstration]
@@ -12,55 +13,55 @@ pytestmark = [pytest.mark.host, pytest.mark.demonstration]
 
 def test_a_caption_says_what_is_to_be_seen() -> None:
     """Shapes are found by their pixels and counted, and all are in the corner that is said."""
-    module = scripts()["captions"].module()
     rng = np.random.default_rng(0)
     for unseen in (False, True):
         for _ in range(60):
-            picture, words = module.example(rng, unseen)
+            picture, words = scenes.scene(rng, unseen)
+            assert set(words) <= set(scenes.CAPTION_WORDS)
             count, colour, name, *_, up, left = words
-            n, corner = module.COUNTS.index(count), module.CORNERS.index(f"{up} {left}")
+            n, corner = scenes.COUNTS.index(count), scenes.CORNERS.index(f"{up} {left}")
             shape = name if n == 0 else name[:-1]
-            painted = np.all(picture == np.float32(module.COLOURS[colour]), axis=-1)
-            assert painted.sum() == (n + 1) * module.SHAPES[shape].sum()
+            painted = np.all(picture == np.float32(scenes.COLOURS[colour]), axis=-1)
+            assert painted.sum() == (n + 1) * scenes.FORMS[shape].sum()
             assert (picture.max(-1) > 0.25).sum() == painted.sum()
             rows, columns = np.nonzero(painted)
             assert set(rows // 16) == {0 if up == "top" else 1}
             assert set(columns // 16) == {0 if left == "left" else 1}
-            colours, shapes = [*module.COLOURS], [*module.SHAPES]
+            colours, shapes = [*scenes.COLOURS], [*scenes.FORMS]
             total = n + colours.index(colour) + shapes.index(shape) + corner
             assert (total % 6 == 0) == unseen
 
 
-def test_a_film_does_what_its_names_and_its_sentence_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = scripts()["video"].module()
-    monkeypatch.setattr(module, "NOISE", 0)
+def test_a_film_does_what_its_names_and_its_sentence_say() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
-        frames, tags, words = module.film(rng)
-        assert len(frames) == len(tags)
-        assert words[2] in module.SHAPES
-        assert set(frames.sum((1, 2))) <= {0, module.SHAPES[words[2]].sum()}
+        frames, events, words = scenes.film(rng, noise=0)
+        assert len(frames) == len(events)
+        assert set(events) <= set(scenes.EVENTS)
+        assert set(words) <= set(scenes.FILM_WORDS)
+        assert words[2] in scenes.ACTORS
+        assert set(frames.sum((1, 2))) <= {0, scenes.ACTORS[words[2]].sum()}
         step, places = 2 if words[1] == "fast" else 1, []
         for frame in frames:
             seen = np.argwhere(frame)
             places.append(seen.min(0) if len(seen) else None)
-        way = np.array(module.MOVES[words[4]])
-        assert tags[0] == "appears"
-        assert tags[1] == words[4]
-        for before, after, tag in zip(places, places[1:], tags[1:], strict=False):
-            if tag in module.MOVES:
-                assert (after - before == step * np.array(module.MOVES[tag])).all()
-            elif tag == "bounces":
+        way = np.array(scenes.MOVES[words[4]])
+        assert events[0] == "appears"
+        assert events[1] == words[4]
+        for before, after, event in zip(places, places[1:], events[1:], strict=False):
+            if event in scenes.MOVES:
+                assert (after - before == step * np.array(scenes.MOVES[event])).all()
+            elif event == "bounces":
                 assert abs(after - before).sum() == step
                 way = -way
                 assert (after - before == step * way).all()
             else:
                 assert after is None
-                assert (before is None) == (tag == "nothing")
-        told = ["", "bounces", "bounces twice", "bounces thrice"][tags.count("bounces")]
+                assert (before is None) == (event == "nothing")
+        told = ["", "bounces", "bounces twice", "bounces thrice"][events.count("bounces")]
         assert (told or "moves") in " ".join(words)
         assert ("bounces" in words) == bool(told)
-        assert ("vanishes" in words) == ("vanishes" in tags)
+        assert ("vanishes" in words) == ("vanishes" in events)
 
 
 def test_statements_are_counted_as_the_page_says() -> None:

@@ -85,6 +85,7 @@ def test_a_lexicon_decodes_what_it_knows(texts: list[list[str]], text: list[str]
     ids = lexicon.encode(text)
     assert lexicon.decode(ids) == [word if word in known else "?" for word in text]
     assert lexicon.decode([BEGIN, *ids, 0, END, 4]) == lexicon.decode(ids)
+    assert lexicon.framed(text).tolist() == [BEGIN, *ids, END]
     assert all(number < len(lexicon) for number in ids)
 
 

@@ -57,6 +57,10 @@ class Lexicon:
         numbers = self._numbers
         return np.array([numbers.get(word, UNKNOWN) for word in words], dtype=np.int64)
 
+    def framed(self, words: Iterable[str]) -> Ids:
+        """The words' numbers between `BEGIN` and `END`, shape (n + 2,): a text to be written."""
+        return np.array([BEGIN, *self.encode(words), END])
+
     def decode(self, ids: npt.ArrayLike) -> list[str]:
         """The words that have these numbers, up to the first `END`; "?" is one not known."""
         words = []
@@ -180,7 +184,7 @@ class ParallelText:
         self.source_lexicon: Lexicon = like.source_lexicon if like else Lexicon.of(read)
         self.target_lexicon: Lexicon = like.target_lexicon if like else Lexicon.of(written)
         self._examples = [
-            (self.source_lexicon.encode(a), np.array([BEGIN, *self.target_lexicon.encode(b), END]))
+            (self.source_lexicon.encode(a), self.target_lexicon.framed(b))
             for a, b in zip(read, written, strict=True)
         ]
         self.lengths = np.array([len(text) for text in read])
