@@ -16,10 +16,10 @@ import sys
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data.sentences import REVIEWS, review
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.pictures import COLOURS, subplots
+from tinygrad_rnn.pictures import COLOURS, bars, subplots
 
 CLAIM = (
     "A recurrent network that reads a review word by word understands negation and contrast; a bag "
@@ -32,18 +32,16 @@ def words(text):
     return data.tokens(text.lower())
 
 
-class BagOfWords(nn.Module):
+class BagOfWords(nn.Embedding):
     """For each class, the sum of a weight for each word."""
 
-    def __init__(self, symbols, classes):
-        self.weights = nn.Embedding(symbols, classes, padding_idx=0)
-
     def forward(self, x, lengths):
-        return self.weights(x).sum(0)
+        return super().forward(x).sum(0)
 
 
-def network(symbols, classes, size, dropout):
-    return models.SequenceClassifier(nn.LSTM(size, size), classes, symbols, dropout=dropout)
+def network(words, classes, size, dropout):
+    numbers = len(classes), len(data.Lexicon(words))
+    return models.SequenceClassifier(nn.LSTM(size, size), *numbers, dropout=dropout)
 
 
 def loss(model, batch):
@@ -52,20 +50,8 @@ def loss(model, batch):
 
 
 def batches(examples, shuffle=False):
-    return data.DataLoader(
-        examples,
-        32,
-        shuffle,
-        collate_fn=data.pad_collate,
-        lengths=[len(text) for text, _ in examples],
-    )
-
-
-def learn(show, model, rate, train, validation, steps, quick):
-    optimizer = optim.Adam(model.parameters(), lr=rate)
-    trainer = training.Trainer(model, optimizer, loss, batches(train, True), validation, clip=1)
-    show.fit(trainer, steps, quick, patience=5)
-    return model.eval()
+    lengths = [len(text) for text, _ in examples]
+    return data.DataLoader(examples, 32, shuffle, collate_fn=data.pad_collate, lengths=lengths)
 
 
 def accuracy(model, examples):
@@ -81,95 +67,63 @@ def main(show):
     else:
         reviews = data.LabelledText.from_folders(show.data, text_split=words)
     if len(reviews) < 20:
-        raise InputError(
-            f"{show.data}: {len(reviews)} texts are too few to learn from; 20 at least"
-        )
+        raise InputError(f"{show.data}: {len(reviews)} texts are too few; 20 at least are needed")
     train, validation, unseen = data.random_split(reviews, [0.8, 0.1, 0.1])
-    held_out = batches(validation)
-    symbols, classes = len(reviews.lexicon), reviews.classes
-    show.say(f"{len(train)} texts to learn from, {symbols} different words, {', '.join(classes)}")
     sizes = {"size": 32, "dropout": 0.0} if show.data is None else {"size": 64, "dropout": 0.4}
-    lstm = network(symbols, len(classes), **sizes)
-    learn(show, lstm, 0.01, train, held_out, 600, 300)
-    bag = learn(show, BagOfWords(symbols, len(classes)), 0.03, train, held_out, 600, 200)
-    show.save(lstm, words=reviews.lexicon.words, classes=classes, **sizes)
+    config = {"words": reviews.lexicon.words, "classes": reviews.classes, **sizes}
+    held_out = {"validation": batches(validation), "patience": 5}
+    lstm = network(**config)
+    show.learn(lstm, loss, batches(train, shuffle=True), 600, 300, rate=0.01, **held_out)
+    bag = BagOfWords(len(reviews.lexicon), len(reviews.classes), padding_idx=0)
+    show.learn(bag, loss, batches(train, shuffle=True), 600, 200, rate=0.03, **held_out)
+    show.save(lstm, **config)
 
     show.measured("unseen texts right", accuracy(lstm, unseen), "%", at_least=0.99, quick=0.9)
     show.measured("a bag of words: right", accuracy(bag, unseen), "%", at_most=0.85, quick=0.85)
+    shown = [" ".join(reviews.lexicon.decode(text)[:20]) for text, _ in data.Subset(unseen, [0, 1])]
     if show.data is None:
+        figure = draw_kinds({"bag of words": bag, "LSTM": lstm}, reviews, show.rng)
+        show.picture("kinds.png", figure, "which reviews each understands")
         shown = ["The story was not good, but the music was far from bad."]
         shown += ["Although the hero was never dull, the ending was awful."]
-        shares = {}
-        for kind in REVIEWS:
-            some = zip(*(review(show.rng, kind) for _ in range(300)), strict=True)
-            examples = data.LabelledText(*some, like=reviews)
-            shares[kind] = [accuracy(model, examples) for model in (bag, lstm)]
-        show.picture("kinds.png", draw_kinds(shares), "which reviews each understands")
-    else:
-        shown = [" ".join(reviews.lexicon.decode(unseen[k][0])[:20]) for k in range(2)]
-    probabilities = [read(lstm, reviews.lexicon, text) for text in shown]
-    show.picture(
-        "reading.png", draw_reading(shown, probabilities, classes[-1]), "a verdict, word by word"
-    )
+    show.picture("reading.png", draw_reading(lstm, reviews, shown), "a verdict, word by word")
 
 
-def read(model, lexicon, text):
-    """The classes' probabilities (T, classes) after each word of a short text, all at once."""
-    ids = lexicon.encode(words(text))
-    with ag.no_grad():
-        beginnings = np.repeat(ids[:, None], len(ids), axis=1)
-        return ag.softmax(model(beginnings, np.arange(len(ids)) + 1)).numpy()
+def draw_kinds(networks, reviews, rng):
+    """The share of each kind's reviews that each network gets right."""
+    kinds = [zip(*(review(rng, kind) for _ in range(300)), strict=True) for kind in REVIEWS]
+    kinds = [data.LabelledText(*some, like=reviews) for some in kinds]
+    right = {name: [accuracy(model, some) for some in kinds] for name, model in networks.items()}
+    figure, axes = subplots(height=3.8)
+    bars(axes, right, [*REVIEWS])
+    axes.set(ylim=(0, 1.2), ylabel="right (share; 0.5: guessing)")
+    axes.set_title("Where words depend on each other a bag of them fails")
+    return figure
+
+
+def draw_reading(model, reviews, texts):
+    """The probability of the last class after each word of short texts."""
+    figure, rows = subplots(len(texts), 1, height=2.6 * len(texts), sharey=True)
+    for axes, text in zip(rows, texts, strict=True):
+        with ag.no_grad():
+            p = model.over_time(reviews.lexicon.encode(words(text))[:, None]).numpy()[:, 0, -1]
+        axes.bar(range(len(p)), p - 0.5, bottom=0.5, color=np.where(p > 0.5, *COLOURS[:2]))
+        axes.set_xticks(range(len(p)), words(text), rotation=45, ha="right")
+        axes.set(ylim=(0, 1), ylabel=f"p({reviews.classes[-1]})")
+    rows[0].set_title("The verdict turns when a word turns the meaning")
+    return figure
 
 
 def predict(run, input):
-    text = data.read_text(input) if os.path.isfile(input) else input
-    lexicon, classes = data.Lexicon(tuple(run.config["words"])), run.config["classes"]
-    if not words(text):
+    text = words(data.read_text(input) if os.path.isfile(input) else input)
+    if not text:
         raise InputError("there is no word in the text")
-    sizes = {name: run.config[name] for name in ("size", "dropout")}
-    model = run.load(network(len(lexicon), len(classes), **sizes))
-    ids = lexicon.encode(words(text))
+    lexicon, model = data.Lexicon(tuple(run.config["words"])), run.load(network(**run.config))
     with ag.no_grad():
-        probabilities = ag.softmax(model(ids[:, None], [len(ids)])).numpy()[0]
-    print(f"{classes[probabilities.argmax()]} ({probabilities.max():.1%})")
-    if strange := sorted(set(words(text)) - set(lexicon.words)):
+        p = ag.softmax(model(lexicon.encode(text)[:, None])).numpy()[0]
+    print(f"{run.config['classes'][p.argmax()]} ({p.max():.1%})")
+    if strange := sorted(set(text) - set(lexicon.words)):
         print(f"not among the words it has learned: {', '.join(strange)}")
-
-
-def draw_kinds(shares):
-    """Bars: which share of each kind's reviews the models get right."""
-    figure, axes = subplots(height=3.8)
-    places = np.arange(len(shares))
-    for shift, (name, values) in enumerate(
-        zip(("bag of words", "LSTM"), zip(*shares.values(), strict=True), strict=True)
-    ):
-        axes.bar(
-            places + 0.4 * shift - 0.2,
-            100 * np.array(values),
-            0.36,
-            label=name,
-            color=COLOURS[1 - shift],
-        )
-    axes.set_xticks(places, list(shares))
-    axes.axhline(50, color="black", linestyle=":", label="guessing")
-    axes.set(
-        ylim=(0, 100),
-        ylabel="right (%)",
-        title="Where words depend on each other a bag of them fails",
-    )
-    axes.legend(loc="lower center", ncols=3, bbox_to_anchor=(0.5, -0.3))
-    return figure
-
-
-def draw_reading(texts, probabilities, name):
-    figure, rows = subplots(len(texts), 1, height=2.6 * len(texts), sharey=True)
-    for axes, text, p in zip(rows, texts, probabilities, strict=True):
-        p = p[:, -1]
-        axes.bar(range(len(p)), p - 0.5, bottom=0.5, color=np.where(p > 0.5, *COLOURS[:2]))
-        axes.set_xticks(range(len(p)), words(text), rotation=45, ha="right")
-        axes.set(ylim=(0, 1), ylabel=f"p({name})")
-    rows[0].set_title("The verdict turns when a word turns the meaning")
-    return figure
 
 
 if __name__ == "__main__":

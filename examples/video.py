@@ -30,14 +30,10 @@ WORDS, NONE = data.Lexicon(FILM_WORDS), -100
 
 def batch(rng, size=32):
     """Films as features (T, B, 196) and their lengths, events (T, B) and sentences (T', B)."""
-    examples = [
-        (
-            frames.reshape(len(frames), -1),
-            np.array([EVENTS.index(event) for event in events]),
-            WORDS.framed(words),
-        )
-        for frames, events, words in (film(rng) for _ in range(size))
-    ]
+    examples = []
+    for frames, events, words in (film(rng) for _ in range(size)):
+        numbers = np.array([EVENTS.index(event) for event in events])
+        examples.append((frames.reshape(-1, SIZE**2), numbers, WORDS.framed(words)))
     padding = 0, NONE, PADDING
     frames, lengths, events, _, words, _ = data.pad_collate(examples, padding_value=padding)
     return frames, lengths, events, words
@@ -89,12 +85,8 @@ def main(show):
     show.measured("frames named right", right, "%", at_least=0.97, quick=0.8)
     show.measured("frames: the commonest name", common.max() / common.sum(), "%")
 
-    films = [  # the frames of each, their names, and the sentence
-        (f[:length].reshape(-1, SIZE, SIZE), [EVENTS[i] for i in names[:length]], sentence)
-        for f, names, length, sentence in zip(
-            frames.numpy().swapaxes(0, 1), named.T, lengths, told, strict=True
-        )
-    ]
+    frames, names = frames.numpy().reshape(*named.shape, SIZE, SIZE), np.array(EVENTS)[named]
+    films = [(frames[:n, b], names[:n, b], told[b]) for b, n in enumerate(lengths)]
     show.picture("films.png", draw(films[:4]), "what it says of films")
     animate(*max(films, key=lambda f: len(set(f[1]))), show.path("film.gif", "one, as it runs"))
 

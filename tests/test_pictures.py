@@ -40,9 +40,10 @@ def test_a_network_is_drawn_with_a_box_for_each_name_and_a_line_for_each_arrow()
     assert as_png(figure).startswith(b"\x89PNG")
 
 
-def test_bars_stand_side_by_side_above_their_names() -> None:
+@pytest.mark.parametrize("rotation", [0, 45])
+def test_bars_stand_side_by_side_above_their_names(rotation: float) -> None:
     _, axes = subplots()
-    bars(axes, {"a": [1, 2], "b": [3, np.nan], "c": [5, 6]}, ["left", "right"], rotation=45)
+    bars(axes, {"a": [1, 2], "b": [3, np.nan], "c": [5, 6]}, ["left", "right"], rotation)
     middles = [[bar.get_x() + bar.get_width() / 2 for bar in group] for group in axes.containers]
     assert np.mean(middles, axis=0) == pytest.approx(axes.get_xticks())
     edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches)
@@ -50,6 +51,7 @@ def test_bars_stand_side_by_side_above_their_names() -> None:
     heights = [[bar.get_height() for bar in group] for group in axes.containers]
     np.testing.assert_equal(heights, [[1, 2], [3, np.nan], [5, 6]])
     assert [text.get_text() for text in axes.get_xticklabels()] == ["left", "right"]
+    assert {text.get_rotation() for text in axes.get_xticklabels()} == {rotation}
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "c"]
 
 

@@ -84,8 +84,9 @@ def bars(
     for k, (label, values) in enumerate(heights.items()):
         places = [n + (k - (len(heights) - 1) / 2) * width for n in range(len(names))]
         axes.bar(places, values, 0.9 * width, label=label)
-    axes.set_xticks(range(len(names)), names, rotation=rotation, ha="right" if rotation else None)
-    axes.legend(ncols=len(heights))
+    turned = {"rotation": rotation, "ha": "right"} if rotation else {}
+    axes.set_xticks(range(len(names)), names, **turned)
+    axes.legend(ncols=len(heights) + 1, loc="upper center")
 
 
 def heat_map(

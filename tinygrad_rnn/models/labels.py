@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd import Tensor, arange, concatenate, expand_dims, maximum, swapaxes, tensor, where
+from autograd import (
+    Tensor,
+    arange,
+    concatenate,
+    expand_dims,
+    maximum,
+    softmax,
+    swapaxes,
+    tensor,
+    where,
+)
 from autograd import max as greatest
 
 from .. import nn
@@ -105,6 +115,18 @@ class SequenceClassifier(_Reader):
         h = swapaxes(h, 0, 1) if self.recurrent.batch_first and h.ndim == 3 else h
         lengths = None if lengths is None else tensor(lengths, device=h.device)
         return self.scores(self._pooled(h, lengths))
+
+    def over_time(self, x: Any) -> Tensor:
+        """Probabilities (T, B, classes), in the order of the layer's axes: what a sequence is held
+        for after each of its steps, as if it ended there. ValueError unless the pooling is "last"
+        and the layer reads forwards alone, since otherwise more than the last output counts.
+        """
+        if self.pooling != "last" or self.recurrent.bidirectional:
+            raise ValueError(
+                "what a sequence is held for meanwhile is known with pooling 'last' and a layer "
+                f"of one direction, not with {self.pooling!r} and {self.recurrent}"
+            )
+        return softmax(self.scores(self.read(x, None)))  # type: ignore[no-any-return]
 
     def _pooled(self, h: Tensor, lengths: Tensor | None) -> Tensor:
         """One vector (B, H) of the outputs h (T, B, H), which are 0 beyond each sequence's end."""
