@@ -11,21 +11,21 @@ each time they are read.
 """
 
 import sys
+from functools import partial
 
 import numpy as np
+from sklearn.datasets import load_digits
 
 import autograd as ag
-from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.pictures import subplots
+from tinygrad_rnn.pictures import heat_map, image, subplots
 
 CLAIM = (
     "A recurrent network recognises digits that it reads a row at a time, and even a pixel at a "
     "time, when it has to keep in mind the whole of what it has seen."
 )
 DATA = "a folder with MNIST's files, train-images-idx3-ubyte and train-labels-idx1-ubyte (or .gz)"
-
-
 ORDERS = {
     "rows": (1000, 250, {"at_least": 0.97, "quick": 0.9}),
     "patches": (600, 0, {}),
@@ -37,64 +37,35 @@ ORDERS = {
 
 def read(images, order):
     """Sequences (T, B, I) of images (B, side, side)."""
-    count, side = len(images), images.shape[1]
     if order == "rows":
         return images.swapaxes(0, 1)
     if order == "patches":
-        patch = side // 4
-        blocks = images[:, : 4 * patch, : 4 * patch].reshape(count, 4, patch, 4, patch)
-        return blocks.transpose(1, 3, 0, 2, 4).reshape(16, count, patch * patch)
-    pixels = images.reshape(count, -1).T[:, :, None]
-    shuffled = np.random.default_rng(0).permutation(len(pixels))
-    return pixels[shuffled] if order == "shuffled pixels" else pixels
+        patch = images.shape[1] // 4
+        blocks = images[:, : 4 * patch, : 4 * patch].reshape(-1, 4, patch, 4, patch)
+        return blocks.transpose(1, 3, 0, 2, 4).reshape(16, -1, patch * patch)
+    pixels = images.reshape(len(images), -1).T[:, :, None]
+    return pixels if order == "pixels" else np.random.default_rng(0).permutation(pixels)
 
 
-def shifted(rng, images):
-    """Each image, moved by up to one pixel in both directions, or not."""
-    height, width = images.shape[1:]
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
-    places = rng.integers(3, size=(len(images), 2))
-    moved = [p[y : y + height, x : x + width] for p, (y, x) in zip(padded, places, strict=True)]
-    return np.stack(moved)
+def batch(rng, images, labels, order):
+    """64 shifted images, read in this order, and their labels."""
+    chosen = rng.integers(len(images), size=64)
+    return ag.tensor(read(data.shifted(rng, images[chosen]), order)), ag.tensor(labels[chosen])
 
 
 def classifier(inputs, hidden):
     """Pixel by pixel it is hard enough without dropout."""
-    dropout = 0.3 if inputs > 1 else 0.0
-    return models.SequenceClassifier(nn.GRU(inputs, hidden), classes=10, dropout=dropout)
+    return models.SequenceClassifier(nn.GRU(inputs, hidden), 10, dropout=0.3 if inputs > 1 else 0)
 
 
-def loss(model, batch):
-    sequences, labels = batch
+def loss(model, examples):
+    sequences, labels = examples
     return nn.functional.cross_entropy(model(sequences), labels)
-
-
-def learn(show, images, labels, order, hidden, steps, quick):
-    """A classifier that has read shifted images in this order, 64 in each batch."""
-
-    def make(rng):
-        chosen = rng.integers(len(images), size=64)
-        sequences = read(shifted(rng, images[chosen]), order)
-        return ag.tensor(sequences), ag.tensor(labels[chosen])
-
-    model = classifier(read(images[:1], order).shape[2], hidden)
-    optimizer = optim.Adam(model.parameters(), lr=0.01)
-    schedule = optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=0.01, total_steps=show.choose(steps, quick)
-    )
-    trainer = training.Trainer(
-        model, optimizer, loss, data.Generated(make), schedule=schedule, schedule_per="step", clip=1
-    )
-    show.say(f"Digits as {order}")
-    show.fit(trainer, steps, quick)
-    return model.eval()
 
 
 def own_or_digits(show):
     """Images and labels to learn from, and held-out ones."""
     if show.data is None:
-        from sklearn.datasets import load_digits
-
         digits = load_digits()
         images, labels = (digits.images / 16).astype(np.float32), digits.target
     else:
@@ -115,34 +86,29 @@ def main(show):
     for order, (steps, quick, bounds) in ORDERS.items():
         if (show.quick and not quick) or (show.data is not None and order != "rows"):
             continue
-        model = learn(show, images, labels, order, hidden, steps, quick)
         sequences = ag.tensor(read(unseen, order))
+        length, _, inputs = sequences.shape
+        show.say(f"Digits as {length} {order}")
+        model = classifier(inputs, hidden)
+        shown = partial(batch, images=images, labels=labels, order=order)
+        show.learn(model, loss, shown, steps, quick, rate=0.01, cycle=True)
         with ag.no_grad():
             right = (model(sequences).numpy().argmax(1) == true).mean()
-            beliefs = ag.softmax(model.scores(model.read(sequences[:, :1], None))).numpy()[:, 0]
-        length, _, inputs = sequences.shape
+            held_for = model.over_time(sequences[:, :1]).numpy()[:, 0]
         show.measured(f"right, read as {length} {order}", right, "%", **bounds)
         if order == "rows":
             show.save(model, inputs=inputs, hidden=hidden)
         if order in ("rows", "pixels"):
-            figure = draw(unseen[0], true[0], order, beliefs)
-            show.picture(
-                f"{order}.png", figure, f"what the network holds a digit for as {order} come"
-            )
+            figure = draw(unseen[0], true[0], order, held_for)
+            show.picture(f"{order}.png", figure, f"what a digit is held for as {order} come")
 
 
-def draw(image, digit, order, beliefs):
+def draw(digit, label, order, held_for):
     figure, (left, right) = subplots(1, 2, height=3.6, width_ratios=[1, 2])
-    left.imshow(image, cmap="Greys", aspect="equal")
-    left.set(title=f"An unseen {digit}", xticks=[], yticks=[])
-    left.grid(visible=False)
-    span = (0.5, len(beliefs) + 0.5, 9.5, -0.5)
-    shown = right.imshow(beliefs.T, "cividis", aspect="auto", vmin=0, vmax=1, extent=span)
-    right.set(
-        xlabel=f"{order} read so far", ylabel="digit", yticks=range(10), title="What it is held for"
-    )
-    right.grid(visible=False)
-    figure.colorbar(shown, ax=right, label="probability")
+    image(left, digit, f"An unseen {label}", cmap="Greys")
+    span = (0.5, len(held_for) + 0.5, 9.5, -0.5)
+    heat_map(right, held_for.T, "probability", rows=range(10), extent=span)
+    right.set(xlabel=f"{order} read so far", ylabel="digit", title="What it is held for")
     return figure
 
 

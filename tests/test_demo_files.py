@@ -225,20 +225,17 @@ def test_ways_to_read_an_image() -> None:
     assert shuffled != sorted(shuffled) == list(range(64))
 
 
-def test_shifts_lose_no_more_than_the_edge() -> None:
-    images = np.random.default_rng(0).uniform(size=(50, 4, 4))
-    moved = script("handwriting").shifted(np.random.default_rng(1), images)
+@pytest.mark.parametrize("most", [1, 2])
+def test_shifts_lose_no_more_than_the_edge(most: int) -> None:
+    images = np.random.default_rng(0).uniform(size=(100 * most, 4, 5)).astype(np.float32)
+    moved = data.shifted(np.random.default_rng(1), images, most)
+    steps = range(2 * most + 1)
     places = [
-        [
-            (y, x)
-            for y in range(3)
-            for x in range(3)
-            if (np.pad(a, 1)[y : y + 4, x : x + 4] == b).all()
-        ]
+        [(y, x) for y in steps for x in steps if (np.pad(a, most)[y : y + 4, x : x + 5] == b).all()]
         for a, b in zip(images, moved, strict=True)
     ]
     assert {len(p) for p in places} == {1}
-    assert len({p[0] for p in places}) == 9
+    assert len({p[0] for p in places}) == len(steps) ** 2
 
 
 # --- music ----------------------------------------------------------------------------------------

@@ -93,8 +93,8 @@ def heat_map(
     axes: Any,
     table: Any,
     label: str = "",
-    rows: Sequence[str] = (),
-    columns: Sequence[str] = (),
+    rows: Sequence[Any] = (),
+    columns: Sequence[Any] = (),
     **options: Any,
 ) -> None:
     """Draw a table (R, C) in colours, dark for 0 and light for 1; `label` says beside a scale what

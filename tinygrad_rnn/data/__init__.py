@@ -2,7 +2,7 @@
 
 from .fasta import Sequence, read_fasta, regions
 from .files import files_in, labelled_files
-from .idx import read_idx, read_images, read_mnist
+from .idx import read_idx, read_images, read_mnist, shifted
 from .loader import (
     DataLoader,
     Generated,
@@ -58,6 +58,7 @@ __all__ = [
     "read_wav",
     "regions",
     "resample",
+    "shifted",
     "tokens",
     "write_midi",
     "write_wav",

@@ -98,3 +98,14 @@ def _find(folder: PathLike, name: str) -> Path:
             f"{path}: there is no {name}-{kind}-ubyte in it, nor {name}-{kind}-ubyte.gz"
         )
     return found[0]
+
+
+def shifted(
+    rng: np.random.Generator, images: npt.NDArray[np.float32], most: int = 1
+) -> npt.NDArray[np.float32]:
+    """Each image of (n, height, width), moved by up to so many pixels in both directions, or not;
+    what comes in from beyond the edge is 0."""
+    padded = np.pad(images, ((0, 0), (most, most), (most, most)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, images.shape[1:], (1, 2))
+    places = rng.integers(2 * most + 1, size=(len(images), 2))
+    return windows[np.arange(len(images)), *places.T]  # type: ignore[no-any-return]
