@@ -14,9 +14,9 @@ import sys
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data.synthetic import spoken
-from tinygrad_rnn.pictures import subplots
+from tinygrad_rnn.pictures import heat_map, subplots
 
 CLAIM = "A recurrent network tells spoken words apart, whoever says them, however fast, in noise."
 DATA = "a folder with one folder of .wav files for each class"
@@ -69,11 +69,7 @@ def main(show):
     train, unseen = ([(features(sound), label) for sound, label in part] for part in (train, test))
     batches = data.DataLoader(train, 32, shuffle=True, collate_fn=data.pad_collate)
     model = classifier(len(classes))
-    trainer = training.Trainer(
-        model, optim.Adam(model.parameters(), lr=0.005), loss, batches, clip=1
-    )
-    show.fit(trainer, 400, 120)
-    model.eval()
+    show.learn(model, loss, batches, steps=400, quick=120, rate=0.005)
     show.save(model, classes=classes)
     right = []
     with ag.no_grad():
@@ -90,25 +86,17 @@ def main(show):
 
 
 def draw(model, sounds, classes):
-    figure, panels = subplots(2, 2, width=9, height=6, sharex="col")
+    figure, panels = subplots(2, 2, width=10, height=6, sharex="col")
     for (above, below), (x, label) in zip(panels.T, sounds, strict=True):
         with ag.no_grad():
-            p = ag.softmax(model.scores(model.read(ag.tensor(x[:, None]), None))).numpy()[:, 0]
-        seconds = len(x) / 100
-        above.imshow(x.T, "cividis", aspect="auto", origin="lower", extent=(0, seconds, 0.5, 24.5))
+            held_for = model.over_time(ag.tensor(x[:, None])).numpy()[:, 0]
+        seconds, bottom = len(x) / 100, len(classes) - 0.5
+        above.imshow(x.T, origin="lower", extent=(0, seconds, 0.5, 24.5))
         above.set(title=f'"{classes[label]}"', ylabel="mel band")
-        shown = below.imshow(
-            p.T,
-            "cividis",
-            aspect="auto",
-            vmin=0,
-            vmax=1,
-            extent=(0, seconds, len(classes) - 0.5, -0.5),
-        )
-        below.set(xlabel="seconds", yticks=range(len(classes)), yticklabels=classes)
-        for axes in (above, below):
-            axes.grid(visible=False)
-    figure.colorbar(shown, ax=panels[1], label="probability")
+        above.grid(visible=False)
+        scale = "probability" if below is panels[-1, -1] else ""
+        heat_map(below, held_for.T, scale, rows=classes, extent=(0, seconds, bottom, -0.5))
+        below.set_xlabel("seconds")
     return figure
 
 
