@@ -15,7 +15,7 @@ import sys
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data import synthetic
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.pictures import COLOURS, subplots
@@ -25,35 +25,13 @@ CLAIM = (
     "where a series is linear they are as good, and a random walk nobody can forecast."
 )
 DATA = "a .csv file with a header and one row of numbers for each step of time"
-ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-STEPS, LEAST = 48, 300
-
-
+HIDDEN, ORDERS = 32, (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 SERIES = {  # how it is made, and what its error is to be, as a share of AR's and of persistence's
     "waves": (synthetic.waves, {"at_most": 0.7, "quick": 1.1}, {}),
     "chaos": (synthetic.mackey_glass, {"at_most": 0.7, "quick": 0.9}, {}),
     "seasons": (synthetic.seasons, {"at_most": 1.05, "quick": 1.2}, {}),
     "random walk": (synthetic.random_walk, {}, {"at_least": 0.97}),
 }
-
-
-def forecaster(columns, hidden=32):
-    return models.Forecaster(nn.GRU(columns, hidden))
-
-
-def one_ahead(model, x, first):
-    """Forecasts (n - first, C) of x (n, C) from number `first` on, each from all before it."""
-    with ag.no_grad():
-        return model(ag.tensor(x[:-1, None]))[0].numpy()[first - 1 :, 0]
-
-
-def rmse(error):
-    return float(np.sqrt(np.mean(np.square(error, dtype=float))))
-
-
-def ratio(error, rival):
-    """The one as a share of the other's, which may make no error at all."""
-    return error / rival if rival else np.inf
 
 
 def loss(model, x):
@@ -65,23 +43,28 @@ def loss(model, x):
 def learn(show, x, valid, test, steps, quick):
     """A forecaster of what is before `valid`; its weights are the best from there to `test`."""
 
-    def make(rng):
-        begins = rng.integers(valid - STEPS, size=32)
-        return ag.tensor(x[begins + np.arange(STEPS + 1)[:, None]])
+    def stretches(rng, steps=48):
+        begins = rng.integers(valid - steps, size=32)
+        return ag.tensor(x[begins + np.arange(steps + 1)[:, None]])
 
     def held_out(model):
-        return rmse(one_ahead(model, x[:test], valid) - x[valid:test])
+        return model.error(x[:test], valid)
 
-    model = forecaster(x.shape[1])
-    optimizer = optim.Adam(model.parameters(), lr=0.01)
-    total = show.choose(steps, quick)
-    schedule = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=total)
-    batches = data.Generated(make, per_epoch=total // 10)
-    trainer = training.Trainer(
-        model, optimizer, loss, batches, held_out, schedule=schedule, schedule_per="step", clip=1
-    )
-    show.fit(trainer, steps, quick)
-    return model.eval()
+    model = models.Forecaster(nn.GRU(x.shape[1], HIDDEN))
+    batches = data.Generated(stretches, per_epoch=show.choose(steps, quick) // 10)
+    show.learn(model, loss, batches, steps, quick, rate=0.01, cycle=True, validation=held_out)
+    return model
+
+
+def series_of(show):
+    """Series by name."""
+    if show.data is None:
+        made = {name: make(show.rng, 4000) for name, (make, *_) in SERIES.items()}
+        return {name: data.TimeSeries(x[:, None], (name,)) for name, x in made.items()}
+    series = data.TimeSeries.from_file(show.data)
+    if len(series) < 300:
+        raise InputError(f"{show.data}: fewer than 300 rows are too few to learn from")
+    return {show.data.stem: series}
 
 
 def main(show):
@@ -96,40 +79,25 @@ def main(show):
             )
         x = series.scaled(past).values
         model = learn(show, x, valid, test, *((1600, 300) if name == "waves" else (600, 150)))
-        forecasts = one_ahead(model, x, test)
-        error, change = rmse(forecasts - x[test:]), rmse(np.diff(x[test - 1 :], axis=0))
+        shown[name] = x[test:], model.predict(x)[test - 1 : -1]
         linear = models.best_autoregression(x[:valid], x[valid:test], ORDERS)
-        show.say(f"Autoregression does best with {linear.order} steps.")
-        _, linear_bound, still_bound = SERIES.get(name, (None, {}, {}))
-        show.measured(
-            f"{name}: error, of AR's", ratio(error, linear.error(x, test)), **linear_bound
-        )
-        show.measured(f"{name}: error, of persistence's", ratio(error, change), **still_bound)
-        shown[name] = x[test:], forecasts
+        rivals = {"AR": linear, "persistence": models.persistence(x.shape[1])}
+        bounds = SERIES.get(name, (None, {}, {}))[1:]
+        for (rival, other), bound in zip(rivals.items(), bounds, strict=True):
+            error, others = model.error(x, test), other.error(x, test)
+            share = error / others if others else np.inf
+            show.measured(f"{name}: error, of {rival}'s", share, **bound)
         if name == "chaos" or show.data is not None:
             mean, std = past.scale()
             show.save(model, columns=series.columns, mean=mean.tolist(), std=std.tolist())
-            steps = min(100, len(x) - test)
-            future = model.forecast(ag.tensor(x[:test, None]), steps).numpy()[:, 0]
-            show.picture("ahead.png", draw_ahead(name, x[test - 50 :], future), "many steps ahead")
+            show.picture("ahead.png", draw_ahead(name, model, x, test), "many steps ahead")
     show.picture("forecasts.png", draw(shown), "one step ahead, on what was never seen")
-
-
-def series_of(show):
-    """Series by name."""
-    if show.data is None:
-        made = {name: make(show.rng, 4000) for name, (make, *_) in SERIES.items()}
-        return {name: data.TimeSeries(x[:, None], (name,)) for name, x in made.items()}
-    series = data.TimeSeries.from_file(show.data)
-    if len(series) < LEAST:
-        raise InputError(f"{show.data}: fewer than {LEAST} rows are too few to learn from")
-    return {show.data.stem: series}
 
 
 def draw(shown):
     """The first steps of the test, one panel for each series."""
-    rows, columns = -(-len(shown) // 2), min(2, len(shown))
-    figure, panels = subplots(rows, columns, width=10, height=1 + 2.5 * rows, squeeze=False)
+    rows = -(-len(shown) // 2)
+    figure, panels = subplots(rows, min(2, len(shown)), 10, 1 + 2.5 * rows, squeeze=False)
     for axes, (name, (true, forecasts)) in zip(panels.flat, shown.items(), strict=True):
         axes.plot(true[:60, 0], color="0.6", linewidth=4, label="what came")
         axes.plot(forecasts[:60, 0], color=COLOURS[1], label="forecast one step before")
@@ -138,16 +106,14 @@ def draw(shown):
     return figure
 
 
-def draw_ahead(name, x, future):
+def draw_ahead(name, model, x, now):
+    """Forecasts of up to 100 steps from number `now` on."""
+    future = model.forecast(ag.tensor(x[:now, None]), min(100, len(x) - now)).numpy()[:, 0, 0]
     figure, axes = subplots(height=3.5)
-    axes.plot(np.arange(-50, len(future)), x[: 50 + len(future), 0], color="0.6", linewidth=4)
-    axes.plot(np.arange(len(future)), future[:, 0], color=COLOURS[1])
-    axes.axvline(-0.5, color="0.3", linestyle=":")
-    axes.set(
-        title=f"{name}: forecasts (thin) of forecasts, beside what came (thick)",
-        xlabel="steps after the last value that was read",
-        ylabel="standard deviations",
-    )
+    axes.plot(range(-50, len(future)), x[now - 50 : now + 100, 0], color="0.6", linewidth=4)
+    axes.plot(future, color=COLOURS[1])
+    axes.set(xlabel="steps after the last value that was read", ylabel="standard deviations")
+    axes.set_title(f"{name}: forecasts (thin) of forecasts, beside what came (thick)")
     return figure
 
 
@@ -155,13 +121,10 @@ def predict(run, input, steps=10):
     """The next values after a file's, as CSV."""
     columns, mean, std = (run.config[name] for name in ("columns", "mean", "std"))
     series = data.TimeSeries.from_file(input, columns)
-    model = run.load(forecaster(len(columns)))
+    model = run.load(models.Forecaster(nn.GRU(len(columns), HIDDEN)))
     x = ((series.values - mean) / std).astype(np.float32)
-    places = [int(4 - np.floor(np.log10(scale))) for scale in std]
-    print(",".join(columns))
-    for row in model.forecast(ag.tensor(x[:, None]), steps).numpy()[:, 0] * std + mean:
-        values = (round(float(value), n) for value, n in zip(row, places, strict=True))
-        print(",".join(f"{value:.15g}" for value in values))
+    rows = model.forecast(ag.tensor(x[:, None]), steps).numpy()[:, 0] * std + mean
+    np.savetxt(sys.stdout, rows, "%.10g", ",", header=",".join(columns), comments="")
 
 
 if __name__ == "__main__":

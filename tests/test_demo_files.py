@@ -11,13 +11,13 @@ import pytest
 from test_files import idx
 
 import autograd as ag
-from tinygrad_rnn import data, demo
+from tinygrad_rnn import data, demo, nn
 from tinygrad_rnn.data import synthetic
 from tinygrad_rnn.data.midi import Note
 from tinygrad_rnn.data.synthetic import spoken, tune
 from tinygrad_rnn.demo import Demo, Saved, scripts
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.models import Autoregression, best_autoregression
+from tinygrad_rnn.models import Autoregression, Forecaster, best_autoregression, persistence
 from tinygrad_rnn.training import Trainer
 
 pytestmark = [pytest.mark.host, pytest.mark.demonstration]  # files, and the command on the host
@@ -117,9 +117,12 @@ def test_series_of_large_numbers_and_of_one(tmp_path: Path, learn: Any, capsys: 
         demo.run(scripts()["forecast"], Demo("forecast", tmp_path, data=tmp_path / "b.csv"))
 
 
-def test_a_rival_without_error_is_infinitely_better() -> None:
-    assert script("forecast").ratio(3, 2) == 1.5
-    assert script("forecast").ratio(1, 0) == np.inf
+def test_a_rival_without_error_is_infinitely_better(tmp_path: Path) -> None:
+    rows = ["x", *(str(t % 7) for t in range(300)), *["3"] * 100]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    show = Demo("forecast", tmp_path, data=tmp_path / "a.csv")
+    demo.run(scripts()["forecast"], show)
+    assert show.rows[1].value == np.inf
 
 
 def test_mackey_glass_is_the_equation() -> None:
@@ -131,14 +134,20 @@ def test_mackey_glass_is_the_equation() -> None:
     assert 0.2 < x.min() < x.max() < 1.5
 
 
-def test_a_forecast_made_by_hand_is_scored_like_the_rival() -> None:
-    """Both errors are of the same values."""
-    x = np.random.default_rng(0).normal(size=(50, 1)).cumsum(0)
-    persistence = Autoregression(1)
-    persistence.coefficients = np.array([[0.0], [1.0]])
-    assert persistence.error(x, 30) == pytest.approx(
-        script("forecast").rmse(np.diff(x[29:], axis=0))
-    )
+def test_forecasts_are_scored_like_those_of_the_rivals() -> None:
+    """A network that adds nothing to the last value is persistence, and errs as much."""
+    x = np.random.default_rng(0).normal(size=(50, 2)).cumsum(0)
+    rival = persistence(2)
+    np.testing.assert_array_equal(rival.predict(x), x)
+    assert rival.error(x, 30) == pytest.approx(np.sqrt(np.mean(np.diff(x[29:], axis=0) ** 2)))
+    for batch_first in (False, True):
+        model = Forecaster(nn.GRU(2, 3, batch_first=batch_first, dtype="float64"))
+        model.double()
+        nn.init.zeros_(model.readout.weight)
+        nn.init.zeros_(model.readout.bias)
+        np.testing.assert_array_equal(model.predict(x), x)
+        assert model.error(x, 30) == pytest.approx(rival.error(x, 30))
+        assert model.error(x) == pytest.approx(rival.error(x))
 
 
 def test_autoregression_finds_its_coefficients() -> None:

@@ -1,7 +1,7 @@
 """Models made of the layers in `nn`, how they write, and the Markov chains and autoregressions that
 they are measured against."""
 
-from .autoregression import Autoregression, best_autoregression
+from .autoregression import Autoregression, best_autoregression, persistence
 from .captioner import Captioner
 from .decoding import Written, beam_search, sample
 from .encoder_decoder import EncoderDecoder
@@ -25,5 +25,6 @@ __all__ = [
     "beam_search",
     "best_autoregression",
     "markov_table",
+    "persistence",
     "sample",
 ]

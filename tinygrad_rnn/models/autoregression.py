@@ -52,6 +52,13 @@ class Autoregression:
         return np.concatenate([np.ones((count, 1)), *values], axis=1)
 
 
+def persistence(columns: int) -> Autoregression:
+    """The one of order 1 that says that nothing will change: x_t = x_{t-1}."""
+    model = Autoregression(1)
+    model.coefficients = np.eye(1 + columns, columns, -1)
+    return model
+
+
 def best_autoregression(
     train: npt.ArrayLike, valid: npt.ArrayLike, orders: Iterable[int]
 ) -> Autoregression:

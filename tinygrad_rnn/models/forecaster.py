@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from autograd import Tensor, concatenate, no_grad, tensor
 
 from .. import nn
+
+Floats = npt.NDArray[np.floating]
 
 
 class Forecaster(nn.Module):
@@ -83,3 +88,18 @@ class Forecaster(nn.Module):
                 following, state = self(forecasts[-1], state)
                 forecasts.append(following)
             return concatenate(forecasts, axis=time)  # type: ignore[no-any-return]
+
+    def predict(self, series: npt.ArrayLike) -> Floats:
+        """What follows each value of a series (n, C), given all before: (n, columns), so that the
+        last is what follows the series."""
+        time = 1 if self.recurrent.batch_first else 0
+        past = tensor(np.expand_dims(series, 1 - time), device=self.readout.weight.device)
+        with no_grad():
+            return self(past)[0].numpy().squeeze(1 - time)  # type: ignore[no-any-return]
+
+    def error(self, series: npt.ArrayLike, warm_up: int = 0) -> float:
+        """The root of the mean squared error on a series (n, C) of the values after the first
+        `warm_up`, at least 1; the mean is over all columns."""
+        x, skipped = np.asarray(series), max(warm_up, 1)
+        wrong = self.predict(x[:-1])[skipped - 1 :] - x[skipped:]
+        return float(np.sqrt(np.mean(np.square(wrong, dtype=float))))
