@@ -13,7 +13,7 @@ from test_files import idx
 import autograd as ag
 from tinygrad_rnn import data, demo, nn
 from tinygrad_rnn.data import synthetic
-from tinygrad_rnn.data.midi import Note
+from tinygrad_rnn.data.midi import Notation, Note
 from tinygrad_rnn.data.synthetic import spoken, tune
 from tinygrad_rnn.demo import Demo, Saved, scripts
 from tinygrad_rnn.errors import InputError
@@ -268,7 +268,7 @@ def test_music_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     assert [(n.start, n.key) for n in notes[:2]] == [(8, 40), (12, 42)]
     for path in (folder / "1.mid", folder / "2.mid"):
         path.unlink()
-    with pytest.raises(InputError, match="at least two are needed"):
+    with pytest.raises(InputError, match=r"holds 1 \.mid or \.midi; at least 2 are"):
         demo.run(scripts()["music"], Demo("music", tmp_path, data=folder))
 
 
@@ -293,7 +293,15 @@ def test_the_loss_counts_every_note_once() -> None:
     ag.manual_seed(0)
     model = music.language_model(known=[0] * 6, hidden=8).eval()
     texts = [np.array([0, 1, 2, 3, 0]), np.array([0, 6, 0])]
-    together, count = music.loss(model, data.pad_collate(texts))
-    apart = [music.loss(model, data.pad_collate([text])) for text in texts]
-    assert count == 6
-    assert together.item() * 6 == pytest.approx(sum(mean.item() * n for mean, n in apart), rel=1e-5)
+    together = music.loss(model, music.batch(texts)).item()
+    apart = [music.loss(model, music.batch([text])).item() for text in texts]
+    assert together * 6 == pytest.approx(4 * apart[0] + 2 * apart[1], rel=1e-5)
+
+
+def test_a_notation_takes_what_it_does_not_know_for_the_nearest() -> None:
+    piece = [Note(0, 40, 4), Note(4, 40, 8), Note(12, 43, 4)]
+    notation = Notation.of([piece])
+    assert len(notation) == 4
+    assert notation.encode(piece).tolist() == [1, 2, 3]
+    assert notation.decode([1, 2, 3]) == piece
+    assert notation.encode([Note(0, 40, 3), Note(3, 44, 4)]).tolist() == [1, 3]

@@ -24,9 +24,9 @@ def read_bytes(path: PathLike, kind: str) -> bytes:
     return content
 
 
-def files_in(folder: PathLike, *suffixes: str) -> list[Path]:
-    """The files in a folder whose names end so, in whichever case, sorted; at least one. Hidden
-    ones, whose names begin with a dot, are left out.
+def files_in(folder: PathLike, *suffixes: str, at_least: int = 1) -> list[Path]:
+    """The files in a folder whose names end so, in whichever case, sorted. Hidden ones, whose names
+    begin with a dot, are left out. InputError for fewer than `at_least`.
     """
     path, endings = Path(folder), " or ".join(suffixes)
     if not path.is_dir():
@@ -35,6 +35,8 @@ def files_in(folder: PathLike, *suffixes: str) -> list[Path]:
     files = [p for p in _visible(path) if p.is_file() and p.suffix.lower() in suffixes]
     if not files:
         raise InputError(f"{path}: holds no file whose name ends in {endings}")
+    if len(files) < at_least:
+        raise InputError(f"{path}: holds {len(files)} {endings}; at least {at_least} are needed")
     return files
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,6 +99,31 @@ def from_tokens(tokens: npt.ArrayLike) -> list[Note]:
     ends = np.append(starts, starts[-1:] + waits[-1:])[np.searchsorted(starts, starts, "right")]
     held = np.maximum(ends - starts, 1)
     return [Note(*map(int, note)) for note in zip(starts, keys, held, strict=True)]
+
+
+@dataclass(frozen=True)
+class Notation:
+    """The tokens that pieces are made of, numbered from 1; 0 stands for what is no note."""
+
+    tokens: tuple[int, ...]
+
+    @classmethod
+    def of(cls, pieces: Iterable[Sequence[Note]]) -> Notation:
+        """The different tokens of all pieces, sorted."""
+        return cls(tuple(sorted({int(token) for notes in pieces for token in as_tokens(notes)})))
+
+    def __len__(self) -> int:
+        return 1 + len(self.tokens)
+
+    def encode(self, notes: Sequence[Note]) -> Ids:
+        """The numbers of the notes' tokens (n,). One that is not known is taken for the nearest, as
+        a rule the same key for another time."""
+        places: Ids = np.abs(as_tokens(notes)[:, None] - np.array(self.tokens)).argmin(1)
+        return 1 + places
+
+    def decode(self, ids: npt.ArrayLike) -> list[Note]:
+        """The notes that have these numbers, from 1 on, as of `from_tokens`."""
+        return from_tokens(np.array(self.tokens)[np.asarray(ids) - 1])
 
 
 def as_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd import Tensor, swapaxes, tree_map
+from autograd import Tensor, no_grad, swapaxes, tree_map
 
 from .. import nn
 
@@ -43,6 +43,13 @@ class LanguageModel(nn.Module):
         """
         hidden, state = self.recurrent(self.dropout(self.embedding(tokens)), state)
         return self.readout(self.dropout(hidden)), state
+
+    def encode(self, tokens: Any) -> Any:
+        """The state in which `step` goes on after the `tokens` (T, B), None if T is 0. Nothing is
+        recorded.
+        """
+        with no_grad():
+            return batch_first(self(tokens)[1]) if len(tokens) else None
 
     def step(self, state: Any, tokens: Any) -> tuple[Any, Tensor]:
         """The new state, and scores (B, V) of what follows the `tokens` (B), as `decoding` wants

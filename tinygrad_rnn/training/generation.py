@@ -14,7 +14,6 @@ from ..data import Vocabulary
 from ..data.text import Ids
 from ..models import LanguageModel
 from ..models.decoding import write
-from ..models.language import batch_first
 from .truncated import beside
 
 
@@ -52,10 +51,6 @@ def _characters(
 ) -> Iterator[str]:
     """Characters without end that follow `tokens`, shape (n,)."""
     model.eval()
-    state = None
-    if len(tokens) > 1:
-        with ag.no_grad():
-            _, state = model(beside(model, tokens[:-1, None]))
-    last = beside(model, tokens[-1:])
-    for drawn, _ in write(model.step, batch_first(state), last, generator=generator, **options):
+    state, last = model.encode(beside(model, tokens[:-1, None])), beside(model, tokens[-1:])
+    for drawn, _ in write(model.step, state, last, generator=generator, **options):
         yield vocabulary.characters[int(drawn.item())]
