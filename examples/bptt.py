@@ -15,7 +15,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import cli, nn
-from tinygrad_rnn.pictures import arrows, network, subplots
+from tinygrad_rnn.pictures import arrows, heat_map, network, subplots
 
 CLAIM = (
     "dE/dW is the sum over t and k <= t of dE_t/ds_t, times the product of ds_j/ds_(j-1) for j "
@@ -70,11 +70,6 @@ def layers(U, W, V, inputs, targets):
     return [weight.grad.numpy() for weight in weights]
 
 
-def disagreement(found, wanted):
-    """The largest difference, relative to the largest entry."""
-    return np.abs(found - wanted).max() / np.abs(wanted).max()
-
-
 def main(show):
     I, H, C, T = 3, 16, 4, show.choose(40, 20)
     # W shrinks what goes through it, so that one sees the terms fade with t - k.
@@ -87,38 +82,26 @@ def main(show):
     leaves = [ag.tensor(weight, requires_grad=True) for weight in weights]
     _, losses = unroll(*leaves, ag.tensor(inputs), targets)
     sum(losses).backward()
+    recorded = [leaf.grad.numpy() for leaf in leaves]
     compiled = layers(*weights, inputs, targets)
-    for name, wanted, leaf, layer in zip("UWV", sums, leaves, compiled, strict=True):
-        label = f"dE/d{name}: sums against"
-        apart = disagreement(leaf.grad.numpy(), wanted)
-        show.measured(f"{label} the recorded graph", apart, at_most=1e-10, quick=1e-10)
-        apart = disagreement(layer, wanted)
-        show.measured(f"{label} nn.RNN, compiled", apart, at_most=1e-10, quick=1e-10)
+    for name, wanted, *both in zip("UWV", sums, recorded, compiled, strict=True):
+        for way, found in zip(("the recorded graph", "nn.RNN, compiled"), both, strict=True):
+            apart = np.abs(found - wanted).max() / np.abs(wanted).max()
+            show.measured(f"dE/d{name}: sums against {way}", apart, at_most=1e-10, quick=1e-10)
     lag = np.subtract.outer(np.arange(T), np.arange(T))
-    show.measured(
-        "share of the terms with t - k < 10", np.nansum(norms[lag < 10]) / np.nansum(norms), "%"
-    )
+    near = np.nansum(norms[lag < 10]) / np.nansum(norms)
+    show.measured("share of the terms with t - k < 10", near, "%")
 
-    show.picture("terms.png", draw_terms(norms), "the terms of dE/dW, over t and k")
-    draw_network(show, leaves, show.rng.normal(size=(5, I)), targets[:5])
-
-
-def draw_terms(norms):
     figure, (left, right) = subplots(1, 2, width=11, height=4.6)
-    T = len(norms)
-    image = left.imshow(np.ma.log10(norms), cmap="cividis", extent=(0.5, T + 0.5, T + 0.5, 0.5))
-    figure.colorbar(image, ax=left, label="log10 of the term's norm")
+    scale = {"vmin": None, "vmax": None, "extent": (0.5, T + 0.5, T + 0.5, 0.5)}
+    heat_map(left, np.ma.log10(norms), "log10 of the term's norm", **scale)
     left.set(xlabel="k: where the weights were used", ylabel="t: where the error arose")
     left.set_title("The terms of dE/dW fade away from the diagonal")
-    left.grid(visible=False)
-    means = [np.diagonal(norms, -lag).mean() for lag in range(T - 5)]
-    right.semilogy(means)
-    right.set(
-        xlabel="t - k (steps)",
-        ylabel="mean norm of a term",
-        title="by about the same factor at every step",
-    )
-    return figure
+    right.semilogy([np.diagonal(norms, -lag).mean() for lag in range(T - 5)])
+    right.set(xlabel="t - k (steps)", ylabel="mean norm of a term")
+    right.set_title("by about the same factor at every step")
+    show.picture("terms.png", figure, "the terms of dE/dW, over t and k")
+    draw_network(show, leaves, show.rng.normal(size=(5, I)), targets[:5])
 
 
 def draw_network(show, leaves, inputs, targets):

@@ -15,7 +15,7 @@ import sys
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data.fasta import BASES
 from tinygrad_rnn.data.synthetic import dna
 from tinygrad_rnn.errors import InputError
@@ -46,35 +46,19 @@ def loss(model, batch):
     return nn.functional.cross_entropy(scores.reshape(-1, 4), phases.reshape(-1))
 
 
-def learn(show, sequences, bidirectional):
-    """A tagger that has seen windows at random places of the training parts."""
-    window = show.choose(300, 200)
+def windows(sequences, length):
+    """What draws a batch of windows at random places of the training parts."""
     weights = np.array([len(bases) for bases, *_ in sequences], float)
 
-    def make(rng):
-        windows = []
+    def batch(rng):
+        some = []
         for number in rng.choice(len(sequences), 32, p=weights / weights.sum()):
             bases, phases, *_ = sequences[number]
-            begin = rng.integers(max(1, len(bases) - window))
-            windows.append((bases[begin : begin + window], phases[begin : begin + window]))
-        return data.pad_collate(windows, padding_value=(0, -100))
+            begin = rng.integers(max(1, len(bases) - length))
+            some.append((bases[begin : begin + length], phases[begin : begin + length]))
+        return data.pad_collate(some, padding_value=(0, -100))
 
-    model = tagger(bidirectional)
-    optimizer = optim.Adam(model.parameters(), lr=0.01)
-    schedule = optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=0.02, total_steps=show.choose(300, 80)
-    )
-    trainer = training.Trainer(
-        model,
-        optimizer,
-        loss,
-        data.Generated(make),
-        schedule=schedule,
-        schedule_per="step",
-        clip=1,
-    )
-    show.fit(trainer, 300, 80)
-    return model.eval()
+    return batch
 
 
 def labels(model, bases):
@@ -97,42 +81,34 @@ def main(show):
         if min(len(bases) for bases, *_ in sequences) < 40:
             raise InputError(f"{show.data}: sequences should have at least 50 bases each")
     true = np.concatenate([phases for *_, phases in sequences])
-    found, p = {}, {}
+    batches, found, p = windows(sequences, show.choose(300, 200)), {}, {}
     for name, bidirectional in (("both ways", True), ("forwards only", False)):
         show.say(f"A network that reads {name}")
-        model = learn(show, sequences, bidirectional)
+        model = tagger(bidirectional)
+        show.learn(model, loss, batches, steps=300, quick=80, rate=0.02, cycle=True)
         read = [labels(model, bases) for _, _, bases, _ in sequences]
         found[name], p[name] = map(np.concatenate, zip(*read, strict=True))
         if bidirectional:
             show.save(model, hidden=HIDDEN)
-    both, forwards = found.values()
-    show.measured("coding bases", (true > 0).mean(), "%")
-    show.measured(
-        "F1 of coding bases, both ways", f1(both > 0, true > 0), at_least=0.98, quick=0.78
-    )
-    show.measured("F1 of coding bases, forwards only", f1(forwards > 0, true > 0))
-    framed = ((both == true) & (true > 0)).sum() / max(1, (true > 0).sum())
+    both, forwards, coding = *found.values(), true > 0
+    show.measured("coding bases", coding.mean(), "%")
+    show.measured("F1 of coding bases, both ways", f1(both > 0, coding), at_least=0.98, quick=0.78)
+    show.measured("F1 of coding bases, forwards only", f1(forwards > 0, coding))
+    framed = ((both == true) & coding).sum() / max(1, coding.sum())
     show.measured("frame right where coding", framed, "%")
     genes = set(data.regions(true))
     for name, guessed in found.items():
         right = len(genes & set(data.regions(guessed))) / max(1, len(genes))
         show.measured(f"genes exact to the base, {name}", right, "%")
-    show.picture(
-        "genes.png",
-        draw(true, p),
-        "what the networks hold for coding along a stretch they have never seen",
-    )
 
-
-def draw(true, p, bases=900):
     figure, panels = subplots(2, 1, height=5, sharex=True, sharey=True)
-    base = np.arange(min(bases, len(true)))
-    for axes, (name, coding), colour in zip(panels, p.items(), COLOURS, strict=False):
-        axes.fill_between(base, true[base] > 0, step="mid", color="0.85")
-        axes.plot(base, coding[base], color=colour)
+    base = np.arange(min(900, len(true)))
+    for axes, name, colour in zip(panels, p, COLOURS, strict=False):
+        axes.fill_between(base, coding[base], step="mid", color="0.85")
+        axes.plot(base, p[name][base], color=colour)
         axes.set(ylabel="p(coding)", title=f"Read {name}")
     panels[1].set_xlabel("base (grey: within a gene)")
-    return figure
+    show.picture("genes.png", figure, "what they hold for coding in a stretch they have never seen")
 
 
 def predict(run, input):

@@ -14,9 +14,9 @@ import sys
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import cli, data, nn, optim, training
+from tinygrad_rnn import cli, nn
 from tinygrad_rnn.data.grammars import REBER, embedded_reber, encoded
-from tinygrad_rnn.pictures import COLOURS, subplots
+from tinygrad_rnn.pictures import COLOURS, heat_map, subplots
 
 CLAIM = (
     "LSTM learns the embedded Reber grammar; a simple recurrent network learns all of it but the "
@@ -57,10 +57,10 @@ def draw(rng, count, without=()):
     return strings
 
 
+@ag.no_grad()
 def probabilities(model, symbols, lengths):
     """Of what comes next (T - 1, B, symbols)."""
-    with ag.no_grad():
-        return ag.softmax(model(symbols[:-1], lengths), axis=-1).numpy()
+    return ag.softmax(model(symbols[:-1], lengths), axis=-1).numpy()
 
 
 def only_legal(p, legal):
@@ -73,27 +73,25 @@ def main(show):
     known = draw(show.rng, 1000)
     symbols, _, lengths = encoded([*known], [*known.values()])
     unseen = draw(show.rng, 1000, without=known)
-    test = encoded([*unseen], [*unseen.values()])
-    padding = np.arange(len(test[1]))[:, None] >= test[2]
+    test, follows, ends = encoded([*unseen], [*unseen.values()])
+    padding = np.arange(len(follows))[:, None] >= ends
 
     def batch(rng):
         some = rng.integers(0, len(known), 32)
         return symbols[: lengths[some].max() + 1, some], lengths[some]
 
-    seeds, steps, legal, shown = show.choose(10, 1), (600, 350), {}, []
-    for layer, rate in ((nn.LSTM, 0.02), (nn.RNN, 0.01)):
-        legal[layer] = np.ones((seeds, *padding.shape), bool)
-        for seed in range(seeds):
+    steps, legal, shown = (600, 350), {}, {}
+    for name, layer, rate in (("LSTM", nn.LSTM, 0.02), ("Elman", nn.RNN, 0.01)):
+        runs = []
+        for seed in range(show.choose(10, 1)):
             ag.manual_seed(1000 * show.seed + seed)
             model = Predictor(layer)
-            optimizer = optim.Adam(model.parameters(), lr=rate)
-            trainer = training.Trainer(model, optimizer, loss, data.Generated(batch), clip=1)
-            show.fit(trainer, *steps)
-            p = probabilities(model, test[0], test[2])
-            legal[layer][seed] = only_legal(p, test[1]) | padding
-        shown.append(p[:, EXAMPLE])
+            show.learn(model, loss, batch, *steps, rate=rate)
+            p = probabilities(model, test, ends)
+            runs.append(only_legal(p, follows) | padding)
+        legal[name], shown[name] = np.array(runs), p[:, EXAMPLE]
 
-    lstm, elman = (legal[layer].all(1) for layer in (nn.LSTM, nn.RNN))
+    lstm, elman = (runs.all(1) for runs in legal.values())
     show.measured("seeds of 10 with all legal", lstm.all(1).sum(), at_least=9, quick=1)
     show.measured("LSTM: strings all legal", lstm.mean(), "%")
     show.measured("Elman: seeds with all legal", elman.all(1).sum())
@@ -104,20 +102,16 @@ def main(show):
     show.measured("1997: Elman, trials that succeed", 0, "%")
 
     figure, both = subplots(2, 1, height=6.4)
-    string = [*unseen][EXAMPLE]
-    for axes, name, p in zip(both, ("LSTM", "Elman"), shown, strict=True):
-        axes.imshow(p[: len(string) - 1].T, vmin=0, vmax=1, cmap="cividis")
-        axes.plot(*test[1][: len(string) - 1, EXAMPLE].nonzero(), "o", color=COLOURS[1])
-        axes.set_xticks(range(len(string) - 1), string[:-1])
-        axes.set_yticks(range(len(REBER)), REBER)
+    string = [*unseen][EXAMPLE][:-1]
+    for axes, (name, p) in zip(both, shown.items(), strict=True):
+        heat_map(axes, p[: len(string)].T, rows=REBER, columns=string)
+        axes.plot(*follows[: len(string), EXAMPLE].nonzero(), "o", color=COLOURS[1])
         axes.set(ylabel="next", title=f"{name}: what may follow (dots), and its probability")
-        axes.grid(visible=False)
     show.picture("string.png", figure, "what is expected (bright) after each symbol of a string")
 
     figure, axes = subplots(height=4)
-    ends = test[2] - 1
-    for (layer, name), marker in zip(((nn.LSTM, "LSTM"), (nn.RNN, "Elman")), "os", strict=True):
-        shares = [legal[layer][:, ends - back, range(len(ends))].mean() for back in range(6)]
+    for (name, runs), marker in zip(legal.items(), "os", strict=True):
+        shares = [runs[:, ends - 1 - back, range(len(ends))].mean() for back in range(6)]
         axes.plot(range(6), shares, marker + "-", label=name)
     names = "E", "T or P", "E", "", "", ""
     axes.set_xticks(range(6), [f"{back}\n{name}" for back, name in enumerate(names)])

@@ -3,13 +3,12 @@
     tinygrad-rnn demo translation
     tinygrad-rnn predict runs/demo/translation 'The two birds that I saw yesterday are beautiful.'
 
-The sentences are of a grammar in which little stays where it was: when and where come before the
-verb, a relative clause before its noun (the two birds that I saw: I saw's that two 只 bird),
-things are counted with measure words (只 for birds, 本 for books), two is 两 of things but 二 in
-dates, and the month comes before the day. A decoder that gets the sentence as one vector (Sutskever
-et al., "Sequence to sequence learning with neural networks", 2014) is compared with one that looks
-back at all words (Bahdanau et al., "Neural machine translation by jointly learning to align and
-translate", 2015; in the form of Luong et al., 2015). No test sentence was learned from.
+In these sentences little stays where it was: when and where come before the verb, a relative clause
+before its noun (the two birds that I saw: I saw's that two 只 bird), things are counted with
+measure words (只 for birds, 本 for books), two is 两 of things but 二 in dates. A decoder that gets
+the sentence as one vector (Sutskever et al., "Sequence to sequence learning with neural networks",
+2014) is compared with one that looks back at all words (Bahdanau et al., "Neural machine
+translation by jointly learning to align and translate", 2015; in the form of Luong et al., 2015).
 """
 
 import os
@@ -18,11 +17,11 @@ import sys
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import cli, data, models, nn, optim, training
+from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data.sentences import PINYIN, translated
 from tinygrad_rnn.data.tables import BEGIN, END, PADDING
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.pictures import legible, subplots
+from tinygrad_rnn.pictures import heat_map, legible, subplots
 
 CLAIM = (
     "An encoder and a decoder translate between languages of another order. With attention, which "
@@ -36,7 +35,7 @@ def translator(source, target, size, attention=nn.GeneralAttention):
 
 
 def scored(model, batch):
-    """Scores of what follows each symbol, and what does; where nothing does it is PADDING."""
+    """Scores of what follows each symbol, and what does: PADDING where nothing does."""
     source, lengths, target, _ = batch
     scores = model(source, lengths, target[:-1])
     return scores.reshape(-1, scores.shape[-1]), target[1:].ravel()
@@ -53,32 +52,20 @@ def batches(pairs, shuffle=False):
     return data.DataLoader(pairs, 32, shuffle, collate_fn=data.pad_collate, lengths=lengths)
 
 
-def learn(show, model, train, validation, steps, quick):
-    optimizer = optim.Adam(model.parameters(), lr=0.01)
-    total = show.choose(steps, quick)
-    schedule = optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=total)
-    trainer = training.Trainer(
-        model, optimizer, loss, train, validation, schedule=schedule, schedule_per="step", clip=1
-    )
-    show.fit(trainer, steps, quick, patience=5)
-    return model.eval()
-
-
+@ag.no_grad()
 def translate(model, source, lengths, width):
     """The symbols of the best translation that a beam search of this width finds for each."""
-    with ag.no_grad():
-        state, start = model.encode(source, lengths), [BEGIN] * len(lengths)
-        longest = 2 * len(source) + 10
-        found = models.beam_search(model.step, state, start, END, longest, width=width)
+    state, start = model.encode(source, lengths), [BEGIN] * len(lengths)
+    longest = 2 * len(source) + 10
+    found = models.beam_search(model.step, state, start, END, longest, width=width)
     return [written.tokens for written in found]
 
 
 def exact(model, pairs, width):
     """The share of sentences that are translated without a mistake."""
-    source, lengths, target, _ = data.pad_collate(list(pairs))
-    wanted = [[n for n in column if n > END] for column in target.numpy().T.tolist()]
+    source, lengths, *_ = data.pad_collate(list(pairs))
     found = translate(model, source, lengths, width)
-    return np.mean([a == b for a, b in zip(found, wanted, strict=True)])
+    return np.mean([[BEGIN, *a, END] == [*b] for a, (_, b) in zip(found, pairs, strict=True)])
 
 
 def main(show):
@@ -87,11 +74,8 @@ def main(show):
         texts, size, steps = (list(sentences), list(sentences.values())), 64, 1300
         pairs = data.ParallelText(*texts, text_split=data.tokens)
     else:
-        pairs, size, steps = (
-            data.ParallelText.from_file(show.data, text_split=data.tokens),
-            128,
-            3000,
-        )
+        pairs = data.ParallelText.from_file(show.data, text_split=data.tokens)
+        size, steps = 128, 3000
     if len(pairs) < 20:
         raise InputError(f"{show.data}: {len(pairs)} pairs are too few to learn from; 20 at least")
     train, validation, unseen = data.random_split(pairs, [0.8, 0.1, 0.1])
@@ -99,26 +83,32 @@ def main(show):
     lexicons = pairs.source_lexicon, pairs.target_lexicon
     numbers = [len(lexicon) for lexicon in lexicons]
     show.say(f"{len(train)} pairs to learn from; words here and there: {numbers}")
-    learned = batches(train, shuffle=True), batches(validation)
-    model = learn(show, translator(*numbers, size), *learned, steps, 70)
-    blind = learn(show, translator(*numbers, size, None), *learned, steps, 30)
+    train, validation = batches(train, shuffle=True), batches(validation)
+    options = {"rate": 0.01, "cycle": True, "validation": validation, "patience": 5}
+    model = translator(*numbers, size)
+    show.learn(model, loss, train, steps, quick=70, **options)
+    blind = translator(*numbers, size, attention=None)
+    show.learn(blind, loss, train, steps, quick=30, **options)
     show.save(model, source=lexicons[0].words, target=lexicons[1].words, size=size)
 
-    with ag.no_grad():
-        scores, wanted = scored(model, data.pad_collate(list(unseen)))
-    right = (ag.argmax(scores, 1) == wanted).numpy()[wanted.numpy() != PADDING].mean()
-    share = exact(model, unseen, 4)
-    less = exact(blind, unseen, 4)
+    scores, wanted = (x.numpy() for x in scored(model, data.pad_collate(list(unseen))))
+    right = (scores.argmax(1) == wanted)[wanted != PADDING].mean()
+    share, less = exact(model, unseen, width=4), exact(blind, unseen, width=4)
     show.measured("characters right, given those before", right, "%", at_least=0.99, quick=0.5)
     show.measured("sentences exact, beam of 4", share, "%", at_least=0.98)
-    show.measured("sentences exact, greedily", exact(model, unseen, 1), "%")
+    show.measured("sentences exact, greedily", exact(model, unseen, width=1), "%")
     show.measured("without attention: exact, beam of 4", less, "%")
     show.measured("without attention: fewer by", share - less, "%", at_least=0.01)
-    source, target = max(unseen, key=lambda pair: len(pair[0]) * (len(pair[0]) < 18))
-    with ag.no_grad():
-        weights = model.alignment(source[:, None], [len(source)], target[:-1, None]).numpy()[0]
-    words = [lexicon.decode(ids) for lexicon, ids in zip(lexicons, (source, target), strict=True)]
-    show.picture("attention.png", draw(weights, *words), "where it looks as it writes")
+
+    source, target = pair = max(unseen, key=lambda pair: len(pair[0]) * (len(pair[0]) < 18))
+    (weights,) = model.alignment(source[:, None], [len(source)], target[:-1, None]).numpy()
+    words, characters = (lexicon.decode(x) for lexicon, x in zip(lexicons, pair, strict=True))
+    spoken = [PINYIN.get(character) or legible(character) for character in characters]
+    figure, axes = subplots(width=7.5, height=6.5)
+    heat_map(axes, weights, "weight of the attention", rows=[*spoken, "(end)"])
+    axes.set_xticks(range(len(words)), map(legible, words), rotation=60, ha="right")
+    axes.set(xlabel="read", ylabel="written", title="Each character looks at the words it needs")
+    show.picture("attention.png", figure, "where it looks as it writes")
 
 
 def predict(run, input):
@@ -134,19 +124,6 @@ def predict(run, input):
         print(data.joined(written.decode(found)))
     if strange := sorted({word for words in sentences for word in words} - set(read.words)):
         print(f"not among the words it has learned: {', '.join(strange)}")
-
-
-def draw(weights, words, characters):
-    """The attention: a row for each character that is written, a column for each word read."""
-    figure, axes = subplots(width=7.5, height=6.5)
-    image = axes.imshow(weights, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(words)), map(legible, words), rotation=60, ha="right")
-    spoken = [PINYIN.get(character) or legible(character) for character in characters]
-    axes.set_yticks(range(len(spoken) + 1), [*spoken, "(end)"])
-    axes.set(xlabel="read", ylabel="written", title="Each character looks at the words it needs")
-    axes.grid(visible=False)
-    figure.colorbar(image, label="weight of the attention")
-    return figure
 
 
 if __name__ == "__main__":
