@@ -16,8 +16,8 @@ import sys
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import cli, data, nn, optim, training
-from tinygrad_rnn.pictures import COLOURS, subplots
+from tinygrad_rnn import cli, nn
+from tinygrad_rnn.pictures import COLOURS, heat_map, subplots
 
 CLAIM = (
     "A network whose output is fed back and one whose hidden state is both turn a plan into a "
@@ -74,19 +74,15 @@ def main(show):
     for kind in (Jordan, Elman):
         name = kind.__name__
         model = kind(PLANS, 32, SYMBOLS)
-        optimizer = optim.Adam(model.parameters(), lr=0.01)
-        show.fit(training.Trainer(model, optimizer, loss, [by_heart], clip=1), 2000, 1000)
+        show.learn(model, loss, [by_heart], steps=2000, quick=1000, rate=0.01)
         with ag.no_grad():
             recited[name] = model(by_heart[0]).numpy()
         right = recited[name].argmax(2) == by_heart[1].numpy().argmax(2)
-        show.measured(
-            f"{name}: plans turned into sequences", right.all(0).mean(), "%", at_least=1, quick=1
-        )
+        share = right.all(0).mean()
+        show.measured(f"{name}: plans turned into sequences", share, "%", at_least=1, quick=1)
 
         model = kind(2, 24, 1)
-        optimizer = optim.Adam(model.parameters(), lr=0.005)
-        batches = data.Generated(secrets)
-        show.fit(training.Trainer(model, optimizer, loss, batches, clip=1), 2000, 700)
+        show.learn(model, loss, secrets, steps=2000, quick=700, rate=0.005)
         with ag.no_grad():
             right = np.sign(model(inputs).numpy()) == targets.numpy()
             spoken[name] = model(pair).numpy()[..., 0]
@@ -97,10 +93,9 @@ def main(show):
 
     figure, axes = subplots(1, 2, height=3.6, sharey=True)
     for axis, (name, outputs) in zip(axes, recited.items(), strict=True):
-        axis.imshow(outputs[:, 0].T, vmin=0, vmax=1, cmap="cividis")
+        heat_map(axis, outputs[:, 0].T)
         axis.plot(by_heart[1].numpy()[:, 0].argmax(1), "o", color=COLOURS[1])
         axis.set(xlabel="step", title=f"{name}: a plan (dots), carried out")
-        axis.grid(visible=False)
     axes[0].set_ylabel("symbol")
     show.picture("plan.png", figure, "both networks produce the sequence that a plan names")
 

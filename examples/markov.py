@@ -14,8 +14,8 @@ import sys
 import numpy as np
 
 import autograd as ag
-from tinygrad_rnn import cli, data, models, nn, optim, training
-from tinygrad_rnn.pictures import subplots
+from tinygrad_rnn import cli, data, models, nn
+from tinygrad_rnn.pictures import bars, subplots
 
 CLAIM = (
     "A Markov chain needs a state for every context and runs out of examples of long ones; a "
@@ -37,11 +37,11 @@ def loss(model, window):
     return nn.functional.cross_entropy(scores.reshape(-1, scores.shape[-1]), window[1:].ravel())
 
 
+@ag.no_grad()
 def chances(model, window):
     """P(each next character) at all places of a window: (T, B, V + 1)."""
-    with ag.no_grad():
-        scores, _ = model(window[:-1])
-        return ag.softmax(scores).numpy()
+    scores, _ = model(window[:-1])
+    return ag.softmax(scores).numpy()
 
 
 def main(show):
@@ -53,13 +53,12 @@ def main(show):
     chain = models.MarkovModel(1, V).fit(learned)
 
     model = models.LanguageModel(V + 1, embed=32, hidden=show.choose(128, 64))
-    batches = data.Generated(lambda rng: windows(learned, rng.integers(0, len(learned) - T, B), V))
-    optimizer = optim.Adam(model.parameters(), lr=show.choose(0.006, 0.015))
-    steps, quick = 3200, 550
-    falling = optim.lr_scheduler.CosineAnnealingLR(optimizer, show.choose(steps, quick))
-    options = {"clip": 1, "schedule": falling, "schedule_per": "step"}
-    trainer = training.Trainer(model, optimizer, loss, batches, **options)
-    show.fit(trainer, steps, quick)
+    rate = show.choose(0.006, 0.015)
+
+    def batch(rng):
+        return windows(learned, rng.integers(0, len(learned) - T, B), V)
+
+    show.learn(model, loss, batch, steps=3200, quick=550, rate=rate, cosine=True)
 
     surprise = []
     for starts in np.array_split(np.arange(0, len(unseen) - T, show.choose(5, 64)), 20):
@@ -99,11 +98,9 @@ def draw(bits, network, after_q, vocabulary):
     left.set_title("A chain's context ends, a network's goes on")
     left.legend()
     often = np.argsort(-after_q["corpus"])[:5]
-    for n, (name, p) in enumerate(after_q.items()):
-        right.bar(np.arange(5) + 0.27 * n, p[often], 0.25, label=name)
-    right.set_xticks(np.arange(5) + 0.27, [repr(vocabulary.decode([i])) for i in often])
+    names = [repr(vocabulary.decode([i])) for i in often]
+    bars(right, {name: p[often] for name, p in after_q.items()}, names)
     right.set(xlabel="character", ylabel="probability", title="What follows q")
-    right.legend()
     return figure
 
 

@@ -165,6 +165,21 @@ def test_autoregression_finds_its_coefficients() -> None:
     assert Autoregression(0).fit(x).predict(x)[0] == pytest.approx(x[:-1].mean(0), rel=0.01)
 
 
+# --- sums -----------------------------------------------------------------------------------------
+
+
+def test_two_marked_numbers_one_in_each_half_are_added() -> None:
+    x, sums = synthetic.adding(np.random.default_rng(0), 11, 500)
+    assert x.shape == (11, 500, 2)
+    assert 0 <= x[..., 0].min() < 0.01 < 0.99 < x[..., 0].max() <= 1
+    steps, columns = x[..., 1].nonzero()
+    for half in (steps < 5, steps >= 5):
+        assert sorted(columns[half]) == [*range(500)]
+    assert {*steps} == {*range(11)}
+    numbers = [x[marks > 0, b, 0] for b, marks in enumerate(x[..., 1].T)]
+    np.testing.assert_allclose(sums, [a + b for a, b in numbers])
+
+
 # --- genes ----------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,5 @@
-"""Series, spoken words, genes and tunes that are made, not found, so that all about them is known.
+"""Series, sums, spoken words, genes and tunes that are made, not found, so that all about them is
+known.
 
 `rng` is a NumPy generator throughout: the same seed makes the same.
 """
@@ -52,6 +53,22 @@ def seasons(rng: Rng, n: int) -> Floats:
 def random_walk(rng: Rng, n: int) -> Floats:
     """Steps of N(0, 1) from 100 on (n,)."""
     return 100 + np.cumsum(rng.normal(size=n))
+
+
+# --- sums -----------------------------------------------------------------------------------------
+
+
+def adding(rng: Rng, terms: int, size: int) -> tuple[npt.NDArray[np.float32], Any]:
+    """Numbers from 0 to 1 and marks (T, B, 2), one mark in each half; sums of the marked (B,): the
+    adding problem (Hochreiter & Schmidhuber 1997, "Long short-term memory", experiment 4; in the
+    form of Le et al. 2015, "A simple way to initialize recurrent networks of rectified linear
+    units").
+    """
+    x = np.zeros((terms, size, 2), np.float32)
+    x[..., 0] = rng.random((terms, size))
+    for begin, end in ((0, terms // 2), (terms // 2, terms)):
+        x[rng.integers(begin, end, size), np.arange(size), 1] = 1
+    return x, x.prod(2).sum(0)
 
 
 # --- words ----------------------------------------------------------------------------------------
