@@ -10,14 +10,13 @@ RNNs all we needed?", section 1).
 """
 
 import sys
-import time
-import tracemalloc
 from functools import cache
 
 import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import cli, nn
+from tinygrad_rnn.demo import price
 from tinygrad_rnn.pictures import subplots
 
 CLAIM = (
@@ -48,27 +47,18 @@ KINDS = {
 }
 
 
-def train_step(model, x):
-    outputs, _ = model(x)
-    (outputs * outputs).mean().backward()
-    model.zero_grad()
-
-
 @cache
 def cost(kind, repeats, T, B, H):
-    """Milliseconds of a training step, the least of some repeats, and the memory (MB) it takes."""
+    """Milliseconds of a training step, and the memory (MB) it takes."""
     model = KINDS[kind](T, H)
     x = ag.tensor(np.random.default_rng(0).normal(size=(T, B, I)), dtype="float32")
-    tracemalloc.start()
-    train_step(model, x)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    times = []
-    for _ in range(repeats):
-        begin = time.process_time()
-        train_step(model, x)
-        times.append(time.process_time() - begin)
-    return 1000 * min(times), most / 1e6
+
+    def step():
+        outputs, _ = model(x)
+        (outputs * outputs).mean().backward()
+        model.zero_grad()
+
+    return price(step, repeats)
 
 
 def parameters(kind, T):
@@ -92,9 +82,8 @@ def main(show):
     for axis, values in sizes.items():
         show.say(f"against {axis}")
         for kind in KINDS:
-            costs[axis, kind] = np.array(
-                [cost(kind, repeats, **USUAL | {axis: value}) for value in values]
-            )
+            found = [cost(kind, repeats, **USUAL | {axis: value}) for value in values]
+            costs[axis, kind] = np.array(found)
     T = np.array(sizes["T"], float)
     for kind in KINDS:
         grown = parameters(kind, 1000) - parameters(kind, 10)
@@ -103,10 +92,10 @@ def main(show):
             show.measured("MLP: more parameters at T = 1000", grown)
             continue
         show.measured(f"{kind}: more parameters at T = 1000", grown, at_most=0, quick=0)
-        show.measured(f"{kind}: R² of time over T", straightness(T, ms), at_least=0.95, quick=0.8)
-        show.measured(
-            f"{kind}: R² of memory over T", straightness(T, mb), at_least=0.99, quick=0.95
-        )
+        line = straightness(T, ms)
+        show.measured(f"{kind}: R² of time over T", line, at_least=0.95, quick=0.8)
+        line = straightness(T, mb)
+        show.measured(f"{kind}: R² of memory over T", line, at_least=0.99, quick=0.95)
 
     figure, axes = subplots(2, 3, width=13, height=7, sharex="col")
     units = {"T": "steps T", "B": "sequences B", "H": "units H"}

@@ -119,6 +119,16 @@ def test_a_row_says_whether_it_holds(row: Row, reached: bool | None, shown: str)
     assert row.shown == shown
 
 
+def test_the_price_of_a_call_is_the_memory_that_it_holds_and_its_fastest_time(
+    monkeypatch: Any,
+) -> None:
+    clock = iter([1.0, 4.0, 5.0, 7.0, 8.0, 11.0])
+    monkeypatch.setattr(demo.time, "process_time", lambda: next(clock))
+    milliseconds, megabytes = demo.price(lambda: np.ones(10**6), repeats=3)
+    assert milliseconds == 2000
+    assert megabytes == pytest.approx(8, abs=0.1)
+
+
 def test_what_was_learned_is_applied(
     script: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:

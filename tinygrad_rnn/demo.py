@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib import util
@@ -83,6 +84,22 @@ def written(value: float, unit: str) -> str:
     return f"{text} {unit}".rstrip()
 
 
+def price(work: Callable[[], Any], repeats: int = 1) -> tuple[float, float]:
+    """What a call of `work` costs: milliseconds of the processor, the fewest of some repeats, and
+    the most memory (MB) that it holds. It is called once before, when it compiles, for the
+    second."""
+    tracemalloc.start()
+    work()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    times = []
+    for _ in range(repeats):
+        begin = time.process_time()
+        work()
+        times.append(time.process_time() - begin)
+    return 1000 * min(times), most / 1e6
+
+
 @dataclass
 class Demo:
     """One run of a demonstration: what it was asked for, and what it has shown so far."""
@@ -125,7 +142,8 @@ class Demo:
         rest is as for `Trainer` and `fit`."""
         if callable(batches):
             batches = Generated(batches)
-        optimizer, total = Adam(model.parameters(), lr=rate), self.choose(steps, quick)
+        learned = [weight for weight in model.parameters() if weight.requires_grad]
+        optimizer, total = Adam(learned, lr=rate), self.choose(steps, quick)
         schedule: LRScheduler | None = None
         if cosine:
             schedule = CosineAnnealingLR(optimizer, total)
