@@ -4,8 +4,7 @@
 
 An LSTM reads short files of the running Python's own library, character by character, and then
 writes files like them (Karpathy, "The unreasonable effectiveness of recurrent neural networks",
-2015). The code is what `ast.unparse` makes of it: without comments and docstrings, one statement in
-a line, and with a tab for each level of indentation.
+2015). It is code alone: no comments, no docstrings, one statement in a line.
 
 What is counted: a model goes on after the end of a file that it has read, and "import ", as the
 beginning of a new one. In what it writes, the lines without indentation that are not empty, no
@@ -17,13 +16,12 @@ Markov chain, which knows what followed the last five characters.
 import ast
 import re
 import sys
-import sysconfig
-from pathlib import Path
 
 import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import cli, data, models, training
+from tinygrad_rnn.data.programs import NEXT_FILE, library
 from tinygrad_rnn.pictures import COLOURS, subplots
 
 CLAIM = (
@@ -31,34 +29,7 @@ CLAIM = (
     "of its own: it keeps names, brackets and quotation marks in order, though nobody told it to."
 )
 COMPOUND = r"(async|class|def|if|elif|else|for|while|with|try|except|finally|match|case)\b"
-NEXT_FILE, PROMPT, ORDER = "\n\n\n", "\n\n\nimport ", 5
-TEMPERATURES = 0.25, 0.5, 0.75, 1.0
-LONGEST = 8000  # characters of a file: short ones show more often how a file begins
-SKIPPED = {"site-packages", "test", "tests", "encodings", "idlelib", "lib2to3", "turtledemo"}
-
-
-def code(path):
-    """A file's code alone."""
-    tree = ast.parse(path.read_bytes())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node) is not None:
-                del node.body[0]
-            node.body = node.body or [ast.Pass()]
-    return re.sub("(?m)^(    )+", lambda blanks: "\t" * (len(blanks[0]) // 4), ast.unparse(tree))
-
-
-def library(rng, size):
-    """Short files of the standard library in random order, until they are so many characters."""
-    root = Path(sysconfig.get_path("stdlib"))
-    paths = [p for p in sorted(root.rglob("*.py")) if not SKIPPED & {*p.relative_to(root).parts}]
-    text = ""
-    for path in rng.permutation(paths):
-        if len(file := code(path)) <= LONGEST:
-            text += NEXT_FILE + file
-        if len(text) >= size:
-            break
-    return text
+PROMPT, ORDER, TEMPERATURES = NEXT_FILE + "import ", 5, (0.25, 0.5, 0.75, 1.0)
 
 
 def statements(text):
@@ -75,15 +46,14 @@ def parses(statement):
     return True
 
 
+@ag.no_grad()
 def write(model, vocabulary, before, temperature, count, length, seed):
     """So many texts, of so many characters, that begin with "import " after what was `before`."""
-    first = vocabulary.encode(before + PROMPT)
-    state, stream = None, ag.Generator(seed)
-    with ag.no_grad():
-        for token in first[:-1]:
-            state, _ = model.step(state, ag.tensor(np.full(count, token)))
-    start, options = np.full(count, first[-1]), {"temperature": temperature, "generator": stream}
-    written = models.sample(model.step, state, start, -1, length, **options)
+    *first, last = vocabulary.encode(before + PROMPT)
+    state, options = None, {"temperature": temperature, "generator": ag.Generator(seed)}
+    for token in first:
+        state, _ = model.step(state, ag.tensor(np.full(count, token)))
+    written = models.sample(model.step, state, np.full(count, last), -1, length, **options)
     return [PROMPT.lstrip() + vocabulary.decode(one.tokens) for one in written]
 
 

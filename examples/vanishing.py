@@ -23,16 +23,7 @@ CLAIM = (
     "Gradients vanish or explode like a power of the recurrent matrix; gated memory has a path on "
     "which they do neither, and clipping their norm tames explosions."
 )
-H, LENGTH, GAINS = 32, 20, (0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
-KINDS = {
-    "RNN, tanh": lambda: nn.RNN(H, H),
-    "RNN, ReLU": lambda: nn.RNN(H, H, nonlinearity="relu"),
-    "IRNN": lambda: nn.Recurrent(nn.IRNNCell(H, H)),
-    "GRU": lambda: nn.GRU(H, H),
-    "LSTM": lambda: nn.LSTM(H, H),
-    "LSTM with peepholes": lambda: nn.PeepholeLSTM(H, H),
-    "LSTM, forget gates open": lambda: opened(nn.LSTM(H, H)),
-}
+H, GAINS = 32, (0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
 
 
 class LinearCell(nn.Cell):
@@ -41,13 +32,6 @@ class LinearCell(nn.Cell):
     def step(self, h, x):
         h = x + self.recurrent(h)
         return h, h
-
-
-def opened(lstm):
-    """The same layer with a bias of 5 at the forget gates: f is almost 1."""
-    with ag.no_grad():
-        lstm.bias_ih_l0[H : 2 * H] = 5.0
-    return lstm
 
 
 def flow(layer, x):
@@ -67,37 +51,20 @@ def slope(norms):
     return np.polyfit(np.arange(len(norms)), np.log(norms), 1)[0]
 
 
-def highway(lstm, x):
-    """d c_T / d c_0 (B, H, H) of an LSTM whose gates are held, since none of them sees the state,
-    and the product of its forget gates (B, H)."""
-    with ag.no_grad():
-        lstm.weight_hh_l0[:] = 0
-    with insight.watch(lstm) as runs:
-        lstm(x)
-    return insight.jacobian(runs[0], "c", "c")[-1], runs[0]["f"].numpy().prod(0)
-
-
-def squash(x, times):
-    """sigmoid(sigmoid(...(x)))"""
-    for _ in range(times):
-        x = ag.sigmoid(x)
-    return x
+def loss(model, x):
+    """The mean of all units is to be that of the numbers read."""
+    outputs, _ = model(x)
+    return nn.functional.mse_loss(outputs[-1].mean(-1), x.mean((0, 2)))
 
 
 def tame(show, clip):
-    """The losses of a training: the mean of all units is to be the mean of 20 numbers. The units
-    are rectified, and start with too large a matrix."""
+    """The losses of a training of rectified units that start with too large a matrix."""
     ag.manual_seed(show.seed)
     model = nn.RNN(1, H, nonlinearity="relu")
     nn.init.orthogonal_(model.weight_hh_l0, gain=2.2)
-    batches = data.Generated(lambda rng: rng.uniform(0, 1, (LENGTH, 32, 1)).astype("float32"))
-    optimizer, losses = optim.SGD(model.parameters(), lr=0.01), []
-
-    def loss(model, x):
-        outputs, _ = model(x)
-        return nn.functional.mse_loss(outputs[-1].mean(-1), ag.tensor(x.mean((0, 2))))
-
-    trainer = training.Trainer(model, optimizer, loss, batches, clip=clip)
+    batches = data.Generated(lambda rng: rng.uniform(0, 1, (20, 32, 1)).astype("float32"))
+    trainer = training.Trainer(model, optim.SGD(model.parameters(), 0.01), loss, batches, clip=clip)
+    losses = []
     try:
         show.fit(trainer, 1000, 500, on_step=lambda record: losses.append(record["loss"]))
     except InputError as error:
@@ -118,53 +85,45 @@ def main(show):
     show.measured("not normal W: largest singular value", np.linalg.norm(W, 2), at_least=1, quick=1)
     show.measured("its slope against log 0.8", abs(late - np.log(0.8)), at_most=1e-4, quick=1e-4)
 
-    x = np.linspace(-6, 6, 121)
-    squashed = [squash(x, n) for n in range(1, 5)]
-    steepest = ag.grad(lambda x: squash(x, 4).sum())(x).max()
+    slopes = ag.grad(lambda x: ag.sigmoid(ag.sigmoid(ag.sigmoid(ag.sigmoid(x)))).sum())
+    steepest = slopes(np.linspace(-6, 6, 121)).max()
     show.measured("sigmoid, 4 times: steepest slope", steepest, at_most=0.25**4, quick=0.25**4)
 
     noise = show.rng.normal(size=(T, 4, H)).astype("float32")
-    gated = {name: flow(make(), noise) for name, make in KINDS.items()}
+    cells = {
+        "RNN, tanh": nn.RNN(H, H),
+        "RNN, ReLU": nn.RNN(H, H, nonlinearity="relu"),
+        "IRNN": nn.Recurrent(nn.IRNNCell(H, H)),
+        "GRU": nn.GRU(H, H),
+        "LSTM": nn.LSTM(H, H),
+        "LSTM with peepholes": nn.PeepholeLSTM(H, H),
+        "LSTM, forget gates open": (opened := nn.LSTM(H, H)),
+    }
+    held = nn.LSTM(3, H, dtype=float)
+    with ag.no_grad():
+        opened.bias_ih_l0[H : 2 * H] = 5  # f is almost 1
+        held.weight_hh_l0[:] = 0  # no gate sees the state
+    gated = {name: flow(cell, noise) for name, cell in cells.items()}
     for name, norms in gated.items():
         show.measured(f"{name}: left of it", norms[-1] / norms[0])
-    slopes, product = highway(nn.LSTM(3, H, dtype=float), show.rng.normal(size=(50, 4, 3)))
-    apart = np.abs(np.einsum("bii->bi", slopes) / product - 1).max()
+    with insight.watch(held) as runs:
+        held(show.rng.normal(size=(50, 4, 3)))
+    slopes = np.einsum("bii->bi", insight.jacobian(runs[0], "c", "c")[-1])
+    apart = np.abs(slopes / runs[0]["f"].numpy().prod(0) - 1).max()
     show.measured("dc_T/dc_0, gates held, against prod f", apart, at_most=1e-10, quick=1e-10)
-
-    clipped, free = tame(show, 1.0), tame(show, None)
-    reached = np.median(clipped[-20:])
-    show.measured("loss, gradients clipped", reached, at_most=0.01, quick=0.02)
-    show.measured("loss, not clipped", free[-1], at_least=100, quick=100)
 
     figure, (left, right) = subplots(1, 2, width=13, height=5.2)
     insight.draw_over_time(linear, "steps back", title="Linear networks: powers of W", axes=left)
     insight.draw_over_time(gated, "steps back", title="Seven cells, untrained", axes=right)
     right.set_ylim(1e-12, 1e4)
     show.picture("flow.png", figure, "norms of gradients by how many steps they went back")
-    show.picture("powers.png", draw(x, squashed, clipped, free), "why they vanish, and what helps")
 
-
-def draw(x, squashed, clipped, free):
-    figure, (left, middle, right) = subplots(1, 3, width=14, height=4.2)
-    for times, y in enumerate(squashed, 1):
-        left.plot(x, y - y.min(), label=f"{times} times")
-    left.set(
-        xlabel="x",
-        ylabel="sigmoid(...(x)), less its minimum",
-        title="Sigmoid again and again: flat",
-    )
-    left.legend()
-    n = np.arange(101)
-    for base, style in ((1.1, "--"), (0.9, "-")):
-        middle.semilogy(n, base**n, style, label=f"{base}^n (n = 100: {base**100:.1e})")
-    middle.set(xlabel="n", title="Powers leave the scale")
-    middle.legend()
-    right.loglog(np.arange(1, len(clipped) + 1), clipped, label="clipped at norm 1")
-    right.loglog(np.arange(1, len(free) + 1), np.minimum(free, 1e12), "x--", label="not clipped")
-    right.set(xlabel="update", ylabel="loss (what is not finite at the top)")
-    right.set_title("Clipping tames an explosion")
-    right.legend()
-    return figure
+    clipped, free = tame(show, 1.0), tame(show, None)
+    show.measured("loss, gradients clipped", np.median(clipped[-20:]), at_most=0.01, quick=0.02)
+    show.measured("loss, not clipped", free[-1], at_least=100, quick=100)
+    curves = {"clipped at norm 1": clipped, "not clipped": free}
+    figure = insight.draw_over_time(curves, "update", "loss", "Clipping tames an explosion")
+    show.picture("clipping.png", figure, "learning from gradients that explode, clipped and not")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import ast
 import numpy as np
 import pytest
 
-from tinygrad_rnn.data import scenes
+from tinygrad_rnn.data import programs, scenes
 from tinygrad_rnn.demo import scripts
 
 pytestmark = [pytest.mark.host, pytest.mark.demonstration]
@@ -78,9 +78,10 @@ def test_statements_are_counted_as_the_page_says() -> None:
 
 def test_the_library_is_code_alone() -> None:
     module = scripts()["python_writer"].module()
-    text = module.library(np.random.default_rng(0), 50_000)
+    text = programs.library(np.random.default_rng(0), 50_000, longest=6000)
     assert len(text) >= 50_000
-    for file in text.split(module.NEXT_FILE)[1:]:
+    for file in text.split(programs.NEXT_FILE)[1:]:
+        assert len(file) <= 6000
         tree = ast.parse(file)
         assert ast.unparse(tree) == file.expandtabs(4)
         nodes = [
