@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from tinygrad_rnn import cli, data, insight, models, nn, optim, training
+from tinygrad_rnn import cli, data, insight, models, nn, training
 from tinygrad_rnn.pictures import COLOURS, subplots
 
 CLAIM = (
@@ -22,6 +22,7 @@ CLAIM = (
     "letters of a word, one knows whether a quotation is open."
 )
 STREAMS, WARM = 24, 100
+NAMES = {"i": "input gate i", "f": "forget gate f", "o": "output gate o", "c": "memory tanh(c)"}
 FOLLOWED = {"letters of a word": 0.4, "inside quotation marks": 0.35}
 
 
@@ -66,19 +67,9 @@ def main(show):
     vocabulary = corpus.vocabulary
     learned, *others = corpus.split((0.9, 0.05, 0.05))
     model = models.LanguageModel(len(vocabulary), embed=32, hidden=128)
-    optimizer = optim.Adam(model.parameters(), lr=0.01)
-    steps, quick = 1200, 130
-    trainer = training.Trainer(
-        model,
-        optimizer,
-        loss,
-        list(data.StatefulBatches(vocabulary.encode(learned), 32, 64)),
-        schedule=optim.lr_scheduler.CosineAnnealingLR(optimizer, show.choose(steps, quick)),
-        schedule_per="step",
-        clip=1,
-        bptt=training.TruncatedBPTT(64),
-    )
-    show.fit(trainer, steps, quick)
+    windows = list(data.StatefulBatches(vocabulary.encode(learned), 32, 64))
+    bptt = training.TruncatedBPTT(64)
+    show.learn(model, loss, windows, 1200, 130, rate=0.01, cosine=True, bptt=bptt)
 
     rest = "".join(others)
     bits = training.bits_per_character(model, vocabulary.encode(rest))
@@ -87,51 +78,37 @@ def main(show):
     seen, known = read(model, vocabulary, rest), features(rest)
     units = {}
     for name, values in known.items():
-        odd, even = (
-            correlations(seen["c"][WARM:, half::2], values[WARM:, half::2]) for half in (1, 0)
-        )
+        even, odd = (correlations(seen["c"][WARM:, k::2], values[WARM:, k::2]) for k in (0, 1))
         units[name] = unit = int(np.abs(odd).argmax())
         r = even[unit] * np.sign(odd[unit])
         show.measured(f"{name}: |r|, unit {unit}", r, at_least=FOLLOWED.get(name))
     show.measured("forget gates, mean", seen["f"][WARM:].mean(), "%")
 
+    T, piece = len(seen["c"]), slice(WARM, WARM + 700)
     stream = int(np.argmax(known["inside quotation marks"][: WARM + 70].sum(0)))
-    text = rest[stream * len(seen["c"]) :][: len(seen["c"])][WARM : WARM + 700]
-    first = {name: v[WARM : WARM + 700, stream] for name, v in seen.items()}
-    rows = {
-        f"{name} (unit {unit})": first["c"][:, unit]
-        for name, unit in units.items()
-        if name in FOLLOWED
-    }
+    text = rest[stream * T : (stream + 1) * T][piece]
+    shown = {name: values[piece, stream] for name, values in (seen | known).items()}
+    rows = {f"{name} (unit {units[name]})": shown["c"][:, units[name]] for name in FOLLOWED}
     unit = units["inside quotation marks"]
-    names = {"i": "input gate", "f": "forget gate", "o": "output gate"}
-    rows |= {f"{names[g]} of unit {unit}": first[g][:, unit] for g in "ifo"}
+    rows |= {f"{NAMES[gate]} of unit {unit}": shown[gate][:, unit] for gate in "ifo"}
     page = insight.coloured_text(text, rows, "What an LSTM's units see")
     show.path("units.html", "a text in the colours of units; choose one").write_text(page, "utf-8")
-    show.picture("gates.png", draw_gates(first, text), "gates and memory over unseen text")
-    shown = {name: values[WARM : WARM + 250, stream] for name, values in known.items()}
-    show.picture("units.png", draw_units(first["c"][:250], units, shown), "units with a meaning")
 
-
-def draw_gates(first, text):
     figure, axes = subplots(4, 1, width=12, height=11)
-    units = np.argsort(-first["c"][:70].std(0))[:16]  # those whose memory changes most
-    names = {"i": "input gate i", "f": "forget gate f", "o": "output gate o", "c": "memory tanh(c)"}
-    for ax, (gate, name) in zip(axes, names.items(), strict=True):
-        insight.draw_over_text(first[gate][:70, units], text[:70], name, name, axes=ax)
-    return figure
+    most = np.argsort(-shown["c"][:70].std(0))[:16]  # the units whose memory changes most
+    for ax, (gate, name) in zip(axes, NAMES.items(), strict=True):
+        insight.draw_over_text(shown[gate][:70, most], text[:70], name, name, axes=ax)
+    show.picture("gates.png", figure, "gates and memory over unseen text")
 
-
-def draw_units(c, units, known):
     figure, axes = subplots(len(FOLLOWED), 1, width=11, height=5.5, sharex=True)
     for ax, name in zip(axes, FOLLOWED, strict=True):
-        ax.plot(c[:, units[name]], color=COLOURS[0])
+        ax.plot(shown["c"][:250, units[name]], color=COLOURS[0])
         ax.set(ylabel=f"unit {units[name]}: tanh(c)", title=f"{name} (dashed), and a unit")
         other = ax.twinx()
-        other.plot(known[name], "--", color=COLOURS[1])
+        other.plot(shown[name][:250], "--", color=COLOURS[1])
         other.grid(visible=False)
     axes[-1].set_xlabel("character")
-    return figure
+    show.picture("units.png", figure, "units with a meaning")
 
 
 if __name__ == "__main__":

@@ -85,40 +85,34 @@ def main(show):
     show.measured("unseen code: Markov chain", chain.bits_per_character(ids), "bits per character")
     count, length = show.choose((128, 300), (16, 100))
     end = learned.index(NEXT_FILE, len(learned) // 2)
-    before, shares = learned[end - 300 : end], {}
-    for temperature in TEMPERATURES:
-        texts = write(network, vocabulary, before, temperature, count, length, show.seed)
-        lines = found(texts)
-        shares[temperature] = share(lines)
-        if temperature == 0.5:
-            show.measured("statements that parse", share(lines), "%", at_least=0.4)
-            show.measured("statements counted", len(lines))
-            new = [line for line in lines if line not in learned]
-            show.measured("statements that are new", len(new) / max(len(lines), 1), "%")
-            show.measured("new ones that parse", share(new), "%")
-    chains = write(chain, vocabulary, before, 0.5, count // 2, length, show.seed)
-    beside = share(found(chains))
+    before = learned[end - 300 : end]
+    lines = {
+        heat: found(write(network, vocabulary, before, heat, count, length, show.seed))
+        for heat in TEMPERATURES
+    }
+    shares = [share(some) for some in lines.values()]
+    half = lines[0.5]
+    new = [line for line in half if line not in learned]
+    show.measured("statements that parse", share(half), "%", at_least=0.4)
+    show.measured("statements counted", len(half))
+    show.measured("statements that are new", len(new) / max(len(half), 1), "%")
+    show.measured("new ones that parse", share(new), "%")
+    beside = share(found(write(chain, vocabulary, before, 0.5, count // 2, length, show.seed)))
     show.measured("Markov chain: statements that parse", beside, "%")
     show.measured("unseen code: statements that parse", share(statements(unseen)), "%")
     (program,) = write(network, vocabulary, before, 0.5, 1, show.choose(3000, 300), show.seed)
     show.path("program.py", "a file that it has written").write_text(program, encoding="utf-8")
     show.say("\n".join(program.split("\n")[:20]))
-    show.picture("parses.png", draw(shares, beside), "how much of what it writes is Python")
 
-
-def draw(shares, beside):
     figure, axes = subplots(height=4)
-    axes.plot(shares.keys(), 100 * np.array([*shares.values()]), "o-", label="LSTM")
+    axes.plot(TEMPERATURES, 100 * np.array(shares), "o-", label="LSTM")
     axes.plot([0.5], [100 * beside], "s", color=COLOURS[1], label=f"Markov chain of order {ORDER}")
     axes.axhline(40, color="black", linestyle=":", label="to be reached at 0.5")
-    axes.set(
-        ylim=(0, 100),
-        xlabel="temperature (more is bolder)",
-        ylabel="statements that parse (%)",
-        title="What it writes is mostly Python, as long as it is not too bold",
-    )
+    axes.set(xlabel="temperature (more is bolder)", ylabel="statements that parse (%)")
+    axes.set_title("What it writes is mostly Python, as long as it is not too bold")
+    axes.set_ylim(0, 100)
     axes.legend()
-    return figure
+    show.picture("parses.png", figure, "how much of what it writes is Python")
 
 
 if __name__ == "__main__":
