@@ -6,7 +6,7 @@ A story of random words begins with a dish, and at its end one is to say which i
 are short at first and grow to 1,000 words; then LSTM, which starts with the biases of Tallec &
 Ollivier ("Can recurrent neural networks warp time?", 2018), knows the dish after 2,000 as well. A
 plain recurrent network that is to learn from long stories at once guesses; one that grows up with
-them may come to hold a bit or so of the three that a dish is. The same LSTM learns the long time
+them may come to hold a bit or more of the three that a dish is. The same LSTM learns the long time
 lag of Hochreiter & Schmidhuber ("Long short-term memory", 1997, task 2c: two beginnings, 1,000
 other symbols; 49,000 sequences), and a GRU their adding problem: two marked numbers of 200.
 """
@@ -27,12 +27,17 @@ LAG, TERMS, DISHES, WORDS = 1000, 200, 8, 40
 LAGS = 3, 10, 30, 100, 300, LAG, 2 * LAG
 
 
-def reader(layer, words, answers, hidden=16):
-    """What scores the answers (B, answers) after the last of numbered words (T, B)."""
-    model = models.SequenceClassifier(layer(8, hidden), answers, symbols=words)
-    if layer is nn.LSTM:
-        nn.init.chrono_(model.recurrent.bias_ih_l0, 2 * LAG)
-    return model
+class Reader(nn.Module):
+    """Scores (B, answers) after the last of numbered words (T, B)."""
+
+    def __init__(self, layer, words, answers, hidden=16):
+        self.embedding = nn.Embedding(words, 8)
+        self.recurrent, self.readout = layer(8, hidden), nn.Linear(hidden, answers)
+        if layer is nn.LSTM:
+            nn.init.chrono_(self.recurrent.bias_ih_l0, 2 * LAG)
+
+    def forward(self, words):
+        return self.readout(self.recurrent(self.embedding(words))[0][-1])
 
 
 def stories(rng, lag, size, answers=DISHES, fillers=WORDS):
@@ -78,7 +83,7 @@ def main(show):
         ("RNN, growing", nn.RNN, 0.005, (10, 30, 100, 300, LAG)),
         ("RNN", nn.RNN, 0.005, (LAG,) * 5),
     ):
-        model = reader(layer, DISHES + WORDS + 1, DISHES)
+        model = Reader(layer, DISHES + WORDS + 1, DISHES)
         learn(show, model, story_loss, stories, rate, growing, 150, 30)
         known[name] = [right(model, stories(show.rng, lag, 400)) for lag in LAGS]
         bounds = {"LSTM": {"at_least": 0.99, "quick": 0.6}, "RNN": {"at_most": 0.2, "quick": 0.3}}
@@ -86,7 +91,7 @@ def main(show):
             show.measured(f"{name}: dish known after {lag:,}", share, "%", **bounds.get(name, {}))
     show.measured("guessing", 1 / DISHES, "%")
 
-    draw, model = partial(stories, answers=2, fillers=LAG), reader(nn.LSTM, LAG + 3, 2)
+    draw, model = partial(stories, answers=2, fillers=LAG), Reader(nn.LSTM, LAG + 3, 2)
     learn(show, model, story_loss, draw, 0.02, (30, 100, 300, LAG), 75, 25)
     share = right(model, draw(show.rng, LAG, 400))
     show.measured("1997's long lag: right", share, "%", at_least=0.99, quick=0.6)
