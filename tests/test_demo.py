@@ -119,6 +119,35 @@ def test_a_row_says_whether_it_holds(row: Row, reached: bool | None, shown: str)
     assert row.shown == shown
 
 
+def test_most_learn_alike(tmp_path: Path) -> None:
+    show, model = Demo("own", tmp_path, quick=True), nn.Linear(1, 1)
+    model.bias.requires_grad_(False)
+    weight, bias = model.weight.item(), model.bias.item()
+
+    def rates(**options: Any) -> list[float]:
+        records = show.learn(
+            model,
+            lambda model, x: ((model(x) - 3) ** 2).mean(),
+            lambda rng: ag.tensor(rng.normal(size=(4, 1))),
+            *(100, 10),
+            rate=0.1,
+            progress=False,
+            **options,
+        )
+        assert not model.training
+        return [record["lr"] for record in records]
+
+    assert rates() == [0.1] * 10
+    falling, cycle = rates(cosine=True), rates(cycle=True)
+    assert falling == sorted(falling, reverse=True)
+    assert (falling[0], len(falling)) == (0.1, 10)
+    assert cycle[0] == pytest.approx(0.1 / 25)
+    assert max(cycle) == pytest.approx(0.1)
+    assert cycle[-1] < 1e-4
+    assert model.bias.item() == bias
+    assert model.weight.item() != weight
+
+
 def test_the_price_of_a_call_is_the_memory_that_it_holds_and_its_fastest_time(
     monkeypatch: Any,
 ) -> None:
