@@ -47,12 +47,10 @@ def learn(show, x, valid, test, steps, quick):
         begins = rng.integers(valid - steps, size=32)
         return ag.tensor(x[begins + np.arange(steps + 1)[:, None]])
 
-    def held_out(model):
-        return model.error(x[:test], valid)
-
     model = models.Forecaster(nn.GRU(x.shape[1], HIDDEN))
     batches = data.Generated(stretches, per_epoch=show.choose(steps, quick) // 10)
-    show.learn(model, loss, batches, steps, quick, rate=0.01, cycle=True, validation=held_out)
+    judged = {"validation": lambda model: model.error(x[:test], valid)}
+    show.learn(model, loss, batches, steps, quick, rate=0.01, cycle=True, **judged)
     return model
 
 

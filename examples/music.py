@@ -91,12 +91,11 @@ def main(show):
     show.measured("that of the best order up to 10", min(by_order), "bits")
     show.measured("surprise at a note, network", bits, "bits")
     show.measured("network, of Markov's", bits / by_order[3], at_most=0.95, quick=1.1)
-
     openings = [[n for n in notes if n.start < notes[0].start + 2 * BAR] for notes in unseen[:30]]
     composed = [compose(model, notation, notes) for notes in openings]
     if keys is not None:
         triples = zip(composed, openings, keys[:30], strict=True)
-        share = np.mean([n.key % 12 in key for all, own, key in triples for n in all[len(own) :]])
+        share = np.mean([n.key % 12 in key for p, own, key in triples for n in p[len(own) :]])
         show.measured("composed in the opening's key", share, "%", at_least=0.95, quick=0.7)
         ends = np.array([piece[-1].start + piece[-1].length for piece in composed])
         show.measured("pieces that end after eight bars", (ends == 8 * BAR).mean(), "%")

@@ -14,6 +14,7 @@ import autograd as ag
 from tinygrad_rnn import data, demo, nn
 from tinygrad_rnn.data import synthetic
 from tinygrad_rnn.data.midi import Notation, Note
+from tinygrad_rnn.data.sentences import NAMES, SEEING, seeing
 from tinygrad_rnn.data.synthetic import spoken, tune
 from tinygrad_rnn.demo import Demo, Saved, scripts
 from tinygrad_rnn.errors import InputError
@@ -178,6 +179,33 @@ def test_two_marked_numbers_one_in_each_half_are_added() -> None:
     assert {*steps} == {*range(11)}
     numbers = [x[marks > 0, b, 0] for b, marks in enumerate(x[..., 1].T)]
     np.testing.assert_allclose(sums, [a + b for a, b in numbers])
+
+
+# --- symbols --------------------------------------------------------------------------------------
+
+
+def test_what_follows_two_symbols_is_what_their_table_says() -> None:
+    rng = np.random.default_rng(0)
+    table, pairs = synthetic.chain(rng, 3)
+    np.testing.assert_allclose(table.sum(2), 1)
+    np.testing.assert_allclose(np.einsum("ab,abc->bc", pairs, table), pairs, atol=1e-9)
+    x = synthetic.chained(rng, table, 200, 1000)[50:]
+    counts = np.zeros((3, 3, 3))
+    np.add.at(counts, (x[:-2], x[1:-1], x[2:]), 1)
+    np.testing.assert_allclose(counts / counts.sum(), pairs[:, :, None] * table, atol=0.01)
+
+
+def test_who_sees_stands_before_sees() -> None:
+    rng = np.random.default_rng(0)
+    found = set()
+    for _ in range(200):
+        text, who = seeing(rng)
+        words = text.split()
+        assert set(words) <= set(SEEING)
+        assert sorted(map(words.count, SEEING)) == [0, 0, 0, 1, 1, 1, 1, 1]
+        assert words[words.index("sees") - 1] == NAMES[who]
+        found.add((who, words.index("sees")))
+    assert len(found) == 6 * 4
 
 
 # --- genes ----------------------------------------------------------------------------------------

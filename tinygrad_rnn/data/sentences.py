@@ -45,6 +45,21 @@ def review(rng: Rng, kind: str | None = None) -> tuple[str, str]:
     return rng.choice(ASIDES) + text[0].upper() + text[1:], "pos" if good else "neg"
 
 
+# --- who sees -------------------------------------------------------------------------------------
+
+NAMES = ("Ann", "Bob", "Cid", "Dot", "Eve", "Fay")
+SEEING = (*NAMES, "sees", "and")
+
+
+def seeing(rng: Rng) -> tuple[str, int]:
+    """Three names and an "and" in any order, with "sees" after the name of who sees, such as "and
+    Bob Ann sees Eve"; and the number of that name in `NAMES`.
+    """
+    who, *others = rng.permutation(len(NAMES))[:3]
+    parts = [f"{NAMES[who]} sees", *(NAMES[k] for k in others), "and"]
+    return " ".join(rng.permutation(parts)), int(who)
+
+
 # --- English and Chinese --------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Series, sums, spoken words, genes and tunes that are made, not found, so that all about them is
+"""Series, sums, symbols, spoken words, genes and tunes that are made, so that all about them is
 known.
 
 `rng` is a NumPy generator throughout: the same seed makes the same.
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .fasta import BASES, Sequence
 from .midi import Note
+from .text import Ids
 
 Floats = npt.NDArray[np.float64]
 Rng = np.random.Generator
@@ -69,6 +70,28 @@ def adding(rng: Rng, terms: int, size: int) -> tuple[npt.NDArray[np.float32], An
     for begin, end in ((0, terms // 2), (terms // 2, terms)):
         x[rng.integers(begin, end, size), np.arange(size), 1] = 1
     return x, x.prod(2).sum(0)
+
+
+# --- symbols --------------------------------------------------------------------------------------
+
+
+def chain(rng: Rng, symbols: int) -> tuple[Floats, Floats]:
+    """p(c | a, b) of the symbol c after a and b, one of which is likely, (a, b, c); and how often a
+    and b come, one after the other, in the long run, (a, b)."""
+    likely = np.eye(symbols)[rng.integers(0, symbols, (symbols, symbols))]
+    table, pairs = 0.8 * likely + 0.2 / symbols, np.full((symbols, symbols), symbols**-2.0)
+    for _ in range(500):
+        pairs = np.einsum("ab,abc->bc", pairs, table)
+    return table, pairs
+
+
+def chained(rng: Rng, table: Floats, length: int, size: int) -> Ids:
+    """Streams (length, size) of symbols, each drawn from `chain`'s table given the two before; the
+    first two are drawn evenly."""
+    x = rng.integers(0, len(table), (length, size))
+    for t in range(2, length):
+        x[t] = (rng.random((size, 1)) > table[x[t - 2], x[t - 1]].cumsum(1)[:, :-1]).sum(1)
+    return x
 
 
 # --- words ----------------------------------------------------------------------------------------
