@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
 
 import autograd as ag
-from tinygrad_rnn import cli, data, nn, optim, training
+from tinygrad_rnn import cli, nn
 from tinygrad_rnn.pictures import COLOURS, subplots
 
 CLAIM = "Structure in time shows in the error of predictions: it rises where a new word begins."
@@ -40,58 +40,55 @@ def loss(model, streams):
     return nn.functional.cross_entropy(scores.reshape(-1, model.symbols), streams[1:].ravel())
 
 
-def learn(show, model, make, steps, quick):
-    """Predict so many batches of streams, 32 each."""
-    batches = data.Generated(lambda rng: np.stack([make(rng) for _ in range(32)], axis=1))
-    optimizer = optim.Adam(model.parameters(), lr=0.01)
-    show.fit(training.Trainer(model, optimizer, loss, batches, clip=1), steps, quick)
-
-
 def surprise(model, streams):
     """How many bits each element (T - 1, B) comes unexpected by: -log2 p."""
     with ag.no_grad():
-        scores, _ = model(streams[:-1])
-        log_p = ag.take_along_axis(ag.log_softmax(scores), ag.tensor(streams[1:, :, None]))
-    return -log_p.numpy()[..., 0] / np.log(2)
+        scores = model(streams[:-1])[0].swapaxes(1, 2)
+    return nn.functional.cross_entropy(scores, streams[1:], reduction="none").numpy() / np.log(2)
 
 
-def temporal_xor(rng, triples=20):
-    """Two bits at random and their exclusive or, again and again."""
-    bits = rng.integers(0, 2, (triples, 3))
-    bits[:, 2] = bits[:, 0] ^ bits[:, 1]
-    return bits.ravel()
+def temporal_xor(rng, triples=20, size=32):
+    """Streams (T, B) of two bits at random and their exclusive or, again and again."""
+    bits = rng.integers(0, 2, (size, triples, 3))
+    bits[:, :, 2] = bits[:, :, 0] ^ bits[:, :, 1]
+    return bits.reshape(size, -1).T
 
 
-def letters(rng, length=60):
-    """Words at random with nothing between them: numbers of letters, and where words begin."""
-    words = rng.choice(STORY.split(), length)
-    begins = np.isin(np.arange(length), np.cumsum([0, *map(len, words)]))
-    return np.array([LETTERS.index(letter) for letter in "".join(words)[:length]]), begins
+def letters(rng, length=60, size=32):
+    """Words at random with nothing between them: letters (T, B), and where words begin (T, B)."""
+    streams, begins = np.empty((2, length, size), int)
+    for b in range(size):
+        words = rng.choice(STORY.split(), length)
+        begins[:, b] = np.isin(np.arange(length), np.cumsum([0, *map(len, words)]))
+        streams[:, b] = [LETTERS.index(letter) for letter in "".join(words)[:length]]
+    return streams, begins > 0
 
 
 def main(show):
     model = Predictor(symbols=2, hidden=8)
-    learn(show, model, temporal_xor, steps=1500, quick=600)
-    streams = np.stack([temporal_xor(show.rng) for _ in range(200)], axis=1)
+    show.learn(model, loss, temporal_xor, steps=1500, quick=600, rate=0.01)
+    streams = temporal_xor(show.rng, size=200)
     bits = surprise(model, streams).mean(1)
     third = np.arange(1, len(streams)) % 3 == 2
     show.measured("XOR: every third bit", bits[third].mean(), "bits", at_most=0.1, quick=0.2)
     show.measured("XOR: the two before it", bits[~third].mean(), "bits")
 
     reader = Predictor(symbols=26, hidden=32)
-    learn(show, reader, lambda rng: letters(rng)[0], steps=1500, quick=300)
-    streams, begins = map(np.stack, zip(*(letters(show.rng) for _ in range(200)), strict=True))
-    found, begins = surprise(reader, streams.T).T, begins[:, 1:]
+    show.learn(reader, loss, lambda rng: letters(rng)[0], steps=1500, quick=300, rate=0.01)
+    streams, begins = letters(show.rng, size=200)
+    found, begins = surprise(reader, streams), begins[1:]
     first, later = found[begins].mean(), found[~begins].mean()
     show.measured("letters: where a word begins", first, "bits")
     show.measured("letters: within words", later, "bits")
     show.measured("letters: how many times as much", first / later, at_least=4, quick=2)
+
     figure, (above, below) = subplots(2, 1, height=6)
     draw(above, bits[:24], third, range(2, 26), "Temporal XOR: every third bit can be known")
-    line = [LETTERS[i] for i in streams[0, 1:37]]
-    draw(below, found[0, :36], begins[0], line, "Letters: hard to foresee is where a word begins")
+    line = [LETTERS[i] for i in streams[1:37, 0]]
+    draw(below, found[:36, 0], begins[:, 0], line, "Letters: hard to foresee is where words begin")
     show.picture("error.png", figure, "the error at every bit, and at every letter of a new line")
-    unroll(model, temporal_xor(show.rng, 3), show.path("unrolled.gif", "the network as it reads"))
+    path = show.path("unrolled.gif", "the network as it reads")
+    unroll(model, temporal_xor(show.rng, triples=3, size=1), path)
 
 
 def draw(axes, surprises, marked, names, title):
@@ -106,7 +103,7 @@ def unroll(model, bits, path):
     """A GIF: the network copied for every step, its units coloured by their state; below, what it
     reads, above, the probability that it gives to a 1 as the next."""
     with ag.no_grad():
-        scores, hidden = model(bits[:, None])
+        scores, hidden = model(bits)
     p, hidden = ag.softmax(scores).numpy()[:, 0, 1], hidden.numpy()[:, 0]
     units = np.linspace(-1, 1, hidden.shape[1])
     centred = {"ha": "center", "va": "center", "bbox": {"boxstyle": "round,pad=0.4", "fc": "w"}}
@@ -117,7 +114,7 @@ def unroll(model, bits, path):
     def step(k):
         axes.set_title(f"One network, copied for every step: {k + 1} of {len(bits)} bits read")
         axes.scatter(0 * units + k, units, 130, hidden[k], cmap="PuOr", vmin=-1, vmax=1, ec="k")
-        axes.text(k, -2.3, str(bits[k]), **centred)
+        axes.text(k, -2.3, str(bits[k, 0]), **centred)
         axes.text(k, 2.3, f"{p[k]:.2f}", **centred)
         across = [(k - 0.85, 0, k - 0.15, 0)] if k else []
         for x, y, to_x, to_y in [(k, -1.9, k, -1.25), (k, 1.25, k, 1.95), *across]:
