@@ -15,7 +15,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import cli, data, nn
-from tinygrad_rnn.pictures import COLOURS, subplots
+from tinygrad_rnn.pictures import COLOURS, bars, subplots
 
 CLAIM = (
     "A bidirectional network sees a word's future as well as its past, and tags words that no "
@@ -86,29 +86,28 @@ def main(show):
     show.measured("bidirectional: all words", right["bidirectional"][tags != NONE].mean(), "%")
 
     figure, axes = subplots(height=4)
-    for k, title in enumerate(right):
-        hits = [right[title][names & (words_ == i)].mean() for i in range(len(PERSONS))]
-        axes.bar(np.arange(len(PERSONS)) + 0.4 * k - 0.2, hits, 0.36, label=title)
+    places = range(len(PERSONS))
+    hits = {
+        title: [hit[names & (words_ == i)].mean() for i in places] for title, hit in right.items()
+    }
     for i, p in enumerate(best.values()):
-        axes.plot(
-            [i - 0.4, i], [p, p], color=COLOURS[6], label="the best without the future" * (not i)
-        )
-    axes.set_xticks(range(len(PERSONS)), [*PERSONS])
-    axes.set(
-        ylabel="tagged right (share)", title="Names are clear only to who reads on", ylim=(0, 1.3)
-    )
-    axes.legend(ncols=3, loc="upper center")
+        label = "the best without the future" * (not i)
+        axes.plot([i - 0.4, i], [p, p], color=COLOURS[6], label=label)
+    bars(axes, hits, [*PERSONS])
+    axes.set(ylabel="tagged right (share)", ylim=(0, 1.3))
+    axes.set_title("Names are clear only to who reads on")
     show.picture("names.png", figure, "how often each name is tagged right, in each direction")
 
     figure, axes = subplots(height=4)
     example = int(np.argmin(abs(lengths - 13)))
-    shown = np.flatnonzero(names[:, example])
-    for k, (title, p) in enumerate(answers.items()):
-        axes.bar(shown + 0.4 * k - 0.2, p[shown, example, PERSON], 0.36, label=title)
     line = [WORDS[i] for i in words_[: lengths[example], example]]
-    axes.set_xticks(range(len(line)), line, rotation=45, ha="right")
+    shown = names[: len(line), example]
+    believed = {
+        title: np.where(shown, p[: len(line), example, PERSON], np.nan)
+        for title, p in answers.items()
+    }
+    bars(axes, believed, line, rotation=45)
     axes.set(ylabel="p(person)", title="The verb decides, and it comes later", ylim=(0, 1.25))
-    axes.legend(ncols=2, loc="upper center")
     show.picture("sentence.png", figure, "what each network takes the names of a sentence for")
 
 

@@ -86,7 +86,8 @@ def bars(
         axes.bar(places, values, 0.9 * width, label=label)
     turned = {"rotation": rotation, "ha": "right"} if rotation else {}
     axes.set_xticks(range(len(names)), names, **turned)
-    axes.legend(ncols=len(heights) + 1, loc="upper center")
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.legend(ncols=len(heights) + 1)
 
 
 def heat_map(
