@@ -115,3 +115,13 @@ def test_it_learns_a_period_that_one_token_does_not_tell() -> None:
 def test_an_unknown_cell_is_named() -> None:
     with pytest.raises(ValueError, match=r"no cell 'elman'; choose from lstm"):
         LanguageModel(V, cell="elman")
+
+
+def test_it_goes_on_from_what_it_has_read() -> None:
+    model, x = LanguageModel(V, embed=2, hidden=3, layers=2).to("float64"), tokens(8, 3)
+    together, _ = model(x)
+    state, scores = model.step(model.encode(x[:6]), x[6])
+    np.testing.assert_allclose(scores.numpy(), together[6].numpy())
+    np.testing.assert_allclose(model.step(state, x[7])[1].numpy(), together[7].numpy())
+    assert not any(leaf.requires_grad for leaf in ag.flatten(model.encode(x)))
+    assert model.encode(x[:0]) is None

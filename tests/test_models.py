@@ -140,17 +140,6 @@ def test_the_output_of_a_cell_is_pooled_whatever_its_state(pooling: str) -> None
     assert model.half()(x.astype("float16"), [4]).dtype == "float16"
 
 
-@pytest.mark.parametrize("batch_first", [False, True])
-def test_what_a_sequence_is_held_for_is_that_of_what_was_read(batch_first: bool) -> None:
-    layer = layer_of("LSTM", batch_first=batch_first)
-    model = randomised(models.SequenceClassifier(layer, CLASSES, SYMBOLS))
-    x = what_it_reads(model, 4, 2)
-    held_for = model.over_time(x.T if batch_first else x)
-    for t in range(4):
-        then = held_for[:, t] if batch_first else held_for[t]
-        assert_close(then, ag.softmax(read(model, x[: t + 1])))
-
-
 @pytest.mark.parametrize("pooling", [*POOLINGS, None])
 @pytest.mark.parametrize("symbols", [None, SYMBOLS])
 def test_derivatives_of_labels_to_second_order(pooling: str | None, symbols: int | None) -> None:
@@ -489,10 +478,6 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     classifier = models.SequenceClassifier(nn.GRU(2, 3), 2)
     with pytest.raises(ValueError, match="one of last, mean, max, not 'first'"):
         models.SequenceClassifier(nn.GRU(2, 3), 2, pooling="first")
-    for unfit in ({"pooling": "mean"}, {"recurrent": nn.GRU(2, 3, bidirectional=True)}):
-        options: dict[str, Any] = {"recurrent": nn.GRU(2, 3), "classes": 2} | unfit
-        with pytest.raises(ValueError, match="known with pooling 'last' and a layer of one"):
-            models.SequenceClassifier(**options).over_time(np.zeros((4, 3, 2)))
     with pytest.raises(ValueError, match="one integer for each of the 3 sequences"):
         classifier(np.zeros((4, 3, 2)), [4, 4])
     with pytest.raises(ValueError, match="Expected 2, got 5"):
