@@ -85,8 +85,8 @@ def main(show):
     show.measured("not normal W: largest singular value", np.linalg.norm(W, 2), at_least=1, quick=1)
     show.measured("its slope against log 0.8", abs(late - np.log(0.8)), at_most=1e-4, quick=1e-4)
 
-    slopes = ag.grad(lambda x: ag.sigmoid(ag.sigmoid(ag.sigmoid(ag.sigmoid(x)))).sum())
-    steepest = slopes(np.linspace(-6, 6, 121)).max()
+    slope_at = ag.grad(lambda x: ag.sigmoid(ag.sigmoid(ag.sigmoid(ag.sigmoid(x)))).sum())
+    steepest = slope_at(np.linspace(-6, 6, 121)).max()
     show.measured("sigmoid, 4 times: steepest slope", steepest, at_most=0.25**4, quick=0.25**4)
 
     noise = show.rng.normal(size=(T, 4, H)).astype("float32")
