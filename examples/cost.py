@@ -93,7 +93,7 @@ def main(show):
             continue
         show.measured(f"{kind}: more parameters at T = 1000", grown, at_most=0, quick=0)
         line = straightness(T, ms)
-        show.measured(f"{kind}: R² of time over T", line, at_least=0.95, quick=0.8)
+        show.measured(f"{kind}: R² of time over T", line, at_least=0.95)
         line = straightness(T, mb)
         show.measured(f"{kind}: R² of memory over T", line, at_least=0.99, quick=0.95)
 
