@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import backend
-from ._draw_picture import Box, Drawing, Link, picture
+from ._draw_picture import Box, Drawing, Link
 from ._graph import OUTPUT, Node
 from ._tensor import Tensor
 from ._tree import flatten
@@ -71,7 +71,7 @@ def draw(
     text = _Text(roots, named, _known(nodes, given) if values else None)
     boxes, place = _boxes(nodes, operations, runs, text)
     links = _links(operations, place, shown, gradients)
-    return picture(boxes, links)
+    return Drawing(boxes, links)
 
 
 # --- reading the graph ----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -53,13 +54,22 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Drawing:
-    """A picture of a graph: `svg` and `dot` (Graphviz) are its text; a notebook shows it by itself.
+    """A picture of a graph: `boxes`, inputs first, and the `links` between them; `svg` and `dot`
+    (Graphviz) are its text, and a notebook shows it by itself.
 
     It holds nothing of the graph that it shows.
     """
 
-    svg: str
-    dot: str
+    boxes: Sequence[Box]
+    links: Sequence[Link]
+
+    @cached_property
+    def svg(self) -> str:
+        return _svg(self.boxes, self.links)
+
+    @cached_property
+    def dot(self) -> str:
+        return _dot(self.boxes, self.links)
 
     def save(self, path: str | Path) -> None:
         """Write the picture to a file that ends in .svg or .dot; raises ValueError for others."""
@@ -73,11 +83,6 @@ class Drawing:
         return self.svg
 
 
-def picture(boxes: list[Box], links: list[Link]) -> Drawing:
-    """Draw boxes and links."""
-    return Drawing(_svg(boxes, links), _dot(boxes, links))
-
-
 def _printable(text: str) -> str:
     """With a sign in place of every control character, which neither text may contain."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
@@ -86,7 +91,7 @@ def _printable(text: str) -> str:
 # --- for Graphviz ---------------------------------------------------------------------------------
 
 
-def _dot(boxes: list[Box], links: list[Link]) -> str:
+def _dot(boxes: Sequence[Box], links: Sequence[Link]) -> str:
     """The text of a Graphviz file; box i is the node "n<i>"."""
     out = [
         "digraph autograd {",
@@ -121,7 +126,7 @@ def _quoted(lines: list[str]) -> str:
 Points = list[tuple[float, float]]
 
 
-def _svg(boxes: list[Box], links: list[Link]) -> str:
+def _svg(boxes: Sequence[Box], links: Sequence[Link]) -> str:
     """The text of an SVG file, with a background of its own, for light and dark pages.
 
     `data-box` is the number of a box, `data-from` and `data-to` are those that a line joins.
@@ -220,7 +225,7 @@ class _Layout(NamedTuple):
     ways: list[Points]
 
 
-def _layout(boxes: list[Box], links: list[Link]) -> _Layout:
+def _layout(boxes: Sequence[Box], links: Sequence[Link]) -> _Layout:
     ranks = _ranks(len(boxes), links)
     rows, ways = _rows(ranks, links)
     entering: list[list[int]] = [[] for _ in boxes]
@@ -263,7 +268,7 @@ def _width(box: Box, entering: list[Link]) -> float:
     )
 
 
-def _ranks(size: int, links: list[Link]) -> list[int]:
+def _ranks(size: int, links: Sequence[Link]) -> list[int]:
     """The row of every box: below its lowest input. Where more links leave than enter (those of
     leaves, which can follow, do not count) it moves down to its first user.
     """
@@ -281,7 +286,7 @@ def _ranks(size: int, links: list[Link]) -> list[int]:
     return ranks
 
 
-def _rows(ranks: list[int], links: list[Link]) -> tuple[list[list[int]], list[list[int]]]:
+def _rows(ranks: list[int], links: Sequence[Link]) -> tuple[list[list[int]], list[list[int]]]:
     """The boxes in rows, and for every link its way: a bend in each row between. The ways from one
     box share their bends, so that a value runs down one line to all its users.
     """

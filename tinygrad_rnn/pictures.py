@@ -125,21 +125,18 @@ def image(axes: Any, picture: Any, title: str = "", **options: Any) -> None:
 def arrows(results: Any, names: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Which named tensors are made of which others, directly, as pairs (from, to): the recorded
     graph below `results` leads from the one to the other, and past no other named one."""
-    dot = ag.draw(results, dict(names), fold=False).dot
-    named = {
-        int(node): title
-        for node, title in re.findall(r'^  n(\d+) \[label="(.*?)(?: = .*?)?\\n', dot, re.M)
+    drawing = ag.draw(results, dict(names), fold=False)
+    titles = [box.lines[0].partition(" = ")[0] for box in drawing.boxes]
+    sources: list[set[str]] = [set() for _ in titles]  # the named tensors that each is made of
+    for source, target, *_ in sorted(drawing.links, key=lambda link: link.target):
+        sources[target] |= {titles[source]} if titles[source] in names else sources[source]
+    return [
+        (source, title)
+        for title, made_of in zip(titles, sources, strict=True)
         if title in names
-    }
-    sources: dict[int, set[str]] = {}  # the named tensors that a node was made of
-    found = []
-    links = re.findall(r"^  n(\d+) -> n(\d+) ", dot, re.M)
-    for source, target in sorted((tuple(map(int, link)) for link in links), key=lambda x: x[1]):
-        from_here = {named[source]} if source in named else sources.get(source, set())
-        sources.setdefault(target, set()).update(from_here)
-    for target, title in named.items():
-        found += [(source, title) for source in names if source in sources.get(target, set())]
-    return found
+        for source in names
+        if source in made_of
+    ]
 
 
 def network(
