@@ -116,7 +116,8 @@ class _Loop:
     def part(self, first: int, last: int, carry: Any, xs: Any) -> compile_.Recurrence:
         """The same, as a recurrence of its own."""
         now = slice(self.steps - last, self.steps - first) if self.reverse else slice(first, last)
-        cuts = tuple([n - first for n in range(first + 1, last) if self._is_cut(n)])
+        every = self.detach_every or max(last, 1)
+        cuts = tuple([n - first for n in range(0, last, every) if n > first])
         start = tree_map(detached, carry) if self._is_cut(first) else carry
         given = xs, self.alive and self.alive.rows(now)
         functions, n = (self.step, self.precompute), last - first
