@@ -366,6 +366,8 @@ def test_broken_midi(tmp_path: Path) -> None:
     whole = written(tmp_path / "a.mid", [on(60), on(60, 100, 0)] * 4)
     path.write_bytes(whole.read_bytes()[:-9])
     refuses(data.read_midi, path, "is it a MIDI file?")
+    path.write_bytes(whole.read_bytes()[:5])
+    refuses(data.read_midi, path, "b.mid: it ends too early; is it a MIDI file?")
     refuses(data.read_midi, written(path, [on(38, channel=9)]), "holds no note")
     broken(data.read_midi, whole, tmp_path)
     key = mido.MidiFile(tracks=[mido.MidiTrack([mido.MetaMessage("key_signature", key="C")])])

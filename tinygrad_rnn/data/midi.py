@@ -43,7 +43,9 @@ def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
         file = mido.MidiFile(name, clip=True)
         messages = list(file.merged_track)
     except (OSError, EOFError, ValueError, LookupError, TypeError, mido.KeySignatureError) as error:
-        raise InputError(f"{name}: {error or 'it ends too early'}; is it a MIDI file?") from error
+        raise InputError(
+            f"{name}: {str(error) or 'it ends too early'}; is it a MIDI file?"
+        ) from error
     if file.ticks_per_beat <= 0:
         raise InputError(f"{name}: counts time in frames of film; one that counts beats is needed")
     notes: dict[tuple[int, int], int] = {}
