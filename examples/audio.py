@@ -16,7 +16,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data.synthetic import spoken
-from tinygrad_rnn.pictures import heat_map, subplots
+from tinygrad_rnn.pictures import heat_map, legible, subplots
 
 CLAIM = "A recurrent network tells spoken words apart, whoever says them, however fast, in noise."
 DATA = "a folder with one folder of .wav files for each class"
@@ -86,16 +86,17 @@ def main(show):
 
 
 def draw(model, sounds, classes):
+    names = [*map(legible, classes)]
     figure, panels = subplots(2, 2, width=10, height=6, sharex="col")
     for (above, below), (x, label) in zip(panels.T, sounds, strict=True):
         with ag.no_grad():
             held_for = model.over_time(ag.tensor(x[:, None])).numpy()[:, 0]
         seconds, bottom = len(x) / 100, len(classes) - 0.5
         above.imshow(x.T, origin="lower", extent=(0, seconds, 0.5, 24.5))
-        above.set(title=f'"{classes[label]}"', ylabel="mel band")
+        above.set(title=f'"{names[label]}"', ylabel="mel band")
         above.grid(visible=False)
         scale = "probability" if below is panels[-1, -1] else ""
-        heat_map(below, held_for.T, scale, rows=classes, extent=(0, seconds, bottom, -0.5))
+        heat_map(below, held_for.T, scale, rows=names, extent=(0, seconds, bottom, -0.5))
         below.set_xlabel("seconds")
     return figure
 

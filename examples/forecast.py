@@ -18,7 +18,7 @@ import autograd as ag
 from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data import synthetic
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.pictures import COLOURS, subplots
+from tinygrad_rnn.pictures import COLOURS, legible, subplots
 
 CLAIM = (
     "Recurrent networks forecast what linear models cannot, waves of changing frequency and chaos; "
@@ -99,7 +99,7 @@ def draw(shown):
     for axes, (name, (true, forecasts)) in zip(panels.flat, shown.items(), strict=True):
         axes.plot(true[:60, 0], color="0.6", linewidth=4, label="what came")
         axes.plot(forecasts[:60, 0], color=COLOURS[1], label="forecast one step before")
-        axes.set(title=name, ylabel="standard deviations", xlabel="step")
+        axes.set(title=legible(name), ylabel="standard deviations", xlabel="step")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
@@ -111,7 +111,7 @@ def draw_ahead(name, model, x, now):
     axes.plot(range(-50, len(future)), x[now - 50 : now + 100, 0], color="0.6", linewidth=4)
     axes.plot(future, color=COLOURS[1])
     axes.set(xlabel="steps after the last value that was read", ylabel="standard deviations")
-    axes.set_title(f"{name}: forecasts (thin) of forecasts, beside what came (thick)")
+    axes.set_title(f"{legible(name)}: forecasts (thin) of forecasts, beside what came (thick)")
     return figure
 
 

@@ -19,7 +19,7 @@ import autograd as ag
 from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data.sentences import REVIEWS, review
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.pictures import COLOURS, bars, subplots
+from tinygrad_rnn.pictures import COLOURS, bars, legible, subplots
 
 CLAIM = (
     "A recurrent network that reads a review word by word understands negation and contrast; a bag "
@@ -108,8 +108,8 @@ def draw_reading(model, reviews, texts):
         with ag.no_grad():
             p = model.over_time(reviews.lexicon.encode(words(text))[:, None]).numpy()[:, 0, -1]
         axes.bar(range(len(p)), p - 0.5, bottom=0.5, color=np.where(p > 0.5, *COLOURS[:2]))
-        axes.set_xticks(range(len(p)), words(text), rotation=45, ha="right")
-        axes.set(ylim=(0, 1), ylabel=f"p({reviews.classes[-1]})")
+        axes.set_xticks(range(len(p)), map(legible, words(text)), rotation=45, ha="right")
+        axes.set(ylim=(0, 1), ylabel=f"p({legible(reviews.classes[-1])})")
     rows[0].set_title("The verdict turns when a word turns the meaning")
     return figure
 

@@ -42,11 +42,12 @@ def test_reviews_mean_what_their_labels_say() -> None:
         assert verdict(text, good, bad) == label, text
 
 
+@pytest.mark.filterwarnings("error:Glyph")
 def test_reviews_of_ones_own(
     tmp_path: Path, few_steps: None, monkeypatch: Any, capsys: Any
 ) -> None:
     reviews, out = tmp_path / "reviews", tmp_path / "out"
-    for name, word in (("liked", "fine"), ("disliked", "poor")):
+    for name, word in (("$a_{$书", "fine"), ("disliked", "书")):
         (reviews / name).mkdir(parents=True)
         for k in range(15):
             text = f"It was {'very ' * (k % 3)}{word}, I think."
@@ -60,7 +61,7 @@ def test_reviews_of_ones_own(
     for text in ("It was very fine", str(tmp_path / "one.txt")):
         assert cli.main(["predict", str(out), text]) == 0
         printed = capsys.readouterr().out
-        assert printed.split()[0] in ("liked", "disliked")
+        assert printed.split()[0] in ("$a_{$书", "disliked")
         assert "%)" in printed
         assert "has learned" not in printed
     cli.main(["predict", str(out), "It was fabulous"])

@@ -10,7 +10,7 @@ from tinygrad_rnn import cli, demo
 from tinygrad_rnn.data import sentences
 from tinygrad_rnn.demo import Demo, scripts
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.pictures import legible
+from tinygrad_rnn.pictures import as_png, legible, subplots
 
 pytestmark = [pytest.mark.host, pytest.mark.demonstration]
 
@@ -84,3 +84,11 @@ def test_too_few_pairs(tmp_path: Path) -> None:
 def test_labels_are_legible_with_the_font_that_there_is() -> None:
     assert legible("shū, été") == "shū, été"
     assert legible("a书") == "aU+4E66"
+
+
+def test_labels_are_no_formulas() -> None:
+    figure, axes = subplots()
+    for label in ("$a_{$", r"$\frac$", r"\$", "100 $"):
+        title = axes.set_title(legible(label))
+        assert title._preprocess_math(title.get_text()) == (label, False)
+    assert as_png(figure)

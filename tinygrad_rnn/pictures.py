@@ -63,12 +63,13 @@ def as_png(figure: Any) -> bytes:
 
 def legible(text: str) -> str:
     """The text, with the numbers of those characters that the figures' font does not have: it has
-    no Chinese ones, and would show boxes.
+    no Chinese ones, and would show boxes. What stands between dollars is no formula.
     """
     from matplotlib import font_manager
 
     font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
-    return "".join(c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in text)
+    shown = (c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in text)
+    return "".join(shown).replace("$", r"\$")
 
 
 # --- what axes show -------------------------------------------------------------------------------
