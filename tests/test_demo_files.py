@@ -156,6 +156,22 @@ def test_forecasts_are_scored_like_those_of_the_rivals() -> None:
         assert model.error(x) == pytest.approx(rival.error(x))
 
 
+@pytest.mark.filterwarnings("error")
+def test_series_are_forecast_in_the_model_s_precision() -> None:
+    model = Forecaster(nn.GRU(2, 3, dtype="float32"))
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    assert model.predict(x).dtype == np.float32
+    np.testing.assert_array_equal(model.predict(x), model.predict(x.astype("float32")))
+    assert model.error(x.tolist()) == pytest.approx(model.error(x))
+
+
+def test_forecasts_of_some_columns_have_no_error_against_all() -> None:
+    model = Forecaster(nn.GRU(3, 4), columns=1)
+    assert model.predict(np.zeros((5, 3))).shape == (5, 1)
+    with pytest.raises(ValueError, match="3 columns are read and 1 forecast"):
+        model.error(np.zeros((5, 3)))
+
+
 def test_autoregression_finds_its_coefficients() -> None:
     rng = np.random.default_rng(0)
     x = np.zeros((4000, 2))

@@ -91,15 +91,24 @@ class Forecaster(nn.Module):
 
     def predict(self, series: npt.ArrayLike) -> Floats:
         """What follows each value of a series (n, C), given all before: (n, columns), so that the
-        last is what follows the series."""
-        time = 1 if self.recurrent.batch_first else 0
-        past = tensor(np.expand_dims(series, 1 - time), device=self.readout.weight.device)
+        last is what follows the series. It is read in the precision of the model, which is used as
+        it is: call `model.eval()` before.
+        """
+        time, weight = 1 if self.recurrent.batch_first else 0, self.readout.weight
+        past = tensor(np.expand_dims(series, 1 - time), dtype=weight.dtype, device=weight.device)
         with no_grad():
             return self(past)[0].numpy().squeeze(1 - time)  # type: ignore[no-any-return]
 
     def error(self, series: npt.ArrayLike, warm_up: int = 0) -> float:
         """The root of the mean squared error on a series (n, C) of the values after the first
-        `warm_up`, at least 1; the mean is over all columns."""
+        `warm_up`, at least 1; the mean is over all columns. Raises ValueError if the columns that
+        are forecast are not those that are read.
+        """
+        if self.columns != self.recurrent.input_size:
+            raise ValueError(
+                f"{self.recurrent.input_size} columns are read and {self.columns} forecast, so "
+                "that the series does not say which is right: compare it with `predict` yourself"
+            )
         x, skipped = np.asarray(series), max(warm_up, 1)
         wrong = self.predict(x[:-1])[skipped - 1 :] - x[skipped:]
         return float(np.sqrt(np.mean(np.square(wrong, dtype=float))))
