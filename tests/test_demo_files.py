@@ -368,4 +368,5 @@ def test_a_notation_takes_what_it_does_not_know_for_the_nearest() -> None:
     assert len(notation) == 4
     assert notation.encode(piece).tolist() == [1, 2, 3]
     assert notation.decode([1, 2, 3]) == piece
+    assert notation.decode([]) == []
     assert notation.encode([Note(0, 40, 3), Note(3, 44, 4)]).tolist() == [1, 3]

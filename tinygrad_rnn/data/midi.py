@@ -125,7 +125,7 @@ class Notation:
 
     def decode(self, ids: npt.ArrayLike) -> list[Note]:
         """The notes that have these numbers, from 1 on, as of `from_tokens`."""
-        return from_tokens(np.array(self.tokens)[np.asarray(ids) - 1])
+        return from_tokens(np.array(self.tokens)[np.asarray(ids, np.int64) - 1])
 
 
 def as_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:
