@@ -2,12 +2,12 @@
 
     tinygrad-rnn demo tbptt
 
-Every k1 steps the gradient of the newest k1 outputs goes back k2 steps and no further (Williams &
-Peng 1990, "An efficient gradient-based algorithm for on-line training of recurrent network
-trajectories"). Here a network is to repeat, without end, the bit that it read 5 steps ago. The
-state is carried all the time; it is the gradient alone that is cut. An echo state network (Jaeger
-2001), whose recurrent weights stay what they were at first, needs no gradient through time at all:
-its state happens to carry the bit, and only the readout is learned.
+Every k1 steps the gradient of the newest k1 outputs goes back through the newest k2 steps and no
+further (Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of
+recurrent network trajectories"). Here a network is to repeat, without end, the bit that it read 5
+steps ago; k2 = 6 covers that step and the present one. The state is carried on; the gradient alone
+is cut. An echo state network (Jaeger 2001), whose recurrent weights stay what they were at first,
+needs no gradient through time: its state happens to carry the bit, and only the readout is learned.
 """
 
 import sys
@@ -108,8 +108,8 @@ def main(show):
     colours = [COLOURS[k2 > LAG] for k2 in shares] + [COLOURS[2]]
     axes.bar([*map(str, shares), "1\necho state"], [*shares.values(), carried], color=colours)
     axes.axhline(0.5, color="black", linestyle="--", label="guessing")
-    axes.set(xlabel="k2 (steps that gradients reach back)", ylabel="bits right (share)")
-    axes.set(ylim=(0.4, 1.02), title=f"A lag of {LAG} steps is learned if k2 reaches back that far")
+    axes.set(xlabel="k2 (steps that gradients go through)", ylabel="bits right (share)")
+    axes.set(ylim=(0.4, 1.02), title=f"A lag of {LAG} steps is learned if k2 is more")
     axes.legend(loc="upper left")
     show.picture("lag.png", figure, f"which windows learn a lag of {LAG}")
 
