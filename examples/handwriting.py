@@ -73,7 +73,8 @@ def own_or_digits(show):
         if labels.min() < 0 or labels.max() > 9 or len(images) < 50 or images.shape[1] < 4:
             raise InputError(
                 f"{show.data}: at least 50 images of 4 x 4 pixels or more, labelled 0 to 9, are "
-                f"needed, not {len(images)} of {images.shape[1]} x {images.shape[2]} pixels"
+                f"needed, not {len(images)} of {images.shape[1]} x {images.shape[2]} pixels, "
+                f"labelled {labels.min()} to {labels.max()}"
             )
     order = show.rng.permutation(len(images))
     test, train = np.split(order, [min(len(images) // 5, 10000)])

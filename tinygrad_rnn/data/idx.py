@@ -60,7 +60,7 @@ def read_images(path: PathLike) -> npt.NDArray[np.float32]:
     if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
         raise InputError(
             f"{os.fspath(path)}: holds {images.dtype} of shape {images.shape}; images are bytes of "
-            "three axes: number, height and width"
+            "three axes, none of them 0: number, height and width"
         )
     ink: npt.NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
     return ink
@@ -103,8 +103,8 @@ def _find(folder: PathLike, name: str) -> Path:
 def shifted(
     rng: np.random.Generator, images: npt.NDArray[np.float32], most: int = 1
 ) -> npt.NDArray[np.float32]:
-    """Each image of (n, height, width), moved by up to so many pixels in both directions, or not;
-    what comes in from beyond the edge is 0."""
+    """Images (n, height, width), each moved at random by 0 to `most` pixels up or down, and left or
+    right; what comes in from beyond the edge is 0."""
     padded = np.pad(images, ((0, 0), (most, most), (most, most)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, images.shape[1:], (1, 2))
     places = rng.integers(2 * most + 1, size=(len(images), 2))
