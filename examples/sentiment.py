@@ -62,7 +62,7 @@ def accuracy(model, examples):
 
 def main(show):
     if show.data is None:
-        texts = dict(review(show.rng) for _ in range(8000))
+        texts = dict(review(show.rng) for _ in range(8000))  # each once
         reviews = data.LabelledText(list(texts), list(texts.values()), text_split=words)
     else:
         reviews = data.LabelledText.from_folders(show.data, text_split=words)

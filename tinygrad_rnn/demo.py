@@ -136,10 +136,11 @@ class Demo:
         bptt: TruncatedBPTT | None = None,
         **options: Any,
     ) -> list[dict[str, Any]]:
-        """Train as most demonstrations do: with Adam, the gradients clipped at norm 1, at a rate
-        that is constant, falls along a cosine, or comes and goes in one cycle. `batches` may be a
-        function that makes one from a random generator. The model is ready for use afterwards; the
-        rest is as for `Trainer` and `fit`."""
+        """Train as most demonstrations do, for so many updates, or in a quick run for `quick`: with
+        Adam, the gradients clipped at norm 1, at a rate that is constant, falls along a cosine, or
+        comes and goes in one cycle. What is frozen stays as it is. `batches` may be a function that
+        makes one from a random generator. The model is ready for use afterwards; the rest, and what
+        is returned, is as for `Trainer` and its `fit`."""
         if callable(batches):
             batches = Generated(batches)
         learned = [weight for weight in model.parameters() if weight.requires_grad]

@@ -117,9 +117,10 @@ class SequenceClassifier(_Reader):
         return self.scores(self._pooled(h, lengths))
 
     def over_time(self, x: Any) -> Tensor:
-        """Probabilities (T, B, classes), in the order of the layer's axes: what a sequence is held
-        for after each of its steps, as if it ended there. ValueError unless the pooling is "last"
-        and the layer reads forwards alone, since otherwise more than the last output counts.
+        """Probabilities (T, B, classes), in the order of the layer's axes: what a sequence of
+        features x (T, B, I), or symbols (T, B), is held for after each of its steps, as if it ended
+        there. ValueError unless the pooling is "last" and the layer reads forwards alone, since
+        otherwise more than the last output counts.
         """
         if self.pooling != "last" or self.recurrent.bidirectional:
             raise ValueError(
