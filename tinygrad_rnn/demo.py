@@ -86,8 +86,8 @@ def written(value: float, unit: str) -> str:
 
 def price(work: Callable[[], Any], repeats: int = 1) -> tuple[float, float]:
     """What a call of `work` costs: milliseconds of the processor, the fewest of some repeats, and
-    the most memory (MB) that it holds. It is called once before, when it compiles, for the
-    second."""
+    the most memory (MB) that it holds. The memory is that of a call before: then it compiles, and
+    makes what it works in, which later calls find there."""
     tracemalloc.start()
     work()
     _, most = tracemalloc.get_traced_memory()
