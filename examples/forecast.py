@@ -76,7 +76,8 @@ def main(show):
                 f"{show.data}: the first {valid} rows, to learn from, are all the same"
             )
         x = series.scaled(past).values
-        model = learn(show, x, valid, test, *((1600, 300) if name == "waves" else (600, 150)))
+        steps = (1600, 300) if name == "waves" and show.data is None else (600, 150)
+        model = learn(show, x, valid, test, *steps)
         shown[name] = x[test:], model.predict(x)[test - 1 : -1]
         linear = models.best_autoregression(x[:valid], x[valid:test], ORDERS)
         rivals = {"AR": linear, "persistence": models.persistence(x.shape[1])}

@@ -95,7 +95,10 @@ def main(show):
     ks = range(1, len(x) + 1, show.choose(1, 47))
     found = np.array([gradient(model, x, y, 1, k2) for k2 in ks])
     bias = np.linalg.norm(found - full, axis=1) / np.linalg.norm(full)
+    cosines = found @ full / np.linalg.norm(found, axis=1) / np.linalg.norm(full)
+    angles = np.degrees(np.arccos(np.minimum(cosines, 1)))
     show.measured("gradient's error, k2 = 1", bias[0], "%")
+    show.measured("gradient's angle, k2 = 1", angles[0], "degrees")
     show.measured("gradient's error, k2 = T", bias[-1], at_most=1e-10, quick=1e-10)
 
     spans = show.choose([16, 32, 64, 128, 256], [16, 64])
@@ -114,8 +117,10 @@ def main(show):
     show.picture("lag.png", figure, f"which windows learn a lag of {LAG}")
 
     figure, (left, *others) = subplots(1, 3, width=13, height=4)
-    left.plot(ks, 100 * bias)
-    left.set(xlabel="k2 (steps)", ylabel="the gradient's error (% of its norm)")
+    left.plot(ks, 100 * bias, label="error (% of its norm)")
+    left.plot(ks, angles, "--", label="angle (degrees)")
+    left.set(xlabel="k2 (steps)", ylabel="% or degrees")
+    left.legend()
     left.set_title("The truncated gradient is not the full one")
     titles = "Time: about k2 / k1 steps for each", "Memory: that of k2 steps"
     for n, (axes, unit) in enumerate(zip(others, ("ms for each step", "MB at most"), strict=True)):

@@ -75,7 +75,7 @@ def tame(show, clip):
 
 def main(show):
     T = show.choose(200, 100)
-    Q, _ = np.linalg.qr(show.rng.normal(size=(H, H)))
+    Q, _ = np.linalg.qr(show.rng.normal(size=(H, H)))  # orthogonal
     linear = {f"{gain} Q": linear_flow(gain * Q, T) for gain in GAINS}
     apart = [abs(slope(n) - np.log(g)) for n, g in zip(linear.values(), GAINS, strict=True)]
     show.measured("W = g Q: slopes against log g", max(apart), at_most=1e-10, quick=1e-10)
@@ -85,8 +85,10 @@ def main(show):
     show.measured("not normal W: largest singular value", np.linalg.norm(W, 2), at_least=1, quick=1)
     show.measured("its slope against log 0.8", abs(late - np.log(0.8)), at_most=1e-4, quick=1e-4)
 
-    slope_at = ag.grad(lambda x: ag.sigmoid(ag.sigmoid(ag.sigmoid(ag.sigmoid(x)))).sum())
-    steepest = slope_at(np.linspace(-6, 6, 121)).max()
+    squashed = [ag.tensor(np.linspace(-6, 6, 121), requires_grad=True)]
+    for n in range(4):
+        squashed.append(ag.sigmoid(squashed[n]))
+    steepest = ag.gradients(squashed[4].sum(), [squashed[0]])[0].numpy().max()
     show.measured("sigmoid, 4 times: steepest slope", steepest, at_most=0.25**4, quick=0.25**4)
 
     noise = show.rng.normal(size=(T, 4, H)).astype("float32")
@@ -103,9 +105,9 @@ def main(show):
     with ag.no_grad():
         opened.bias_ih_l0[H : 2 * H] = 5  # f is almost 1
         held.weight_hh_l0[:] = 0  # no gate sees the state
-    gated = {name: flow(cell, noise) for name, cell in cells.items()}
-    for name, norms in gated.items():
-        show.measured(f"{name}: left of it", norms[-1] / norms[0])
+    flows = {name: flow(cell, noise) for name, cell in cells.items()}
+    for name, norms in flows.items():
+        show.measured(f"{name}: gradient left", norms[-1] / norms[0])
     with insight.watch(held) as runs:
         held(show.rng.normal(size=(50, 4, 3)))
     slopes = np.einsum("bii->bi", insight.jacobian(runs[0], "c", "c")[-1])
@@ -113,8 +115,10 @@ def main(show):
     show.measured("dc_T/dc_0, gates held, against prod f", apart, at_most=1e-10, quick=1e-10)
 
     figure, (left, right) = subplots(1, 2, width=13, height=5.2)
-    insight.draw_over_time(linear, "steps back", title="Linear networks: powers of W", axes=left)
-    insight.draw_over_time(gated, "steps back", title="Seven cells, untrained", axes=right)
+    insight.draw_over_time(
+        linear, "steps back", title="Linear networks: with g Q it is g^n", axes=left
+    )
+    insight.draw_over_time(flows, "steps back", title="Seven cells, untrained", axes=right)
     right.set_ylim(1e-12, 1e4)
     show.picture("flow.png", figure, "norms of gradients by how many steps they went back")
 
@@ -122,8 +126,14 @@ def main(show):
     show.measured("loss, gradients clipped", np.median(clipped[-20:]), at_most=0.01, quick=0.02)
     show.measured("loss, not clipped", free[-1], at_least=100, quick=100)
     curves = {"clipped at norm 1": clipped, "not clipped": free}
-    figure = insight.draw_over_time(curves, "update", "loss", "Clipping tames an explosion")
-    show.picture("clipping.png", figure, "learning from gradients that explode, clipped and not")
+    figure, (left, right) = subplots(1, 2, width=13, height=4.2)
+    x, *ys = [y.numpy() for y in squashed]
+    for times, y in enumerate(ys, 1):
+        left.plot(x, y - y.min(), label=f"{times} times")
+    left.set(xlabel="x", ylabel="y - min y", title="y = sigmoid(sigmoid(...(x))) is flat")
+    left.legend()
+    insight.draw_over_time(curves, "update", "loss", "Clipping tames an explosion", axes=right)
+    show.picture("clipping.png", figure, "why gradients vanish, and what helps if they explode")
 
 
 if __name__ == "__main__":

@@ -197,6 +197,7 @@ def test_files_that_do_not_fit(tmp_path: Path, case: str) -> None:
     [
         ("a,b\n1,2\n3,four\n", r"line 3: b is 'four', not a number .*columns= .*a, b"),
         ("a,b\n1,2\n,4\n", r"line 3: a is ''"),
+        ("0.5,2\n0.6,3\n", r"the first line has only numbers"),
         ("a,b\n1,2\n1,nan\n", r"line 3: b is 'nan'"),
         ("a,b\n1,2\n1,-1e300\n", r"line 3: b is '-1e300', not a number \(below 1e100\)"),
     ],

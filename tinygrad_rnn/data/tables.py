@@ -260,6 +260,10 @@ class TimeSeries:
         columns = (columns,) if isinstance(columns, str) else columns
         rows = read_table(path, columns, encoding)
         names = rows[0].columns
+        if columns is None and all(map(_is_number, names)) and not "".join(names).isdigit():
+            raise InputError(
+                f"{path}: the first line has only numbers; it is to say what the columns are called"
+            )
         values = [
             [_number(row, name, cell) for name, cell in zip(names, row.cells, strict=True)]
             for row in rows
@@ -398,6 +402,14 @@ def _json_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[
                     f"{place}: the field {column!r} {found}; a text or number is expected"
                 )
         yield Row(place, tuple(columns), tuple(str(record[column]) for column in columns))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(row: Row, column: str, cell: str) -> float:
