@@ -131,6 +131,15 @@ def test_gates_of_cells(Cell: Any) -> None:
     assert "scaled" not in done
 
 
+def test_a_sum_of_many_terms() -> None:
+    def step(W: Any, h: Any, x: Any) -> Any:
+        for n in range(400):
+            x = x + h * (V / (n + 1))
+        return both(ag.sigmoid(x))
+
+    check(of_steps(step))
+
+
 def test_no_dimension() -> None:
     def make() -> Problem:
         w, h, xs = values(), values(), values(T)

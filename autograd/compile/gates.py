@@ -65,20 +65,23 @@ class _Halving:
     """The operations (`ops`), with x / 2 in place of x for what is a sigmoid's argument and nothing
     else, where that costs nothing at a step.
 
-    Its reader decides what a value is to be, and so the last operation comes first. `scales` has
-    the factors of those values that are to be multiples of what they were.
+    `passing` are the values that can be multiples of what they were, since their arguments can.
+    Which of them are is for their readers to say, and so the last operation comes first; `scales`
+    has their factors.
     """
 
     def __init__(self, step: Step) -> None:
         program = step.program
         forward = program.ops[: step.forward_ops]
-        self.follows = set(step.carry)
+        uses = Counter(s for op in program.ops for s in op.inputs)
+        gradients = [*step.d_carry, *step.d_xs, *step.d_parents]
+        uses.update([*step.new, *step.ys, *[d for d in gradients if d is not None]])
+        self.follows, self.passing = set(step.carry), set[Symbol]()
         for op in forward:
             if not self.follows.isdisjoint(op.inputs):
                 self.follows.update(op.outs)
-        self.uses = Counter(s for op in program.ops for s in op.inputs)
-        gradients = [*step.d_carry, *step.d_xs, *step.d_parents]
-        self.uses.update([*step.new, *step.ys, *[d for d in gradients if d is not None]])
+            if self._passes_on(op):
+                self.passing.update(s for s in op.outs if uses[s] == 1)
         self.scales: dict[Symbol, Sections] = {}
         self.ops: list[Op] = []
         for op in reversed(forward):
@@ -99,7 +102,7 @@ class _Halving:
             scaled = dict.fromkeys(self._way(op), self.scales[op.outs[0]])
         before = []
         for i, factors in scaled.items():
-            if self._is_passed_on(args[i], primitive):
+            if args[i] in self.passing and primitive is not LINEAR:
                 self.scales[args[i]] = factors
             else:
                 before.append(_scale(args[i], factors, -2 if primitive is LINEAR else -1))
@@ -116,16 +119,12 @@ class _Halving:
         axis = x.ndim - (2 if reader is LINEAR else 1)
         if axis < 0 or x.shape[axis : axis + 1] != length:
             return False
-        return x not in self.follows or self._is_passed_on(x, reader)
+        return x not in self.follows or (x in self.passing and reader is not LINEAR)
 
-    def _is_passed_on(self, x: Symbol, reader: Any = None) -> bool:
-        """Whether it can be a multiple of what it was, since its arguments are."""
-        op = x.op
-        if op is None or self.uses[x] != 1 or reader is LINEAR:
-            return False
-        if op.primitive is SPLIT and op.static["axis"] == x.ndim - 1:
-            (whole,) = op.args
-            return self._is_free(whole, whole.shape[-1:])
+    def _passes_on(self, op: Op) -> bool:
+        """Whether its results can be multiples of what they were."""
+        if op.primitive is SPLIT and op.static["axis"] == op.args[0].ndim - 1:
+            return self._is_free(op.args[0], op.args[0].shape[-1:])
         return bool(self._way(op))
 
     def _way(self, op: Op) -> tuple[int, ...]:
