@@ -73,6 +73,9 @@ NOT_FREE: dict[str, Step] = {
     "a product with weights of the carry": lambda W, h, x: both(
         ag.sigmoid(linear(x, W * h[0]) + x)
     ),
+    "a product with weights of the carry that nobody else reads": lambda W, h, x: both(
+        ag.sigmoid(linear(x.detach(), W * h[0]) + x)
+    ),
     "the carry times itself": lambda W, h, x: both(ag.sigmoid(h * h + x)),
     "what broadcasts": lambda W, h, x: both(ag.sigmoid(linear(h, W[:1]) + x)),
 }
