@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..ops.elementwise import relu, sigmoid
-from .gates import OPENED, SCALED, Sections, along
+from ..ops.elementwise import relu
+from .gates import OPENED, SCALED, SIGMOID, Sections, along
 from .plan import (
     BROADCAST,
     CONCATENATE,
@@ -29,7 +29,7 @@ from .plan import (
 )
 from .program import Op, Symbol, pointwise
 
-SIGMOID, RELU = sigmoid.primitive, relu.primitive
+RELU = relu.primitive
 HALF = ((0.5, 1),)
 
 
@@ -149,13 +149,12 @@ class Code:
             key = "out=" if primitive.name in ("maximum", "minimum") else ""
             return [f"{xp(primitive.name)}({', '.join(args)}, {key}{out})"]
         if primitive is SCALED:
-            return [f"{self.expression(op, batch)[:-1]}, {out})"]
+            factors, _ = self._factors(static["sections"], op.outs[0].dtype, static["axis"])
+            return [f"{xp('multiply')}({args[0]}, {factors}, {out})"]
         if primitive is SIGMOID:
             half, _ = self._factors(HALF, op.outs[0].dtype)
-            return [
-                f"{xp('multiply')}({args[0]}, {half}, {out})",
-                *self._opened(op, out, out, HALF),
-            ]
+            first = f"{xp('multiply')}({args[0]}, {half}, {out})"
+            return [first, *self._opened(op, out, out, HALF)]
         if primitive is OPENED:
             return self._opened(op, args[0], out, static["sections"])
         if primitive is RELU:

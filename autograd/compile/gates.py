@@ -13,9 +13,11 @@ import numpy as np
 
 from .._primitive import Primitive
 from ..ops import elementwise
-from .plan import LINEAR, MATMUL, SIGMOID, SPLIT, TANH
+from .plan import LINEAR, MATMUL, SPLIT
 from .program import Op, Symbol
 from .trace import Step
+
+SIGMOID, TANH = elementwise.sigmoid.primitive, elementwise.tanh.primitive
 
 Sections = tuple[tuple[float, int], ...]
 """Factors along an axis, each with the number of entries that it is for."""
@@ -97,7 +99,8 @@ class _Halving:
             half: Sections = ((0.5, x.shape[-1]),)
             primitive, static, scaled = OPENED, {"sections": half}, {0: half}
         elif primitive is SPLIT and not self.scales.keys().isdisjoint(op.outs):
-            scaled = {0: _joined([self.scales.get(s, ((1.0, s.shape[-1]),)) for s in op.outs])}
+            parts = [self.scales.get(s, ((1.0, s.shape[-1]),)) for s in op.outs]
+            scaled = {0: sum(parts, ())}
         elif op.outs[0] in self.scales:
             scaled = dict.fromkeys(self._way(op), self.scales[op.outs[0]])
         before = []
@@ -137,12 +140,13 @@ class _Halving:
 
 
 def _scale(x: Symbol, factors: Sections, axis: int) -> Op:
+    return _like(x, SCALED, sections=factors, axis=axis)
+
+
+def _like(x: Symbol, primitive: Primitive, **static: Any) -> Op:
+    """An operation on a value, with a result of its shape and dtype."""
     made = x.program.symbol(x.program, x.shape, x.dtype, None)
-    return Op(SCALED, (x,), {"sections": factors, "axis": axis}).giving((made,))
-
-
-def _joined(parts: list[Sections]) -> Sections:
-    return tuple(section for part in parts for section in part)
+    return Op(primitive, (x,), static).giving((made,))
 
 
 def _together(ops: list[Op]) -> list[Op]:
@@ -172,10 +176,9 @@ def _together(ops: list[Op]) -> list[Op]:
             ]
             made.append(_scale(x, tuple(halves), -1))
             (x,) = made[-1].outs
-        whole = x.program.symbol(x.program, x.shape, x.dtype, None)
-        made.append(Op(OPENED, (x,), {"sections": sections}).giving((whole,)))
+        made.append(_like(x, OPENED, sections=sections))
         parts = tuple([u.outs[0] for (u,) in gates])
-        made.append(Op(SPLIT, (whole,), op.static, several=True).giving(parts))
+        made.append(Op(SPLIT, made[-1].outs, op.static, several=True).giving(parts))
         done.update(u for (u,) in gates)
     return made
 

@@ -317,16 +317,14 @@ def by_parts(step: Step) -> list[Op]:
     parts: dict[Any, tuple[Symbol, ...]] = {}
     readers = Counter(s for op in ops for s in op.inputs)
 
-    def write(op: Op, outs: tuple[Symbol, ...]) -> None:
-        made.append(op.giving(outs))
-
     def split(x: Symbol, like: Op, axis: int, outs: tuple[Symbol, ...], depth: int) -> None:
         """Write down what makes the parts of x along an axis, which is counted from the last."""
         parts[x, like.static["indices"], axis] = outs
         op = x.op
         if op is None or readers[x] > 1 or depth == DEEP or line(op) is None:
             static = {**like.static, "axis": x.ndim + axis}
-            return write(Op(SPLIT, (x,), static, several=True), outs)
+            made.append(Op(SPLIT, (x,), static, several=True).giving(outs))
+            return
         args = []
         for a in op.args:
             if isinstance(a, Symbol) and a.ndim >= -axis and a.shape[axis] == x.shape[axis] > 1:
@@ -337,7 +335,7 @@ def by_parts(step: Step) -> list[Op]:
             else:
                 args.append((a,) * len(outs))
         for out, *one in zip(outs, *args, strict=True):
-            write(Op(op.primitive, tuple(one), op.static), (out,))
+            made.append(Op(op.primitive, tuple(one), op.static).giving((out,)))
 
     for op in ops:
         if op.primitive is SPLIT:

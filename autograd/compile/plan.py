@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .._primitive import Primitive
-from ..ops import elementwise, indexing, linalg, reduction, shape
+from ..ops import indexing, linalg, reduction, shape
 from .program import Op, Symbol, pointwise
 from .trace import Step
 
@@ -39,7 +39,6 @@ REDUCTIONS = _primitives(
 ALONG_AXIS = _primitives(
     shape._split, shape._unstack, shape._concatenate, shape._stack, reduction._log_softmax
 )
-SIGMOID, TANH = elementwise.sigmoid.primitive, elementwise.tanh.primitive
 VIEWS = {RESHAPE, TRANSPOSE, REVERSED, SPLIT, UNSTACK, BROADCAST}
 
 

@@ -68,10 +68,7 @@ MOVES = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 EVENTS = ("appears", *MOVES, "bounces", "vanishes", "nothing")
 BOUNCES: tuple[list[str], ...] = ([], ["bounces"], ["bounces", "twice"], ["bounces", "thrice"])
 FILM_WORDS = tuple(
-    sorted(
-        {"a", "slow", "fast", "moves", "and", "vanishes", "bounces", "twice", "thrice"}
-        | {*ACTORS, *MOVES}
-    )
+    sorted({"a", "slow", "fast", "moves", "and", "vanishes", *ACTORS, *MOVES}.union(*BOUNCES))
 )
 
 
