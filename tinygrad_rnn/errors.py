@@ -1,4 +1,16 @@
-"""The one error meant for the person at the keyboard."""
+"""The error that is meant for users, and checks of untrusted input that raise it.
+
+Every loader of the library uses these checks, so they are in the lowest layer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+DEEPEST = 100
+"""Levels of lists and objects in a JSON document, at most: enough for every file that this program
+writes, and few enough for recursive functions."""
 
 
 class InputError(ValueError):
@@ -7,3 +19,56 @@ class InputError(ValueError):
     The command prints it to standard error without a traceback and exits with code 2; any other
     exception is a defect of the program and keeps its traceback.
     """
+
+
+def parse_json(content: str | bytes, source: object) -> Any:
+    """Return the value of a JSON document.
+
+    Parameters
+    ----------
+    content
+        The document.
+    source
+        The file, or the line of a file, that the error message names.
+
+    Raises
+    ------
+    InputError
+        If the document is not valid JSON, or nests lists and objects more than `DEEPEST` deep.
+    """
+    try:
+        value = json.loads(content)
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise InputError(f"{source} is damaged or not JSON: {error}") from error
+    except RecursionError:
+        raise InputError(f"{source} is damaged: it nests more than {DEEPEST} levels") from None
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        if not containers:
+            return value
+        level = [
+            child
+            for item in containers
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    raise InputError(f"{source} is damaged: it nests more than {DEEPEST} levels")
+
+
+def plain_name(name: Any, source: object) -> str:
+    """Return `name`, which a file contains, if it is the name of a file in the same folder.
+
+    Raises
+    ------
+    InputError
+        If it is not a string, is empty, `.` or `..`, has a separator of Unix or Windows, a colon
+        or a character that cannot be printed. The message names `source`.
+    """
+    if (
+        not isinstance(name, str)
+        or name in ("", ".", "..")
+        or not name.isprintable()
+        or any(character in name for character in "/\\:")
+    ):
+        raise InputError(f"{source} is damaged: {name!r} is not a plain file name")
+    return name

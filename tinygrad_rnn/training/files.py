@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
-from ..errors import InputError
+from ..errors import InputError, parse_json
 from ..nn import Module
 
 Arrays = dict[str, np.ndarray]
@@ -122,11 +122,12 @@ def as_json(value: Any) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; InputError if it is not one."""
+    """Return the value in a JSON file; InputError if it cannot be read or is not valid."""
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:  # not JSON, or not UTF-8
-        raise InputError(f"{path} is damaged or not a JSON file: {error}") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    return parse_json(content, path)
 
 
 def save(path: str | Path, module: Module) -> None:
