@@ -52,5 +52,5 @@ def test_a_plain_file_name_is_allowed(name: str) -> None:
     ],
 )
 def test_a_name_that_could_leave_its_folder_is_an_input_error(name: object) -> None:
-    with pytest.raises(InputError, match=r"results\.json is damaged: .* not a plain file name"):
+    with pytest.raises(InputError, match=r"results\.json: .* is not a plain file name"):
         plain_name(name, "results.json")

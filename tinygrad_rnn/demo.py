@@ -16,6 +16,8 @@ saves what it has learned with `show.save`, and has `predict(run: Saved, input: 
 from __future__ import annotations
 
 import ast
+import hashlib
+import math
 import sys
 import time
 import tracemalloc
@@ -31,7 +33,7 @@ import autograd as ag
 
 from . import pictures
 from .data import Generated
-from .errors import InputError
+from .errors import InputError, checked_fields, plain_name
 from .nn import Module
 from .optim import Adam
 from .optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
@@ -193,9 +195,12 @@ class Demo:
         self.rows.append(Row(what, float(value), unit, at_least, at_most))
 
     def path(self, name: str, shows: str) -> Path:
-        """Where a file of this name belongs, which shows this."""
+        """Return the path of a new file in the folder, and record what the file shows."""
+        path = self.folder / plain_name(name, self.name)
+        if path.is_symlink():  # writing would follow it
+            path.unlink()
         self.files[name] = shows
-        return self.folder / name
+        return path
 
     def picture(self, name: str, figure: Any, shows: str) -> None:
         """Save a figure as PNG."""
@@ -204,6 +209,7 @@ class Demo:
     def save(self, model: Module, **config: Any) -> None:
         """Keep the model for `predict`, with what is needed to make it again (JSON values)."""
         content = {"demo": self.name, "config": config, "versions": versions()}
+        content["sha256"] = _digest(config)
         save(self.folder / MODEL, model)
         write_file(self.folder / CONFIG, as_json(content))
 
@@ -219,10 +225,12 @@ class Saved:
     folder: Path
     demo: str
     config: dict[str, Any]
+    verified: bool = True
+    """False if the configuration has no checksum, as in folders of earlier versions."""
 
     @classmethod
     def open(cls, folder: Path) -> Saved:
-        """InputError if there is nothing of that kind."""
+        """Read the configuration in a folder; InputError if it is missing or damaged."""
         path = folder / CONFIG
         if not path.is_file():
             raise InputError(f"{folder} is no folder of a trained model: {path} is missing")
@@ -233,12 +241,19 @@ class Saved:
                 f"{folder} holds no demonstration's model; tinygrad-rnn sample and eval use those "
                 "of tinygrad-rnn train"
             )
-        return cls(folder, content["demo"], content["config"])
+        digest = content.get("sha256")
+        if digest not in (None, _digest(content["config"])):
+            raise InputError(f"{path} is damaged: its checksum differs")
+        return cls(folder, content["demo"], content["config"], digest is not None)
 
     def load(self, model: Module) -> Any:
         """The model with its weights, ready for use."""
         load(self.folder / MODEL, model)
         return model.eval()
+
+
+def _digest(config: dict[str, Any]) -> str:
+    return hashlib.sha256(as_json(config)).hexdigest()
 
 
 # --- scripts --------------------------------------------------------------------------------------
@@ -346,10 +361,27 @@ def is_demonstrations(folder: Path) -> bool:
     return any(isinstance(content, dict) and "demo" in content for content in contents)
 
 
+_RESULTS = {"title": str, "claim": str, "seed": int, "seconds": float, "rows": list, "files": dict}
+_ROW = {"what": str, "value": float, "unit": str, "at_least": float | None, "at_most": float | None}
+
+
 def read_results(folder: Path) -> dict[str, Any] | None:
-    """What `run` has written into a folder; None if it has not, or did not come to its end."""
+    """Return what `run` has written into a folder; None if it has not, or was interrupted.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or names files that are not in the folder.
+    """
     path = folder / RESULTS
-    results = read_json(path) if path.is_file() else {}
-    if not isinstance(results, dict) or "rows" not in results:
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict) or "rows" not in content:
         return None
-    return results | {"rows": [Row(**row) for row in results["rows"]]}
+    results = checked_fields(content, _RESULTS, path)
+    rows = enumerate(results["rows"], 1)
+    results["rows"] = [Row(**checked_fields(row, _ROW, f"{path}, row {n}")) for n, row in rows]
+    names = [plain_name(name, path) for name in results["files"]]
+    checked_fields(results["files"], dict.fromkeys(names, str), path)
+    if not math.isfinite(results["seconds"]):
+        raise InputError(f"{path} is damaged: 'seconds' is {results['seconds']}")
+    return results

@@ -6,6 +6,7 @@ Every loader of the library uses these checks, so they are in the lowest layer.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 DEEPEST = 100
@@ -70,5 +71,40 @@ def plain_name(name: Any, source: object) -> str:
         or not name.isprintable()
         or any(character in name for character in "/\\:")
     ):
-        raise InputError(f"{source} is damaged: {name!r} is not a plain file name")
+        raise InputError(f"{source}: {name!r} is not a plain file name")
     return name
+
+
+def checked_fields(content: Any, kinds: Mapping[str, Any], source: object) -> dict[str, Any]:
+    """Return the named fields of a JSON object, each of its type.
+
+    Parameters
+    ----------
+    content
+        What should be the object.
+    kinds
+        The type or union of types of each field. `float` allows integers, which it converts; a
+        field that may be None may be missing.
+    source
+        What the error message names.
+
+    Raises
+    ------
+    InputError
+        If `content` is not an object, or a field is missing or of another type.
+    """
+    if not isinstance(content, dict):
+        raise InputError(f"{source} is damaged: expected an object, got {str(content)[:40]!r}")
+    fields = {}
+    for name, kind in kinds.items():
+        value = content.get(name)
+        try:
+            if type(value) is int and not isinstance(value, kind):
+                value = float(value)
+        except OverflowError:
+            pass
+        if not isinstance(value, kind):
+            kind = getattr(kind, "__name__", kind)
+            raise InputError(f"{source} is damaged: {name!r} is missing or not of type {kind}")
+        fields[name] = value
+    return fields

@@ -124,7 +124,16 @@ def predict(words: list[str]) -> int:
         raise InputError(
             f"{arguments.run}: the demonstration {saved.demo} has no predict(run, input)"
         )
-    module.predict(saved, arguments.input)
+    try:
+        module.predict(saved, arguments.input)
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        if saved.verified:  # a defect of the script
+            raise
+        raise InputError(
+            f"{saved.folder / CONFIG} is damaged or of another version: {error!r}"
+        ) from error
     return 0
 
 
@@ -195,8 +204,8 @@ def _folder(folder: Path, overwrite: bool) -> Iterator[None]:
             earlier = read_results(folder) or {"files": ()}
             aside.mkdir()
             for path in (folder / name for name in [RESULTS, CONFIG, MODEL, *earlier["files"]]):
-                if path.is_file():
-                    path.rename(aside / path.name)
+                if path.is_symlink() or path.is_file():
+                    path.rename(aside / path.name)  # of a symbolic link, the link itself
         try:
             yield
         except BaseException as error:
@@ -210,6 +219,8 @@ def _folder(folder: Path, overwrite: bool) -> Iterator[None]:
 
 
 def _bring_back(folder: Path, aside: Path) -> None:
+    if aside.is_symlink() or (aside.exists() and not aside.is_dir()):
+        raise InputError(f"{aside} is not the folder of an interrupted run: remove it")
     if aside.is_dir():
         for path in aside.iterdir():
             path.replace(folder / path.name)
@@ -261,7 +272,7 @@ def _run_all(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
         for task in as_completed(tasks):
             for folder, code in task.result():
                 missed += code != 0
-                print(_told(folder), flush=True)
+                print(_told(folder, code), flush=True)
     print(f"\n{clock(time.monotonic() - begin)} in all; what each printed and drew is in {home}")
     if "report" in arguments:
         write_report(arguments.report, home)
@@ -279,7 +290,9 @@ def _run_apart(
         folder = home / (script.name if not done else f"{script.name}-seed{seed}")
         words = ["demo", str(script.path), "--out", str(folder), "--overwrite", "--seed", str(seed)]
         words += ["--device", options["device"], *["--quick"] * quick]
-        with open(f"{folder}.txt", "wb") as output:
+        printed = Path(f"{folder}.txt")
+        printed.unlink(missing_ok=True)  # a symbolic link would be followed
+        with open(printed, "wb") as output:
             process = subprocess.run(
                 [sys.executable, "-m", "tinygrad_rnn", *words],
                 stdin=subprocess.DEVNULL,
@@ -288,15 +301,20 @@ def _run_apart(
                 check=False,
             )
         done.append((folder, process.returncode))
-        results = read_results(folder)
+        results = _results_of(folder, process.returncode)
         if results is None or not shares(results["rows"]):
             break
     return done
 
 
-def _told(folder: Path) -> str:
+def _results_of(folder: Path, code: int) -> dict[str, Any] | None:
+    """Return the results of a run that ended with this exit code; None if it failed."""
+    return read_results(folder) if code in (0, 1) else None
+
+
+def _told(folder: Path, code: int) -> str:
     """How one run has ended, and what it has missed."""
-    results = read_results(folder)
+    results = _results_of(folder, code)
     if results is None:
         printed = Path(f"{folder}.txt").read_text(encoding="utf-8", errors="replace")
         return f"{folder.name:18} failed:\n{printed[-2000:]}"

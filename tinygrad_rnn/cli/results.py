@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from ..demo import Row, read_results, scripts, written
+from ..errors import InputError
 from ..training.environment import versions
 from ..training.files import write_file
 from ..training.progress import clock
@@ -39,7 +39,8 @@ def write_report(page: Path, home: Path) -> None:
         f"{made['machine']}. Where a share (%) must reach something, the figure is the median over "
         "the seeds, with its range.",
     ]
-    write_file(page, ("\n\n".join([*head, *sections]) + "\n").encode())
+    text = "\n\n".join([*head, *sections]) + "\n"
+    write_file(page, text.encode("utf-8", "backslashreplace"))
 
 
 def _section(name: str, folder: Path, runs: list[dict[str, Any]], pictures: Path) -> str:
@@ -50,18 +51,22 @@ def _section(name: str, folder: Path, runs: list[dict[str, Any]], pictures: Path
     lines = [
         f"## {name}: {first['title']}",
         first["claim"],
-        "\n".join(["| | measured | wanted | |", "|---|---|---|---|", *_table(runs)]),
+        "\n".join(["| | measured | wanted | |", "|---|---|---|---|", *_table(name, runs)]),
         f"Seed{'s' * (len(runs) > 1)} {seeds}; {took}.",
     ]
     for file, shows in first["files"].items():
         if file.endswith((".png", ".gif")):
-            shutil.copy(folder / file, pictures / f"{name}-{file}")
+            if (folder / file).is_symlink():
+                raise InputError(f"{folder / file} is a symbolic link, which is not copied")
+            write_file(pictures / f"{name}-{file}", (folder / file).read_bytes())
             lines.append(f"![{shows}](figures/{name}-{file})")
     return "\n\n".join(lines)
 
 
-def _table(runs: list[dict[str, Any]]) -> list[str]:
+def _table(name: str, runs: list[dict[str, Any]]) -> list[str]:
     lines = []
+    if len({tuple((row.what, row.unit) for row in run["rows"]) for run in runs}) > 1:
+        raise InputError(f"the runs of {name} differ in what they measured: run them again")
     for row, *others in zip(*(run["rows"] for run in runs), strict=True):
         values = sorted([row.value, *(other.value for other in others)])
         middle = Row(row.what, median(values), row.unit, row.at_least, row.at_most)

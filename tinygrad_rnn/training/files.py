@@ -36,7 +36,8 @@ def prepare(path: Path, content: bytes) -> Path:
     """The first half of `write_file`: a file beside `path` that is whole and on the disk."""
     partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     with _writing(path, partial):
-        _write(partial, "wb", content)
+        partial.unlink(missing_ok=True)  # a symbolic link would be followed
+        _write(partial, "xb", content)
     return partial
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import TextCorpus, Vocabulary
-from ..errors import InputError
+from ..errors import InputError, checked_fields
 from .environment import versions
 from .files import (
     as_json,
@@ -99,9 +99,7 @@ class Run:
             characters, text = config["vocabulary"], dict(config["text"])
             if not (isinstance(characters, str) and characters):
                 raise ValueError("the vocabulary is not a string of characters")
-            for name, kind in _TEXT.items():
-                if not isinstance(text.get(name), kind):
-                    raise ValueError(f"the text's {name!r} is missing or no {kind.__name__}")
+            checked_fields(text, _TEXT, "the text")
             return cls(
                 folder,
                 Options(**config["options"]),
