@@ -6,17 +6,51 @@ from math import prod
 from typing import Any
 
 from .._primitive import primitive
-from .shape import expand_dims, reshape, squeeze
+from .shape import expand_dims, moveaxis, reshape, squeeze
 
 __all__ = ["linear", "matmul"]
 
 
-@primitive(
-    a=lambda g, b: _matmul(g, b.swapaxes(-1, -2)),
-    b=lambda g, a: _matmul(a.swapaxes(-1, -2), g),
-)
+def _rows(x: Any) -> Any:
+    """Flatten all leading axes: (..., M, N) to (... M, N)."""
+    return x if x.ndim == 2 else reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _columns(x: Any) -> Any:
+    """Flatten all axes but the last but one: (..., M, N) to (M, ... N)."""
+    return reshape(moveaxis(x, -2, 0), (x.shape[-2], prod(x.shape[:-2]) * x.shape[-1]))
+
+
+def _left_gradient(g: Any, b: Any, a_shape: tuple[int, ...]) -> Any:
+    """g b', summed over the batch axes in the product itself if all share the matrix `a`."""
+    if len(a_shape) == 2 < b.ndim:
+        return _matmul(_columns(g), _columns(b).T)
+    return _matmul(g, b.swapaxes(-1, -2))
+
+
+def _right_gradient(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
+    """a' g, summed over the batch axes in the product itself if all share the matrix `b`."""
+    if len(b_shape) == 2 < a.ndim:
+        return _matmul(_rows(a).T, _rows(g))
+    return _matmul(a.swapaxes(-1, -2), g)
+
+
+@primitive(a=_left_gradient, b=_right_gradient)
 def _matmul(xp: Any, a: Any, b: Any) -> Any:
-    return a.dot(b) if a.ndim == b.ndim == 2 else xp.matmul(a, b)  # dot is faster where it can be
+    """The product of matrices in the last two axes.
+
+    With a single matrix on the right, all rows on the left make one product: NumPy would compute
+    one small product per batch entry.
+    """
+    return _rows_times_matrix(a, b) if b.ndim == 2 else xp.matmul(a, b)
+
+
+def _rows_times_matrix(x: Any, matrix: Any) -> Any:
+    """x (..., K) times a matrix (K, N), arrays both, as one product."""
+    if x.ndim == 2:
+        return x.dot(matrix)
+    flat = x.reshape(prod(x.shape[:-1]), x.shape[-1])
+    return flat.dot(matrix).reshape(*x.shape[:-1], matrix.shape[-1])
 
 
 def matmul(a: Any, b: Any) -> Any:
@@ -35,20 +69,30 @@ def matmul(a: Any, b: Any) -> Any:
     return squeeze(product, axes)
 
 
-def _rows(x: Any) -> Any:
-    """All leading axes as one."""
-    return x if x.ndim == 2 else reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
-
-
 @primitive(
     x=lambda g, weight: matmul(g, weight),
     weight=lambda g, x: _matmul(_rows(g).T, _rows(x)),
 )
 def linear(xp: Any, x: Any, weight: Any) -> Any:
-    """`x @ weight.T` for x (..., I) and weight (O, I): what a layer with PyTorch's weight layout
-    computes.
+    """Return `x @ weight.T`, the product of a layer whose weight has PyTorch's layout.
 
-    A primitive for speed: its weight's gradient is one product over all leading axes, in the
-    weight's own layout.
+    It is a primitive for speed: the gradient of the weight is one product over all leading axes, in
+    the weight's own layout.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., I)
+    weight : array_like, shape (O, I)
+
+    Returns
+    -------
+    Tensor or array, shape (..., O)
+
+    Raises
+    ------
+    ValueError
+        If `weight` does not have two axes or its second axis does not match the last one of `x`.
     """
-    return x.dot(weight.T) if x.ndim == 2 else xp.matmul(x, weight.T)
+    if weight.ndim != 2:
+        raise ValueError(f"weight must have shape (O, I), got {weight.shape}")
+    return _rows_times_matrix(x, weight.T)

@@ -1,0 +1,75 @@
+"""Products of matrices: how many products an operation computes, and their gradients."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd as ag
+
+
+def _one_matrix_on_the_right() -> list[Any]:
+    rng = np.random.default_rng(0)
+    shapes = [((5, 3, 4), (4, 2)), ((2, 3, 1, 4), (4, 2)), ((0, 3, 4), (4, 2)), ((5, 3, 4), (4,))]
+    return [
+        pytest.param(rng.standard_normal(x), rng.standard_normal(w), id=f"{x}-{w}")
+        for x, w in shapes
+    ]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("x", "w"), _one_matrix_on_the_right())
+@pytest.mark.parametrize(
+    "product",
+    [
+        ag.matmul,
+        lambda x, w: ag.linear(x, w.T if w.ndim == 2 else ag.expand_dims(w, 0)),
+        lambda x, w: ag.swapaxes(x, 0, 1) @ w,
+    ],
+    ids=["matmul", "linear", "transposed batch"],
+)
+def test_all_rows_times_one_matrix_are_one_product(
+    monkeypatch: pytest.MonkeyPatch, product: Callable[..., Any], x: Any, w: Any
+) -> None:
+    """`np.matmul`, which computes a product per batch entry, is not called: not in the forward
+    pass, the backward pass, or the backward pass of the gradient.
+    """
+    expected = np.matmul(x, w)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError(f"np.matmul of {[np.shape(a) for a in arguments]}")
+
+    monkeypatch.setattr(np, "matmul", refuse)
+    x, w = ag.tensor(x, requires_grad=True), ag.tensor(w, requires_grad=True)
+    y = product(x, w)
+    gradients = ag.gradients((y * y).sum(), (x, w), create_graph=True)
+    sum(g.sum() for g in gradients).backward()
+    monkeypatch.undo()
+    if y.shape == expected.shape:
+        np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12)
+    ag.testing.check_gradients(product, x.detach(), w.detach())
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("shape", [(5, 4, 3), (2, 5, 4, 1), (0, 4, 3)])
+def test_the_gradient_of_a_shared_left_matrix_is_one_product(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    """The batch axes are summed in the product, and not after one product per batch entry."""
+    rng = np.random.default_rng(0)
+    w = ag.tensor(rng.standard_normal((2, 4)), requires_grad=True)
+    x = rng.standard_normal(shape)
+    y = w @ x
+    monkeypatch.setattr(np, "matmul", None)
+    (g,) = ag.gradients(y.sum(), w)
+    assert g is not None
+    np.testing.assert_allclose(
+        g.numpy(), np.broadcast_to(np.moveaxis(x, -2, 0).reshape(4, -1).sum(1), (2, 4)), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 2, 4), ()])
+def test_linear_needs_a_weight_matrix(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"linear.*weight must have shape \(O, I\)"):
+        ag.linear(ag.ones((3, 4)), ag.ones(shape))
