@@ -54,6 +54,15 @@ def test_the_flow_of_a_linear_network_is_that_of_powers() -> None:
     close(insight.jacobian(run), np.repeat(np.array(powers)[:, None], B, 1))
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-170, 1e-30, 1e160, 1e300])
+def test_norms_of_vanishing_and_exploding_gradients_are_exact(size: float) -> None:
+    flow = insight.Flow({"h": np.full((2, 3, 4), size), "c": np.full((2, 3, 5), -size)})
+    np.testing.assert_allclose(flow.per_sequence(), np.full((2, 3), 3 * size))
+    np.testing.assert_allclose(flow.norms("h"), np.full(2, np.sqrt(12) * size))
+    assert not insight.Flow({"h": np.zeros((1, 2, 3))}).norms().any()
+    assert np.isinf(insight.Flow({"h": np.full((1, 1, 1), np.inf)}).norms()).all()
+
+
 @pytest.mark.parametrize("rho", [0.5, 1.0, 1.5])
 def test_an_orthogonal_network_has_a_slope(rho: float) -> None:
     """On a logarithmic scale the slope is log rho, to the digits of the numbers, over 200 steps."""

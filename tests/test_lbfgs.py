@@ -7,7 +7,7 @@ import pytest
 from helpers import parameters
 
 import autograd as ag
-from tinygrad_rnn import optim
+from tinygrad_rnn import nn, optim
 from tinygrad_rnn.optim.lbfgs import Point, strong_wolfe
 
 
@@ -101,3 +101,25 @@ def test_lbfgs_looks_no_further_after_its_last_step(max_iter: int, calls: int) -
 
     optimizer.step(closure)
     assert len(found) == calls
+
+
+@pytest.mark.parametrize("line_search_fn", [None, "strong_wolfe"])
+@pytest.mark.parametrize("size", [1e18, 1e22, 1e30])
+def test_lbfgs_takes_the_same_steps_for_losses_of_any_size(
+    size: float, line_search_fn: str | None
+) -> None:
+    """Squares of the larger gradients overflow in single precision."""
+    p = nn.Parameter(np.array([3.0, -2.0, 1.0, 0.5], "float32"))
+    scale = np.float32(size)
+    optimizer = optim.LBFGS(
+        [p], 1.0, 30, tolerance_grad=0, tolerance_change=0, line_search_fn=line_search_fn
+    )
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = (p * p * ag.tensor([1, 2, 3, 4], dtype="float32")).sum() * scale
+        loss.backward()
+        return loss
+
+    first = float(optimizer.step(closure))
+    assert float(closure()) < 1e-3 * first

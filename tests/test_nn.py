@@ -331,10 +331,8 @@ def test_one_parameter_can_be_clipped() -> None:
     np.testing.assert_allclose(parameter.grad.numpy(), [0.6, 0.8], rtol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
-@pytest.mark.parametrize("wrong", [math.inf, math.nan, 1e200])
+@pytest.mark.parametrize("wrong", [math.inf, -math.inf, math.nan])
 def test_a_norm_that_is_not_finite_makes_all_gradients_nan(wrong: float) -> None:
-    """1e200 is finite, but its square is not."""
     parameters = with_gradients([wrong, 1.0], [2.0])
     assert not math.isfinite(nn.utils.clip_grad_norm_(parameters, 1.0))
     for parameter in parameters:
@@ -350,6 +348,58 @@ def test_a_norm_that_is_not_finite_can_be_an_error(norm_type: float, wrong: floa
         nn.utils.clip_grad_norm_(parameters, 1.0, norm_type, error_if_nonfinite=True)
     assert parameters[0].grad is not None
     assert parameters[0].grad.tolist() == [2]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("norm_type", [1, 2, 3, math.inf, 0.5])
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        *(("float16", size) for size in (6e4, 1e-7)),
+        *(("float32", size) for size in (3e38, 1e30, 1e-25, 1e-44)),
+        *(("float64", size) for size in (1e200, 1e305, 1e-200, 1e-310)),
+    ],
+)
+def test_the_norm_of_finite_gradients_neither_overflows_nor_underflows(
+    dtype: str, size: float, norm_type: float
+) -> None:
+    gradients = [np.full((5, 4), size, dtype), np.array([-size, 0], dtype), np.array(0, dtype)]
+    parameters = [nn.Parameter(np.zeros_like(gradient)) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = ag.tensor(gradient)
+    unit = float(gradients[0][0, 0])
+    norm = unit * 21 ** (1 / norm_type)
+    for max_norm in (math.inf, unit / 8):
+        clipped = nn.utils.clip_grad_norm_(parameters, max_norm, norm_type, True)
+        assert clipped == pytest.approx(norm, rel=1e-6, abs=0)
+        factor = min(1, max_norm / unit / (norm / unit + 1e-6 / unit))
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            assert parameter.grad is not None
+            assert parameter.grad.dtype == dtype
+            expected = (gradient.astype(float) / unit * factor * unit).astype(dtype)
+            spacing = np.finfo(dtype).smallest_subnormal
+            np.testing.assert_allclose(
+                parameter.grad.numpy(), expected, 4 * np.finfo(dtype).eps, spacing
+            )
+
+
+def test_finite_gradients_whose_norm_no_number_holds_are_scaled() -> None:
+    parameters = with_gradients(np.full(100, 1.7e308), -1.7e308)
+    assert nn.utils.clip_grad_norm_(parameters, 1.0) == math.inf
+    for parameter, sign in zip(parameters, (1, -1), strict=True):
+        assert parameter.grad is not None
+        np.testing.assert_allclose(parameter.grad.numpy(), sign / math.sqrt(101))
+
+
+def test_the_norm_of_gradients_of_several_precisions() -> None:
+    """A small number of one precision is 0 in the other, and a large one infinite."""
+    parameters = [nn.Parameter(np.zeros(2, dtype)) for dtype in ("float16", "float32", "float64")]
+    for sizes in ([0, 0, 1e-50], [6e4, 3e38, 1e300], [1e-7, 1e-40, 0]):
+        for parameter, size in zip(parameters, sizes, strict=True):
+            parameter.grad = np.full(2, size, parameter.dtype)
+        values = [float(p.grad.numpy()[0]) for p in parameters if p.grad is not None]
+        expected = math.hypot(*values) * math.sqrt(2)
+        assert nn.utils.clip_grad_norm_(parameters, math.inf) == pytest.approx(expected, 1e-12, 0)
 
 
 def test_the_norm_in_half_precision_does_not_overflow() -> None:

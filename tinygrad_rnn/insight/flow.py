@@ -32,17 +32,14 @@ class Flow:
         those named.
         """
         parts = [self.gradients[name] for name in names or self.gradients]
-        squares = [(part**2).reshape(*part.shape[:2], -1).sum(-1) for part in parts]
-        norms: np.ndarray = np.sqrt(np.sum(squares, axis=0))
-        return norms
+        return _norms(np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], -1))
 
     def norms(self, *names: str) -> np.ndarray:
         """Its norm at each time (T), that of the gradients of all sequences as one vector: the root
         of the sum over the batch of the squares. (A loss that is the mean over a batch of B has
         gradients of 1/B.)
         """
-        norms: np.ndarray = np.linalg.norm(self.per_sequence(*names), axis=1)
-        return norms
+        return _norms(self.per_sequence(*names))
 
 
 def gradient_flow(
@@ -91,9 +88,7 @@ def saliency(
         output = of(model(*args, **options)).sum()
     xs = runs[0].inputs
     gradient = slopes(output, [xs])[0].numpy().astype(np.float64)
-    result: np.ndarray = (
-        (gradient * xs.numpy()).sum(-1) if times_input else np.linalg.norm(gradient, axis=-1)
-    )
+    result: np.ndarray = (gradient * xs.numpy()).sum(-1) if times_input else _norms(gradient)
     return result
 
 
@@ -151,6 +146,18 @@ def _running(model: nn.Module) -> Iterator[list[Run]]:
         random.default.state = stream
     if not runs:
         raise ValueError(f"{type(model).__name__} has run none of its recurrent layers")
+
+
+def _norms(vectors: np.ndarray) -> np.ndarray:
+    """Return the Euclidean norms along the last axis.
+
+    Each vector is divided by its largest element first: gradients that vanish or explode through
+    time have squares that underflow or overflow.
+    """
+    largest = np.abs(vectors).max(-1, keepdims=True, initial=0)
+    scale = np.where((largest > 0) & np.isfinite(largest), largest, 1)
+    norms: np.ndarray = np.linalg.norm(vectors / scale, axis=-1) * scale[..., 0]
+    return norms
 
 
 def _is_float(value: Tensor) -> bool:

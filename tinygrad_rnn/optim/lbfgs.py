@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from autograd import Tensor, absolute, concatenate, enable_grad, no_grad, ravel, zeros_like
 
 from .optimizer import Closure, Group, Optimizer, State
@@ -97,7 +99,7 @@ class LBFGS(Optimizer):
         for iteration in range(1, group["max_iter"] + 1):
             state["n_iter"] += 1
             if state["n_iter"] == 1:
-                d, t = -g, min(1.0, 1 / absolute(g).sum().item()) * group["lr"]
+                d, t = -g, min(1.0, 1 / absolute(g.astype("float64")).sum().item()) * group["lr"]
             else:
                 _remember(state, state["t"] * state["d"], g - state["g"], history)
                 d, t = _direction(state, g), group["lr"]
@@ -154,8 +156,13 @@ def _joined(tensors: Iterable[Tensor]) -> Tensor:
     return vector
 
 
+@np.errstate(over="ignore")
 def _dot(a: Tensor, b: Tensor) -> float:
-    return float(a.dot(b).item())
+    """Return the inner product, in double precision where single overflows or underflows."""
+    product = a.dot(b).item()
+    if not 1e-18 < abs(product) < math.inf:
+        product = a.astype("float64").dot(b.astype("float64")).item()
+    return float(product)
 
 
 def _largest(a: Tensor) -> float:
