@@ -16,7 +16,7 @@ from trainers import SCHEDULES, Counter, assert_same, examples, failing, loss, m
 import autograd as ag
 from tinygrad_rnn import data, nn, optim
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.training import Trainer, TruncatedBPTT
+from tinygrad_rnn.training import Trainer, TrainingDiverged, TruncatedBPTT, load, load_tree
 
 # --- updates --------------------------------------------------------------------------------------
 
@@ -273,11 +273,68 @@ def test_an_exploding_gradient_is_told_from_a_loss_and_clipping_proposed() -> No
         trainer.update()
 
 
-def test_a_validation_loss_that_is_nan_stops_too() -> None:
-    trainer = make(validation=failing([1.0, math.nan]))
-    with pytest.raises(InputError, match=r"validation loss is nan at step 5"):
-        trainer.fit(3, progress=False)
-    assert trainer.at.best_step == 0
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("finite", [0, 1, 2])
+def test_a_validation_loss_that_is_not_finite_is_reported_at_once(
+    tmp_path: Path, finite: int, value: float
+) -> None:
+    """The last model is kept, and the best one if there is one."""
+    trainer = make(validation=failing([*[1.0, 0.5][:finite], value]))
+    says = f"validation loss is {value} at step {5 * finite}: the validation data"
+    with pytest.raises(TrainingDiverged, match=says):
+        trainer.fit(3, folder=tmp_path, progress=False)
+    assert trainer.at.step == 5 * finite
+    assert trainer.at.best_step == (-1, 0, 5)[finite]
+    last = load_tree(tmp_path / "last.safetensors")["training"]
+    assert_same(last["model"], weights(trainer))
+    best = make()
+    load(tmp_path / "model.safetensors", best.model)
+    assert all(np.isfinite(array).all() for array in weights(best).values())
+    if not finite:
+        assert_same(weights(best), weights(trainer))
+    resumed = make(validation=failing([0.25] * 9))
+    resumed.fit(3, folder=tmp_path, resume=True, progress=False)
+    assert resumed.at.step == 15
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_training_that_diverges_keeps_its_last_model(tmp_path: Path, clip: float | None) -> None:
+    trainer = make(validation=None, clip=clip)
+    trainer.loss = lambda model, batch: (
+        loss(model, batch)[0] * (math.inf if trainer.at.step == 3 else 1)
+    )
+    with pytest.raises(TrainingDiverged, match="diverged at step 4: the loss is inf"):
+        trainer.fit(1, folder=tmp_path, progress=False)
+    kept = make()
+    load(tmp_path / "model.safetensors", kept.model)
+    assert_same(weights(kept), weights(trainer))
+    assert load_tree(tmp_path / "last.safetensors")["training"]["at"]["step"] == 3
+
+
+@pytest.mark.parametrize("size", [1e20, 1e30, 1e36])
+def test_large_finite_gradients_are_clipped_and_not_reported(size: float) -> None:
+    trainer = make(clip=1.0)
+    trainer.loss = lambda model, batch: loss(model, batch)[0] * size
+    record = trainer.update()
+    assert size / 1e3 < record["gradient_norm"] < size * 1e3
+    assert all(np.isfinite(array).all() for array in weights(trainer).values())
+
+
+@pytest.mark.parametrize(
+    "loss_of",
+    [
+        lambda score: ag.sqrt(score * 0),
+        lambda score: (score * 0) ** 0.5,
+        lambda score: ag.where(score > 1e9, score, ag.abs(score * 0) ** 0.5),
+    ],
+)
+def test_a_first_gradient_that_is_not_finite_is_not_blamed_on_the_data(loss_of: Any) -> None:
+    trainer = make()
+    trainer.loss = lambda model, batch: loss_of(loss(model, batch)[0])
+    with pytest.raises(TrainingDiverged, match=r"step 1: the gradient norm is") as caught:
+        trainer.update()
+    assert "the loss is finite but its derivative is not" in str(caught.value)
+    assert "data" not in str(caught.value)
 
 
 # --- what makes no sense --------------------------------------------------------------------------

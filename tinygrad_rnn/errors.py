@@ -22,6 +22,10 @@ class InputError(ValueError):
     """
 
 
+class TrainingDiverged(InputError):
+    """A loss, a gradient or a validation loss is not finite, so training has stopped."""
+
+
 def parse_json(content: str | bytes, source: object) -> Any:
     """Return the value of a JSON document.
 

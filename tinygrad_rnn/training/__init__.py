@@ -1,5 +1,6 @@
 """Training: options, run folders, the loop with its checkpoints, and what comes out of it."""
 
+from ..errors import TrainingDiverged
 from .files import load, load_tree, save, save_tree
 from .generation import generate
 from .language import LanguageTraining, bits_per_character, build_model
@@ -16,6 +17,7 @@ __all__ = [
     "Run",
     "Session",
     "Trainer",
+    "TrainingDiverged",
     "TruncatedBPTT",
     "bits_per_character",
     "build_model",

@@ -127,7 +127,7 @@ class LanguageTraining(Trainer):
     def pace(self) -> tuple[float, str]:
         return self.at.seen, "chars"
 
-    def _likely_cause(self, step: int) -> str:
+    def _likely_cause(self, step: int, at_first: str) -> str:
         rate = f"--lr {self.options.lr:g}"
         return f"the learning rate ({rate}) is too high, start anew with a smaller one"
 

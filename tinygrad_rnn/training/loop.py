@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, Self
 
-from ..errors import InputError
+from ..errors import InputError, TrainingDiverged
 from ..nn import Module
 from .files import append, load, load_tree, save, save_tree, write_file
 from .progress import Progress, Status
@@ -223,28 +223,42 @@ class Session:
             raise InputError(f"{path} is not a checkpoint of this run: {error!r}") from error
 
     def train(self, progress: Progress) -> None:
-        """Train until `limit` says what ended the training, or `signal` what interrupted it."""
-        training = self.training
+        """Train until `limit` says what ended the training, or `signal` what interrupted it.
+
+        TrainingDiverged leaves the last checkpoint in the folder, and a model: the best so far, or
+        the last if none was evaluated.
+        """
         metrics = None if self.folder is None else self.folder / "metrics.jsonl"
         self._metrics = Metrics(metrics, self._records, self._figures)
         self._began = self._saved_at = time.monotonic()
         self._start: tuple[float, int, float] | None = None
         self._unsaved = not self._records
         self._save()
-        record: dict[str, Any] = {}
         with Interruption() as interruption:
-            while True:
-                self._look_at_limits()
-                if training.evaluation_due or (self.limit and not training.evaluated):
-                    record = self._evaluate(progress)
-                    self._look_at_limits()
-                if record and training.at.batch == 0 and training.at.step:
-                    self._on_epoch(record)
-                self.signal = interruption.signal
-                if self.limit or self.signal:
-                    break
-                record = self._update(progress)
+            try:
+                self._repeat_updates(progress, interruption)
+            except TrainingDiverged:
+                self._save()
+                if self.folder is not None and self.training.at.best_step < 0:
+                    save(self.folder / "model.safetensors", self.training.model)
+                raise
             self._save()
+
+    def _repeat_updates(self, progress: Progress, interruption: Interruption) -> None:
+        """Update and evaluate until a limit is reached or a signal has come."""
+        training = self.training
+        record: dict[str, Any] = {}
+        while True:
+            self._look_at_limits()
+            if training.evaluation_due or (self.limit and not training.evaluated):
+                record = self._evaluate(progress)
+                self._look_at_limits()
+            if record and training.at.batch == 0 and training.at.step:
+                self._on_epoch(record)
+            self.signal = interruption.signal
+            if self.limit or self.signal:
+                return
+            record = self._update(progress)
 
     def _look_at_limits(self) -> None:
         self.limit = self.limit or self.limits.reached(self.training.at, self.seconds)

@@ -23,7 +23,7 @@ import autograd as ag
 
 from .. import nn, optim
 from ..data import DataLoader
-from ..errors import InputError
+from ..errors import InputError, TrainingDiverged
 from .files import load_arrays, locked
 from .loop import Limits, Note, Position, Session
 from .progress import Silent, shown_on
@@ -33,6 +33,13 @@ quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """What overflows shows in the loss, which is checked: no warning about it."""
 
 Loss = Callable[[Any, Any], Any]
+
+
+_BAD_LOSS = (
+    "the data of the first batch or the initial weights hold nan or inf, or the loss takes a "
+    "logarithm of 0"
+)
+_BAD_GRADIENT = "the loss is finite but its derivative is not, like the derivative of sqrt at 0"
 
 
 @contextmanager
@@ -68,8 +75,9 @@ class Trainer:
     bptt: carries the model's state from batch to batch, each the next piece of a stream that begins
         with the epoch. The `model` that `loss` gets then is `inputs -> outputs`.
 
-    `at` is the position of the training. Raises InputError where the loss or its gradient is not
-    finite, before the weights are touched; ValueError and TypeError for what does not go together.
+    `at` is the position of the training. Raises TrainingDiverged where the loss, its gradient or
+    the validation loss is not finite, before the weights are touched; ValueError and TypeError for
+    what does not go together.
     """
 
     figure = "loss"
@@ -232,19 +240,20 @@ class Trainer:
         }
 
     def _check_finite(self, record: Mapping[str, Any]) -> None:
-        for name, meaning in ((self.figure, "loss"), ("gradient_norm", "gradient norm")):
+        for name, meaning, at_first in (
+            (self.figure, "loss", _BAD_LOSS),
+            ("gradient_norm", "gradient norm", _BAD_GRADIENT),
+        ):
             if not math.isfinite(record[name]):
-                raise InputError(
+                raise TrainingDiverged(
                     f"training diverged at step {record['step']}: the {meaning} is {record[name]}; "
-                    f"most likely {self._likely_cause(record['step'])}"
+                    f"most likely {self._likely_cause(record['step'], at_first)}"
                 )
 
-    def _likely_cause(self, step: int) -> str:
+    def _likely_cause(self, step: int, at_first: str) -> str:
+        """Return the likely cause of a number that is not finite, at the first step `at_first`."""
         if step <= 1:
-            return (
-                "the data of the first batch or the initial weights hold nan or inf, or the loss "
-                "takes a logarithm of 0: autograd.detect_anomaly() names the line"
-            )
+            return f"{at_first}: autograd.detect_anomaly() names the line"
         rate = self.optimizer.param_groups[0]["lr"]
         clipping = "" if self.clip else ", or limit the gradient with clip=1.0"
         return f"the learning rate ({rate:g}) is too high: start anew with a smaller one{clipping}"
@@ -267,13 +276,13 @@ class Trainer:
     def evaluate(self) -> dict[str, Any]:
         """Evaluate the model and note whether it is the best so far. Returns the record.
 
-        InputError if the validation loss is nan.
+        TrainingDiverged if the validation loss is nan or infinite.
         """
         at, value = self.at, self._validation_loss()
-        if math.isnan(value):
-            raise InputError(
-                f"the validation loss is nan at step {at.step}: the validation data hold nan, or "
-                f"{self._likely_cause(at.step)}"
+        if not math.isfinite(value):
+            raise TrainingDiverged(
+                f"the validation loss is {value} at step {at.step}: the validation data hold nan "
+                f"or inf, or {self._likely_cause(at.step, _BAD_LOSS)}"
             )
         at.evaluated_step, at.validation = at.step, value
         record = self._record("evaluation", at.step, value, at.seen)
@@ -326,8 +335,9 @@ class Trainer:
         progress: show it on standard output.
 
         Ctrl-C and SIGTERM end it after the update under way, which is saved, and then do what they
-        usually do. InputError where the loss is not finite, for a folder with a training that is
-        not to be resumed or not this one, for no limit.
+        usually do. TrainingDiverged where the loss, its gradient or the validation loss is not
+        finite: the model then has its last weights, and the folder the last checkpoint. InputError
+        for a folder with a training that is not to be resumed or not this one, for no limit.
         """
         limits = Limits(epochs, max_steps, max_seconds, patience)
         if all(limit is None for limit in asdict(limits).values()):
