@@ -26,7 +26,8 @@ CLAIM = (
     "start, stop and frame; one that reads forwards only learns too late that a gene has begun."
 )
 DATA = "a FASTA file in which coding bases are capitals and the others small letters"
-HIDDEN = 48
+HIDDEN, EDGE, NONE = 48, 20, -100
+"""Units of each direction, labels at a cut that are not learned, and the target in their place."""
 
 
 def parted(sequence):
@@ -47,16 +48,23 @@ def loss(model, batch):
 
 
 def windows(sequences, length):
-    """What draws a batch of windows at random places of the training parts."""
+    """Return a function that draws a batch of windows at random places of the training parts.
+
+    Next to a cut the labels are masked: there the network does not see what they depend on. The
+    training part itself ends with a cut.
+    """
     weights = np.array([len(bases) for bases, *_ in sequences], float)
 
     def batch(rng):
         some = []
         for number in rng.choice(len(sequences), 32, p=weights / weights.sum()):
             bases, phases, *_ = sequences[number]
-            begin = rng.integers(max(1, len(bases) - length))
-            some.append((bases[begin : begin + length], phases[begin : begin + length]))
-        return data.pad_collate(some, padding_value=(0, -100))
+            begin = rng.integers(max(1, len(bases) - length + 1))
+            wanted = phases[begin : begin + length].copy()
+            wanted[: EDGE * (begin > 0)] = NONE
+            wanted[-EDGE:] = NONE
+            some.append((bases[begin : begin + length], wanted))
+        return data.pad_collate(some, padding_value=(0, NONE))
 
     return batch
 

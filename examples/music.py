@@ -10,7 +10,10 @@ with LSTM recurrent networks", 2002.) The tunes here are made by rules: 12 keys 
 chords below, and the form A A' B A', so that what comes was often heard 20 and more notes ago.
 """
 
+import os
 import sys
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +30,11 @@ CLAIM = (
     "3, since it keeps key, bar and melody in mind; what it composes stays in the key it was given."
 )
 DATA = "a folder of .mid files"
-LONGEST, BETWEEN, NONE = 128, 0, -100
-"""Notes that are read in one piece, the symbol that stands between pieces, and no symbol at all."""
+LONGEST, CONTEXT, BETWEEN, NONE = 128, 32, 0, -100
+"""The most symbols of a part that are predicted, the symbols before them that a part also reads,
+the symbol between pieces, and the target where nothing is predicted."""
+TRIES = 10
+"""Continuations that are drawn, at most, until one has a note."""
 
 
 def pieces_of(show):
@@ -43,16 +49,29 @@ def pieces_of(show):
 
 
 def texts_of(pieces, notation):
-    """Texts of at most `LONGEST` notes, each between two symbols `BETWEEN`."""
-    numbers = [notation.encode(notes) for notes in pieces]
-    parts = [part for text in numbers for part in np.array_split(text, -(-len(text) // LONGEST))]
-    return [np.array([BETWEEN, *part, BETWEEN]) for part in parts]
+    """One text for each piece, between two symbols `BETWEEN`."""
+    return [np.array([BETWEEN, *notation.encode(notes), BETWEEN]) for notes in pieces]
 
 
-def batch(texts):
-    """Symbols (T, B), those that follow them, and the lengths of both."""
-    pairs = [(text[:-1], text[1:]) for text in texts]
-    return data.pad_collate(pairs, padding_value=(BETWEEN, NONE))
+def parts_of(text):
+    """Pairs of symbols and the symbols that follow them, which together predict each symbol once.
+
+    A part that begins within the piece has no symbol `BETWEEN` at its start, but the `CONTEXT`
+    symbols before it, with masked targets. So the network learns where pieces begin and end, and
+    not where they were cut.
+    """
+    count = len(text) - 1
+    cuts = np.linspace(0, count, -(-count // LONGEST) + 1).astype(int).tolist()
+    parts = []
+    for start, end in pairwise(cuts):
+        begin = max(0, start - CONTEXT)
+        following = text[begin + 1 : end + 1].copy()
+        following[: start - begin] = NONE
+        parts.append((text[begin:end], following))
+    return parts
+
+
+batch = partial(data.pad_collate, padding_value=(BETWEEN, NONE))
 
 
 def loss(model, examples):
@@ -62,11 +81,14 @@ def loss(model, examples):
 
 
 def compose(model, notation, notes, longest=80):
-    """The notes of a piece that goes on after these."""
+    """The notes of a piece that goes on after these; the same notes if it ends in all `TRIES`."""
     *before, last = notation.encode(notes)
     state = model.encode(np.array([BETWEEN, *before])[:, None])
     options = {"temperature": 0.8, "generator": ag.Generator(0)}
-    (written,) = models.sample(model.step, state, [last], BETWEEN, longest, **options)
+    for _ in range(TRIES):
+        (written,) = models.sample(model.step, state, [last], BETWEEN, longest, **options)
+        if written.tokens:
+            break
     _, *following = notation.decode([last, *written.tokens])
     return notes + [note._replace(start=note.start + notes[-1].start) for note in following]
 
@@ -79,14 +101,17 @@ def main(show):
     pieces, unseen, keys = pieces_of(show)
     notation = Notation.of(pieces)
     train, test = texts_of(pieces, notation), texts_of(unseen, notation)
-    batches = data.DataLoader(train, 32, shuffle=True, collate_fn=batch)
+    parts = [part for text in train for part in parts_of(text)]
+    batches = data.DataLoader(parts, 32, shuffle=True, collate_fn=batch)
     model = language_model(notation.tokens, hidden=128)
     show.learn(model, loss, batches, steps=900, quick=110, rate=0.01, cycle=True)
     show.save(model, known=notation.tokens, hidden=128)
     with ag.no_grad():
-        bits = loss(model, batch(test)).item() / np.log(2)
-    chain = models.MarkovModel(10, len(notation)).fit(np.concatenate(train))
-    _, *by_order = chain.bits_by_order(np.concatenate([*(text[:-1] for text in test), [BETWEEN]]))
+        bits = loss(model, batch([part for text in test for part in parts_of(text)])).item()
+    bits /= np.log(2)
+    learned, unseen_text = (np.concatenate([[BETWEEN], *(t[1:] for t in x)]) for x in (train, test))
+    chain = models.MarkovModel(10, len(notation)).fit(learned)
+    _, *by_order = chain.bits_by_order(unseen_text)
     show.measured("surprise at a note, Markov of order 3", by_order[3], "bits")
     show.measured("that of the best order up to 10", min(by_order), "bits")
     show.measured("surprise at a note, network", bits, "bits")
@@ -117,11 +142,15 @@ def draw(piece):
 
 def predict(run, input):
     """Write the continuation of a MIDI file beside it."""
-    path = Path(input).with_name(Path(input).stem + "-continued.mid")
-    if path.exists():
-        raise InputError(f"{path} is there already, and would be lost: rename it")
     opening, model = data.read_midi(input), run.load(language_model(**run.config))
+    path = Path(input).with_name(Path(input).stem + "-continued.mid")
+    if os.path.lexists(path):
+        raise InputError(f"{path} exists already and would be lost: rename it")
     piece = compose(model, Notation(tuple(run.config["known"])), opening)
+    if len(piece) == len(opening):
+        raise InputError(
+            f"{input}: 0 notes were written, since the network takes its notes for a whole piece"
+        )
     data.write_midi(path, piece)
     print(f"{path}: {len(piece) - len(opening)} notes after the {len(opening)} of {input}")
 

@@ -326,7 +326,7 @@ def test_music_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     printed = answer(show, opening, capsys)
     continued = tmp_path / "opening-continued.mid"
     assert printed.startswith(f"{continued}: ")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         answer(show, opening, capsys)
     notes = data.read_midi(continued)
     assert [(n.start, n.key) for n in notes[:2]] == [(8, 40), (12, 42)]
@@ -357,8 +357,9 @@ def test_the_loss_counts_every_note_once() -> None:
     ag.manual_seed(0)
     model = music.language_model(known=[0] * 6, hidden=8).eval()
     texts = [np.array([0, 1, 2, 3, 0]), np.array([0, 6, 0])]
-    together = music.loss(model, music.batch(texts)).item()
-    apart = [music.loss(model, music.batch([text])).item() for text in texts]
+    parts = [music.parts_of(text) for text in texts]
+    together = music.loss(model, music.batch([*parts[0], *parts[1]])).item()
+    apart = [music.loss(model, music.batch(some)).item() for some in parts]
     assert together * 6 == pytest.approx(4 * apart[0] + 2 * apart[1], rel=1e-5)
 
 
