@@ -143,7 +143,8 @@ def draw(piece):
 def predict(run, input):
     """Write the continuation of a MIDI file beside it."""
     opening, model = data.read_midi(input), run.load(language_model(**run.config))
-    path = Path(input).with_name(Path(input).stem + "-continued.mid")
+    name = Path("piece.mid" if input == "-" else input)
+    path = name.with_name(f"{name.stem}-continued.mid")
     if os.path.lexists(path):
         raise InputError(f"{path} exists already and would be lost: rename it")
     piece = compose(model, Notation(tuple(run.config["known"])), opening)

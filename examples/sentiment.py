@@ -10,7 +10,6 @@ classification using machine learning techniques", 2002); an LSTM that reads wor
 its last state is the verdict.
 """
 
-import os
 import sys
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data.sentences import REVIEWS, review
+from tinygrad_rnn.demo import text_of
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.pictures import COLOURS, bars, legible, subplots
 
@@ -115,7 +115,7 @@ def draw_reading(model, reviews, texts):
 
 
 def predict(run, input):
-    text = words(data.read_text(input) if os.path.isfile(input) else input)
+    text = words(text_of(input))
     if not text:
         raise InputError("there is no word in the text")
     lexicon, model = data.Lexicon(tuple(run.config["words"])), run.load(network(**run.config))

@@ -11,7 +11,6 @@ the sentence as one vector (Sutskever et al., "Sequence to sequence learning wit
 translation by jointly learning to align and translate", 2015; in the form of Luong et al., 2015).
 """
 
-import os
 import sys
 
 import numpy as np
@@ -20,6 +19,7 @@ import autograd as ag
 from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.data.sentences import PINYIN, translated
 from tinygrad_rnn.data.tables import BEGIN, END, PADDING
+from tinygrad_rnn.demo import text_of
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.pictures import heat_map, legible, subplots
 
@@ -115,7 +115,7 @@ def predict(run, input):
     """The translation of a sentence, or of each line of a file."""
     read, written = (data.Lexicon(tuple(run.config[name])) for name in ("source", "target"))
     model = run.load(translator(len(read), len(written), run.config["size"]))
-    text = data.read_text(input) if os.path.isfile(input) else input
+    text = text_of(input)
     sentences = [words for line in text.splitlines() if (words := data.tokens(line))]
     if not sentences:
         raise InputError("there is no word in the text")

@@ -18,6 +18,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import math
+import os
+import re
+import shlex
 import sys
 import time
 import tracemalloc
@@ -32,7 +35,7 @@ import numpy as np
 import autograd as ag
 
 from . import pictures
-from .data import Generated
+from .data import Generated, read_text
 from .errors import InputError, checked_fields, plain_name
 from .nn import Module
 from .optim import Adam
@@ -233,13 +236,15 @@ class Saved:
         """Read the configuration in a folder; InputError if it is missing or damaged."""
         path = folder / CONFIG
         if not path.is_file():
-            raise InputError(f"{folder} is no folder of a trained model: {path} is missing")
+            kept = ": the demonstration did not save one" if (folder / RESULTS).is_file() else ""
+            raise InputError(f"{folder} is no folder of a trained model: {path} is missing{kept}")
         content = read_json(path)
         known = isinstance(content, dict) and isinstance(content.get("demo"), str)
         if not known or not isinstance(content.get("config"), dict):
+            where = shlex.quote(str(folder))
             raise InputError(
-                f"{folder} holds no demonstration's model; tinygrad-rnn sample and eval use those "
-                "of tinygrad-rnn train"
+                f"{folder} does not hold the model of a demonstration; for a run of tinygrad-rnn "
+                f"train there are tinygrad-rnn sample {where} and tinygrad-rnn eval {where}"
             )
         digest = content.get("sha256")
         if digest not in (None, _digest(content["config"])):
@@ -254,6 +259,39 @@ class Saved:
 
 def _digest(config: dict[str, Any]) -> str:
     return hashlib.sha256(as_json(config)).hexdigest()
+
+
+_LIKE_A_PATH = re.compile(
+    r"""\S*[/\\]\S*                                                 # a word with a separator
+    |   (~|\.\.?|[A-Za-z]:)?[/\\].*                                # how a path begins
+    |   \S*\.[A-Za-z]\w{0,4}                                       # a word with a suffix
+    |   .*\.(txt|text|md|rst|html?|xml|log|csv|tsv|jsonl?|pdf|docx?|gz)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def text_of(argument: str) -> str:
+    """Return the text that an argument of the command line means.
+
+    Parameters
+    ----------
+    argument
+        The name of a text file, `-` for standard input, or the text itself.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or if the argument looks like the name of a file that does not
+        exist.
+    """
+    if argument == "-" or os.path.exists(argument):
+        return read_text(argument)
+    if _LIKE_A_PATH.fullmatch(argument):
+        raise InputError(
+            f"{argument}: there is no such file (a text that looks like the name of a file can be "
+            "given on standard input, with - as INPUT)"
+        )
+    return argument
 
 
 # --- scripts --------------------------------------------------------------------------------------

@@ -113,7 +113,9 @@ def predict(words: list[str]) -> int:
         epilog="example:\n  tinygrad-rnn predict runs/demo/sentiment 'not bad at all'",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder (--out) of a demo")
-    parser.add_argument("input", metavar="INPUT", help="text, or the name of a file")
+    parser.add_argument(
+        "input", metavar="INPUT", help="text, the name of a file, or - (standard input)"
+    )
     arguments = parser.parse(words)
     saved = Saved.open(arguments.run)
     script = scripts().get(saved.demo)

@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -94,6 +95,11 @@ class Run:
             raise InputError(f"{folder} is not a run (it has no config.json)")
         config = read_json(folder / "config.json")
         if not isinstance(config, dict) or config.get("format") != FORMAT:
+            if isinstance(config, dict) and isinstance(demo := config.get("demo"), str):
+                raise InputError(
+                    f"{folder} is of the demonstration {demo!r}, whose model is used by "
+                    f"tinygrad-rnn predict {shlex.quote(str(folder))} INPUT"
+                )
             raise InputError(f"{folder / 'config.json'} does not describe a run of this program")
         try:
             characters, text = config["vocabulary"], dict(config["text"])
