@@ -1,5 +1,8 @@
 """Files that are whole or not there: atomic writing, and arrays on disk as safetensors.
 
+Every safetensors file has a checksum in its metadata, which is checked when the file is read. Files
+without one, from other programs or earlier versions, are read too.
+
 A new version is written beside the old one, forced to the disk and then renamed over it, so that
 whatever happens in between (a crash, a full disk, kill -9) the old version stays as it was. Nothing
 that is read here executes code: JSON for structure, safetensors for arrays
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,12 +23,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
-from ..errors import InputError, parse_json
+from autograd import Tensor
+
+from ..errors import DEEPEST, InputError, parse_json
 from ..nn import Module
 
 Arrays = dict[str, np.ndarray]
 
-_MARK, _PARTIAL = "\0array", ".partial"
+_MARK, _PARTIAL, _CHECKSUM = "\0array", ".partial", "checksum"
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -135,7 +141,7 @@ def save(path: str | Path, module: Module) -> None:
     """Write a module's parameters and buffers to a safetensors file, which is whole or not there.
     PyTorch reads it too: `load_state_dict(safetensors.torch.load_file(path))`.
     """
-    write_file(Path(path), serialize(_contiguous(module.state_dict())))
+    _save_arrays(path, module.state_dict())
 
 
 def load(path: str | Path, module: Module) -> None:
@@ -155,14 +161,44 @@ def load_arrays(module: Module, arrays: Arrays, source: str | Path) -> None:
         raise InputError(f"{source} belongs to another model: {error}") from error
 
 
+def _save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], **metadata: str) -> None:
+    """Write a safetensors file with a checksum; it is whole or not there."""
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    metadata[_CHECKSUM] = _checksum(ordered, metadata)
+    write_file(Path(path), serialize(ordered, metadata))
+
+
+def _checksum(arrays: Arrays, metadata: Mapping[str, str]) -> str:
+    """Return the CRC-32 of metadata and arrays, with their names, dtypes and shapes."""
+    crc = zlib.crc32(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        crc = zlib.crc32(json.dumps([name, array.dtype.name, array.shape]).encode(), crc)
+        little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        crc = zlib.crc32(little_endian.reshape(-1).view(np.uint8).data, crc)
+    return f"crc32:{crc:08x}"
+
+
 def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """The arrays and the metadata of a safetensors file; InputError if it is damaged."""
+    """Return the arrays and the metadata of a safetensors file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is not a safetensors file, or does not match its checksum.
+    """
     if not path.is_file():
         raise InputError(f"{path} is missing")
     try:
         with safe_open(path, framework="np") as file:
-            names = file.keys()
-            return {name: _tensor(path, file, name) for name in names}, file.metadata() or {}
+            arrays = {name: _tensor(path, file, name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+        checksum = metadata.pop(_CHECKSUM, None)
+        if checksum is not None and checksum != _checksum(arrays, metadata):
+            raise InputError(
+                f"{path} is damaged: its contents do not match its checksum; restore it from a "
+                "copy, or train again"
+            )
+        return arrays, metadata
     except SafetensorError as error:
         raise InputError(f"{path} is damaged or not a safetensors file: {error}") from error
     except OSError as error:  # safe_open's does not name the file
@@ -172,7 +208,7 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
 def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
     try:
         array: np.ndarray = file.get_tensor(name)
-    except TypeError as error:
+    except (AttributeError, TypeError) as error:
         kind = file.get_slice(name).get_dtype()
         raise InputError(
             f"{path}: {name} holds {kind} numbers, which NumPy does not have; save it in another "
@@ -182,29 +218,34 @@ def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
 
 
 def save_tree(path: str | Path, tree: Any) -> None:
-    """Write nested dicts, lists and tuples of arrays and JSON values, such as an optimiser's
-    `state_dict`, as one safetensors file, which is whole or not there.
+    """Write nested dicts, lists and tuples of arrays, Tensors and JSON values, such as an
+    optimizer's `state_dict`, as one safetensors file, which is whole or not there.
 
-    The arrays are the file's tensors, named by their place ("optimizer.state.0.exp_avg"); the rest
-    stands in its metadata.
+    The arrays are the file's tensors, named by their place ("optimizer.state.0.exp_avg"). The rest,
+    with NumPy scalars as Python numbers, is in its metadata. ValueError for a tree of more than
+    `DEEPEST` levels, which could not be read again.
     """
     arrays: Arrays = {}
     structure = json.dumps(_without_arrays(tree, (), arrays))
-    write_file(Path(path), serialize(_contiguous(arrays), {"structure": structure}))
+    _save_arrays(path, arrays, structure=structure)
 
 
 def load_tree(path: str | Path) -> Any:
-    """What `save_tree` wrote. Tuples come back as lists, the keys of dicts as strings. No code in
-    it is executed. InputError if the file is missing or damaged, or another's.
+    """Return what `save_tree` wrote. Tuples come back as lists, the keys of dicts as strings. No
+    code in it is executed. InputError if the file is missing, damaged or of another kind.
     """
     arrays, metadata = read_arrays(Path(path))
-    try:
-        return _with_arrays(json.loads(metadata["structure"]), arrays)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path} is not a checkpoint of this program: {error!r}") from error
+    if "structure" not in metadata:
+        raise InputError(f"{path} is not a checkpoint of this program: it has no structure")
+    return _with_arrays(parse_json(metadata["structure"], path), arrays, path)
 
 
 def _without_arrays(tree: Any, place: tuple[str, ...], arrays: Arrays) -> Any:
+    if len(place) >= DEEPEST:
+        raise ValueError(f"the tree nests more than {DEEPEST - 1} levels")
+    tree = tree.numpy() if isinstance(tree, Tensor) else tree
+    if isinstance(tree, np.generic):
+        return tree.item()
     if isinstance(tree, np.ndarray):
         name = ".".join(place)
         while name in arrays:  # keys may hold dots themselves
@@ -223,16 +264,14 @@ def _without_arrays(tree: Any, place: tuple[str, ...], arrays: Arrays) -> Any:
     return tree
 
 
-def _with_arrays(tree: Any, arrays: Arrays) -> Any:
+def _with_arrays(tree: Any, arrays: Arrays, source: str | Path) -> Any:
     if isinstance(tree, dict):
         if _MARK in tree:
-            return arrays[tree[_MARK]]
-        return {key: _with_arrays(value, arrays) for key, value in tree.items()}
+            name = tree[_MARK]
+            if not (isinstance(name, str) and name in arrays):
+                raise InputError(f"{source} is damaged: it has no array {str(name)[:80]!r}")
+            return arrays[name]
+        return {key: _with_arrays(value, arrays, source) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_with_arrays(value, arrays) for value in tree]
+        return [_with_arrays(value, arrays, source) for value in tree]
     return tree
-
-
-def _contiguous(arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """The arrays in C order, which the serialiser takes for granted."""
-    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
