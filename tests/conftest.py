@@ -23,6 +23,7 @@ settings.load_profile("default")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="where tensors live: cpu, strict or cuda")
+    parser.addoption("--cases", type=int, default=2000, help="random calls of NumPy's functions")
 
 
 def pytest_configure(config: pytest.Config) -> None:
