@@ -1,5 +1,5 @@
 """An array library that records what it computes and differentiates it, to any order, on NumPy or
-CuPy.
+CuPy. It is the engine of the distribution tinygrad-rnn.
 
 >>> import autograd as ag
 >>> x = ag.tensor([1.0, 2.0], requires_grad=True)

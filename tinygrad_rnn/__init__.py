@@ -1,8 +1,39 @@
 """Recurrent neural networks on the automatic-differentiation engine `autograd`."""
 
 import tomllib
-from importlib import metadata
+import warnings
+from importlib import metadata, util
 from pathlib import Path
+
+_REPAIR = """To repair the installation:
+
+    pip uninstall --yes autograd
+    pip install --force-reinstall --no-deps tinygrad-rnn
+
+HIPS autograd and tinygrad-rnn cannot be used in the same environment."""
+
+
+def _check_engine() -> None:
+    """Check that the package `autograd` is the engine of this distribution.
+
+    HIPS autograd installs a package of the same name, and pip lets each overwrite the files of the
+    other. Nothing is imported here, so that the check costs little and works on a broken engine.
+    """
+    spec = util.find_spec("autograd")
+    get_source = getattr(spec.loader, "get_source", None) if spec else None
+    source = get_source("autograd") if get_source else ""
+    folders = (spec.submodule_search_locations if spec else None) or ["(missing)"]
+    if source is not None and "tinygrad-rnn" not in source:  # None: no source is installed
+        raise ImportError(
+            f"The package autograd, {folders[0]}, is not the engine of tinygrad-rnn. "
+            f"Another distribution, such as HIPS autograd, replaced or removed it.\n{_REPAIR}"
+        )
+    if any(Path(folder, "numpy", "numpy_wrapper.py").exists() for folder in folders):
+        warnings.warn(
+            f"HIPS autograd was installed into the same folder, {folders[0]}. Its module "
+            f"autograd.numpy does not work with this engine.\n{_REPAIR}",
+            stacklevel=3,
+        )
 
 
 def _version() -> str:
@@ -14,4 +45,5 @@ def _version() -> str:
         return str(tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["version"])
 
 
+_check_engine()
 __version__ = _version()
