@@ -9,6 +9,7 @@ import pytest
 from insights import H, I, last_output, values, watched
 from matplotlib.colors import to_rgb
 
+import autograd as ag
 from tinygrad_rnn import insight, nn, pictures
 
 pytestmark = pytest.mark.host
@@ -53,6 +54,41 @@ def test_they_can_stand_side_by_side() -> None:
     drawn(figure)
     assert left.get_lines()[0].get_ydata().tolist() == [1, 2]
     assert right.get_images()[0].get_array().shape == (3, 2)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("curves", "expected"),
+    [
+        (np.array([1.0, 2.0, 0.0]), {"": [1, 2, np.nan]}),
+        ([1, 2, 4], {"": [1, 2, 4]}),
+        (ag.tensor([1.0, 2.0, 4.0]), {"": [1, 2, 4]}),
+        (np.array([[1.0, 5.0], [2.0, 6.0]]), {"sequence 0": [1, 2], "sequence 1": [5, 6]}),
+        (ag.tensor([[1.0], [2.0]]), {"sequence 0": [1, 2]}),
+        (np.ones(0), {"": []}),
+    ],
+)
+def test_arrays_are_drawn_without_names(curves: Any, expected: dict[str, Any]) -> None:
+    axes = drawn(insight.draw_over_time(curves))
+    lines = [line for line in axes.get_lines() if line.get_marker() != "x"]
+    assert len(lines) == len(expected)
+    for line, (name, shown) in zip(lines, expected.items(), strict=True):
+        assert line.get_label() == name or (not name and line.get_label().startswith("_"))
+        np.testing.assert_array_equal(line.get_ydata(), shown)
+    crosses = [line.get_label() for line in axes.get_lines() if line not in lines]
+    assert crosses == (["exactly 0"] if np.isnan([*lines[0].get_ydata()]).any() else [])
+    named = [*filter(None, expected), *crosses]
+    assert (axes.get_legend() is not None) == bool(named)
+
+
+def test_memory_and_norms_are_drawn_as_they_come() -> None:
+    layer = nn.LSTM(I, H)
+    (run,) = watched(layer, values(5, 2, I).astype("float32"))
+    assert len(drawn(insight.draw_over_time(insight.memory(run))).get_lines()) == 2
+    flow = insight.gradient_flow(layer, values(5, 2, I).astype("float32"), loss=last_output)["l0"]
+    assert len(drawn(insight.draw_over_time(flow.norms())).get_lines()) == 1
+    with pytest.raises(ValueError, match="not of shape"):
+        insight.draw_over_time(np.ones((2, 2, 2)))
 
 
 def test_nothing_but_zeros_can_be_drawn() -> None:

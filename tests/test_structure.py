@@ -30,7 +30,7 @@ ENGINE = [
     {""},
 ]
 LIBRARY = [
-    {"", "errors", "pictures"},
+    {"", "errors", "pictures", "summary"},
     {"nn", "optim", "data"},
     {"insight"},
     {"models"},

@@ -40,6 +40,7 @@ from .errors import InputError, checked_fields, plain_name
 from .nn import Module
 from .optim import Adam
 from .optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from .summary import summarized
 from .training import Trainer, TruncatedBPTT, load, save
 from .training.environment import limit_threads, versions
 from .training.files import as_json, read_json, write_file
@@ -230,6 +231,8 @@ class Saved:
     config: dict[str, Any]
     verified: bool = True
     """False if the configuration has no checksum, as in folders of earlier versions."""
+
+    __repr__ = summarized
 
     @classmethod
     def open(cls, folder: Path) -> Saved:

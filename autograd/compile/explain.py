@@ -19,7 +19,7 @@ SECTIONS = {
 
 class Explanation:
     """How a recurrence is executed: `compiled` or not, and `why` not; the `kernels` that it calls,
-    if its device takes such; as text, all about it.
+    if its device takes such. `print` shows the whole plan.
     """
 
     def __init__(self, plan: Compiled | None, steps: int, why: str = "") -> None:
@@ -31,7 +31,10 @@ class Explanation:
     def __str__(self) -> str:
         return self._text
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        reason = "" if self.compiled else f", why={self.why!r}"
+        lines = len(self._text.splitlines())
+        return f"Explanation(compiled={self.compiled}{reason}; print() shows {lines} lines)"
 
 
 def _text(plan: Compiled, steps: int) -> str:

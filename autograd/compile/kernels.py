@@ -228,7 +228,8 @@ class Kernel(Primitive):
         lines = [f"{self.name}({self.inputs})", f"-> {self.outputs}", *self.code.split("\n")]
         return "\n    ".join(lines)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return f"Kernel({self.name}({self.inputs}) -> {self.outputs}, {len(self.ops)} operations)"
 
 
 def on_paper(home: backend.Backend, fuses: bool) -> backend.Backend:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..summary import summarized
 from .files import PathLike
 from .text import Ids, read_text
 
@@ -38,6 +39,9 @@ class Sequence(NamedTuple):
     """(T,): 0 to 3 for A, C, G and T, 4 for one not known."""
     phases: Ids
     """(T,): 0 outside genes, 1 to 3 for a codon's first, second and third base."""
+
+    def __repr__(self) -> str:
+        return summarized(self)
 
 
 def read_fasta(path: PathLike, labelled: bool = True) -> list[Sequence]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..summary import summarized
 from .files import PathLike, read_bytes
 from .text import Ids
 
@@ -108,6 +109,8 @@ class Notation:
     """The tokens that pieces are made of, numbered from 1; 0 stands for what is no note."""
 
     tokens: tuple[int, ...]
+
+    __repr__ = summarized
 
     @classmethod
     def of(cls, pieces: Iterable[Sequence[Note]]) -> Notation:

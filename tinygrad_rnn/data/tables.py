@@ -23,6 +23,7 @@ import numpy.typing as npt
 from autograd import get_default_dtype
 
 from ..errors import InputError
+from ..summary import summarized
 from .files import labelled_files
 from .loader import TensorDataset
 from .text import Ids, read_text
@@ -39,6 +40,8 @@ class Lexicon:
     """Words, or characters, numbered from 4; 0 to 3 are `PADDING`, `UNKNOWN`, `BEGIN`, `END`."""
 
     words: tuple[str, ...]
+
+    __repr__ = summarized
 
     @classmethod
     def of(cls, texts: Iterable[Iterable[str]]) -> Lexicon:
@@ -249,6 +252,8 @@ class TimeSeries:
 
     values: npt.NDArray[np.floating]
     columns: tuple[str, ...]
+
+    __repr__ = summarized
 
     @classmethod
     def from_file(

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..summary import summarized
 
 Ids = npt.NDArray[np.int64]
 
@@ -54,6 +55,8 @@ class Vocabulary:
     """
 
     characters: tuple[str, ...]
+
+    __repr__ = summarized
 
     def __init__(self, characters: Iterable[str]) -> None:
         object.__setattr__(self, "characters", tuple(sorted(set(characters))))

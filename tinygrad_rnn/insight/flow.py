@@ -17,6 +17,7 @@ import numpy as np
 from autograd import Tensor, enable_grad, random, stack, zeros_like
 
 from .. import nn
+from ..summary import summarized
 from .watching import Run, slopes, watch
 
 
@@ -26,6 +27,8 @@ class Flow:
 
     gradients: dict[str, np.ndarray]
     """By the name of the part of the state, "h" or "c": (T, B, H), in double precision."""
+
+    __repr__ = summarized
 
     def per_sequence(self, *names: str) -> np.ndarray:
         """Its norm for each sequence (T, B), with respect to all parts of the state together, or to

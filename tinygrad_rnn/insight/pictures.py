@@ -23,22 +23,34 @@ DASHES = "-", "--", "-.", ":"
 
 
 def draw_over_time(
-    curves: Mapping[str, Any],
+    curves: Any,
     xlabel: str = "time step",
     ylabel: str = "norm of the state's gradient",
     title: str = "",
     axes: Any = None,
 ) -> Figure:
-    """Curves over time by name, each (T), on a logarithmic scale: norms of gradients, say, of
-    several networks. Over lags it is `xlabel="lag (steps)"`. They are drawn into `axes`, or into a
-    new figure; its figure is returned.
+    """Draw curves over time on a logarithmic scale, such as norms of gradients.
 
-    What is exactly 0 has no place on such a scale: it is left out of the line and marked with a
-    cross on the lower edge. So is what is not finite, on the upper one.
+    Values of exactly 0 have no place on this scale. They are left out of the line and marked with a
+    cross on the lower edge. Values that are not finite are marked on the upper edge.
+
+    Parameters
+    ----------
+    curves
+        One curve (T), one for each sequence (T, B), or a dictionary of curves (T) by name.
+    xlabel, ylabel, title
+        Labels. Over lags, `xlabel` is "lag (steps)".
+    axes
+        Where to draw (None: in a new figure).
+
+    Returns
+    -------
+    Figure
+        The figure of the axes.
     """
     axes = subplots(width=7, height=4)[1] if axes is None else axes
     styles = zip(cycle(COLOURS), cycle(DASHES), strict=False)
-    for (name, values), (colour, dash) in zip(curves.items(), styles, strict=False):
+    for (name, values), (colour, dash) in zip(_named(curves).items(), styles, strict=False):
         y = _numbers(values, name)
         shown = np.where(np.isfinite(y) & (y > 0), y, np.nan)
         axes.plot(np.arange(len(y)), shown, dash, color=colour, linewidth=2, label=name)
@@ -49,7 +61,7 @@ def draw_over_time(
                     np.full(off.sum(), edge),
                     "x",
                     color=colour,
-                    label=f"{name}: {what}",
+                    label=f"{name}: {what}" if name else what,
                     transform=axes.get_xaxis_transform(),
                     clip_on=False,
                 )
@@ -57,7 +69,8 @@ def draw_over_time(
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.set_title(title)
-    axes.legend(frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False)
     figure: Figure = axes.figure
     return figure
 
@@ -71,7 +84,7 @@ def draw_over_text(
     Values from [0, 1] are shown on that scale, others on one that is symmetric about 0. The map is
     drawn into `axes`, or into a new figure, as wide as the text is long; its figure is returned.
     """
-    table = np.asarray(values.numpy() if hasattr(values, "numpy") else values, np.float64)
+    table = _array(values)
     if table.ndim != 2:
         raise ValueError(f"values are (time, units), not of shape {table.shape}: pick one sequence")
     _check_length(table, text, "values")
@@ -177,9 +190,24 @@ def _visible(symbol: str) -> str:
     return {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}.get(symbol, symbol)
 
 
+def _array(values: Any) -> np.ndarray:
+    """Values of any kind as an array on the host."""
+    return np.asarray(values.numpy() if hasattr(values, "numpy") else values, np.float64)
+
+
+def _named(curves: Any) -> Mapping[str, Any]:
+    """Curves by name: those of an array (T, B) are called after their sequences."""
+    if isinstance(curves, Mapping):
+        return curves
+    array = _array(curves)
+    if array.ndim == 2:
+        return {f"sequence {b}": column for b, column in enumerate(array.T)}
+    return {"": array}
+
+
 def _numbers(values: Any, name: str) -> np.ndarray:
     """One number for each time."""
-    array = np.asarray(values.numpy() if hasattr(values, "numpy") else values, np.float64)
+    array = _array(values)
     if array.ndim != 1:
         raise ValueError(f"{name!r} is one number for each time, not of shape {array.shape}")
     return array

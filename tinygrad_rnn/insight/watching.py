@@ -67,6 +67,13 @@ class Run:
     reverse: bool
     """Whether it ran backward in time."""
 
+    def __repr__(self) -> str:
+        steps, batch = self.outputs.shape[:2]
+        return (
+            f"Run({self.name!r}, steps={steps}, batch={batch}, state={self.state}, "
+            f"variables={self.names}, reverse={self.reverse})"
+        )
+
     @property
     def names(self) -> list[str]:
         """What there is at every step."""

@@ -20,6 +20,8 @@ import numpy as np
 import autograd as ag
 from autograd import Tensor, random
 
+from ..summary import summarized
+
 Step = Callable[[Any, Any], tuple[Any, Tensor]]
 
 
@@ -31,6 +33,9 @@ class Written(NamedTuple):
     score: float
     """The logarithm of its probability in the model, that of its end included; from `beam_search`,
     divided by the length penalty."""
+
+    def __repr__(self) -> str:
+        return summarized(self)
 
 
 # --- drawn ----------------------------------------------------------------------------------------

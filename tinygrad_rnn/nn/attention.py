@@ -25,6 +25,7 @@ from autograd import (
     where,
 )
 
+from ..summary import summarized
 from .layers import Linear
 from .module import Module, check_sizes
 
@@ -38,6 +39,9 @@ class Memory(NamedTuple):
     """The memory itself (B, T, C), 0 beyond each sequence's end."""
     running: Tensor | None
     """Which of its steps there are (B, T); None: all."""
+
+    def __repr__(self) -> str:
+        return summarized(self)
 
 
 class Attention(Module):

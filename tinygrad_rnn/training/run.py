@@ -24,6 +24,7 @@ from typing import Any
 
 from ..data import TextCorpus, Vocabulary
 from ..errors import InputError, checked_fields
+from ..summary import summarized
 from .environment import versions
 from .files import (
     as_json,
@@ -53,6 +54,8 @@ class Run:
     vocabulary: Vocabulary
     text: dict[str, Any]
     versions: dict[str, str]
+
+    __repr__ = summarized
 
     @classmethod
     def create(

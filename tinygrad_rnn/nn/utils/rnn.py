@@ -14,6 +14,8 @@ import numpy as np
 
 from autograd import Tensor, concatenate, full, index_update, swapaxes, tensor
 
+from ...summary import summarized
+
 
 class PackedSequence(NamedTuple):
     """A ragged batch without its padding. The integers are NumPy's, on the host."""
@@ -26,6 +28,9 @@ class PackedSequence(NamedTuple):
     """For each row of step 0, which of the caller's sequences it begins (None: the same order)."""
     unsorted_indices: np.ndarray | None = None
     """The other way round: `sorted_indices[unsorted_indices]` counts 0, 1, 2, ..."""
+
+    def __repr__(self) -> str:
+        return summarized(self)
 
     def lengths(self) -> np.ndarray:
         """The length of each sequence, in the caller's order."""
