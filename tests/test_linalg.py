@@ -1,5 +1,6 @@
 """Products of matrices: how many products an operation computes, and their gradients."""
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -73,3 +74,64 @@ def test_the_gradient_of_a_shared_left_matrix_is_one_product(
 def test_linear_needs_a_weight_matrix(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"linear.*weight must have shape \(O, I\)"):
         ag.linear(ag.ones((3, 4)), ag.ones(shape))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("shape", [(300, 40), (6, 50, 40), (40,)])
+def test_the_bias_is_added_in_the_memory_of_the_product(shape: tuple[int, ...]) -> None:
+    """The layer needs the memory of its result only, and its gradients are those of x W' + b."""
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(s) for s in (shape, (500, 40), (500,)))
+    expected = x @ w.T + b
+    check = ag.testing.check_gradients
+    check(lambda x, w, b: ag.linear(x, w, b), x[..., :3], w[:2, :3], b[:2])
+    tensors = [ag.tensor(a, requires_grad=True) for a in (x, w, b)]
+    tracemalloc.start()
+    try:
+        y = ag.linear(*tensors)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.2 * expected.nbytes + 20_000
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "bias", [[1.0, 2.0], 3.0, np.ones((5, 2)), np.ones(2, np.float64)], ids=str
+)
+def test_a_bias_of_any_shape_and_dtype_is_added(bias: Any) -> None:
+    x, w = ag.ones((5, 3)), ag.ones((2, 3), requires_grad=True)
+    y = ag.linear(x, w, ag.tensor(bias) if not isinstance(bias, float) else bias)
+    plain = x @ w.T + (ag.tensor(bias) if not isinstance(bias, float) else bias)
+    assert (y.shape, y.dtype) == (plain.shape, plain.dtype)
+    np.testing.assert_array_equal(y.numpy(), plain.numpy())
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("operator", ["__iadd__", "__isub__", "__imul__", "__itruediv__"])
+def test_operators_in_place_need_no_memory(operator: str) -> None:
+    a, b = np.random.default_rng(0).uniform(1, 2, (2, 20_000))
+    t, other = ag.tensor(a), ag.tensor(b)
+    expected = getattr(a.copy(), operator)(b)
+    tracemalloc.start()
+    try:
+        assert getattr(t, operator)(other) is t
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000
+    np.testing.assert_array_equal(t.numpy(), expected)
+
+
+def test_operands_of_operators_in_place_may_overlap_or_be_lists() -> None:
+    t = ag.arange(5.0)
+    t += t[::-1]
+    assert t.tolist() == [4, 4, 4, 4, 4]
+    t[1:] *= t[:-1]
+    assert t.tolist() == [4, 16, 16, 16, 16]
+    t -= [1, 2, 3, 4, 5]
+    assert t.tolist() == [3, 14, 13, 12, 11]
+    whole = ag.arange(3)
+    with pytest.raises(TypeError):
+        whole += 0.5
+    assert whole.tolist() == [0, 1, 2]

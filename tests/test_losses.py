@@ -1,6 +1,7 @@
 """The losses: PyTorch's values and gradients, finite differences, closed formulas, errors."""
 
 import math
+import tracemalloc
 from collections.abc import Callable
 from itertools import groupby, product
 from typing import Any
@@ -347,3 +348,61 @@ def test_the_weights_of_a_loss_are_buffers() -> None:
     assert [*nn.NLLLoss([1.0]).state_dict(), *nn.BCELoss([1.0]).state_dict()] == ["weight"] * 2
     both = nn.BCEWithLogitsLoss(ag.ones(1), pos_weight=np.ones(1))
     assert [*both.state_dict()] == ["weight", "pos_weight"]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("shape", [(400, 2000), (50, 2000, 8), (20, 500, 20)])
+def test_cross_entropy_keeps_no_array_as_large_as_the_scores(shape: tuple[int, ...]) -> None:
+    """The forward pass frees its temporary array; the backward pass makes the gradient alone."""
+    scores = ag.zeros(shape, requires_grad=True)
+    target = np.zeros((shape[0], *shape[2:]), np.int64)
+    size = scores.data.nbytes
+    tracemalloc.start()
+    try:
+        loss = F.cross_entropy(scores, target)
+        after_forward = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        (g,) = ag.gradients(loss, scores)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert g is not None
+    copy = shape[1] != scores.size // shape[0]  # classes are moved to the last axis
+    assert after_forward < (copy + 0.5) * size
+    assert peak < (copy + 2.5) * size
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, -3e4])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cross_entropy_is_accurate_for_scores_of_any_size(offset: float, dtype: str) -> None:
+    scores = np.array([[0.5, -0.25, 2.0], [0.0, 8.0, -4.0]], dtype)
+    x = ag.tensor(scores + offset, requires_grad=True)
+    loss = F.cross_entropy(x, [2, 0], reduction="sum")
+    loss.backward()
+    wide = scores.astype("float64")
+    p = np.exp(wide) / np.exp(wide).sum(1, keepdims=True)
+    exact = -np.log(p[[0, 1], [2, 0]]).sum()
+    tolerance = 1e-6 if dtype == "float32" else 1e-11
+    assert abs(loss.item() - exact) <= tolerance * exact
+    p[[0, 1], [2, 0]] -= 1
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), p, atol=tolerance)
+
+
+def test_scores_of_ignored_positions_have_no_influence() -> None:
+    """Neither on the loss nor on a gradient, even if they are not finite."""
+    for bad in (np.nan, np.inf, -np.inf):
+        x = ag.tensor([[1.0, 2.0], [bad, bad], [bad, 1.0]], requires_grad=True)
+        loss = F.cross_entropy(x, [1, -100, -100])
+        loss.backward()
+        assert x.grad is not None
+        assert loss.item() == pytest.approx(math.log1p(math.exp(-1)), rel=1e-6)
+        assert np.isfinite(x.grad.numpy()).all()
+        assert not x.grad.numpy()[1:].any()
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 5))
+def test_second_derivatives_of_cross_entropy(seed: int, rows: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, classes, rows)
+    check_gradients(lambda x: F.cross_entropy(x, target), rng.standard_normal((rows, classes)))

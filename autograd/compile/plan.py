@@ -26,7 +26,7 @@ def _primitives(*operations: Any) -> set[Primitive]:
     return {operation.primitive for operation in operations}
 
 
-LINEAR, MATMUL = linalg.linear.primitive, linalg._matmul.primitive
+LINEAR, MATMUL = linalg._linear.primitive, linalg._matmul.primitive
 SUM, RESHAPE = reduction._sum.primitive, shape._reshape.primitive
 TRANSPOSE, REVERSED = shape._transpose.primitive, shape.reversed_axes.primitive
 SPLIT, UNSTACK = shape._split.primitive, shape._unstack.primitive

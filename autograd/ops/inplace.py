@@ -27,23 +27,30 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
 
 
 def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
-    """An operator in place: where nothing is recorded it writes; otherwise the name is bound to the
-    result.
+    """Return the in-place form of an operator: it writes into its first operand if nothing is
+    recorded; otherwise the name is bound to the recorded result.
     """
+    name = operation.primitive.name  # type: ignore[attr-defined]
 
     def operator(target: Tensor, other: Any) -> Tensor:
-        result = operation(target, other)
-        if result._node is None:
-            _writes.begin()
-            # copyto refuses to round to integers
-            backend.of(target._data).xp.copyto(target._data, result._data)
-            _noted(target)
-            return target
-        if target._node is not None and target._node.primitive is None:
-            raise RuntimeError(
-                "a leaf that requires a gradient can be written in place under no_grad() only"
-            )
-        return result  # type: ignore[no-any-return]
+        source = other._node if isinstance(other, Tensor) else None
+        if _graph.recording.get() and not (target._node is source is None):
+            result = operation(target, other)
+            if target._node is not None and target._node.primitive is None:
+                raise RuntimeError(
+                    "a leaf that requires a gradient can be written in place under no_grad() only"
+                )
+            return result  # type: ignore[no-any-return]
+        _writes.begin()
+        array, operand = target._data, _arrays(other)
+        home = backend.of(array)
+        if hasattr(operand, "dtype") and _writes.owner(operand) is _writes.owner(array):
+            operand = operand.copy()  # CuPy does not notice operands that overlap
+        elif isinstance(operand, (list, tuple)):
+            operand = home.asarray(operand)
+        getattr(home.xp, name)(array, operand, out=array)  # TypeError if it would round to integers
+        _noted(target)
+        return target
 
     return operator
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from .._primitive import primitive
+from .. import backend
+from .._primitive import _recorded, primitive
+from .._tensor import Tensor, _arrays
+from .elementwise import add
 from .shape import expand_dims, moveaxis, reshape, squeeze
 
 __all__ = ["linear", "matmul"]
@@ -73,16 +76,21 @@ def matmul(a: Any, b: Any) -> Any:
     x=lambda g, weight: matmul(g, weight),
     weight=lambda g, x: _matmul(_rows(g).T, _rows(x)),
 )
-def linear(xp: Any, x: Any, weight: Any) -> Any:
-    """Return `x @ weight.T`, the product of a layer whose weight has PyTorch's layout.
+def _linear(xp: Any, x: Any, weight: Any) -> Any:
+    """x weight': a primitive so that the gradient of the weight has the weight's own layout."""
+    if weight.ndim != 2:
+        raise ValueError(f"weight must have shape (O, I), got {weight.shape}")
+    return _rows_times_matrix(x, weight.T)
 
-    It is a primitive for speed: the gradient of the weight is one product over all leading axes, in
-    the weight's own layout.
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return `x @ weight.T + bias`, a layer whose weight has PyTorch's layout.
 
     Parameters
     ----------
     x : array_like, shape (..., I)
     weight : array_like, shape (O, I)
+    bias : array_like, shape (O,), optional
 
     Returns
     -------
@@ -93,6 +101,20 @@ def linear(xp: Any, x: Any, weight: Any) -> Any:
     ValueError
         If `weight` does not have two axes or its second axis does not match the last one of `x`.
     """
-    if weight.ndim != 2:
-        raise ValueError(f"weight must have shape (O, I), got {weight.shape}")
-    return _rows_times_matrix(x, weight.T)
+    y = _linear(x, weight)
+    return y if bias is None else _plus(y, bias)
+
+
+def _plus(y: Any, bias: Any) -> Any:
+    """y + bias for a new product `y`, in its own memory where that is possible: no other reference
+    to `y` exists, and no rule reads it.
+    """
+    out, b = _arrays(y), _arrays(bias)
+    home = backend.of(out)
+    plain = isinstance(out, home.array_type) and isinstance(b, home.array_type)
+    if not (plain and b.dtype == out.dtype and b.shape == out.shape[-1:]):
+        return y + bias
+    home.xp.add(out, b, out)
+    parents = tuple([x._node if isinstance(x, Tensor) else None for x in (y, bias)])
+    is_tensor = isinstance(y, Tensor) or isinstance(bias, Tensor)
+    return _recorded(add.primitive, parents, (out, b), out, {}) if is_tensor else out

@@ -8,7 +8,7 @@ the input. What PyTorch has behind its deprecated `size_average` and `reduce` is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import autograd
@@ -20,6 +20,7 @@ from autograd import (
     log,
     maximum,
     mean,
+    moveaxis,
     primitive,
     random,
     softplus,
@@ -38,12 +39,12 @@ from autograd import sigmoid as sigmoid
 from autograd import tanh as tanh
 
 from .ctc import ctc_losses
+from .log_softmax_entry import log_softmax_entry
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """W x + b over the last axis, for W (out, in); without a bias W x."""
-    y = autograd.linear(input, weight)
-    return y if bias is None else y + bias
+    return autograd.linear(input, weight, bias)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -127,14 +128,17 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     axis = _class_axis(input)
+    input = input if _is_float(input) else input.astype("float64")
+    if not label_smoothing and not (_is_float(target) and target.shape == input.shape):
+        losses, share, _ = _selected(_log_probability, input, target, weight, ignore_index)
+        return _reduced(losses, reduction, share)
     log_p = log_softmax(input, axis)
     if _is_float(target) and target.shape == input.shape:
         q = (1 - label_smoothing) * _beside(input, target) + label_smoothing / input.shape[axis]
         return _reduced(-sum(q * _weighted(log_p, weight, axis), axis), reduction)
-    losses, share, counted = _picked(log_p, target, weight, ignore_index)
-    if label_smoothing:
-        even = where(counted, -mean(_weighted(log_p, weight, axis), axis), 0)
-        losses = (1 - label_smoothing) * losses + label_smoothing * even
+    losses, share, counted = _selected(_entry, log_p, target, weight, ignore_index)
+    even = where(counted, -mean(_weighted(log_p, weight, axis), axis), 0)
+    losses = (1 - label_smoothing) * losses + label_smoothing * even
     return _reduced(losses, reduction, share)
 
 
@@ -147,20 +151,26 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """-input[target] for logarithms of probabilities; shapes and options as in `cross_entropy`."""
-    losses, share, _ = _picked(input, target, weight, ignore_index)
+    losses, share, _ = _selected(_entry, input, target, weight, ignore_index)
     return _reduced(losses, reduction, share)
 
 
-def _picked(log_p: Tensor, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any, Any]:
-    """For each position: its loss, its target's weight (0 where ignored), and whether it counts."""
-    axis = _class_axis(log_p)
-    classes = log_p.shape[axis]
-    expected = log_p.shape[:axis] + log_p.shape[axis + 1 :]
-    target = backend.of(log_p.data).asarray(target.data if isinstance(target, Tensor) else target)
+def _selected(
+    log_probability: Callable[..., Any], input: Tensor, target: Any, weight: Any, ignore_index: int
+) -> tuple[Any, Any, Any]:
+    """For each position: its loss, the weight of its target (0 if ignored), and False if ignored.
+
+    `log_probability(input, classes, axis)` gives the logarithm of the probability of one class per
+    position.
+    """
+    axis = _class_axis(input)
+    classes = input.shape[axis]
+    expected = input.shape[:axis] + input.shape[axis + 1 :]
+    target = backend.of(input.data).asarray(target.data if isinstance(target, Tensor) else target)
     if target.shape != expected or _is_float(target):
-        last = log_p.ndim > 2 and target.shape == log_p.shape[:-1]
+        last = input.ndim > 2 and target.shape == input.shape[:-1]
         raise ValueError(
-            f"scores of shape {log_p.shape} need targets {expected}, integers, or probabilities "
+            f"scores of shape {input.shape} need targets {expected}, integers, or probabilities "
             f"of their own shape, got {target.shape} {target.dtype}"
             + ("; classes are on axis 1: reshape scores to (-1, C), targets to (-1)" * last)
         )
@@ -172,12 +182,27 @@ def _picked(log_p: Tensor, target: Any, weight: Any, ignore_index: int) -> tuple
             f"{classes - 1}, or {ignore_index} to be ignored"
         )
     indices = where(counted, target, 0)
-    picked = squeeze(take_along_axis(log_p, expand_dims(indices, axis), axis), axis)
-    losses = -where(counted, picked, 0)
+    if not counted.all():  # scores of ignored positions have no influence, even if they are nan
+        input = where(expand_dims(counted, axis), input, 0)
+    losses = -where(counted, log_probability(input, indices, axis), 0)
     if weight is None:
-        return losses, counted.astype(log_p.dtype), counted
-    share = where(counted, take(_class_weights(log_p, weight, classes), indices, 0), 0)
+        return losses, counted.astype(input.dtype), counted
+    share = where(counted, take(_class_weights(input, weight, classes), indices, 0), 0)
     return losses * share, share, counted
+
+
+def _entry(log_p: Tensor, classes: Any, axis: int) -> Any:
+    """The entries of one class per position."""
+    return squeeze(take_along_axis(log_p, expand_dims(classes, axis), axis), axis)
+
+
+def _log_probability(input: Tensor, classes: Any, axis: int) -> Any:
+    """log softmax(input) of one class per position."""
+    wide = input.astype("float32") if input.dtype == "float16" else input
+    rows = moveaxis(wide, axis, -1).reshape(classes.size, input.shape[axis])
+    each = backend.of(classes).xp.arange(classes.size)
+    chosen = log_softmax_entry(rows, target=(each, classes.reshape(-1)))
+    return chosen.reshape(classes.shape).astype(input.dtype)
 
 
 def _class_axis(input: Tensor) -> int:
