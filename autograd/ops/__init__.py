@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 from .. import _graph
@@ -37,6 +38,17 @@ _OPERATORS = {
     "xor": elementwise.bitwise_xor,
 }
 
+
+def _comparison(operation: Any) -> Any:
+    """Return `==` or `!=` of arrays that leaves None, strings and other objects to Python."""
+
+    def compare(self: Any, other: Any) -> Any:
+        numeric = hasattr(other, "dtype") or isinstance(other, (Number, list, tuple, range))
+        return operation(self, other) if numeric and not isinstance(other, str) else NotImplemented
+
+    return compare
+
+
 METHODS: dict[str, Any] = {
     **{f"__{name}__": operation for name, operation in _OPERATORS.items()},
     **{
@@ -46,8 +58,8 @@ METHODS: dict[str, Any] = {
     "__neg__": elementwise.negative,
     "__pos__": lambda self: self,
     "__abs__": elementwise.absolute,
-    "__eq__": elementwise.equal,
-    "__ne__": elementwise.not_equal,
+    "__eq__": _comparison(elementwise.equal),
+    "__ne__": _comparison(elementwise.not_equal),
     "__lt__": elementwise.less,
     "__le__": elementwise.less_equal,
     "__gt__": elementwise.greater,
