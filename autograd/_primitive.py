@@ -71,7 +71,8 @@ class Kernels(dict[type, Callable[..., Any]]):
         for value in flatten((arrays, static)):
             if hasattr(type(value), "apply"):
                 return self[type(value)](*arrays, **static)
-        raise failure(self._primitive.name, error, arrays) from error
+        named = failure(self._primitive.name, error, arrays)
+        raise named from (error.__cause__ if named is error else error)
 
 
 class Primitive:
@@ -202,7 +203,11 @@ def describe(value: Any) -> str:
 
 
 def failure(name: str, error: BaseException, arrays: Any) -> BaseException:
-    """`error`, saying which operation failed and on what."""
+    """Return `error` with the name of the operation and its arguments.
+
+    An exception whose type has a constructor of its own (as NumPy's `_UFuncNoLoopError`) is the
+    same object, with a note.
+    """
     real = [a for a in arrays if hasattr(a, "dtype") and a.dtype.kind != "c"]
     homes = {backend.of(a).device for a in real}
     if len(homes) > 1:
@@ -212,20 +217,28 @@ def failure(name: str, error: BaseException, arrays: Any) -> BaseException:
         )
     if len(real) < sum(hasattr(a, "dtype") for a in arrays):
         error = TypeError("complex arrays are not supported")
-    message = f"{name}({', '.join(map(describe, arrays))}): {error}"
-    return type(error)(message) if isinstance(error, (ValueError, TypeError, IndexError)) else error
+    call = f"{name}({', '.join(map(describe, arrays))})" if arrays else name
+    if type(error) in _REBUILT:
+        return type(error)(f"{call}: {error}")
+    if isinstance(error, Exception):
+        error.add_note(f"in {call}")
+    return error
 
 
+_REBUILT = (ValueError, TypeError, IndexError, OverflowError, FloatingPointError)
 _NUMBERS = frozenset((bool, int, float))
 
 
-def _array(value: Any) -> Array:
-    """An operand that is no Tensor: numbers stay weak, arrays stay as they are, lists become
-    arrays.
+def _array(value: Any, name: str) -> Array:
+    """Convert an operand of the operation `name` that is not a Tensor: numbers stay weak, arrays
+    stay as they are, lists become arrays.
     """
-    if type(value) in _NUMBERS:
+    if type(value) in _NUMBERS or hasattr(value, "dtype"):
         return value
-    return value if hasattr(value, "dtype") else backend.asarray(value)
+    try:
+        return backend.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise failure(name, error, ()) from error
 
 
 # --- applying, to one, two, any number of arguments: take the arrays out, compute, record ---------
@@ -239,7 +252,7 @@ def _unary(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]
         if static and not defaults:
             raise TypeError(f"{primitive.name} takes an array only, no {', '.join(static)}")
         if not isinstance(x, Tensor):
-            return kernels[type(x)](_array(x), **static)
+            return kernels[type(x)](_array(x, primitive.name), **static)
         array = x._data
         kernel = kernels[type(array)]
         try:
@@ -271,14 +284,14 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
                 a_parent = a._node
             a = a._data
         elif type(a) not in kernels:
-            a = _array(a)
+            a = _array(a, primitive.name)
         if isinstance(b, Tensor):
             is_tensor = True
             if b_differentiable:
                 b_parent = b._node
             b = b._data
         elif type(b) not in kernels:
-            b = _array(b)
+            b = _array(b, primitive.name)
         array_type = type(b) if type(a) in _NUMBERS else type(a)
         try:
             y = kernels[array_type](a, b)
@@ -310,7 +323,7 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
                 parent = x._node if every or i in wanted else None
                 x = x._data
             elif type(x) not in kernels:
-                x = _array(x)
+                x = _array(x, primitive.name)
             if array_type is None and type(x) not in _NUMBERS:
                 array_type = type(x)
             arrays.append(x)
@@ -340,8 +353,8 @@ def _recorded(
         for r in (y if several else (y,))
     ]
     y = tuple(results) if several else results[0]
-    if not several and y.dtype.kind == "c":
-        raise failure(primitive.name, TypeError("the result is complex"), arrays)
+    if not several and y.dtype.kind not in "biuf":
+        raise failure(primitive.name, TypeError(f"the result is {y.dtype}"), arrays)
     if not any(parents) or not recording.get() or not (several or y.dtype.kind == "f"):
         return tuple(map(Tensor, y)) if several else Tensor(y)
     saved = primitive.keep(arrays, y, static, parents)

@@ -244,6 +244,62 @@ def test_errors_name_the_operation_and_the_shapes(message: str) -> None:
         FAILURES[message]()
 
 
+class Coded(ValueError):
+    """An exception whose constructor takes more than a message."""
+
+    def __init__(self, code: int, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code = code
+
+
+def out_of_memory(xp: Any, x: Any) -> Any:
+    raise np._core._exceptions._ArrayMemoryError((2**60,), np.dtype(float))
+
+
+def coded(xp: Any, x: Any) -> Any:
+    raise Coded(7, "odd")
+
+
+UNUSUAL: dict[str, tuple[type[Exception], Callable[[Any], Any], str]] = {
+    "no loop of a ufunc": (TypeError, lambda t: t * np.array(["a", "b"]), "multiply"),
+    "no loop of a comparison": (TypeError, lambda t: t < np.array(["a", "b"]), "less"),
+    "out of memory": (MemoryError, ag.primitive()(out_of_memory), "out_of_memory"),
+    "another constructor": (Coded, ag.primitive()(coded), "coded"),
+    "a number too large": (OverflowError, lambda t: t.astype(np.uint8) + 300, "add"),
+    "a string": (TypeError, lambda t: t + "a", "add"),
+    "a complex number": (TypeError, lambda t: t * 1j, "multiply"),
+    "None": (TypeError, lambda t: ag.stack([t, None]), "stack"),
+    "objects": (TypeError, lambda t: t.astype(int) + np.array([1, 2], object), "add"),
+}
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_exceptions_keep_their_type_and_name_the_operation(kind: str) -> None:
+    error_type, call, name = UNUSUAL[kind]
+    with pytest.raises(error_type) as caught:
+        call(ag.tensor([1.0, 2.0]))
+    words = [str(caught.value), *getattr(caught.value, "__notes__", [])]
+    assert any(text.removeprefix("in ").startswith(name) for text in words)
+    assert getattr(caught.value, "code", 7) == 7
+
+
+@pytest.mark.parametrize("other", [None, "a", np.str_("a"), b"a", {}, object(), Ellipsis])
+@pytest.mark.parametrize("t", [ag.tensor([1.0, 2.0]), ag.tensor(3), leaf(1.0)])
+def test_equality_with_what_is_not_a_number_is_a_bool(t: Any, other: Any) -> None:
+    assert (t == other) is (other == t) is False
+    assert (t != other) is (other != t) is True
+    assert t in [other, t]
+    assert other not in [t]
+
+
+def test_equality_with_numbers_is_elementwise() -> None:
+    t = ag.tensor([1.0, 2.0])
+    for other in (1, True, 1.0, np.float64(1), [1, 3], (1, 3), on_device(np.array([1, 3]))):
+        assert (t == other).tolist() == [True, False]
+        assert (t != other).tolist() == [False, True]
+
+
 # --- a user's own operations ----------------------------------------------------------------------
 
 
