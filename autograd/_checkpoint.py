@@ -14,7 +14,7 @@ from ._primitive import result
 from ._tensor import Tensor
 from ._tree import flatten, unflatten
 from ._writes import clock
-from .transforms import is_recorded, nested
+from .transforms import is_recorded
 
 between: ContextVar[tuple[tuple[int, int], ...]] = ContextVar("between", default=())
 """While something is evaluated again: the times from its first evaluation to this one, and those of
@@ -48,38 +48,23 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def as_now(f: Callable[[], Any]) -> Callable[[], Any]:
     """`f`, to be recorded later from the same place in the default random stream."""
-    stream, was_nested = random.get_state(), nested.get()
+    stream = random.get_state()
 
     def again() -> Any:
-        now, token = random.get_state(), nested.set(was_nested)
+        now = random.get_state()
         try:
             random.set_state(stream)
             with enable_grad():
                 return f()
         finally:
             random.set_state(now)
-            nested.reset(token)
 
     return again
 
 
 def since(start: int, out: Any) -> tuple[set[Node], set[Node]]:
     """The nodes behind `out` made after `start`, and those from before which they refer to."""
-    return reached(start, [leaf._node for leaf in flatten(out) if is_recorded(leaf)])
-
-
-def reached(start: int, stack: list[Any]) -> tuple[set[Node], set[Node]]:
-    """The same, from nodes."""
-    inside: set[Node] = set()
-    before: set[Node] = set()
-    while stack:
-        node = stack.pop()
-        if node.number < start:
-            before.add(node)
-        elif node not in inside:
-            inside.add(node)
-            stack += [parent for parent in node.parents if parent is not None]
-    return inside, before
+    return _graph.reached(start, [leaf._node for leaf in flatten(out) if is_recorded(leaf)])
 
 
 class Again:
@@ -129,9 +114,11 @@ class Again:
             for leaf in self.parents:
                 if leaf.watch is not None and first < leaf.watch.written < second:
                     raise _writes.overwritten(self.name, leaf.shape)
-        seeds = [(o._node, w) for o, w in zip(remade, g, strict=True) if is_recorded(o)]
-        del remade  # their history is what is needed
-        found = _graph.sweep(seeds, self.parents, False, isinstance(g[0], Tensor), inside)
+        used = [(o, w) for o, w in zip(remade, g, strict=True) if w is not None]
+        seeds = [(o._node, w) for o, w in used if is_recorded(o)]
+        del remade, used  # their history is what is needed
+        create_graph = any(isinstance(w, Tensor) for w in g)
+        found = _graph.sweep(seeds, self.parents, False, create_graph, inside)
         return [found.get(node) for node in self.parents]
 
     # What a node asks of its primitive.

@@ -13,10 +13,11 @@ million nodes deep.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
+from math import inf
 from typing import Any
 
 from . import _writes, backend
@@ -29,9 +30,10 @@ class Node:
     """One recorded operation, or a leaf (`primitive` None) whose gradient somebody wants.
 
     `parents[i]` is the node of the i-th array argument, None where no gradient is wanted; `saved`
-    is what the rules asked to keep, None once freed. `shape` and `dtype` are those of the
-    operation's result, and so of its gradient. A node of several results holds tuples there; each
-    result is then a node of its own, with the primitive OUTPUT and its position as `saved`.
+    is what the rules asked to keep, None once freed.
+    `shape` and `dtype` are those of the operation's result, and so of its gradient. A node of
+    several results holds tuples there; each result is then a node of its own, with the primitive
+    OUTPUT and its position as `saved`.
     """
 
     __slots__ = ("dtype", "number", "parents", "primitive", "saved", "shape", "watch")
@@ -68,7 +70,6 @@ OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
 # What the sweep needs of the operations, handed over by `ops`, which stands above this file.
 wrap: Callable[[Array, Node | None], Any]  # an array and its node, as a Tensor
 fit: Callable[[Any, tuple[int, ...], Any], Any]  # un-broadcasts a gradient to a shape, and casts it
-zeros: Callable[[Any, tuple[int, ...], Any], Any]  # zeros beside an array, of a shape and dtype
 
 
 # --- recording on and off -------------------------------------------------------------------------
@@ -127,47 +128,42 @@ def sweep(
         with enable_grad():
             return sweep(seeds, wanted, retain_graph, create_graph, inside)
     found: dict[Node, Any] = {}
-    targets = None if wanted is None else set(wanted)
-    edges: Any = list(seeds)  # pairs of a node, or None, and what goes into its gradient
-    between = None
-    if targets is not None:
-        between = (
-            inside | targets
-            if inside is not None
-            else _between([node for node, _ in edges], targets)
-        )
-        edges = [(node, gradient) for node, gradient in edges if node in between]
+    targets = between = None
+    terms: Any = list(seeds)
+    parents, terms = [node for node, _ in terms], [gradient for _, gradient in terms]
+    if wanted is not None:
+        targets = set(wanted)
+        between = _between(parents, targets) if inside is None else inside | targets
+        parents = [node if node in between else None for node in parents]
     pending: dict[Node, Any] = {}  # gradients of nodes whose turn has not come
-    sums: set[Node] = set()  # the nodes whose pending gradient was summed up here: nobody else's
+    sums: set[Node] = set()  # nodes whose pending gradient was summed here: no other reference
     order: list[tuple[int, Node]] = []  # the nodes as a heap, greatest number first
-    node: Node  # the one whose turn it is; its `edges` come next
+    node, gradient = None, None  # the current node and its gradient; `terms` go to its `parents`
 
     while True:
-        for parent, gradient in edges:
-            if parent is None or gradient is None:
+        for parent, term in zip(parents, terms):
+            if parent is None:
                 continue
             try:
-                if gradient.shape != parent.shape or gradient.dtype is not parent.dtype:
-                    gradient = fit(gradient, parent.shape, parent.dtype)
-            except (AttributeError, ValueError) as error:
-                raise ValueError(
-                    f"the gradient rule of {node.primitive.name} returned an array or number "
-                    f"{getattr(gradient, 'shape', gradient)} for an argument {parent.shape}"
-                ) from error
+                fits = term.shape == parent.shape and term.dtype is parent.dtype
+            except AttributeError:
+                fits = False
+            if not fits and (term := fitted(term, parent, node, gradient, parents, terms)) is None:
+                continue
             if parent not in pending:
-                pending[parent] = gradient
+                pending[parent] = term
                 heappush(order, (-parent.number, parent))
             elif parent in sums:
-                pending[parent] += gradient
+                pending[parent] += term
             else:
-                pending[parent] = pending[parent] + gradient
+                pending[parent] = pending[parent] + term
                 if not create_graph:
                     sums.add(parent)
         if not order:
             return found
 
         node = heappop(order)[1]
-        gradient, edges = pending.pop(node), ()
+        gradient, parents = pending.pop(node), ()
         if ours := node in sums:
             sums.remove(node)
         if node.watch is not None and (inside is None or node in inside):
@@ -176,10 +172,9 @@ def sweep(
             found[node] = _apart(gradient, ours)
             if inside is not None:
                 continue
-        primitive = node.primitive
-        if primitive is None:
+        if node.primitive is None:
             continue
-        if primitive is OUTPUT:  # one of several results: its place in the gradient of them all
+        if node.primitive is OUTPUT:  # one of several results: its place in the gradient of all
             whole: Any = node.parents[0]
             if whole not in pending:
                 pending[whole] = [None] * len(whole.shape)
@@ -187,18 +182,77 @@ def sweep(
             slots, i = pending[whole], node.saved
             slots[i] = gradient if slots[i] is None else slots[i] + gradient
             continue
-        if type(gradient) is list:
-            gradient = _fill(gradient, node)
-        if node.saved is None or node.number < _writes.last:
-            _check_usable(node)
-        saved = primitive.rewrapped(node) if create_graph else node.saved
-        parents: Any = node.parents
-        if between is not None:
-            parents = tuple([parent if parent in between else None for parent in parents])
-        edges = zip(parents, primitive.pull(gradient, saved, parents))
+        parents, terms = _pulled(node, gradient, create_graph, between)
         if not (retain_graph or create_graph):
             node.saved = None
             node.parents = ()
+
+
+def _pulled(node: Node, gradient: Any, create_graph: bool, between: Any) -> tuple[Any, Any]:
+    """The parents of a node, None where no gradient is wanted, and the gradient for each."""
+    primitive: Any = node.primitive
+    if node.saved is None or node.number < _writes.last:
+        _check_usable(node)
+    saved = primitive.rewrapped(node) if create_graph else node.saved
+    parents = node.parents
+    if between is not None:
+        parents = tuple([parent if parent in between else None for parent in parents])
+    gradient = tuple(gradient) if type(gradient) is list else gradient
+    return parents, pull(primitive, gradient, saved, parents)
+
+
+def pull(primitive: Any, gradient: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
+    """The gradients that the rules of a primitive return, one for each of `parents`."""
+    try:
+        return primitive.pull(gradient, saved, parents)
+    except (AttributeError, TypeError) as error:
+        if unused := _unused(gradient):
+            raise TypeError(
+                f"the gradient rule of {primitive.name} failed: {error}. g holds None for the "
+                f"results that have no gradient, here {unused}; a rule must handle that"
+            ) from error
+        raise
+
+
+def fitted(term: Any, parent: Node, node: Any, gradient: Any, parents: Any, terms: Any) -> Any:
+    """`term`, one of the gradients that the rules of a node returned for its gradient, in the shape
+    and dtype of its tensor; None if there is none.
+
+    Raises ValueError for anything else than an array that fits. A gradient may be missing only if
+    the rules did not get all gradients, or if the node is a whole computation.
+    """
+    try:
+        return fit(term, parent.shape, parent.dtype)
+    except (AttributeError, TypeError, ValueError) as error:
+        partial = node is not None and (_unused(gradient) or not hasattr(node.primitive, "rules"))
+        if term is None and partial:
+            return None
+        raise ValueError(_misfit(node, parents, terms, parent, term)) from error
+
+
+def _unused(gradient: Any) -> list[int]:
+    """The positions of the results that have no gradient, of an operation with several."""
+    several = isinstance(gradient, (tuple, list))
+    return [i for i, one in enumerate(gradient) if one is None] if several else []
+
+
+def _misfit(node: Any, parents: Any, terms: Any, parent: Node, term: Any) -> str:
+    """The message for a gradient that does not fit its tensor."""
+    found = f"a {type(term).__name__}"
+    if hasattr(term, "dtype"):
+        found = f"an array of shape {term.shape} and dtype {term.dtype}"
+    elif term is None or isinstance(term, (int, float)):
+        found = repr(term)
+    if node is None:
+        return f"backward received {found} as the gradient of a tensor of shape {parent.shape}"
+    place = next(i for i, one in enumerate(terms) if one is term and parents[i] is parent)
+    names = getattr(node.primitive, "arguments", ())
+    name = names[place] if len(names) == len(parents) else place
+    return (
+        f"the gradient rule of {node.primitive.name} returned {found} for argument {name} of "
+        f"shape {parent.shape}; it must return an array of this shape, or of a larger one that "
+        "the argument broadcasts to"
+    )
 
 
 def _check_usable(node: Node) -> None:
@@ -215,13 +269,8 @@ def _check_usable(node: Node) -> None:
 
 def _between(starts: list[Node], targets: set[Node]) -> set[Node]:
     """The nodes on the paths from `starts` down to `targets`."""
-    reachable: set[Node] = set()
-    stack = list(starts)
-    while stack:
-        node = stack.pop()
-        if node not in reachable:
-            reachable.add(node)
-            stack += [parent for parent in node.parents if parent is not None]
+    oldest = min([node.number for node in targets], default=inf)
+    reachable, _ = reached(oldest, starts)
     between: set[Node] = set()
     for node in sorted(reachable, key=lambda node: node.number):  # inputs before their users
         freed = node.saved is None and node.primitive is not None  # may have led anywhere
@@ -230,15 +279,37 @@ def _between(starts: list[Node], targets: set[Node]) -> set[Node]:
     return between
 
 
-def _fill(outputs: list[Any], node: Node) -> tuple[Any, ...]:
-    """Zeros for those of several results that nobody used."""
-    if True not in [gradient is None for gradient in outputs]:
-        return tuple(outputs)
-    like = next(gradient for gradient in outputs if gradient is not None)
-    return tuple(
-        zeros(like, shape, dtype) if gradient is None else gradient
-        for gradient, shape, dtype in zip(outputs, node.shape, node.dtype, strict=True)
-    )
+def reached(
+    start: int, nodes: Iterable[Node], outer: Container[Node] = ()
+) -> tuple[set[Node], set[Node]]:
+    """The nodes behind `nodes` made after `start`, and those that they refer to and that were made
+    before, or are in `outer`.
+    """
+    inside: set[Any] = {None}
+    before: set[Node] = set()
+    stack: list[Any] = list(nodes)
+    while stack:
+        node = stack.pop()
+        if node in inside:
+            continue
+        if node.number < start or node in outer:
+            before.add(node)
+        else:
+            inside.add(node)
+            stack += node.parents
+    inside.remove(None)
+    return inside, before
+
+
+def dependent(start: int, nodes: Iterable[Node], outer: Container[Node] = ()) -> set[Node]:
+    """The nodes behind `nodes` that depend on a node made before `start` or in `outer`, and these
+    nodes themselves.
+    """
+    inside, found = reached(start, nodes, outer)
+    for node in sorted(inside, key=lambda node: node.number) if found else ():
+        if not found.isdisjoint(node.parents):
+            found.add(node)
+    return found
 
 
 _adding = threading.Lock()  # threads may share a leaf

@@ -18,7 +18,9 @@ Rules are written in the engine's own operations, which compute on arrays and re
 the gradient of a gradient needs nothing new. A rule need not care about broadcasting or dtypes: the
 sweep fits what it returns. One positional rule instead of several named ones returns the gradients
 of all arguments at once. A forward function that returns a tuple makes an operation of several
-results; `g` and `y` are tuples then.
+results; `g` and `y` are tuples then, and `g` holds None for each result that has no gradient.
+A rule returns an array of its argument's shape, or of a larger shape that the argument broadcasts
+to. It may return None only if `g` holds None.
 """
 
 from __future__ import annotations
@@ -178,9 +180,12 @@ def _function(parameters: str, body: str, names: dict[str, Any]) -> Callable[...
 
 
 def _one_each(name: str, gradients: Any, parents: tuple[Node | None, ...]) -> Any:
-    if len(gradients) != len(parents):
+    if not isinstance(gradients, (tuple, list)) or len(gradients) != len(parents):
+        several = isinstance(gradients, (tuple, list))
+        found = f"{len(gradients)} gradients" if several else f"a {type(gradients).__name__}"
         raise ValueError(
-            f"the rule of {name} returned {len(gradients)} gradients for {len(parents)} arguments"
+            f"the gradient rule of {name} returned {found} for {len(parents)} arguments; "
+            "it must return a tuple or list with one gradient for each"
         )
     return gradients
 

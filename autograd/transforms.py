@@ -2,8 +2,9 @@
 
 Functions take and return arrays, Tensors, or nested tuples, lists and dicts of them. Given NumPy
 arrays or Python floats, these transforms return NumPy arrays or floats; Python floats count as
-float64. They nest in any mixture: a result is recorded in its turn when an outer transform is
-running, or when an argument belongs to a recorded graph.
+float64. Transforms nest in any mixture. While recording is on, a result that depends on a tensor
+outside the call that requires grad, an argument or one that the function closes over, is part of
+the recorded graph; it is a Tensor then, whatever the arguments are. Under `no_grad`, no result is.
 
 Forward mode needs no rules of its own. Reverse mode computes u -> u'J, which is linear in u; so its
 transpose, taken by reverse mode again, computes v -> Jv.
@@ -12,24 +13,20 @@ transpose, taken by reverse mode again, computes v -> Jv.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from . import _graph
-from ._graph import enable_grad
+from ._graph import Node, enable_grad
 from ._tensor import Tensor
 from ._tree import flatten, structure, tree_map, unflatten
+from ._writes import clock
 from .backend import asarray, get_default_dtype
 from .ops.creation import zeros_beside, zeros_like
 from .ops.shape import reshape, stack
 
 Function = Callable[..., Any]
-
-nested: ContextVar[bool] = ContextVar("nested", default=False)
-"""Whether a function is being differentiated right now, so that what happens inside is recorded."""
 
 
 def gradients(
@@ -69,19 +66,36 @@ def gradients(
 
 
 class _Call:
-    """A function applied to stand-ins of some of its arguments, and recorded.
+    """A function applied to copies of some of its arguments that have nodes of their own.
 
-    `leaves` are the stand-ins, `outputs` the results, both flat; `out` keeps the results' nesting.
-    `record` says whether what is derived from them must be recorded in its turn.
+    `leaves` are the copies, `outputs` the results, both flat; `out` has the nesting of the results.
+    `outer` holds the nodes of the results that depend on a node outside the call.
     """
 
     def __init__(self, f: Function, args: Any, chosen: dict[int, Any], kwargs: Any) -> None:
         self.given = flatten(list(chosen.values()))
-        self.record = nested.get() or any(is_recorded(leaf) for leaf in flatten(args))
-        with _differentiating():
-            inputs = {i: tree_map(_stand_in, tree) for i, tree in chosen.items()}
+        self.start = clock()
+        with enable_grad():
+            inputs = {i: tree_map(_with_node, tree) for i, tree in chosen.items()}
             self.out = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
         self.leaves = flatten(list(inputs.values()))
+        self.outputs = flatten(self.out)
+        self.outer = _graph.dependent(self.start, _nodes(self.outputs))
+
+    def records(self, weights: Any = ()) -> bool:
+        """True if derivatives of the results, with these weights, must be recorded."""
+        return _graph.recording.get() and bool(self.outer or _nodes(flatten(weights)))
+
+    def settled(self, values: list[Tensor], weights: Any = ()) -> list[Tensor]:
+        """Derivatives, detached where they depend neither on a node outside nor on `weights`."""
+        outer = _graph.dependent(self.start, _nodes(values), {*_nodes(flatten(weights))})
+        return [_settled(value, outer) for value in values]
+
+    def results(self, tree: Any) -> Any:
+        """Results of the function, detached where they depend on nothing outside."""
+        if not _nodes(flatten(tree)):
+            return tree
+        return tree_map(lambda leaf: _settled(leaf, self.outer), tree)
 
     def returned(self, value: Any) -> Any:
         """A result, or something derived from it, in the kind of the arguments."""
@@ -90,21 +104,22 @@ class _Call:
 
     def like(self, given: Any, value: Tensor) -> Any:
         """A value in the kind of what was given, Tensor, array or number; a recorded one stays."""
-        value = value if self.record else value.detach()
         if isinstance(given, Tensor) or is_recorded(value):
             return value
         is_number = not hasattr(given, "dtype") or isinstance(given, np.generic)
         return value.item() if is_number and value.size == 1 else value.data
 
 
-@contextmanager
-def _differentiating() -> Iterator[None]:
-    token = nested.set(True)
-    try:
-        with enable_grad():
-            yield
-    finally:
-        nested.reset(token)
+def _nodes(values: list[Any]) -> list[Node]:
+    """The nodes of the recorded values."""
+    return [value._node for value in values if is_recorded(value)]
+
+
+def _settled(value: Any, outer: set[Node]) -> Any:
+    """A value, detached unless recording is on and its node is in `outer`."""
+    if is_recorded(value) and not (_graph.recording.get() and value._node in outer):
+        return value.detach()
+    return value
 
 
 def _pull(
@@ -124,9 +139,9 @@ def is_recorded(value: Any) -> bool:
     return isinstance(value, Tensor) and value._node is not None
 
 
-def _stand_in(value: Any) -> Tensor:
-    """A node of our own for an argument, so that gradients stop here: a new leaf, or one more step
-    of the graph that the argument belongs to.
+def _with_node(value: Any) -> Tensor:
+    """An argument with a new node, at which gradients stop: a new leaf, or one more operation of
+    the graph that the argument belongs to.
     """
     if isinstance(value, Tensor):
         return value * 1 if value._node is not None else value.detach().requires_grad_()
@@ -158,6 +173,9 @@ def value_and_grad(
     `argnums` says which positional argument (a tuple: several, and then the gradient is a tuple); a
     gradient has its argument's nesting. With `has_aux`, f returns `(value, aux)`, and so does the
     first item of the result.
+
+    Results that depend on recorded tensors, such as parameters that `f` closes over, are recorded
+    Tensors, even if the arguments are arrays; call under `no_grad` to get arrays.
     """
     many = isinstance(argnums, tuple)
     positions = argnums if isinstance(argnums, tuple) else (argnums,)
@@ -169,10 +187,10 @@ def value_and_grad(
         found = getattr(value, "shape", structure(value))
         if structure(value) != "*" or getattr(value, "size", 1) != 1:
             raise ValueError(f"only a result of one element has a gradient; this one is {found}")
-        slopes = _pull([value], call.leaves, [None], call.record)
-        slope = _like_arguments(call, chosen.values(), slopes)
-        value = call.returned(value)
-        return (value, aux) if has_aux else value, slope if many else slope[0]
+        gradients = call.settled(_pull([value], call.leaves, [None], call.records()))
+        gradient = _like_arguments(call, chosen.values(), gradients)
+        value, aux = call.returned(call.results(value)), call.results(aux)
+        return (value, aux) if has_aux else value, gradient if many else gradient[0]
 
     return differentiated
 
@@ -206,11 +224,10 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
 
     def pullback(u: Any) -> tuple[Any, ...]:
         tree_map(lambda o, w: None, call.out, u)  # the same nesting, or an error
-        call.record = call.record or nested.get() or any(map(is_recorded, flatten(u)))
-        pulled = _pull(flatten(call.out), call.leaves, flatten(u), call.record)
-        return _like_arguments(call, primals, pulled)
+        pulled = _pull(call.outputs, call.leaves, flatten(u), call.records(u))
+        return _like_arguments(call, primals, call.settled(pulled, u))
 
-    return tree_map(call.returned, call.out), pullback
+    return tree_map(call.returned, call.results(call.out)), pullback
 
 
 # --- forward mode ---------------------------------------------------------------------------------
@@ -226,9 +243,9 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     tree_map(_check_tangent, primals, tangents)
     call = _Call(f, primals, dict(enumerate(primals)), {})
     push = _pushforward(call)
-    call.record = call.record or any(map(is_recorded, flatten(tangents)))
-    tangent = unflatten(call.out, map(call.returned, push(flatten(tangents), call.record)))
-    return tree_map(call.returned, call.out), tangent
+    pushed = call.settled(push(flatten(tangents), call.records(tangents)), tangents)
+    tangent = unflatten(call.out, map(call.returned, pushed))
+    return tree_map(call.returned, call.results(call.out)), tangent
 
 
 def _several(given: Any) -> tuple[Any, ...]:
@@ -244,13 +261,13 @@ def _check_tangent(primal: Any, tangent: Any) -> None:
 
 def _pushforward(call: _Call) -> Callable[[list[Any], bool], list[Tensor]]:
     """v -> Jv, from the transpose of u -> u'J: recorded once at u = 0, swept back for every v."""
-    outputs = [_tensor(o) for o in flatten(call.out)]
+    outputs = [_tensor(o) for o in call.outputs]
     kinds = [o.dtype if o.dtype.kind == "f" else get_default_dtype() for o in outputs]
     probes = [
         zeros_like(o.detach(), kind).requires_grad_()
         for o, kind in zip(outputs, kinds, strict=True)
     ]
-    with _differentiating():
+    with enable_grad():
         pulled = _pull(outputs, call.leaves, list(probes), True)
     return lambda tangents, record: _pull(pulled, probes, tangents, record)
 
@@ -270,8 +287,11 @@ def jacobian(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
     def matrix(*args: Any, **kwargs: Any) -> Any:
         chosen = _chosen(args, positions)
         call = _Call(f, args, chosen, kwargs)
-        outputs = [_tensor(o) for o in flatten(call.out)]
-        rows = [_like_arguments(call, chosen.values(), row) for row in _blocks(call, outputs)]
+        blocks = _blocks(call, [_tensor(o) for o in call.outputs])
+        settled = iter(call.settled([block for row in blocks for block in row]))
+        rows = [
+            _like_arguments(call, chosen.values(), [next(settled) for _ in row]) for row in blocks
+        ]
         return unflatten(call.out, [row if isinstance(argnums, tuple) else row[0] for row in rows])
 
     return matrix
@@ -279,10 +299,11 @@ def jacobian(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
 
 def _blocks(call: _Call, outputs: list[Tensor]) -> list[list[Tensor]]:
     """The blocks of the Jacobian: [output][leaf], of shape (*output.shape, *leaf.shape)."""
+    record = call.records()
     if sum(o.size for o in outputs) <= sum(x.size for x in call.leaves):
         by_output = []
         for o in outputs:
-            lines = [_pull([o], call.leaves, [unit], call.record) for unit in _units(o)]
+            lines = [_pull([o], call.leaves, [unit], record) for unit in _units(o)]
             by_output.append(
                 [_joined([line[k] for line in lines], o, x) for k, x in enumerate(call.leaves)]
             )
@@ -291,7 +312,7 @@ def _blocks(call: _Call, outputs: list[Tensor]) -> list[list[Tensor]]:
     by_leaf = []
     for k, x in enumerate(call.leaves):
         zero = [zeros_like(other.detach()) for other in call.leaves]
-        lines = [push([*zero[:k], unit, *zero[k + 1 :]], call.record) for unit in _units(x)]
+        lines = [push([*zero[:k], unit, *zero[k + 1 :]], record) for unit in _units(x)]
         columns = [_joined([line[i] for line in lines], x, o) for i, o in enumerate(outputs)]
         by_leaf.append([_moved(column, x.ndim) for column in columns])
     return [list(row) for row in zip(*by_leaf, strict=True)]

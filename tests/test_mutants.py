@@ -109,7 +109,7 @@ def overwrite(scatter_add: Any) -> Any:
 
 def rolled(rule: Rule) -> Rule:
     """A rule for the parts of something, each taken for its neighbour."""
-    return lambda g, axis: rule((*g[1:], g[0]), axis)
+    return lambda g, *needs: rule((*g[1:], g[0]), *needs)
 
 
 # --- how a mutant is looked for -------------------------------------------------------------------

@@ -336,17 +336,25 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
 
         def back(g: Any, saved: Any) -> Any:
             whole, lease, constants, arrays, _ = saved
-            if isinstance(g[0], Tensor):
+
+            def by_recording() -> list[Any]:
                 by_node = dict(zip(whole.parents, whole.gradients(g), strict=True))
                 return [by_node.pop(node, None) for node in parents]
-            given = dict(zip(places, g, strict=True))
+
+            if any(isinstance(one, Tensor) for one in g):
+                return by_recording()
+            given = {i: one for i, one in zip(places, g, strict=True) if one is not None}
             d_outs = [given.get(i) for i in range(n)]
             d_outs += [given[i][order] if i in given else None for i in range(n, len(live))]
             with lease.workspace.lock:  # another thread may go through the same graph
                 d_first, d_xs, d_parents = compiled.back(lease.workspace, arrays, constants, d_outs)
             d_xs = [None if d is None else d[order] for d in d_xs]
             found = [*d_first, *d_xs, *d_parents, *behind]
-            return [d for d, node in zip(found, sources, strict=True) if node is not None]
+            found = [d for d, node in zip(found, sources, strict=True) if node is not None]
+            # The loop reads zeros for results without a gradient. 0 times infinity is nan: record.
+            if len(given) < len(places) and not all(map(_is_finite, found)):
+                return by_recording()
+            return found
 
         shapes = tuple([outs[i].shape for i in places])
         dtypes = tuple([outs[i].dtype for i in places])
@@ -359,6 +367,11 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
         for k, i in enumerate(places):
             outs[i] = result(outs[i]._data, node, k)
     return step.handed_on(outs[:n]), unflatten(step.nested[1], outs[n:])
+
+
+def _is_finite(array: Any) -> bool:
+    """True for None and for an array whose sum is finite."""
+    return array is None or bool(backend.of(array).xp.isfinite(array.sum()))
 
 
 class ScanBlock:

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import _graph, backend
-from .._checkpoint import reached
-from .._graph import OUTPUT, Node
+from .._graph import OUTPUT, Node, reached
 from .._tensor import Tensor
 from .._tree import flatten, same_nesting, structure, tree_map, unflatten
 from .._writes import clock
@@ -214,11 +213,7 @@ class Step:
         program, primitive = self.program, node.primitive
         saved = self._saved(node.saved)
         if isinstance(node.dtype, tuple):
-            zeros = program.home.xp.zeros
-            g: Any = tuple(
-                program.value(zeros(shape, dtype)) if not slot else program.real(self._total(slot))
-                for slot, shape, dtype in zip(terms, node.shape, node.dtype, strict=True)
-            )
+            g: Any = tuple([program.real(self._total(slot)) if slot else None for slot in terms])
         elif pointwise(primitive):
             base, factor = self._joined(terms)
             one = program.full(1.0, node.shape, node.dtype)
@@ -238,12 +233,13 @@ class Step:
             return
         else:
             g = program.real(self._total(terms))
-        for parent, gradient in zip(
-            node.parents, primitive.pull(g, saved, node.parents), strict=True
-        ):
-            if parent is not None and gradient is not None:
-                gradient = program.value(gradient)
-                yield parent, (_graph.fit(gradient, parent.shape, parent.dtype), None)
+        found = _graph.pull(primitive, g, saved, node.parents)
+        found = [program.value(x) if hasattr(x, "dtype") else x for x in found]
+        for parent, gradient in zip(node.parents, found, strict=True):
+            if parent is not None:
+                gradient = _graph.fitted(gradient, parent, node, g, node.parents, found)
+                if gradient is not None:
+                    yield parent, (gradient, None)
 
     def _saved(self, value: Any) -> Any:
         if isinstance(value, tuple):

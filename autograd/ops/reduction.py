@@ -194,16 +194,20 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 
 def fit(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    """A gradient as its tensor wants it: summed over the axes along which the tensor was broadcast,
-    and cast.
+    """A gradient in the shape and dtype of its tensor: summed over the axes along which the tensor
+    was broadcast, and cast.
+
+    Raises ValueError for a shape that the tensor does not broadcast to, TypeError for a dtype that
+    is not real.
     """
+    if g.dtype.kind not in "fiub":
+        raise TypeError(f"a gradient of dtype {g.dtype} is not real")
     if g.shape != shape:
         extra = len(g.shape) - len(shape)
-        if extra < 0:
-            return fit(broadcast_to(g, shape), shape, dtype)
         aligned = (1,) * extra + shape
+        if extra < 0 or [n for n, m in zip(aligned, g.shape, strict=True) if n not in (1, m)]:
+            raise ValueError(f"a tensor of shape {shape} does not broadcast to {g.shape}")
         axes = tuple([a for a, n in enumerate(aligned) if n == 1 and g.shape[a] != 1])
         g = g.sum(axes, keepdims=True) if axes else g
-        g = g.reshape(g.shape[extra:]) if extra else g
-        g = g if g.shape == shape else broadcast_to(g, shape)
+        g = g.reshape(shape) if extra else g
     return astype(g, dtype)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
 from .._primitive import _recorded, primitive
 from .._tensor import Axis
+from .creation import zeros_beside
 
 __all__ = [
     "broadcast_to",
@@ -159,6 +161,15 @@ def concatenated(tensors: Any, whole: Any) -> Any:
     return _recorded(_concatenate.primitive, parents, arrays, whole, {"axis": 0})
 
 
+def _with_zeros(g: tuple[Any, ...], shapes: Iterable[tuple[int, ...]]) -> list[Any]:
+    """The gradients of all parts of an array; zeros for the parts that have none."""
+    like = next(one for one in g if one is not None)
+    return [
+        zeros_beside(like, shape, like.dtype) if one is None else one
+        for one, shape in zip(g, shapes, strict=True)
+    ]
+
+
 @primitive(lambda g, axis: unstack(g, axis))
 def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
     return xp.stack(arrays, axis)
@@ -169,7 +180,13 @@ def stack(arrays: Any, axis: int = 0) -> Any:
     return _stack(*arrays, axis=axis)
 
 
-@primitive(x=lambda g, axis: _concatenate(*g, axis=axis))
+def _split_back(g: Any, x_shape: tuple[int, ...], indices: tuple[int, ...], axis: int) -> Any:
+    ends = pairwise((0, *indices, x_shape[axis]))
+    shapes = [(*x_shape[:axis], end - start, *x_shape[axis + 1 :]) for start, end in ends]
+    return _concatenate(*_with_zeros(g, shapes), axis=axis)
+
+
+@primitive(x=_split_back)
 def _split(xp: Any, x: Any, *, indices: tuple[int, ...], axis: int) -> Any:
     before = (slice(None),) * axis
     return tuple([x[(*before, slice(*ends))] for ends in pairwise((0, *indices, x.shape[axis]))])
@@ -193,7 +210,12 @@ def split(x: Any, sections: int | tuple[int, ...] | list[int], axis: int = 0) ->
     return _split(x, indices=cuts, axis=axis)
 
 
-@primitive(x=lambda g, axis: _stack(*g, axis=axis))
+def _unstack_back(g: Any, x_shape: tuple[int, ...], axis: int) -> Any:
+    shape = (*x_shape[:axis], *x_shape[axis + 1 :])
+    return _stack(*_with_zeros(g, [shape] * len(g)), axis=axis)
+
+
+@primitive(x=_unstack_back)
 def _unstack(xp: Any, x: Any, *, axis: int) -> Any:
     return tuple(xp.moveaxis(x, axis, 0))
 
