@@ -111,9 +111,8 @@ class Again:
             for node in inside if first < _writes.last else ():
                 if node.primitive is not None:
                     _writes.check(node.primitive.name, flatten(node.saved), first, second)
-            for leaf in self.parents:
-                if leaf.watch is not None and first < leaf.watch.written < second:
-                    raise _writes.overwritten(self.name, leaf.shape)
+            leaves = [leaf.saved for leaf in self.parents if leaf.primitive is None]
+            _writes.check(self.name, leaves, first, second)
         used = [(o, w) for o, w in zip(remade, g, strict=True) if w is not None]
         seeds = [(o._node, w) for o, w in used if is_recorded(o)]
         del remade, used  # their history is what is needed

@@ -30,7 +30,7 @@ class Node:
     """One recorded operation, or a leaf (`primitive` None) whose gradient somebody wants.
 
     `parents[i]` is the node of the i-th array argument, None where no gradient is wanted; `saved`
-    is what the rules asked to keep, None once freed.
+    is what the rules asked to keep, None once freed; of a leaf, the array that owns its memory.
     `shape` and `dtype` are those of the operation's result, and so of its gradient. A node of
     several results holds tuples there; each result is then a node of its own, with the primitive
     OUTPUT and its position as `saved`.
@@ -52,16 +52,15 @@ class Node:
 
 class Watch:
     """What a leaf, or a result that somebody watches, does with its complete gradient: shows it to
-    hooks, adds it to `gradient` if it `retains` it. It was `written` in place last at that time.
+    hooks, adds it to `gradient` if it `retains` it.
     """
 
-    __slots__ = ("gradient", "hooks", "retains", "written")
+    __slots__ = ("gradient", "hooks", "retains")
 
     def __init__(self, retains: bool = False) -> None:
         self.gradient: Any = None
         self.hooks: dict[int, Callable[[Any], Any]] = {}
         self.retains = retains
-        self.written = 0
 
 
 OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
@@ -129,8 +128,9 @@ def sweep(
             return sweep(seeds, wanted, retain_graph, create_graph, inside)
     found: dict[Node, Any] = {}
     targets = between = None
-    terms: Any = list(seeds)
-    parents, terms = [node for node, _ in terms], [gradient for _, gradient in terms]
+    pairs = list(seeds)
+    parents: Any = [node for node, _ in pairs]
+    terms: Any = [gradient for _, gradient in pairs]
     if wanted is not None:
         targets = set(wanted)
         between = _between(parents, targets) if inside is None else inside | targets
@@ -280,7 +280,7 @@ def _between(starts: list[Node], targets: set[Node]) -> set[Node]:
 
 
 def reached(
-    start: int, nodes: Iterable[Node], outer: Container[Node] = ()
+    start: float, nodes: Iterable[Node], outer: Container[Node] = ()
 ) -> tuple[set[Node], set[Node]]:
     """The nodes behind `nodes` made after `start`, and those that they refer to and that were made
     before, or are in `outer`.

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _graph, backend
 from ._graph import Node, Watch
-from ._writes import clock
+from ._writes import clock, owner
 from .backend import Array
 
 Axis = int | tuple[int, ...] | None
@@ -51,6 +51,7 @@ class Tensor:
             if array.dtype.kind != "f":
                 raise TypeError(f"a tensor that requires a gradient cannot hold {array.dtype} data")
             self._node.shape, self._node.dtype = array.shape, array.dtype
+            self._node.saved = owner(array)
         self._data = array
 
     @property
@@ -93,7 +94,7 @@ class Tensor:
                 raise TypeError(
                     f"only floating tensors have gradients, this one is {self.dtype}: use astype"
                 )
-            self._node = Node(None, (), None, self.shape, self.dtype)
+            self._node = Node(None, (), owner(self._data), self.shape, self.dtype)
         elif not value:
             if not self.is_leaf:
                 raise RuntimeError(

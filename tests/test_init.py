@@ -167,3 +167,95 @@ def test_chrono_biases_keep_for_up_to_the_longest_time() -> None:
 def test_chrono_biases_are_those_of_four_gates(shape: tuple[int, ...], longest: float) -> None:
     with pytest.raises(ValueError, match=r"four gates|more than 2"):
         nn.init.chrono_(ag.zeros(shape), longest)
+
+
+# --- parts of parameters --------------------------------------------------------------------------
+
+PARTS: dict[str, Any] = {
+    "a slice": lambda p: p[4:8],
+    "rows and columns": lambda p: p[2:6, 1:],
+    "the last rows, backwards": lambda p: p[:-5:-1],
+    "a slice of a slice": lambda p: p[4:12][:4],
+    "transposed": lambda p: p.T,
+    "reshaped": lambda p: p.reshape(4, 4, 4),
+    "split": lambda p: ag.split(p, 4)[2],
+    "unstacked": lambda p: ag.unstack(p.reshape(4, 4, 4))[1],
+}
+FILLS: dict[str, Any] = {
+    "uniform_": nn.init.uniform_,
+    "normal_": nn.init.normal_,
+    "constant_": lambda t: nn.init.constant_(t, 7.0),
+    "zeros_": nn.init.zeros_,
+    "ones_": nn.init.ones_,
+    "xavier_uniform_": nn.init.xavier_uniform_,
+    "xavier_normal_": nn.init.xavier_normal_,
+    "kaiming_uniform_": nn.init.kaiming_uniform_,
+    "kaiming_normal_": nn.init.kaiming_normal_,
+    "orthogonal_": nn.init.orthogonal_,
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("fill", FILLS)
+def test_parts_of_parameters_are_filled_outside_no_grad(fill: str, part: str) -> None:
+    parameter, plain = nn.Parameter(np.full((16, 4), -5.0)), ag.tensor(np.full((16, 4), -5.0))
+    view = PARTS[part](parameter)
+    assert FILLS[fill](view) is view
+    ag.manual_seed(0)
+    FILLS[fill](PARTS[part](plain))
+    np.testing.assert_array_equal(parameter.numpy(), plain.numpy())
+    np.testing.assert_array_equal(view.numpy(), PARTS[part](parameter.detach()).numpy())
+    assert (parameter.numpy() == -5).any() == (view.size < parameter.size)
+
+
+def test_gates_of_a_bias_are_set_as_in_pytorch() -> None:
+    lstm = nn.LSTM(3, 4)
+    nn.init.ones_(lstm.bias_hh_l0[4:8])
+    nn.init.eye_(lstm.weight_hh_l0[8:12])
+    nn.init.chrono_(lstm.bias_ih_l0.reshape(-1), 10.0)
+    assert lstm.bias_hh_l0.tolist()[4:8] == [1.0] * 4
+    np.testing.assert_array_equal(lstm.weight_hh_l0.numpy()[8:12], np.eye(4))
+    assert lstm.bias_ih_l0.tolist()[8:] == [0.0] * 8
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        lambda p: (p * p).sum(),
+        lambda p: ag.checkpoint(lambda: (p * p).sum())(),
+        lambda p: (p[1:3] * p[1:3]).sum(),
+        lambda p: ag.scan(lambda h, _: (h * p, None), p, None, length=2)[0].sum(),
+    ],
+)
+@pytest.mark.parametrize("part", ["a slice", "transposed", "split"])
+def test_filling_a_part_makes_graphs_that_need_the_parameter_stale(graph: Any, part: str) -> None:
+    parameter = nn.Parameter(np.ones((16, 4)))
+    loss = graph(parameter)
+    nn.init.zeros_(PARTS[part](parameter))
+    with pytest.raises(RuntimeError, match="written in place"):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        lambda p: p[[0, 1]],
+        lambda p: p * 1,
+        lambda p: p.T.reshape(-1),
+        lambda p: ag.concatenate([p, p]),
+        lambda p: p[1:3].astype("float32"),
+    ],
+)
+def test_a_copy_of_a_part_is_not_taken_for_a_view(copy: Any) -> None:
+    with pytest.raises(TypeError, match="assigning in a recorded graph"):
+        nn.init.zeros_(copy(nn.Parameter(np.ones((16, 4)))))
+
+
+def test_a_part_of_replaced_data_is_not_a_view_any_more() -> None:
+    parameter = nn.Parameter(np.ones(4))
+    view = parameter[1:3]
+    parameter.data = parameter.data.copy()
+    with pytest.raises(TypeError, match="assigning in a recorded graph"):
+        nn.init.zeros_(view)
+    nn.init.zeros_(parameter[1:3])
+    assert parameter.tolist() == [1.0, 0.0, 0.0, 1.0]

@@ -1,6 +1,7 @@
 """Writes in place: assignment to elements, and `+=` and its like.
 
-Every write is noted, so that a graph that saved what is overwritten refuses to be differentiated.
+Every write is noted with the memory that it changes, so that a graph that needs the overwritten
+values refuses to be differentiated.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from .._tensor import Tensor, _arrays
 
 
 def setitem(target: Tensor, index: Any, value: Any) -> None:
-    """`target[index] = value`; TypeError where that would lose a gradient."""
-    recording = _graph.recording.get()
-    node, source = target._node, value._node if isinstance(value, Tensor) else None
-    if (node is not None and (recording or node.primitive)) or (source and recording):
+    """`target[index] = value`; TypeError where that would lose a gradient.
+
+    Under `no_grad`, `target` may be a leaf or a view of a leaf.
+    """
+    recorded = target.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
+    refused = recorded if _graph.recording.get() else not _is_leaf_memory(target)
+    if refused:
         raise TypeError(
             "assigning in a recorded graph would lose a gradient; "
             "`x = ag.index_update(x, index, value)` is the differentiable form"
         )
     _writes.begin()
     target._data[_arrays(index)] = _arrays(value)
-    _noted(target)
+    _writes.note(target._data)
 
 
 def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
@@ -49,14 +53,20 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
         elif isinstance(operand, (list, tuple)):
             operand = home.asarray(operand)
         getattr(home.xp, name)(array, operand, out=array)  # TypeError if it would round to integers
-        _noted(target)
+        _writes.note(target._data)
         return target
 
     return operator
 
 
-def _noted(target: Tensor) -> None:
-    """Graphs that saved the array are stale, and those that begin with this leaf."""
-    _writes.note(target._data)
-    if target._node is not None and target._node.watch is not None:
-        target._node.watch.written = _writes.last
+def _is_leaf_memory(target: Tensor) -> bool:
+    """True if a write into the tensor leaves its record valid: it has none, or it is a leaf or a
+    view of a leaf, which then changes as well.
+    """
+    node: Any = target._node
+    if node is None:
+        return True
+    while node is not None and node.primitive is not None:
+        parents = [parent for parent in node.parents if parent is not None]
+        node = parents[0] if len(parents) == 1 else None
+    return node is not None and node.saved is _writes.owner(target._data)
