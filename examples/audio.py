@@ -19,7 +19,7 @@ from tinygrad_rnn.data.synthetic import spoken
 from tinygrad_rnn.pictures import heat_map, legible, subplots
 
 CLAIM = "A recurrent network tells spoken words apart, whoever says them, however fast, in noise."
-DATA = "a folder with one folder of .wav files for each class"
+DATA = "a folder with one folder of .wav files for each class; subfolders are entered"
 RATE = 8000
 WORDS = ("masi", "sami", "misa", "sima", "fumi", "mufi", "sufa", "fusa", "amus", "umas")
 
@@ -44,8 +44,9 @@ def examples(show):
             words = [(spoken(show.rng, w, *v), n) for v in voices for n, w in enumerate(WORDS)]
             parts.append(words)
         return *parts, WORDS
-    files, labels, classes = data.labelled_files(show.data, ".wav")
-    sounds = [data.read_wav(file, RATE)[0] for file in files]
+    sounds, labels, classes = data.read_labelled(
+        show.data, lambda file: data.read_wav(file, RATE)[0], ".wav"
+    )
     held_out = set()
     for number in range(len(classes)):
         own = show.rng.permutation(np.flatnonzero(np.array(labels) == number))

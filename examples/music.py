@@ -29,7 +29,7 @@ CLAIM = (
     "A network that has learned tunes foresees the next note better than a Markov chain of order "
     "3, since it keeps key, bar and melody in mind; what it composes stays in the key it was given."
 )
-DATA = "a folder of .mid files"
+DATA = "a folder of .mid files; subfolders are entered"
 LONGEST, CONTEXT, BETWEEN, NONE = 128, 32, 0, -100
 """The most symbols of a part that are predicted, the symbols before them that a part also reads,
 the symbol between pieces, and the target where nothing is predicted."""
@@ -42,9 +42,9 @@ def pieces_of(show):
     if show.data is None:
         notes, keys = zip(*(tune(show.rng) for _ in range(show.choose(2500, 400))), strict=True)
         return notes[:-100], notes[-100:], keys[-100:]
-    files = data.files_in(show.data, ".mid", ".midi", at_least=2)
-    pieces = [data.read_midi(files[i]) for i in show.rng.permutation(len(files))]
-    held_out = max(1, len(files) // 5)
+    found = data.read_folder(show.data, data.read_midi, ".mid", ".midi", at_least=2)
+    pieces = [found[i] for i in show.rng.permutation(len(found))]
+    held_out = max(1, len(pieces) // 5)
     return pieces[held_out:], pieces[:held_out], None
 
 

@@ -1,5 +1,6 @@
 """Text: vocabularies, where text comes from, how it is split and batched."""
 
+import gzip
 import io
 import re
 import sys
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tinygrad_rnn import data
 from tinygrad_rnn.data import StatefulBatches, TextCorpus, Vocabulary, evaluation_streams
 from tinygrad_rnn.errors import InputError
 
@@ -125,9 +127,42 @@ def test_other_encodings_can_be_named(tmp_path: Path) -> None:
 
 def test_what_is_not_utf8_is_named_with_its_byte_offset(tmp_path: Path) -> None:
     path = file(tmp_path, "\ufeffé".encode() + b"\xff!")
-    with pytest.raises(InputError, match=r"not utf-8 at byte 5 .*--encoding") as error:
+    with pytest.raises(InputError, match=r"not utf-8 at byte 5 .*encoding=") as error:
         TextCorpus.from_files([path])
     assert path in str(error.value)
+    assert "--" not in str(error.value)  # options are named by the commands that have them
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("abc".encode("utf-16"), "encoding='utf-16'"),
+        ("abc".encode("utf-32"), "encoding='utf-32'"),
+        ("abc".encode("utf-16-le"), "encoding='utf-16-le'"),
+        ("abc".encode("utf-16-be"), "encoding='utf-16-be'"),
+        (b"ab\ncd\0e", "character 5 in line 2 is a NUL"),
+        ("书".encode("gb18030"), "pass its encoding"),
+    ],
+)
+def test_other_encodings_are_recognized(tmp_path: Path, content: bytes, hint: str) -> None:
+    with pytest.raises(InputError, match=re.escape(hint)):
+        TextCorpus.from_files([file(tmp_path, content)])
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a"])
+def test_gzip_files_are_read_whatever_their_name(tmp_path: Path, name: str) -> None:
+    path = file(tmp_path, gzip.compress("é\r\nb".encode()) + gzip.compress(b"c"), name)
+    assert TextCorpus.from_files([path, path]).text == "é\nbcé\nbc"
+    assert data.read_text(path, "latin-1") == "Ã©\nbc"
+
+
+def test_standard_input_may_be_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = SimpleNamespace(buffer=io.BytesIO(gzip.compress(b"abc")))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert TextCorpus.from_files("-").text == "abc"
+    stdin.buffer = io.BytesIO(b"a\xff")
+    with pytest.raises(InputError, match="standard input: not utf-8 at byte 1"):
+        TextCorpus.from_files("-")
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "a\0b", ""])

@@ -15,11 +15,15 @@ writes, and few enough for recursive functions."""
 
 
 class InputError(ValueError):
-    """What was asked for cannot be done: the message says, in one line, what would be right.
+    """The request or a file of the user cannot be used. The message is one line and says what is
+    expected.
 
     The command prints it to standard error without a traceback and exits with code 2; any other
     exception is a defect of the program and keeps its traceback.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__("\\n".join(str(message).splitlines()))
 
 
 class TrainingDiverged(InputError):

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import autograd as ag
 
 from ..data import TextCorpus
+from ..data.text import EncodingError
 from ..errors import InputError
 from ..training.options import Rule, flag
 
@@ -76,9 +77,12 @@ def check_device(device: str) -> None:
 
 
 def read_texts(names: list[str], encoding: str | None) -> TextCorpus | None:
-    """The files' texts, if any are named; InputError for an --encoding of nothing."""
+    """Return the files' texts, if any are named; InputError for an --encoding without files."""
     if names:
-        return TextCorpus.from_files(names, encoding or "utf-8")
+        try:
+            return TextCorpus.from_files(names, encoding or "utf-8")
+        except EncodingError as error:
+            raise InputError(f"{error}; --encoding NAME names another") from error
     if encoding is not None:
         raise InputError("--encoding says how TEXT is read, and no TEXT is given")
     return None

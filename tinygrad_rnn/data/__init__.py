@@ -1,7 +1,7 @@
 """Data: where it comes from and how it is cut into batches."""
 
 from .fasta import Sequence, read_fasta, regions
-from .files import files_in, labelled_files
+from .files import files_in, labelled_files, read_folder, read_labelled
 from .idx import read_idx, read_images, read_mnist, shifted
 from .loader import (
     DataLoader,
@@ -50,8 +50,10 @@ __all__ = [
     "pad_collate",
     "random_split",
     "read_fasta",
+    "read_folder",
     "read_idx",
     "read_images",
+    "read_labelled",
     "read_midi",
     "read_mnist",
     "read_text",

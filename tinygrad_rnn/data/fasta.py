@@ -51,7 +51,7 @@ def read_fasta(path: PathLike, labelled: bool = True) -> list[Sequence]:
         whole codons, and for a file where all is the same); else all phases are 0.
     """
     file = os.fspath(path)
-    if not (text := read_text(file, "utf-8")).strip():
+    if not (text := read_text(path)).strip():
         raise InputError(f"{file}: the file is empty; FASTA is expected")
     records: list[tuple[str, int, list[str]]] = []
     for number, line in enumerate(map(str.strip, text.split("\n")), 1):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .files import PathLike, read_bytes
+from .files import PathLike, open_file, visible
 from .text import Ids
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -22,36 +20,45 @@ MOST_AXES = 32
 
 
 def read_idx(path: PathLike) -> npt.NDArray[Any]:
-    """The array of an IDX file, as it is or compressed by gzip.
+    """Return the array of an IDX file, which may be compressed by gzip.
 
     Two bytes 0, one for the type, one for the number of axes; then their lengths, 32 bits each, and
-    the numbers, all with the highest byte first. InputError says which byte is wrong.
+    the numbers, all with the highest byte first. The header is checked before the numbers are read.
+    InputError says which byte is wrong.
     """
-    name, content = os.fspath(path), read_bytes(path, "an IDX file")
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{name}: damaged by gzip's own account: {error}") from error
-    if content[:2] != b"\0\0" or len(content) < 4 or content[2] not in TYPES:
-        raise InputError(
-            f"{name}: no IDX file: it begins with {content[:4].hex(' ')}, but should with 00 00, a "
-            f"type ({', '.join(f'{code:02x}' for code in TYPES)}) and the number of axes"
-        )
-    begin = 4 + 4 * content[3]
-    if len(content) < begin:
-        raise InputError(f"{name}: ends after {len(content)} bytes, within its header of {begin}")
-    if content[3] > MOST_AXES:
-        raise InputError(f"{name}: {content[3]} axes; an array has {MOST_AXES} at most")
-    shape = np.frombuffer(content[4:begin], ">u4").tolist()
-    kind = np.dtype(TYPES[content[2]])
-    wanted = begin + prod(shape) * kind.itemsize
+    name = os.fspath(path)
+    with open_file(path, "an IDX file") as source:
+        head = source.read(4)
+        if not head:
+            raise InputError(f"{name}: the file is empty; an IDX file is expected")
+        if head[:2] != b"\0\0" or len(head) < 4 or head[2] not in TYPES:
+            raise InputError(
+                f"{name}: no IDX file: it begins with {head.hex(' ')}, but should with 00 00, a "
+                f"type ({', '.join(f'{code:02x}' for code in TYPES)}) and the number of axes"
+            )
+        kind, axes = np.dtype(TYPES[head[2]]), head[3]
+        if axes > MOST_AXES:
+            raise InputError(f"{name}: {axes} axes; an array has {MOST_AXES} at most")
+        sizes = source.read(4 * axes)
+        begin = 4 + 4 * axes
+        if 4 + len(sizes) < begin:
+            raise InputError(
+                f"{name}: ends after {4 + len(sizes)} bytes, within its header of {begin}"
+            )
+        shape = np.frombuffer(sizes, ">u4").tolist()
+        wanted = prod(shape) * kind.itemsize
+        content = source.read(wanted + 1)
     if len(content) != wanted:
+        found = f"{'at least ' * (len(content) > wanted)}{begin + len(content)} bytes"
         raise InputError(
-            f"{name}: {len(content)} bytes, but its header announces {' x '.join(map(str, shape))} "
-            f"numbers of {kind.itemsize} bytes, which makes {wanted}"
+            f"{name}: {found}, but its header announces {' x '.join(map(str, shape))} numbers of "
+            f"{kind.itemsize} bytes, which makes {begin + wanted}"
         )
-    return np.frombuffer(content, kind, offset=begin).reshape(shape).astype(kind.newbyteorder("="))
+    try:
+        array = np.frombuffer(content, kind).reshape(shape)
+    except ValueError as error:  # a length of 0 beside others whose product is too large
+        raise InputError(f"{name}: {' x '.join(map(str, shape))} numbers: {error}") from error
+    return array.astype(kind.newbyteorder("="))
 
 
 def read_images(path: PathLike) -> npt.NDArray[np.float32]:
@@ -87,17 +94,17 @@ def read_mnist(folder: PathLike, part: str = "train") -> tuple[npt.NDArray[np.fl
 
 
 def _find(folder: PathLike, name: str) -> Path:
-    """The file of a folder that has this name, with an ending or without."""
+    """Return the file of a folder that has this name, with an ending or without."""
     path = Path(folder)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise InputError(f"{path}: a folder is expected, with the files of MNIST in it")
-    found = sorted(p for p in path.iterdir() if p.name.startswith(name) and p.is_file())
+    found = sorted(e.path for e in visible(path) if e.name.startswith(name) and os.path.isfile(e))
     if not found:
         kind = "idx3" if name.endswith("images") else "idx1"
         raise InputError(
             f"{path}: there is no {name}-{kind}-ubyte in it, nor {name}-{kind}-ubyte.gz"
         )
-    return found[0]
+    return Path(found[0])
 
 
 def shifted(

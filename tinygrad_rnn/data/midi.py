@@ -5,7 +5,9 @@ MIDI files are read and written by mido, of the extra `examples`.
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,6 +27,15 @@ ADVANCES = 17
 """A note's token says in how many steps the next one begins: 0 (with it) to 16 (or later)."""
 TOKENS = KEYS * ADVANCES
 
+MOST_STEPS = 1 << 17
+"""Steps in a piece, at most: more than four hours of quarter beats at 120 beats a minute. A file of
+37 bytes can claim a billion."""
+MOST_SECONDS = 3600
+"""Seconds of sound that `sound` makes, at most."""
+_ENDLESS_NUMBER = re.compile(rb"[\x80-\xff]{4096}")
+"""Bytes that all say "the number continues". MIDI has 4 of them at most; mido takes any number, in
+quadratic time."""
+
 
 class Note(NamedTuple):
     """A key from 0 to 87 (a middle C is 39), struck at a step of time, and held for some."""
@@ -35,13 +46,17 @@ class Note(NamedTuple):
 
 
 def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
-    """The notes of a MIDI file, by time and key, at the nearest steps; drums are left out, and what
-    is beyond a piano's keys is moved by octaves. InputError for a file that is none or holds none.
+    """Return the notes of a MIDI file, by time and key, at the nearest steps.
+
+    Drums are left out, and notes beyond a piano's keys are moved by octaves. InputError for a file
+    that is not MIDI, holds no notes, or lasts for more than `MOST_STEPS` steps.
     """
     name, mido = os.fspath(path), _mido()
-    read_bytes(path, "a MIDI file")
+    content = read_bytes(path, "a MIDI file")
+    if _ENDLESS_NUMBER.search(content):
+        raise InputError(f"{name}: holds a number without end; is it a MIDI file?")
     try:
-        file = mido.MidiFile(name, clip=True)
+        file = mido.MidiFile(file=io.BytesIO(content), clip=True)
         messages = list(file.merged_track)
     except (OSError, EOFError, ValueError, LookupError, TypeError, mido.KeySignatureError) as error:
         raise InputError(
@@ -56,6 +71,10 @@ def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
         ticks += message.time
         if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
             continue
+        if ticks * steps_per_beat > MOST_STEPS * file.ticks_per_beat:
+            raise InputError(
+                f"{name}: lasts for more than {MOST_STEPS} steps of {steps_per_beat} to a beat"
+            )
         now = round(ticks * steps_per_beat / file.ticks_per_beat)
         if (start := held.pop((message.channel, message.note), None)) is not None:
             place = start, _on_piano(message.note - LOWEST)
@@ -132,8 +151,12 @@ class Notation:
 
 
 def as_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:
-    """The piano roll (T, 88): 1 where a key is held at a step, else 0."""
-    roll = np.zeros((max(start + length for start, _, length in notes), KEYS), np.float32)
+    """Return the piano roll (T, 88): 1 where a key is held at a step, else 0. InputError for more
+    than `MOST_STEPS` steps."""
+    steps = max(start + length for start, _, length in notes)
+    if steps > MOST_STEPS:
+        raise InputError(f"a piece of {steps} steps is too long; {MOST_STEPS} are allowed")
+    roll = np.zeros((steps, KEYS), np.float32)
     for start, key, length in notes:
         roll[start : start + length, key] = 1
     return roll
@@ -142,11 +165,13 @@ def as_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:
 def sound(
     notes: Sequence[Note], rate: int = 22050, steps_per_beat: int = 4, tempo: float = 120
 ) -> npt.NDArray[np.float64]:
-    """Samples from -1 to 1 of the notes, as sums of sines that fade like strings."""
+    """Return samples from -1 to 1 of the notes, as sums of sines that fade like strings. InputError
+    for more than an hour."""
     step = 60 / tempo / steps_per_beat
-    samples: npt.NDArray[np.float64] = np.zeros(
-        round((max(n.start + n.length for n in notes) * step + 1) * rate)
-    )
+    seconds = max(n.start + n.length for n in notes) * step + 1
+    if seconds > MOST_SECONDS:
+        raise InputError(f"{seconds:.0f} seconds are too long; {MOST_SECONDS} are allowed")
+    samples: npt.NDArray[np.float64] = np.zeros(round(seconds * rate))
     for start, key, length in notes:
         t = np.arange(round((length * step + 0.3) * rate)) / rate
         pitch = 440 * 2 ** ((key + LOWEST - 69) / 12)

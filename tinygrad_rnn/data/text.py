@@ -7,10 +7,10 @@ Mikolov et al. 2010, "Recurrent neural network based language model").
 """
 
 import ast
+import codecs
 import os
 import platform
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,8 +23,17 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..summary import summarized
+from .files import PathLike, called, open_file
 
 Ids = npt.NDArray[np.int64]
+
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Byte-order marks; the longer ones stand first, since they begin with the shorter ones."""
 
 DENSE = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff60"
 """Characters of scripts that put no blanks between words, and their marks."""
@@ -124,7 +133,7 @@ class TextCorpus:
     @classmethod
     def from_files(
         cls,
-        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        paths: PathLike | Iterable[PathLike],
         encoding: str = "utf-8",
     ) -> "TextCorpus":
         """The text of a file, or of several, one after the other; the path `-` is standard input.
@@ -134,7 +143,7 @@ class TextCorpus:
         """
         several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
         names = [os.fspath(path) for path in several]
-        source = ", ".join(map(_called, names))
+        source = ", ".join(map(called, names))
         return cls("".join(read_text(name, encoding) for name in names), source)
 
     @cached_property
@@ -255,36 +264,47 @@ def _characters(count: int) -> str:
     return f"{count} character{'' if count == 1 else 's'}"
 
 
-def _called(name: str) -> str:
-    return "standard input" if name == "-" else name
+class EncodingError(InputError):
+    """A text is not in the encoding that was named."""
 
 
-def read_text(name: str, encoding: str = "utf-8") -> str:
-    """The text of one file, with InputError for all that can be wrong with it."""
-    if not name:
-        raise InputError("the name of a text file is empty")
-    if name == "-" and sys.stdin is None:
-        raise InputError("standard input is closed; name text files")
-    if name != "-" and os.path.isdir(name):
-        raise InputError(f"{name}: is a directory; name text files")
-    try:
-        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise InputError(f"{_called(name)}: {error.strerror or error}") from error
+def read_text(path: PathLike, encoding: str = "utf-8") -> str:
+    """Return the text of a file, or of standard input for the path `-`.
+
+    Line ends become "\\n" and a byte-order mark is dropped. A gzip file is decompressed. InputError
+    for a file that cannot be read, is not in this encoding, or holds a NUL character.
+    """
+    with open_file(path, "a text file") as source:
+        content = source.read()
+    name = called(os.fspath(path))
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{_called(name)}: not {encoding} at byte {error.start} in line {line} "
-            f"({error.reason}); save it as {encoding}, or name its encoding where the command has "
-            "--encoding (in a program, encoding=)"
+        raise EncodingError(
+            f"{name}: not {encoding} at byte {error.start} in line {line} ({error.reason}); "
+            f"{_remedy(content, encoding)}"
         ) from error
     except (LookupError, ValueError) as error:
-        raise InputError(
-            f"no text encoding is called {encoding!r}; try --encoding utf-8"
-        ) from error
+        raise EncodingError(f"there is no text encoding {encoding!r}, unlike 'utf-8'") from error
+    if (nul := text.find("\0")) >= 0:
+        line = text.count("\n", 0, nul) + 1
+        raise EncodingError(
+            f"{name}: character {nul} in line {line} is a NUL, which is not text; "
+            f"{_remedy(content, encoding)}"
+        )
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _remedy(content: bytearray, encoding: str) -> str:
+    """Say how to read what could not be decoded; UTF-16 is recognized by its mark or its NULs."""
+    for mark, name in MARKS.items():
+        if content.startswith(mark) and name not in encoding.lower():
+            return f"it begins as {name} does: save it as utf-8, or pass encoding={name!r}"
+    for name, first in (("utf-16-le", 1), ("utf-16-be", 0)):
+        if len(content) > 3 and set(content[first:40:2]) == {0} and "16" not in encoding:
+            return f"it seems to be {name}: save it as utf-8, or pass encoding={name!r}"
+    return f"save it as {encoding}, or pass its encoding (encoding=)"
 
 
 def _library_docstrings() -> Iterator[str]:
