@@ -1,5 +1,6 @@
 """One's own data: what is read from files, and what is said of files that cannot be read."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -171,16 +172,31 @@ BAD = {
     "a cell too many": ("a.csv", "text,label\na,b\n\nc, d,e\n", r"line 4: 3 cells, but .*2 col"),
     "a cell too few": ("a.tsv", "text\tlabel\na\n", r"line 2: 1 cells, but there are 2 columns"),
     "an open quote": ("a.csv", 'text,label\na,b\n"c,d\n', r"line 3: unexpected end of data"),
-    "a quotation": ("a.tsv", 'text\tlabel\n"a" b\tc\n', r"line 2: .*those within are doubled"),
+    "a quotation": ("a.csv", 'text,label\n"a" b,c\n', r"line 2: .*those within are doubled"),
+    "a quoted header": ("a.tsv", '"text"\t"label"\n"a"\t"b"\n', r"a .tsv has no quoting: save"),
+    "a quoted tab": ("a.tsv", 'text\tlabel\n"a\tb"\tc\n', r"line 2: 3 cells.*no quoting"),
     "a line break": ("a.csv", 'text,label\n"a\nb",x\nc,d,e\n', r"line 4: 3 cells"),
     "no text": ("a.csv", "text,label\na,b\n ,c\n", r"line 3: the text is empty"),
     "no label": ("a.csv", "text,label\na,b\nc,\n", r"line 3: the label is empty"),
     "latin 1": ("a.csv", "text,label\na,b\nä,b\n".encode("latin-1"), r"in line 3 .*encoding"),
-    "not JSON": ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', r"line 2: not JSON"),
+    "not JSON": (
+        "a.jsonl",
+        '{"text": "a", "label": 1}\n{"text"\n',
+        r"line 2 .*not JSON.*one object a line",
+    ),
+    "nested": ("a.jsonl", '{"text": "a", "label": ' + "[" * 9999, r"line 1 .*nests more than"),
+    "not a text": (
+        "a.jsonl",
+        '{"text": "a", "label": ' + "[" * 90 + "]" * 90 + "}",
+        r"'label' is \[\[\[\[\[\[\[\.\.\.\]\]\]\]\]\]\]; a text or number is expected$",
+    ),
     "no object": ("a.jsonl", '["a", "b"]\n', r"line 1: not an object"),
     "no field": ("a.jsonl", '{"text": "a"}\n', r"line 1: the field 'label' is missing"),
     "null": ("a.jsonl", '{"text": "a", "label": null}\n', r"line 1: the field 'label' is None"),
     "what is it": ("a.xls", "text,label\na,b\n", r"ends in .csv, .tsv, .jsonl"),
+    "no table": ("a.txt.gz", gzip.compress(b"a"), r"ends in .csv, .tsv, .jsonl, or .gz after it"),
+    "a line of a cell": ("a.csv", 'text,"la\nbel"\na,b\n', r"but 'text', 'la\\nbel'"),
+    "a long cell": ("a.csv", "label,text\n" + "x" * 200_000 + ",y\n", r"line 2: field larger than"),
 }
 
 
@@ -190,12 +206,14 @@ def test_files_that_do_not_fit(tmp_path: Path, case: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         data.LabelledText.from_file(file(tmp_path, name, content))
     assert str(error.value).startswith(str(tmp_path / name))
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b\n1,2\n3,four\n", r"line 3: b is 'four', not a number .*columns= .*a, b"),
+        ("a,b\n1,2\n3,four\n", r"line 3: b is 'four', not a number .*columns= .*'a', 'b'"),
         ("a,b\n1,2\n,4\n", r"line 3: a is ''"),
         ("0.5,2\n0.6,3\n", r"the first line has only numbers"),
         ("a,b\n1,2\n1,nan\n", r"line 3: b is 'nan'"),
@@ -205,6 +223,70 @@ def test_files_that_do_not_fit(tmp_path: Path, case: str) -> None:
 def test_series_hold_numbers(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         data.TimeSeries.from_file(file(tmp_path, "a.csv", content))
+
+
+QUOTES = [
+    'she said "no\tno',
+    '"a\tb',
+    'a\t"b',
+    '"a"\tb',
+    'a ""b"\tc"',
+    '"""\t"',
+]
+"""Rows of a .tsv that would be merged or refused if quotation marks had a meaning."""
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".TSV", ".tsv.gz"])
+@pytest.mark.parametrize("row", QUOTES)
+def test_tsv_has_no_quoting(tmp_path: Path, row: str, suffix: str) -> None:
+    rows = ["x\ty", row, "x\tz", row, "x\tw"]
+    content = "\n".join(["{}\t{}", *rows]).encode()
+    cells = [line.split("\t") for line in rows]
+
+    def written(*header: str) -> Path:
+        text = content.decode().format(*header).encode()
+        return file(tmp_path, f"a{suffix}", gzip.compress(text) if "gz" in suffix else text)
+
+    pairs = data.ParallelText.from_file(written("source", "target"))
+    assert len(pairs) == 5
+    decoded = [(pairs.source_lexicon.decode(a), pairs.target_lexicon.decode(b)) for a, b in pairs]
+    assert decoded == [(a.split(), b.split()) for a, b in cells]
+    texts = data.LabelledText.from_file(written("text", "label"))
+    assert [texts.classes[n] for _, n in texts] == [b for _, b in cells]
+    numbers = "\n".join(["note\tn", *(f"{a}\t{k}" for k, (a, _) in enumerate(cells))])
+    series = data.TimeSeries.from_file(file(tmp_path, "n.tsv", numbers), "n")
+    assert series.values.tolist() == [[0], [1], [2], [3], [4]]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".CSV.GZ"])
+@pytest.mark.parametrize("cell", ["a\nb", 'a\n"b"\n\nc', "\ta,\n,"])
+def test_a_quoted_cell_of_a_csv_spans_lines(tmp_path: Path, cell: str, suffix: str) -> None:
+    quoted = cell.replace('"', '""')
+    text = f'text,label\n"{quoted}",x\n"b",y\n'.encode()
+    path = file(tmp_path, f"a{suffix}", gzip.compress(text) if "gz" in suffix.lower() else text)
+    dataset = data.LabelledText.from_file(path)
+    assert [dataset.lexicon.decode(ids) for ids, _ in dataset] == [cell.split(), ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "other"),
+    [
+        ("a.csv", "a;b\n1;2\n", "';'"),
+        ("a.csv", "a;b\n1,5;2,5\n", "';'"),
+        ("a.csv", "a\tb\n1\t2\n", r"'\t'"),
+        ("a.csv", "a|b\n1|2\n", "'|'"),
+        ("a.tsv", "a,b\n1,2\n", "','"),
+        ("a.tsv", "a;b\n1;2\n", "';'"),
+    ],
+)
+def test_another_delimiter_is_named_in_each_error(
+    tmp_path: Path, name: str, content: str, other: str
+) -> None:
+    path = file(tmp_path, name, content)
+    for columns in (None, "a"):
+        with pytest.raises(InputError) as error:
+            data.TimeSeries.from_file(path, columns)
+        assert f"the columns seem to be separated by {other}" in str(error.value)
 
 
 def test_lines_that_do_not_belong_together(tmp_path: Path) -> None:
@@ -272,6 +354,8 @@ def test_folders_are_classes(tmp_path: Path) -> None:
         ({"neg": [], "pos": ["a"]}, r"neg: holds no file whose name ends in .txt"),
         ({"neg": ["a"], "pos": ["a", " \n"]}, r"pos/1.txt: the text is empty"),
         ({"neg": ["a"], "pos": [b"a\nb\xff"]}, r"pos/0.txt: not utf-8 at byte 3 in line 2"),
+        ({"neg": ["a"] * 30, "pos": ["", "\0"]}, r"2 of 32 files cannot .* 1 must be left"),
+        ({"neg": ["a"] * 9, "pos": ["a"] * 8 + ["", "\0"]}, r"2 of 19 files .*pos/8.txt: the text"),
     ],
 )
 def test_folders_that_do_not_fit(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from reprlib import repr as shorten
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +22,12 @@ import numpy.typing as npt
 
 from autograd import get_default_dtype
 
-from ..errors import InputError
+from ..errors import InputError, parse_json
 from ..summary import summarized
-from .files import labelled_files
+from .files import PathLike, read_labelled
 from .loader import TensorDataset
 from .text import Ids, read_text
 
-PathLike = str | os.PathLike[str]
 Split = Callable[[str], Sequence[str]]
 
 PADDING, UNKNOWN, BEGIN, END = range(4)
@@ -144,14 +143,18 @@ class LabelledText:
         like: LabelledText | None = None,
         encoding: str = "utf-8",
     ) -> LabelledText:
-        """From a folder that holds one folder for each class, of its name, with a .txt file for
-        each text. InputError names the file or folder that is wrong.
+        """From a folder that holds one folder for each class, of its name, with a .txt or .txt.gz
+        file for each text, in subfolders too. Texts that cannot be read are skipped as by
+        `read_labelled`; InputError names the file or folder that is wrong.
         """
-        files, numbers, classes = labelled_files(path, ".txt", at_least=1)
-        texts = [read_text(str(file), encoding) for file in files]
-        for file, text in zip(files, texts, strict=True):
+
+        def read(file: Path) -> str:
+            text = read_text(file, encoding)
             if not (like.text_split if like else text_split)(text):
                 raise InputError(f"{file}: the text is empty")
+            return text
+
+        texts, numbers, classes = read_labelled(path, read, ".txt", at_least=1)
         labels = [classes[number] for number in numbers]
         return cls(texts, labels, text_split=text_split, like=like)
 
@@ -327,15 +330,19 @@ class Row(NamedTuple):
 
 
 def read_table(path: PathLike, columns: Sequence[str] | None, encoding: str) -> list[Row]:
-    """The rows of a file with these columns (None: all of the first row's), at least one; empty
-    lines do not count. InputError, with the line, for all that can be wrong.
+    """Return the rows of a .csv, .tsv or .jsonl file, which may be compressed (.csv.gz).
+
+    columns: names of the columns to return (None: all of the first row's). Empty lines do not
+    count. InputError, which names the line, for a file that does not fit or has no rows.
     """
     name = os.fspath(path)
-    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _json_rows}
-    reader = readers.get(Path(name).suffix.lower())
+    readers = {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows}
+    reader = readers.get(Path(name.lower().removesuffix(".gz")).suffix)
     if reader is None:
-        raise InputError(f"{name}: the name of a table ends in {', '.join(readers)}")
-    text = read_text(name, encoding)
+        raise InputError(
+            f"{name}: the name of a table ends in {', '.join(readers)}, or .gz after it"
+        )
+    text = read_text(path, encoding)
     if not text.strip():
         raise InputError(f"{name}: the file is empty")
     rows = list(reader(name, text, columns))
@@ -345,27 +352,18 @@ def read_table(path: PathLike, columns: Sequence[str] | None, encoding: str) -> 
 
 
 def _csv_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[Row]:
-    delimiter = "\t" if name.lower().endswith(".tsv") else ","
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: list[str] = []
+    advice = "a cell with a ',' in it stands in quotes"
+    return _rows(name, _csv_lines(name, text), columns, ",", advice)
+
+
+def _csv_lines(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each row's first line, and its cells; quoted cells may span lines."""
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
         for cells in lines:
-            place, line = f"{name}, line {line}", lines.line_num + 1
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not header:
-                header = [cell.strip() for cell in cells]
-                wanted = tuple(header if columns is None else columns)
-                _check_header(place, header, wanted)
-                places = [header.index(column) for column in wanted]
-                continue
-            if len(cells) != len(header):
-                raise InputError(
-                    f"{place}: {len(cells)} cells, but there are {len(header)} columns "
-                    f"({', '.join(header)}); a cell with a {delimiter!r} in it stands in quotes"
-                )
-            yield Row(place, wanted, tuple(cells[i].strip() for i in places))
+            yield line, cells
+            line = lines.line_num + 1
     except csv.Error as error:
         raise InputError(
             f"{name}, line {line}: {error}; a cell that begins with a quotation mark ends with "
@@ -373,17 +371,61 @@ def _csv_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[R
         ) from error
 
 
-def _check_header(place: str, header: list[str], wanted: Sequence[str]) -> None:
+def _tsv_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[Row]:
+    """Yield the rows of a TSV text. It has no quoting: a quotation mark is a character like any
+    other, and a line is a row (https://www.iana.org/assignments/media-types/text/tab-separated-values).
+    """
+    lines = ((number, line.split("\t")) for number, line in enumerate(text.split("\n"), 1))
+    advice = "a .tsv has no quoting, so cells hold no tabs and no line breaks; a .csv may"
+    return _rows(name, lines, columns, "\t", advice)
+
+
+def _rows(
+    name: str,
+    lines: Iterable[tuple[int, list[str]]],
+    columns: Sequence[str] | None,
+    delimiter: str,
+    advice: str,
+) -> Iterator[Row]:
+    """Yield rows from the cells of each line, the first of which is the header."""
+    header: list[str] = []
+    for number, cells in lines:
+        place = f"{name}, line {number}"
+        if not any(cell.strip() for cell in cells):
+            continue
+        if not header:
+            header = [cell.strip() for cell in cells]
+            wanted = tuple(header if columns is None else columns)
+            _check_header(place, header, wanted, delimiter)
+            places = [header.index(column) for column in wanted]
+            continue
+        if len(cells) != len(header):
+            hint = _other_delimiter(header) or f"; {advice}"
+            raise InputError(
+                f"{place}: {len(cells)} cells, but there are {len(header)} columns "
+                f"({_listed(header)}){hint}"
+            )
+        yield Row(place, wanted, tuple(cells[i].strip() for i in places))
+
+
+def _check_header(place: str, header: list[str], wanted: Sequence[str], delimiter: str) -> None:
     missing = [column for column in wanted if column not in header]
     if missing:
-        hint = " (the first line names the columns)"
-        if len(header) == 1 and (other := next((d for d in ";\t," if d in header[0]), "")):
-            hint = f"; the columns seem to be separated by {other!r}"
-        raise InputError(
-            f"{place}: there is no column {missing[0]!r}, but {', '.join(map(repr, header))}{hint}"
-        )
+        hint = _other_delimiter(header) or " (the first line names the columns)"
+        if delimiter == "\t" and any(cell.startswith('"') for cell in header):
+            hint = "; a .tsv has no quoting: save it without, or as a .csv"
+        raise InputError(f"{place}: there is no column {missing[0]!r}, but {_listed(header)}{hint}")
     if len(set(header)) < len(header):
-        raise InputError(f"{place}: two columns have the same name: {', '.join(header)}")
+        raise InputError(f"{place}: two columns have the same name: {_listed(header)}")
+
+
+def _other_delimiter(header: Sequence[str]) -> str:
+    """Return a hint if a header of one column looks like several with another delimiter."""
+    other = next((d for d in ";\t,|" if len(header) == 1 and d in header[0]), "")
+    return other and (
+        f"; the columns seem to be separated by {other!r}; a .csv separates them by ',', a .tsv by "
+        "'\\t'"
+    )
 
 
 def _json_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[Row]:
@@ -392,21 +434,24 @@ def _json_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[
             continue
         place = f"{name}, line {number}"
         try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(
-                f"{place}: not JSON: {error}; one object a line is expected"
-            ) from error
+            record = parse_json(line, place)
+        except InputError as error:
+            raise InputError(f"{error}; one object a line is expected") from error
         if not isinstance(record, dict):
-            raise InputError(f"{place}: not an object with named fields, but {line[:40]!r}")
+            raise InputError(f"{place}: not an object with named fields, but {shorten(record)}")
         columns = tuple(record) if columns is None else columns
         for column in columns:
             if not isinstance(record.get(column), (str, int, float)):
-                found = f"is {record[column]!r}" if column in record else "is missing"
+                found = f"is {shorten(record[column])}" if column in record else "is missing"
                 raise InputError(
                     f"{place}: the field {column!r} {found}; a text or number is expected"
                 )
         yield Row(place, tuple(columns), tuple(str(record[column]) for column in columns))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ", ".join(map(shorten, names[:20])) + more
 
 
 def _is_number(text: str) -> bool:
@@ -424,21 +469,26 @@ def _number(row: Row, column: str, cell: str) -> float:
         number = math.nan
     if not abs(number) < 1e100:  # the squares of larger ones have no sum
         raise InputError(
-            f"{row.place}: {column} is {cell!r}, not a number (below 1e100); leave out the line or "
-            f"the column (in a program, columns= chooses among {', '.join(row.columns)})"
+            f"{row.place}: {column} is {shorten(cell)}, not a number (below 1e100)"
+            + (
+                _other_delimiter(row.columns)
+                or "; leave out the line or the column (in a program, columns= chooses among "
+                f"{_listed(row.columns)})"
+            )
         )
     return number
 
 
 def _lines(path: PathLike, encoding: str) -> list[str]:
-    text = read_text(os.fspath(path), encoding)
+    text = read_text(path, encoding)
     if not text.strip():
         raise InputError(f"{os.fspath(path)}: the file is empty")
     return text.removesuffix("\n").split("\n")
 
 
 def _no_class(label: str, classes: Sequence[str]) -> str:
-    return f"there is no class {label!r}; the classes are {', '.join(classes)}"
+    more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
+    return f"there is no class {shorten(label)}; the classes are {', '.join(classes[:20])}{more}"
 
 
 def _natural(label: str) -> tuple[float, str]:
