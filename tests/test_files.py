@@ -1,6 +1,7 @@
 """Sound, images, DNA and music from files: as independent programs write them, and broken ones."""
 
 import gzip
+import io
 import math
 import struct
 import wave
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.io import wavfile
 
 from tinygrad_rnn import data
 from tinygrad_rnn.data import midi
@@ -56,39 +58,6 @@ def test_what_is_no_file_is_said(load: Callable[..., Any], tmp_path: Path) -> No
     refuses(load, tmp_path, "is a ")
     (tmp_path / "empty").write_bytes(b"")
     refuses(load, tmp_path / "empty", "empty")
-
-
-# --- folders --------------------------------------------------------------------------------------
-
-
-def test_folders_are_classes(tmp_path: Path) -> None:
-    for name in ("yes/2.wav", "yes/1.WAV", "yes/note.txt", "no/1.wav", "no/2.wav", ".git/x.wav"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    (tmp_path / "no" / "._1.wav").write_bytes(b"what some systems put beside a file")
-    files, labels, classes = data.labelled_files(tmp_path, ".wav")
-    assert classes == ("no", "yes")
-    assert [(p.parent.name, p.name) for p in files] == [
-        ("no", "1.wav"),
-        ("no", "2.wav"),
-        ("yes", "1.WAV"),
-        ("yes", "2.wav"),
-    ]
-    assert labels == [0, 0, 1, 1]
-
-
-def test_folders_that_are_no_classes(tmp_path: Path) -> None:
-    def load(path: Path) -> Any:
-        return data.labelled_files(path, ".wav")
-
-    refuses(load, tmp_path / "none", "a folder is expected")
-    refuses(load, tmp_path, "at least two; there is none")
-    (tmp_path / "yes").mkdir()
-    refuses(load, tmp_path, "at least two; there is only yes")
-    (tmp_path / "no").mkdir()
-    refuses(load, tmp_path, "no: holds no file whose name ends in .wav")
-    (tmp_path / "no" / "1.wav").write_bytes(b"x")
-    refuses(load, tmp_path, "no: has 1 of the at least 2 examples")
 
 
 # --- WAV ------------------------------------------------------------------------------------------
@@ -135,7 +104,10 @@ def test_broken_wavs(tmp_path: Path) -> None:
         content[:30]: ["within its header"],
         content[:-7]: ["ends within its samples: 193 bytes of 200"],
         b"ID3" + content: ["RIFF", "8, 16, 24 or 32 bits"],
-        content.replace(b"\x10\x00\x00\x00\x01\x00", b"\x10\x00\x00\x00\x03\x00"): ["format: 3"],
+        content.replace(b"\x10\x00\x00\x00\x01\x00", b"\x10\x00\x00\x00\x03\x00"): [
+            "format 3",
+            "16 bits",
+        ],
         content[:22] + b"\0\0" + content[24:]: ["channels"],
         content[:24] + b"\0\0\0\0" + content[28:]: ["0 Hz"],
     }.items():
@@ -143,6 +115,80 @@ def test_broken_wavs(tmp_path: Path) -> None:
         refuses(data.read_wav, path, *says)
     refuses(data.read_wav, wav(path, [], 2), "holds no sample")
     broken(data.read_wav, whole, tmp_path)
+
+
+GUID = bytes.fromhex("000000001000800000aa00389b71")
+
+
+def riff(tag: int, bits: int, raw: bytes, *, extended: bool, before: bytes = b"") -> bytes:
+    """A WAV file of two channels; `before` are chunks before its samples."""
+    block = 2 * ((bits + 7) // 8)
+    form = struct.pack("<HHIIHH", 0xFFFE if extended else tag, 2, 8000, 8000 * block, block, bits)
+    if extended:
+        form += struct.pack("<HHIH", 22, bits, 3, tag) + GUID
+    chunks = before + b"fmt " + struct.pack("<I", len(form)) + form
+    chunks += b"data" + struct.pack("<I", len(raw)) + raw
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize(
+    ("tag", "bits"), [(1, 8), (1, 16), (1, 24), (1, 32), (1, 20), (3, 32), (3, 64)]
+)
+@pytest.mark.parametrize("suffix", [".wav", ".wav.gz"])
+def test_wav_formats(tmp_path: Path, tag: int, bits: int, extended: bool, suffix: str) -> None:
+    """Against SciPy's reader."""
+    rng, path = np.random.default_rng(0), tmp_path / f"a{suffix}"
+    width = (bits + 7) // 8
+    if tag == 3:
+        raw = rng.normal(size=100).astype(f"<f{width}").tobytes()
+    else:
+        raw = rng.bytes(100 * width)
+    content = riff(tag, bits, raw, extended=extended)
+    path.write_bytes(gzip.compress(content) if "gz" in suffix else content)
+    samples, rate = data.read_wav(path)
+    theirs, expected = wavfile.read(io.BytesIO(content))
+    scale = {1: 2**7, 2: 2**15, 3: 2**31, 4: 2**31}[width] if tag == 1 else 1
+    expected = (expected.astype(float) - 128 * (width == 1)) / scale
+    assert rate == theirs == 8000
+    np.testing.assert_allclose(samples, expected.mean(1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("pad", [b"\0", b""])
+@pytest.mark.parametrize("size", [1, 5, 1001])
+def test_odd_chunks_are_skipped_padded_or_not(tmp_path: Path, pad: bytes, size: int) -> None:
+    before = b"LIST" + struct.pack("<I", size) + b"x" * size + pad
+    path = tmp_path / "a.wav"
+    path.write_bytes(riff(1, 16, struct.pack("<4h", 1, 3, 5, 7), extended=False, before=before))
+    np.testing.assert_array_equal(data.read_wav(path)[0], np.array([2, 6]) / 2**15)
+    path.write_bytes(path.read_bytes()[: 20 + size])
+    refuses(data.read_wav, path, "ends after", "within its header")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"RIFX" + bytes(40), "RIFX is a variant of WAV that is not supported"),
+        (b"RF64" + b"\xff" * 40, "RF64 is a variant of WAV that is not supported"),
+        (b"fLaC" + bytes(40), "begins with b'fLaC"),
+        (b"RIFF\0\0\0\0AVI " + bytes(40), "WAVE"),
+        (riff(2, 4, bytes(40), extended=False), "format 2 "),
+        (riff(7, 8, bytes(40), extended=True), "format 7 "),
+        (riff(3, 16, bytes(40), extended=True), "format 3 "),
+        (riff(1, 40, bytes(40), extended=False), "40 bits"),
+        (riff(1, 16, bytes(40), extended=True).replace(GUID, bytes(14)), "format 65534 "),
+        (riff(3, 32, b"\0\0\x80\x7f" * 2, extended=False), "a sample is not finite"),
+        (riff(3, 64, b"\xff" * 16, extended=False), "a sample is not finite"),
+        (riff(1, 16, b"", extended=False).replace(b"fmt ", b"xxxx"), "no format before"),
+        (riff(1, 16, bytes(40), extended=False)[:-1], "39 bytes of 40"),
+    ],
+)
+def test_wavs_of_other_formats_are_refused_by_name(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    refuses(data.read_wav, path, says)
 
 
 @pytest.mark.parametrize("to", [8000, 11025, 22050, 44100])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
+import struct
 import wave
 
 import numpy as np
@@ -13,41 +13,104 @@ from ..errors import InputError
 from .files import PathLike, read_bytes
 
 Samples = npt.NDArray[np.float64]
-EXPECTED = "a WAV file of PCM samples (8, 16, 24 or 32 bits)"
+EXPECTED = "a WAV file of PCM samples (8, 16, 24 or 32 bits) or floats (32 or 64 bits)"
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+WIDTHS = {PCM: (1, 2, 3, 4), FLOAT: (4, 8)}
+"""Bytes of a sample."""
+_GUID = bytes.fromhex("0000 00001000 8000 00aa00389b71")
+"""How the identifier of an extensible format goes on after the number of a plain format."""
+_UNKNOWN_SIZE = 0xFFFFFFFF
+"""The size that programs write into a pipe, where they cannot return to the header."""
+HIGHEST_RATE, LARGEST_FACTOR = 1_000_000, 32
+"""Limits of what a file may ask for: Hz, and new samples for each one that it holds."""
 
 
 def read_wav(path: PathLike, rate: int | None = None) -> tuple[Samples, int]:
-    """The samples (n,) of a WAV file, from -1 to 1, and how many of them make a second.
+    """Return the samples (n,) of a WAV file, and how many of them make a second.
 
-    Channels are averaged. With `rate`, sound of another rate is brought to it (`resample`).
-    InputError for a file that is cut short, or holds no PCM of 8, 16, 24 or 32 bits.
+    PCM is scaled to the range from -1 to 1; floats stay as they are. Channels are averaged. With
+    `rate`, sound of another rate is brought to it (`resample`).
+
+    Raises
+    ------
+    InputError
+        For a file that is cut short, or does not hold PCM of 8, 16, 24 or 32 bits or IEEE floats of
+        32 or 64 bits, in a plain or an extensible format.
     """
     name, content = os.fspath(path), read_bytes(path, EXPECTED)
-    try:
-        with wave.open(io.BytesIO(content)) as file:
-            channels, width, found, count = file.getparams()[:4]
-            raw = file.readframes(count)
-    except EOFError as error:
+    form, raw = _chunks(name, content)
+    samples, found = _samples(name, form, raw)
+    if rate is None:
+        return samples, found
+    if rate > LARGEST_FACTOR * found:
+        raise InputError(f"{name}: {found} Hz are too few to make {rate} Hz of them")
+    return resample(samples, found, rate), rate
+
+
+def _chunks(name: str, content: bytearray) -> tuple[memoryview, memoryview]:
+    """Return the format and the samples of a WAV file, as bytes."""
+    head = bytes(content[:12])
+    if head[:4] in (b"RIFX", b"RF64"):
         raise InputError(
-            f"{name}: ends after {len(content)} bytes, within its header; {EXPECTED} is expected"
-        ) from error
-    except (wave.Error, RuntimeError) as error:
-        raise InputError(f"{name}: {error}; {EXPECTED} is expected") from error
-    if width not in (1, 2, 3, 4) or not found:
-        raise InputError(f"{name}: {8 * width} bits, {found} Hz; {EXPECTED} is expected")
-    if len(raw) < count * channels * width:
-        raise InputError(
-            f"{name}: ends within its samples: {len(raw)} bytes of {count * channels * width}"
+            f"{name}: {head[:4].decode()} is a variant of WAV that is not supported; {EXPECTED} is "
+            "expected"
         )
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        raise InputError(
+            f"{name}: begins with {head!r}, not with RIFF, a size and WAVE; {EXPECTED} is expected"
+        )
+    whole, begin = memoryview(content), 12
+    chunks: dict[bytes, memoryview] = {}
+    while b"data" not in chunks:
+        if begin + 8 > len(content):
+            raise InputError(
+                f"{name}: ends after {len(content)} bytes, within its header; {EXPECTED} is "
+                "expected"
+            )
+        kind, size = struct.unpack_from("<4sI", content, begin)
+        begin += 8
+        chunks[kind] = whole[begin : begin + size]
+        begin += size
+        if size % 2 and content[begin : begin + 1] == b"\0":  # some programs do not pad
+            begin += 1
+    if len(chunks[b"data"]) < size != _UNKNOWN_SIZE:
+        raise InputError(f"{name}: ends within its samples: {len(chunks[b'data'])} bytes of {size}")
+    if len(chunks.get(b"fmt ", b"")) < 16:
+        raise InputError(f"{name}: no format before its samples; {EXPECTED} is expected")
+    return chunks[b"fmt "], chunks[b"data"]
+
+
+def _samples(name: str, form: memoryview, raw: memoryview) -> tuple[Samples, int]:
+    """Return the samples (n,) and their rate, as the format chunk describes them."""
+    tag, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", form)
+    if tag == EXTENSIBLE and form[26:40] == _GUID:
+        (tag,) = struct.unpack_from("<H", form, 24)
+    width = (bits + 7) // 8
+    if (
+        width not in WIDTHS.get(tag, ())
+        or block != channels * width
+        or not channels
+        or not 0 < rate <= HIGHEST_RATE
+    ):
+        raise InputError(
+            f"{name}: format {tag} with {channels} channels of {bits} bits in blocks of {block} "
+            f"bytes at {rate} Hz; {EXPECTED} is expected"
+        )
+    count = len(raw) // block
     if not count:
         raise InputError(f"{name}: holds no sample")
+    raw = raw[: count * block]
+    if tag == FLOAT:
+        floats = np.frombuffer(raw, f"<f{width}")
+        if not (np.abs(floats) < 1e10).all():
+            raise InputError(f"{name}: a sample is not finite, or above 1e10")
+        return floats.reshape(count, channels).mean(1, dtype=np.float64), rate
     # The bytes of a sample are the upper ones of a 32-bit integer; those of 8 bits are unsigned.
     upper = np.zeros((count * channels, 4), np.uint8)
     upper[:, 4 - width :] = np.frombuffer(raw, np.uint8).reshape(-1, width)
     if width == 1:
         upper[:, 3] ^= 0x80
-    samples = upper.view("<i4").reshape(count, channels).mean(1) / 2**31
-    return (samples, found) if rate is None else (resample(samples, found, rate), rate)
+    return upper.view("<i4").reshape(count, channels).mean(1) / 2**31, rate
 
 
 def write_wav(path: PathLike, samples: npt.ArrayLike, rate: int) -> None:
