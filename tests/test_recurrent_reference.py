@@ -1,5 +1,6 @@
 """Recurrent layers and cells against PyTorch, ONNX Runtime and Keras' equations."""
 
+import warnings
 from random import Random
 from typing import Any
 
@@ -124,20 +125,22 @@ def blocks(array: np.ndarray, order: list[int], of: int) -> np.ndarray:
 
 # The cell; where our gates are in the order of ONNX, of so many.
 ONNX: dict[str, tuple[Any, list[int], int]] = {
-    "peephole": (nn.PeepholeLSTMCell, [0, 2, 3, 1], 4),  # i, o, f, c
+    "RNN": (nn.RNNCell, [0], 1),
+    "LSTM": (nn.LSTMCell, [0, 2, 3, 1], 4),  # i, o, f, c
+    "peephole": (nn.PeepholeLSTMCell, [0, 2, 3, 1], 4),
     "coupled": (nn.CoupledLSTMCell, [0, 3, 1], 4),
     "reset before": (nn.GRUCell, [1, 0, 2], 3),  # z, r, h
 }
 
 
-def check_onnx(kind: str, record: Record) -> None:
-    config, arrays = record
+def onnx_layer(kind: str, arrays: dict[str, np.ndarray]) -> nn.Recurrent:
+    """A layer with the weights of an ONNX node; without B its biases are 0."""
     make, order, gates = ONNX[kind]
-    D, (T, B, I), H = config["directions"], arrays["X"].shape, arrays["R"].shape[2]
+    D, _, H = arrays["R"].shape
     options = {"reset_after": False} if kind == "reset before" else {}
-    layer = nn.Recurrent(make(I, H, **options), bidirectional=D == 2)
+    layer = nn.Recurrent(make(arrays["W"].shape[2], H, **options), bidirectional=D == 2)
     for d, cell in enumerate(layer.cells):
-        bias_ih, bias_hh = np.split(arrays["B"][d], 2)
+        bias_ih, bias_hh = np.split(arrays.get("B", np.zeros((D, 2 * gates * H)))[d], 2)
         state = {
             "weight_ih": blocks(arrays["W"][d], order, gates),
             "weight_hh": blocks(arrays["R"][d], order, gates),
@@ -147,18 +150,26 @@ def check_onnx(kind: str, record: Record) -> None:
         if kind == "peephole":
             state["weight_ch"] = blocks(arrays["P"][d], [0, 2, 1], 3)  # i, o, f
         cell.load_state_dict(state)
+    return layer
+
+
+def check_onnx(kind: str, record: Record) -> None:
+    config, arrays = record
+    layer, D, (T, B, _) = onnx_layer(kind, arrays), config["directions"], arrays["X"].shape
     hidden = [
         ag.tensor(arrays[name].astype(np.float32))
         for name in ("initial_h", "initial_c")
         if name in arrays
     ]
     x = ag.tensor(arrays["X"].astype(np.float32))
-    hx = tuple(hidden) if len(hidden) == 2 else hidden[0]
+    hx = tuple(hidden) if len(hidden) == 2 else (hidden or [None])[0]
     y, state = layer(x, hx, lengths=arrays.get("sequence_lens"))
-    assert_close(y.reshape(T, B, D, H).swapaxes(1, 2), arrays["Y"], 1e-5)
-    for name, leaf in zip(("Y_h", "Y_c"), ag.flatten(state), strict=False):
-        ended = arrays.get("sequence_lens", np.ones(B)) > 0  # ONNX Runtime has 0 for empty ones
-        assert_close(leaf[:, ended], arrays[name][:, ended], 1e-5)
+    results = {"Y": y.reshape(T, B, D, -1).swapaxes(1, 2)}
+    results |= dict(zip(("Y_h", "Y_c"), ag.flatten(state), strict=False))
+    ended = arrays.get("sequence_lens", np.ones(B)) > 0  # ONNX Runtime has 0 for empty ones
+    for name in results.keys() & arrays.keys():
+        batch = (slice(None),) * (results[name].ndim - 2) + (ended,)
+        assert_close(results[name][batch], arrays[name][batch], 1e-5)
 
 
 @pytest.mark.parametrize(("kind", "record"), reference.recorded(*VARIANTS))
@@ -171,6 +182,41 @@ def test_equals_what_onnxruntime_computed(kind: str, record: Record) -> None:
 def test_equals_what_onnxruntime_computes(kind: str, random: Random) -> None:
     pytest.importorskip("onnxruntime")
     check_onnx(kind, reference.make(kind, random))
+
+
+# The test cases that the onnx package ships, for implementations of its operators
+
+
+@pytest.fixture(scope="session")
+def onnx_cases() -> list[Any]:
+    nodes = pytest.importorskip("onnx.backend.test.case.node")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return list(nodes.collect_testcases(None))
+
+
+def onnx_record(case: Any) -> tuple[str, Record]:
+    """The kind and the arrays of a test case, with time first and steps in the order of time."""
+    node = case.model.graph.node[0]
+    (given, results) = case.data_sets[0]
+    names = [name for name in node.input if name], [name for name in node.output if name]
+    arrays = dict(zip(names[0] + names[1], [*given, *results], strict=True))
+    options = {a.name: a.s.decode() if a.s else a.i for a in node.attribute}
+    if options.get("layout"):
+        time_first = {"X": (1, 0, 2), "Y": (1, 2, 0, 3), "Y_h": (1, 0, 2)}
+        arrays |= {n: arrays[n].transpose(axes) for n, axes in time_first.items() if n in arrays}
+    if options.get("direction") == "reverse":
+        arrays |= {name: arrays[name][::-1] for name in ("X", "Y") if name in arrays}
+    kind = "reset before" if node.op_type == "GRU" else node.op_type
+    return "peephole" if "P" in arrays else kind, ({"directions": len(arrays["R"])}, arrays)
+
+
+@pytest.mark.parametrize("operator", ["RNN", "LSTM", "GRU"])
+def test_passes_the_cases_that_onnx_ships(operator: str, onnx_cases: list[Any]) -> None:
+    cases = [case for case in onnx_cases if case.model.graph.node[0].op_type == operator]
+    assert len(cases) >= 6
+    for case in cases:
+        check_onnx(*onnx_record(case))
 
 
 # Keras, as its documentation has the equations
