@@ -24,6 +24,7 @@ settings.load_profile("default")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="where tensors live: cpu, strict or cuda")
     parser.addoption("--cases", type=int, default=2000, help="random calls of NumPy's functions")
+    parser.addoption("--graphs", type=int, default=100, help="random graphs, against PyTorch")
 
 
 def pytest_configure(config: pytest.Config) -> None:
