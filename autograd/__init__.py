@@ -19,6 +19,7 @@ from ._scan import explain, scan
 from ._tensor import Tensor
 from ._tree import flatten, tree_map
 from .backend import default_device, get_default_dtype, set_default_device, set_default_dtype
+from .backend.threads import get_num_threads, set_num_threads
 from .ops import (
     creation,
     elementwise,
@@ -63,6 +64,7 @@ __all__ = [
     "explain",
     "flatten",
     "get_default_dtype",
+    "get_num_threads",
     "grad",
     "gradients",
     "hessian",
@@ -77,6 +79,7 @@ __all__ = [
     "scan",
     "set_default_device",
     "set_default_dtype",
+    "set_num_threads",
     "testing",
     "tree_map",
     "value_and_grad",

@@ -67,6 +67,10 @@ class Backend(ABC):
         """
         raise NotImplementedError(f"{self.device} has no kernels of its own")
 
+    def for_rows(self, kernel: Callable[[slice], None], rows: int, columns: int) -> None:
+        """Call `kernel` for slices that cover all rows of an array; several at a time on a CPU."""
+        kernel(slice(0, rows))
+
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until everything asked of the device so far is done."""

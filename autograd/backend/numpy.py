@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .base import Array, Backend
+from .threads import for_rows
 
 _EXP_LIMITS = {  # x whose exp(x) is finite, and sigmoid(x) 1; with a 1 of the same dtype
     np.dtype(name): (np.array(limit, name), np.array(1, name))
@@ -53,6 +55,9 @@ class NumpyBackend(Backend):
         y = np.minimum(x, limit)
         np.exp(y, y)
         return np.divide(y, y + one, y)  # exp(x) / (exp(x) + 1)
+
+    def for_rows(self, kernel: Callable[[slice], None], rows: int, columns: int) -> None:
+        for_rows(kernel, rows, rows * columns)
 
     def synchronize(self) -> None:
         """Nothing to wait for: NumPy returns when the work is done."""

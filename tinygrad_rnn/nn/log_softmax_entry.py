@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd import expand_dims, primitive, softmax, sum
+from autograd import backend, expand_dims, primitive, softmax, sum
 
 
-def _exponentials(xp: Any, x: Any) -> tuple[Any, Any, Any]:
-    """exp(x - max x) in each row of `x` (N, C), their sums (N, 1), and the maxima (N, 1)."""
+def _exponentials(xp: Any, x: Any, out: Any) -> tuple[Any, Any]:
+    """exp(x - max x) in each row of `x` (N, C), written into `out`; its sums and the maxima."""
     peak = xp.max(x, 1, keepdims=True)
-    e = xp.subtract(x, peak)
-    xp.exp(e, e)
-    return e, xp.sum(e, 1, keepdims=True), peak
+    xp.exp(xp.subtract(x, peak, out), out)
+    return xp.sum(out, 1), peak[:, 0]
 
 
 def _residual_g(G: Any, x: Any, target: Any) -> Any:
@@ -35,10 +34,15 @@ def _residual(xp: Any, g: Any, x: Any, *, target: Any) -> Any:
     """g (one_hot(target) - softmax(x)), with one factor g per row."""
     if not x.size:
         return xp.zeros_like(x)
-    e, total, _ = _exponentials(xp, x)
-    e *= -g[:, None] / total
-    e[target] += g
-    return e
+    residual = xp.empty(x.shape, x.dtype)
+
+    def kernel(rows: slice) -> None:
+        total, _ = _exponentials(xp, x[rows], residual[rows])
+        residual[rows] *= (-g[rows] / total)[:, None]
+
+    backend.of(x).for_rows(kernel, *x.shape)
+    residual[target] += g
+    return residual
 
 
 @primitive(x=lambda g, x, target: _residual(g, x, target=target))
@@ -58,5 +62,11 @@ def log_softmax_entry(xp: Any, x: Any, *, target: Any) -> Any:
     """
     if not x.size:
         return xp.zeros(x.shape[:1], x.dtype)
-    _, total, peak = _exponentials(xp, x)
-    return x[target] - peak[:, 0] - xp.log(total[:, 0])
+    temporary = xp.empty(x.shape, x.dtype)
+    total, peak = xp.empty((2, len(x)), x.dtype)
+
+    def kernel(rows: slice) -> None:
+        total[rows], peak[rows] = _exponentials(xp, x[rows], temporary[rows])
+
+    backend.of(x).for_rows(kernel, *x.shape)
+    return x[target] - peak - xp.log(total)

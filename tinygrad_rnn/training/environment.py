@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -33,14 +33,20 @@ def blas_threads() -> int:
     return max(pools, default=1)
 
 
-def limit_threads(count: int) -> AbstractContextManager[Any]:
-    """A context in which matrix products use so many threads.
+@contextmanager
+def limit_threads(count: int) -> Iterator[None]:
+    """Limit BLAS and the engine's own CPU kernels to `count` threads inside a `with` block.
 
-    A matrix product of several threads waits, spinning, for the slowest of them: on an idle machine
-    more threads are somewhat faster, on a busy one they can be many times slower than one.
+    The threads of a matrix product wait for the slowest of them in a busy loop. On an idle machine
+    more threads are faster; on a busy one they can be many times slower than one.
     """
-    limits: AbstractContextManager[Any] = threadpool_limits(limits=count, user_api="blas")
-    return limits
+    before = ag.get_num_threads()
+    try:
+        ag.set_num_threads(count)
+        with threadpool_limits(limits=count, user_api="blas"):
+            yield
+    finally:
+        ag.set_num_threads(before)
 
 
 def devices() -> dict[str, str]:

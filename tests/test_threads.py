@@ -1,0 +1,120 @@
+"""Threads of CPU kernels: the same bits for any number, and errors that reach the caller."""
+
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd as ag
+from autograd.backend import threads
+from tinygrad_rnn.nn import functional as F
+from tinygrad_rnn.training.environment import limit_threads
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    before = ag.get_num_threads()
+    yield
+    ag.set_num_threads(before)
+
+
+def loss_and_gradient(rows: int, classes: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    scores = ag.tensor(rng.standard_normal((rows, classes)), requires_grad=True)
+    loss = F.cross_entropy(scores, rng.integers(0, classes, rows), reduction="none")
+    (g,) = ag.gradients(loss, scores, ag.tensor(rng.standard_normal(rows)))
+    assert g is not None
+    return loss.numpy(), g.numpy()
+
+
+@pytest.mark.parametrize(("rows", "classes"), [(401, 1000), (3, 200_000), (1, 500_000), (90, 40)])
+def test_results_have_the_same_bits_for_any_number_of_threads(rows: int, classes: int) -> None:
+    results = []
+    for count in (1, 2, 3, 8):
+        ag.set_num_threads(count)
+        results.append(loss_and_gradient(rows, classes))
+    for loss, g in results[1:]:
+        np.testing.assert_array_equal(loss, results[0][0])
+        np.testing.assert_array_equal(g, results[0][1])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 1000])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_every_row_is_computed_once(rows: int, count: int) -> None:
+    ag.set_num_threads(count)
+    visits, names = np.zeros(rows, int), set()
+
+    def kernel(part: slice) -> None:
+        visits[part] += 1
+        names.add(threading.current_thread().name)
+
+    threads.for_rows(kernel, rows, 10 * threads.MIN_ELEMENTS)
+    assert (visits == 1).all()
+    assert len(names) <= min(count, rows)
+
+
+def test_little_work_stays_in_the_calling_thread() -> None:
+    ag.set_num_threads(4)
+    names = []
+    threads.for_rows(lambda part: names.append(threading.current_thread()), 100, 1000)
+    assert names == [threading.current_thread()]
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_an_error_in_any_thread_reaches_the_caller(failing: int) -> None:
+    ag.set_num_threads(3)
+
+    def kernel(part: slice) -> None:
+        if part.start == failing * 10:
+            raise ZeroDivisionError("here")
+
+    for _ in range(3):  # and the threads can be used again
+        with pytest.raises(ZeroDivisionError, match="here"):
+            threads.for_rows(kernel, 30, 10 * threads.MIN_ELEMENTS)
+
+
+def test_error_states_of_numpy_hold_in_every_thread() -> None:
+    ag.set_num_threads(2)
+    ones, results = np.ones(2), np.zeros(2)
+
+    def kernel(part: slice) -> None:
+        results[part] = ones[part] / 0
+
+    with np.errstate(divide="ignore"):
+        threads.for_rows(kernel, 2, 10 * threads.MIN_ELEMENTS)
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        threads.for_rows(kernel, 2, 10 * threads.MIN_ELEMENTS)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    ag.set_num_threads(2)
+    loss, _ = loss_and_gradient(400, 1000)
+    if not (child := os.fork()):
+        same = np.array_equal(loss_and_gradient(400, 1000)[0], loss)
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert ag.get_num_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "0")
+    assert ag.get_num_threads() >= 1
+    ag.set_num_threads(np.int64(5))
+    assert ag.get_num_threads() == 5
+    with limit_threads(2):
+        assert ag.get_num_threads() == 2
+    assert ag.get_num_threads() == 5
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match=f"positive integer, got {wrong}"):
+            ag.set_num_threads(wrong)
+    with pytest.raises(TypeError):
+        ag.set_num_threads(1.5)  # type: ignore[arg-type]
