@@ -73,6 +73,7 @@ class Again:
     """
 
     name = "checkpoint"
+    needs: tuple[str, ...] = ()  # no value that a rule asks for by name
 
     def __init__(
         self, evaluate: Callable[[], Any], places: list[int], parents: Iterable[Node]

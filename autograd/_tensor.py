@@ -232,13 +232,25 @@ class Tensor:
             raise RuntimeError(
                 "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy()"
             )
-        return self.numpy() if dtype is None else self.numpy().astype(dtype)
+        if copy is False:
+            raise ValueError("a tensor becomes a NumPy array by a copy; copy=False is not possible")
+        return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
 
     def __dlpack__(self, **options: Any) -> Any:
-        """For `from_dlpack` of other libraries: they see this tensor's memory, without a copy."""
+        """Export the tensor for `from_dlpack` of other libraries.
+
+        They see this tensor's memory, without a copy. Memory that must not be written, such as a
+        broadcast view, is copied, because not all libraries know read-only arrays; BufferError if
+        the caller forbids copies.
+        """
         if self._node is not None:
             raise BufferError("a tensor in a graph would lose its history: detach() it first")
-        return self._data.__dlpack__(**options)
+        array = self._data
+        if not _is_writable(array):
+            if options.get("copy") is False:
+                raise BufferError(f"a read-only array of shape {self.shape} is exported as a copy")
+            array = array.copy()
+        return array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         device: tuple[int, int] = self._data.__dlpack_device__()
@@ -326,6 +338,12 @@ def _leaf(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
     made = kind.__new__(kind)
     made._data, made._node = data, None
     return made.requires_grad_(requires_grad)
+
+
+def _is_writable(array: Array) -> bool:
+    """False for read-only memory, and where one element of memory is several of the array."""
+    repeats = any(n > 1 and step == 0 for n, step in zip(array.shape, array.strides, strict=True))
+    return not repeats and getattr(getattr(array, "flags", None), "writeable", True)
 
 
 def _arrays(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Two devices in one program: here the CPU and the stand-in for a GPU."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,53 @@ def test_jax_and_we_see_the_same_memory() -> None:
 def test_a_recorded_tensor_is_not_handed_out() -> None:
     with pytest.raises(BufferError, match=r"would lose its history: detach\(\) it first"):
         np.from_dlpack(ag.ones(2, requires_grad=True))
+
+
+def read_only() -> ag.Tensor:
+    array = np.ones((3, 2))
+    array.flags.writeable = False
+    return ag.Tensor(array)
+
+
+READ_ONLY: dict[str, Callable[[], ag.Tensor]] = {
+    "a read-only array": read_only,
+    "a part of a read-only array": lambda: read_only()[1:, ::2],
+    "a broadcast tensor": lambda: ag.broadcast_to(ag.tensor([1.0, 2.0]), (3, 2)),
+    "a writable view with repeated elements": lambda: ag.Tensor(
+        np.lib.stride_tricks.as_strided(np.ones(2), (3, 2), (0, 8))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READ_ONLY)
+def test_memory_that_must_not_be_written_is_exported_as_a_copy(name: str) -> None:
+    x = READ_ONLY[name]()
+    before = x.numpy()
+    for theirs in (np.from_dlpack(x), np.asarray(x), np.array(x), ag.from_dlpack(x).data):
+        assert not np.shares_memory(theirs, x.data)
+        theirs[0] = 7
+        np.testing.assert_array_equal(x.numpy(), before)
+    with pytest.raises(BufferError, match="exported as a copy"):
+        x.__dlpack__(copy=False)
+
+
+@pytest.mark.parametrize("name", READ_ONLY)
+def test_torch_cannot_write_into_read_only_memory(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    x = READ_ONLY[name]()
+    torch.from_dlpack(x)[0] = 7
+    assert 7 not in x.numpy()
+
+
+@pytest.mark.parametrize("copy", [None, True])
+def test_a_tensor_becomes_an_array_by_a_copy(copy: bool | None) -> None:
+    x = ag.tensor([1.0, 2.0])
+    array = np.array(x, copy=copy)
+    array[0] = 7
+    assert x.tolist() == [1.0, 2.0]
+    assert np.array(x, "int32", copy=copy).dtype == np.int32
+    with pytest.raises(ValueError, match="copy=False"):
+        np.array(x, copy=False)
 
 
 class Foreign:

@@ -282,3 +282,87 @@ def test_errors_say_what_can_be_drawn() -> None:
         ag.draw(leaf(2), {"x": 1.0})
     with pytest.raises(TypeError, match="a dict of Tensors or a module, not list"):
         ag.draw(leaf(2), [leaf(2)])
+
+
+# --- every kind of node ---------------------------------------------------------------------------
+
+
+@ag.primitive(lambda g, arrays, weights: [one * weights[0] for one in (g, g)])
+def weighted_sum(xp: Any, *arrays: Any, weights: Any) -> Any:
+    return (arrays[0] + arrays[1]) * weights[0]
+
+
+@ag.primitive(x=lambda g, y, options: next(one for one in g if one is not None))
+def with_copy(xp: Any, x: Any, *, options: Any = None) -> Any:
+    return x * 1, x * 1
+
+
+def step(h: Any, x: Any) -> Any:
+    return ag.tanh(h * x), h
+
+
+def repeated(f: Any, x: Any, times: int = 8) -> Any:
+    for _ in range(times):
+        x = f(x)
+    return x
+
+
+def running(x: Any, **options: Any) -> Any:
+    return ag.scan(step, x, ag.ones((8, 3)), **options)
+
+
+NODES: dict[str, tuple[Any, str]] = {
+    "a checkpoint": (lambda x: ag.checkpoint(ag.tanh)(x), "checkpoint"),
+    "results of a checkpoint": (
+        lambda x: ag.checkpoint(lambda x: {"a": x * 2, "b": [x * 3]})(x),
+        "result 1 of checkpoint",
+    ),
+    "checkpoints in a row": (lambda x: repeated(ag.checkpoint(ag.tanh), x), "checkpoint"),
+    "a checkpoint in a checkpoint": (
+        lambda x: ag.checkpoint(lambda x: ag.checkpoint(ag.tanh)(x) * 2)(x),
+        "checkpoint",
+    ),
+    "a gradient through a checkpoint": (
+        lambda x: ag.gradients(ag.checkpoint(lambda x: (x * x * x).sum())(x), x, create_graph=True),
+        "multiply",
+    ),
+    "a compiled scan": (running, "tanh"),
+    "a recorded scan": (lambda x: running(x, compile=False), "tanh"),
+    "a checkpointed scan": (lambda x: running(x, checkpoint=2), "checkpoint"),
+    "a scan within a budget": (
+        lambda x: ag.scan(step, x, ag.ones((60, 3)), memory_budget=20_000, compile=False),
+        "checkpoint",
+    ),
+    "a scan of checkpoints": (
+        lambda x: ag.scan(
+            lambda h, t: (ag.checkpoint(step)(h, t)[0], None), x, ag.ones((8, 3)), compile=False
+        )[0],
+        "result 0 of checkpoint",
+    ),
+    "a checkpointed layer": (
+        lambda x: nn.LSTM(3, 2, checkpoint="sqrt")(ag.ones((8, 1, 3)) * x)[0],
+        "checkpoint",
+    ),
+    "an operation of any number of arguments": (
+        lambda x: repeated(lambda x: weighted_sum(x, 2.0 * x, weights=[2.0]), x),
+        "weighted_sum",
+    ),
+    "an operation of several results": (
+        lambda x: repeated(lambda x: with_copy(x, options={"a": [1, {2}]})[1], x),
+        "result 1 of with_copy",
+    ),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"fold": False}, {"values": True, "gradients": True}])
+@pytest.mark.parametrize("name", NODES)
+def test_every_kind_of_node_is_drawn(name: str, options: dict[str, Any]) -> None:
+    make, title = NODES[name]
+    x = leaf(3)
+    made = make(x)
+    seen = read(ag.draw(made, {"x": x}, **options))
+    assert any(title == line or title in line for lines in seen.lines for line in lines)
+    assert "x" in seen.titles
+    ag.flatten(made)[0].sum().backward(retain_graph=True)  # the graph is as it was
+    read(ag.draw(made, {"x": x}, **options))
+    assert x.grad is not None
