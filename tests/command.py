@@ -15,13 +15,15 @@ ENVIRONMENT = os.environ | {
     "COLUMNS": "80",
     "PYTHONUNBUFFERED": "",
 }
+PATIENCE = 1800
+"""Seconds after which a process is taken to hang, on a machine that does much else too."""
 TEXT = "the quick brown fox jumps over the lazy dog.\nit was not amused, was it?\n" * 40
 SMALL = ["--hidden", "8", "--embed", "4", "--batch", "4", "--seq-len", "8"]
 
 
 def run(*words: Any, cwd: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
     """`tinygrad-rnn words...` in the folder `cwd`; `input` is what it reads from standard input."""
-    settings = {"capture_output": True, "encoding": "utf-8", "timeout": 120} | settings
+    settings = {"capture_output": True, "encoding": "utf-8", "timeout": PATIENCE} | settings
     command = [*COMMAND, *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, **settings)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import ENVIRONMENT, ROOT
+from command import ENVIRONMENT, PATIENCE, ROOT
 
 pytestmark = pytest.mark.host
 
@@ -22,7 +22,7 @@ def run(script: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env=ENVIRONMENT | {"PYTHONPATH": path},
         capture_output=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=PATIENCE,
     )
 
 

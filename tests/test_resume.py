@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import COMMAND, ENVIRONMENT, SMALL, TEXT, run, succeeds
+from command import COMMAND, ENVIRONMENT, PATIENCE, SMALL, TEXT, run, succeeds
 from safetensors.numpy import load_file
 
 pytestmark = [
@@ -79,26 +80,23 @@ def test_one_seed_gives_one_run(workshop: Path) -> None:
     assert metrics(workshop / "three") != metrics(workshop / "one")
 
 
-def test_killed_at_ten_random_moments(workshop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each kill loses less than 10 seconds, and the end is that of a run that nothing disturbed."""
+def test_killed_at_ten_random_moments(workshop: Path) -> None:
+    """The end is that of a run that nothing disturbed."""
     (workshop / "text.txt").write_text(TEXT[:1440])  # so that a session sees evaluations too
     words = ["text.txt", *MODEL, "--max-steps", 2500, "--epochs", 999, "--out"]
     succeeds("train", *words, "undisturbed", cwd=workshop)
-    last_record = (workshop / "undisturbed/metrics.jsonl").read_text().splitlines()[-1]
-    span = json.loads(last_record)["seconds"] / 25  # far from the end, even at another speed
-    folder, checkpoint = workshop / "killed", workshop / "killed/last.safetensors"
-    for number in range(10):
+    records = metrics(workshop / "undisturbed")
+    evaluations = sum(record["event"] == "evaluation" for record in records)
+    folder = workshop / "killed"
+    for _ in range(10):
         resume = ["--resume"] if folder.exists() else []
         process = start(*words, "killed", *resume, cwd=workshop)
-        began = time.time()
-        time.sleep(random.uniform(0, span))
+        assert process.stdout is not None
+        for _ in range(random.randrange(evaluations // 25)):  # ten times, far from the end
+            process.stdout.readline()
+        time.sleep(random.uniform(0, 0.01))  # anywhere between two evaluations
         process.kill()
-        killed = time.time()
         assert process.wait() == -signal.SIGKILL
-        lost = killed - max(began, checkpoint.stat().st_mtime if checkpoint.exists() else 0)
-        with capsys.disabled():
-            print(f"\nkill {number + 1}: after {killed - began:.2f} s, {lost:.2f} s lost", end="")
-        assert lost < 10
     succeeds("train", "--resume", "--out", "killed", cwd=workshop)
     assert_same_run(workshop / "undisturbed", folder)
 
@@ -117,10 +115,10 @@ def test_stopped_by_a_signal(workshop: Path, number: signal.Signals, code: int) 
 def stop(process: subprocess.Popen[str], number: signal.Signals, code: int) -> int:
     """Send a signal to training and return the step at which it says that it stopped."""
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("epoch ")  # an evaluation: training is under way
-    time.sleep(0.2)
+    while not re.match(r"epoch \d+, step [1-9]", process.stdout.readline()):  # under way
+        assert process.poll() is None
     process.send_signal(number)
-    printed, error = process.communicate(timeout=30)
+    printed, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, error) == (code, "")
     *_, stopped, command = printed.splitlines()
     assert command.strip() == "tinygrad-rnn train --resume --out stopped"
@@ -157,15 +155,16 @@ def test_stopping_within_an_epoch_evaluates_once_more(workshop: Path) -> None:
 def test_seconds_count_over_all_sessions(workshop: Path) -> None:
     words = ["train", "text.txt", *MODEL, "--epochs", 9999, "--out", "timed"]
     succeeds(*words, "--max-seconds", 0.5, cwd=workshop)
-    began = time.monotonic()
-    succeeds("train", "--resume", "--out", "timed", "--max-seconds", 1.5, cwd=workshop)
-    assert time.monotonic() - began < 30
+    first = json.loads((workshop / "timed/metrics.jsonl").read_text().splitlines()[-1])["seconds"]
+    limit = first + 1
+    succeeds("train", "--resume", "--out", "timed", "--max-seconds", limit, cwd=workshop)
     records = [json.loads(line) for line in (workshop / "timed/metrics.jsonl").open()]
     seconds = [record["seconds"] for record in records]
     assert seconds == sorted(seconds)
-    assert 1.5 <= seconds[-1] < 10
+    *before, last = (record["seconds"] for record in records if record["event"] == "update")
+    assert max(before) < limit <= last  # it ends with the first update at the limit
     done = run("train", "--resume", "--out", "timed", cwd=workshop)
-    assert "finished: it reached --max-seconds 1.5" in done.stdout
+    assert f"finished: it reached --max-seconds {limit:g}" in done.stdout
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(workshop: Path) -> None:

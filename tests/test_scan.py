@@ -1,10 +1,12 @@
 """`scan` is the loop that one would write by hand, ragged batches and direction included."""
 
-import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import standin
+from helpers import executed, growth
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -91,13 +93,42 @@ def test_no_steps_leave_the_carry_alone() -> None:
     assert run(carry, np.empty((0, B, N)))[0] is carry
 
 
-def test_a_long_sequence_is_quick() -> None:
-    start = time.perf_counter()
-    x: Any = ag.ones(100_000, requires_grad=True)
+def summed(steps: int) -> Any:
+    x: Any = ag.ones(steps, requires_grad=True)
     carry, _ = ag.scan(lambda c, x: (c + x, None), ag.tensor(0.0), x)
     carry.backward()
-    assert (x.grad.numpy() == 1).all()
-    assert time.perf_counter() - start < 30  # quadratic would be minutes
+    return x.grad
+
+
+def summed_by_indexing(steps: int) -> None:
+    """Each gradient of an element is an array of all: quadratic."""
+    x: Any = ag.ones(steps, requires_grad=True)
+    total = ag.tensor(0.0)
+    for t in range(steps):
+        total = total + x[t]
+    total.backward()
+
+
+def written(work: Callable[[int], Any]) -> Callable[[int], int]:
+    """The bytes that work of a size writes, on the device that counts them."""
+
+    def measure(size: int) -> int:
+        before = standin.Array.bytes_written
+        with ag.default_device("strict"):
+            work(size)
+        return int(standin.Array.bytes_written - before)
+
+    return measure
+
+
+def test_a_long_sequence() -> None:
+    assert (summed(100_000).numpy() == 1).all()
+
+
+def test_the_work_of_a_scan_grows_linearly() -> None:
+    assert growth(lambda n: executed(lambda: summed(n)), 1000) < 1.2
+    assert growth(written(summed), 1000) < 1.2
+    assert growth(written(summed_by_indexing), 100) > 1.5  # what the measure can see
 
 
 # --- ragged batches -------------------------------------------------------------------------------

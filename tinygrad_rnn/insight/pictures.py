@@ -196,7 +196,7 @@ def _array(values: Any) -> np.ndarray:
 
 
 def _named(curves: Any) -> Mapping[str, Any]:
-    """Curves by name: those of an array (T, B) are called after their sequences."""
+    """Return curves by name. The columns of an array (T, B) are named after their sequences."""
     if isinstance(curves, Mapping):
         return curves
     array = _array(curves)
