@@ -49,7 +49,8 @@ def test_unreadable_files_are_skipped_and_listed(tmp_path: Path) -> None:
         data.write_midi(tmp_path / f"{number // 10}/{number}.mid", [Note(0, number, 1)])
     drums(tmp_path / "0/3.mid")
     (tmp_path / "2/25.mid").write_bytes(b"RIFF")
-    (tmp_path / "2/26.mid").write_bytes(b"")
+    (tmp_path / "2/26.mid").unlink()
+    (tmp_path / "2/26.mid").symlink_to("nowhere")
     with pytest.warns(UserWarning, match="skipped 3 of 30 files") as warned:
         pieces = data.read_folder(tmp_path, data.read_midi, ".mid")
     _, *listed = str(warned[0].message).splitlines()

@@ -271,13 +271,12 @@ def visible(folder: PathLike) -> list[os.DirEntry[str]]:
 
 
 def _walk(folder: PathLike, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """Yield the files below a folder whose names end in a suffix."""
+    """Yield the files below a folder whose names end in a suffix. Broken links are among them, so
+    that readers report them."""
     pending = [os.fspath(folder)]
     while pending:
         for entry in visible(pending.pop()):
             if entry.is_dir(follow_symlinks=False):
                 pending.append(entry.path)
-            elif entry.name.lower().removesuffix(".gz").endswith(suffixes) and os.path.isfile(
-                entry
-            ):
+            elif entry.name.lower().removesuffix(".gz").endswith(suffixes):
                 yield Path(entry.path)

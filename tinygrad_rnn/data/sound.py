@@ -18,7 +18,7 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 WIDTHS = {PCM: (1, 2, 3, 4), FLOAT: (4, 8)}
 """Bytes of a sample."""
 _GUID = bytes.fromhex("0000 00001000 8000 00aa00389b71")
-"""How the identifier of an extensible format goes on after the number of a plain format."""
+"""The identifier of an extensible format, after the number of a plain format."""
 _UNKNOWN_SIZE = 0xFFFFFFFF
 """The size that programs write into a pipe, where they cannot return to the header."""
 HIGHEST_RATE, LARGEST_FACTOR = 1_000_000, 32
@@ -50,7 +50,7 @@ def read_wav(path: PathLike, rate: int | None = None) -> tuple[Samples, int]:
 def _chunks(name: str, content: bytearray) -> tuple[memoryview, memoryview]:
     """Return the format and the samples of a WAV file, as bytes."""
     head = bytes(content[:12])
-    if head[:4] in (b"RIFX", b"RF64"):
+    if head[:4] in (b"RIFX", b"RF64", b"BW64"):
         raise InputError(
             f"{name}: {head[:4].decode()} is a variant of WAV that is not supported; {EXPECTED} is "
             "expected"
