@@ -221,7 +221,11 @@ def test_checkpoint_of_another_model(copy: Path) -> None:
     fails("train", "--resume", "--out", "done", "--epochs", 99, cwd=copy, says=says)
 
 
-@pytest.mark.parametrize("line", [b'"\xff"', b"[]", b"{}", b"garbage", b'{"event": "update"}', b""])
+@pytest.mark.parametrize(
+    "line",
+    [b'"\xff"', b"[]", b"{}", b"garbage", b'{"event": "update"}', b"", b"[" * 9999, b'{"a":' * 999],
+    ids=range(8),
+)
 def test_records_that_are_damaged(copy: Path, line: bytes) -> None:
     """This is found before the training, which would otherwise be for nothing."""
     path = copy / "done" / "metrics.jsonl"

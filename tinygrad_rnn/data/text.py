@@ -286,7 +286,7 @@ def read_text(path: PathLike, encoding: str = "utf-8") -> str:
             f"{_remedy(content, encoding)}"
         ) from error
     except (LookupError, ValueError) as error:
-        raise EncodingError(f"there is no text encoding {encoding!r}, unlike 'utf-8'") from error
+        raise EncodingError(f"{encoding!r} is not a text encoding; 'utf-8' is one") from error
     if (nul := text.find("\0")) >= 0:
         line = text.count("\n", 0, nul) + 1
         raise EncodingError(

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, Self
 
-from ..errors import InputError, TrainingDiverged
+from ..errors import InputError, TrainingDiverged, parse_json
 from ..nn import Module
 from .files import append, load, load_tree, save, save_tree, write_file
 from .progress import Progress, Status
@@ -170,10 +170,7 @@ def read_metrics(path: Path, count: int, figures: Sequence[str]) -> list[dict[st
 
 def _record(line: bytes, figures: Sequence[str], place: str) -> dict[str, Any]:
     """The record in a line of metrics.jsonl; InputError, naming the place, if it is none."""
-    try:
-        record = json.loads(line)
-    except ValueError as error:  # not JSON, or not UTF-8
-        raise InputError(f"{place} is damaged: {error}") from error
+    record = parse_json(line, place)
     if (
         not isinstance(record, dict)
         or record.get("event") not in ("update", "evaluation")
