@@ -278,9 +278,6 @@ class StrictBackend(backend.Backend):
     def random_words(self, key: int, block: int, count: int) -> Array:
         return Array(self._cpu.random_words(key, block, count))
 
-    def erf(self, x: Array) -> Array:
-        return Array(self._cpu.erf(_operand(x)))
-
     def elementwise_kernel(
         self, inputs: str, outputs: str, operation: str, name: str
     ) -> Callable[..., None]:

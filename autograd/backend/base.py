@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .erf import erf
+
 Array = Any
 """An array of some backend. The engine never asks which."""
 
@@ -51,9 +53,16 @@ class Backend(ABC):
         on.
         """
 
-    @abstractmethod
     def erf(self, x: Array) -> Array:
-        """The error function, element by element, in the dtype of `x`."""
+        """The error function, element by element, in the dtype that other functions give."""
+        x = self.xp.asarray(x)
+        dtype = np.result_type(x.dtype, np.float16)
+        y = erf(self.xp, x.reshape(-1).astype(np.result_type(dtype, np.float32)))
+        return y.astype(dtype, copy=False).reshape(x.shape)[()]
+
+    def where(self, condition: Array, a: Any, b: Any) -> Array:
+        """`a` where `condition` holds, else `b`."""
+        return self.xp.where(condition, a, b)
 
     def sigmoid(self, x: Array) -> Array:
         """1 / (1 + exp(-x)), where exp(-x) may be infinite."""

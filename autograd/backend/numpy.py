@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ _EXP_LIMITS = {  # x whose exp(x) is finite, and sigmoid(x) 1; with a 1 of the s
     np.dtype(name): (np.array(limit, name), np.array(1, name))
     for name, limit in (("longdouble", 11355), ("float16", 11), ("float32", 88), ("float64", 709))
 }
-_erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf of its own
+_BITS = {np.dtype(f"float{n}"): np.dtype(f"int{n}") for n in (16, 32, 64)}
 
 
 class NumpyBackend(Backend):
@@ -44,8 +43,18 @@ class NumpyBackend(Backend):
     def random_words(self, key: int, block: int, count: int) -> Array:
         return np.random.Philox(key=key, counter=block).random_raw(count)
 
-    def erf(self, x: Array) -> Array:
-        return np.asarray(_erf(x), np.result_type(x, np.float16))
+    def where(self, condition: Array, a: Any, b: Any) -> Array:
+        if (
+            type(b) is int
+            and b == 0
+            and type(a) is type(condition) is np.ndarray
+            and a.ndim
+            and condition.dtype == bool
+            and a.dtype in _BITS
+        ):  # np.where branches on every element; a bitwise and is several times faster
+            bits = _BITS[a.dtype]
+            return (a.view(bits) & -condition.astype(bits)).view(a.dtype)
+        return np.where(condition, a, b)
 
     def sigmoid(self, x: Array) -> Array:
         if type(x) is not np.ndarray or x.dtype not in _EXP_LIMITS or not x.ndim:
