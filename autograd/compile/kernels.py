@@ -49,6 +49,7 @@ EXACT = {  # of all types
     "sign": "x != x ? x : (T)((x > 0) - (x < 0))",
     "relu": "x > 0 || x != x ? x : (T)0",
     "where": "condition != 0 ? a : b",
+    "_product_or_zero": "b != 0 ? a * b : (T)0",
     "bitwise_and": "a & b",
     "bitwise_or": "a | b",
     "bitwise_xor": "a ^ b",

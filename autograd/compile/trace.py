@@ -6,7 +6,8 @@ backward step.
 
 Where a primitive works element by element, its gradient is g times a factor that does not depend on
 g: what its rule makes of 1. Factors are kept apart from gradients as long as that goes, since all
-of them can be computed before the way back in time begins.
+of them can be computed before the way back in time begins. A rule that selects is no such factor:
+what it leaves out is 0 even for an infinite g.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .._graph import OUTPUT, Node, reached
 from .._tensor import Tensor
 from .._tree import flatten, same_nesting, structure, tree_map, unflatten
 from .._writes import clock
-from ..ops.elementwise import add, multiply
+from ..ops.elementwise import SELECTIONS, add, multiply, zero_gradient
 from ..transforms import is_recorded
 from .program import Program, Symbol, Untraceable, pointwise
 
@@ -214,14 +215,11 @@ class Step:
         saved = self._saved(node.saved)
         if isinstance(node.dtype, tuple):
             g: Any = tuple([program.real(self._total(slot)) if slot else None for slot in terms])
-        elif pointwise(primitive):
+        elif (slopes := self._factors(node, saved)) is not None:
             base, factor = self._joined(terms)
-            one = program.full(1.0, node.shape, node.dtype)
-            slopes = primitive.pull(one, saved, node.parents)
             for parent, slope in zip(node.parents, slopes, strict=True):
                 if parent is None or slope is None:
                     continue
-                slope = program.value(slope)
                 like = (slope.shape, slope.dtype) == (node.shape, node.dtype)
                 if factor is not None:
                     slope = multiply(slope, factor)
@@ -240,6 +238,21 @@ class Step:
                 gradient = _graph.fitted(gradient, parent, node, g, node.parents, found)
                 if gradient is not None:
                     yield parent, (gradient, None)
+
+    def _factors(self, node: Node, saved: Any) -> list[Any] | None:
+        """What the rules of an elementwise operation multiply a gradient by; None where it is not
+        elementwise, or where a rule selects.
+        """
+        primitive = node.primitive
+        if not pointwise(primitive) or zero_gradient in primitive.rules.values():
+            return None
+        one = self.program.full(1.0, node.shape, node.dtype)
+        slopes = [
+            None if slope is None else self.program.value(slope)
+            for slope in primitive.pull(one, saved, node.parents)
+        ]
+        makers = [getattr(slope, "op", None) for slope in slopes]
+        return None if any(op and op.primitive in SELECTIONS for op in makers) else slopes
 
     def _saved(self, value: Any) -> Any:
         if isinstance(value, tuple):

@@ -113,9 +113,20 @@ __all__ = [
 ]
 
 
-def _no_slope(g: Any) -> Any:
+def zero_gradient(g: Any) -> Any:
     """The rule of what is constant almost everywhere: 0, even for an infinite `g`."""
     return zeros_like(g)
+
+
+# Rules select instead of multiplying by 0, since the gradient may be infinite. A selection is the
+# outermost operation of its rule: by that the scan compiler knows it (`compile.trace`).
+_product_or_zero = elementwise(
+    "product_or_zero",
+    lambda g, b: _product_or_zero(g, b),
+    lambda g, a: g * a,
+    forward=lambda xp, a, b: xp.where(b != 0, a, 0) * b,
+    doc="a b, and 0 where b is 0, even if a is infinite or nan.",
+)
 
 
 # --- arithmetic -----------------------------------------------------------------------------------
@@ -132,9 +143,9 @@ reciprocal = elementwise("reciprocal", lambda g, y: -g * y * y)
 def _power_base(g: Any, a: Any, b: Any) -> Any:
     """b a^(b-1), and 0 where b = 0, even if a is 0 or nan."""
     if isinstance(b, (int, float)):
-        return g * (b * a ** (b - 1)) if b != 0 else g * 0
+        return g * (b * a ** (b - 1)) if b != 0 else zeros_like(g)
     constant = (b == 0) & ~(absolute(a) > 0)
-    return g * (b * a ** where(constant, 0, b - 1.0))
+    return _product_or_zero(g * a ** where(constant, 0, b - 1.0), b)
 
 
 def _power_exponent(g: Any, a: Any, y: Any) -> Any:
@@ -143,12 +154,15 @@ def _power_exponent(g: Any, a: Any, y: Any) -> Any:
     """
     if isinstance(a, (int, float)):
         a = zeros_like(y) + a
-    return g * y * log(where((a == 0) & isfinite(y), 1, a))
+    constant = (a == 0) & isfinite(y)
+    return _product_or_zero(g * log(where(constant, math.e, a)), where(constant, 0, y))
 
 
 power = elementwise("power", _power_base, _power_exponent, doc="a to the power b.")
-remainder = elementwise("remainder", lambda g: g, lambda g, a, b: -g * floor_divide(a, b))
-fmod = elementwise("fmod", lambda g: g, lambda g, a, b, y: -g * rint((a - y) / b))
+remainder = elementwise(
+    "remainder", lambda g: g, lambda g, a, b: _product_or_zero(g, -floor_divide(a, b))
+)
+fmod = elementwise("fmod", lambda g: g, lambda g, a, b, y: _product_or_zero(g, -rint((a - y) / b)))
 mod = remainder
 true_divide = divide
 
@@ -165,14 +179,14 @@ sqrt = elementwise("sqrt", lambda g, y: g * 0.5 / y)
 cbrt = elementwise("cbrt", lambda g, y: g / (3 * y * y))
 logaddexp = elementwise(
     "logaddexp",
-    lambda g, a, b: g * _weight(a, b),
-    lambda g, a, b: g * _weight(b, a),
+    lambda g, a, b: _product_or_zero(g, _weight(a, b)),
+    lambda g, a, b: _product_or_zero(g, _weight(b, a)),
     doc="log(exp(a) + exp(b)), never overflowing.",
 )
 logaddexp2 = elementwise(
     "logaddexp2",
-    lambda g, a, b: g * _weight(a * math.log(2), b * math.log(2)),
-    lambda g, a, b: g * _weight(b * math.log(2), a * math.log(2)),
+    lambda g, a, b: _product_or_zero(g, _weight(a * math.log(2), b * math.log(2))),
+    lambda g, a, b: _product_or_zero(g, _weight(b * math.log(2), a * math.log(2))),
     doc="log2(2^a + 2^b), never overflowing.",
 )
 
@@ -185,8 +199,8 @@ def _weight(a: Any, b: Any) -> Any:
 
 hypot = elementwise(
     "hypot",
-    lambda g, a, y: g * a / where(y == 0, 1, y),
-    lambda g, b, y: g * b / where(y == 0, 1, y),
+    lambda g, a, y: _product_or_zero(g, a / where(y == 0, 1, y)),
+    lambda g, b, y: _product_or_zero(g, b / where(y == 0, 1, y)),
     doc="The root of a^2 + b^2; the derivatives at (0, 0) are 0.",
 )
 
@@ -195,7 +209,7 @@ hypot = elementwise(
 
 def _share(g: Any, a: Any, b: Any) -> Any:
     """g where a > b, half of it where they are equal, 0 elsewhere."""
-    return 0.5 * (g * (a > b) + g * (a >= b))
+    return where(a == b, 0.5 * g, where(a > b, g, 0))
 
 
 maximum = elementwise(
@@ -222,10 +236,16 @@ fmin = elementwise(
     lambda g, a, b: where(isnan(a), g, where(isnan(b), 0, _share(g, a, b))),
     doc="The smaller, or the one that is not nan; equal elements share the gradient evenly.",
 )
-absolute = elementwise("absolute", lambda g, x: g * sign(x), doc="The derivative at 0 is 0.")
+absolute = elementwise(
+    "absolute", lambda g, x: _product_or_zero(g, sign(x)), doc="The derivative at 0 is 0."
+)
 abs = absolute
-fabs = elementwise("fabs", lambda g, x: g * sign(x), doc="In floating point, of integers too.")
-copysign = elementwise("copysign", lambda g, a, b: g * sign(a) * copysign(1.0, b), _no_slope)
+fabs = elementwise(
+    "fabs", lambda g, x: _product_or_zero(g, sign(x)), doc="In floating point, of integers too."
+)
+copysign = elementwise(
+    "copysign", lambda g, a, b: _product_or_zero(g, sign(a) * copysign(1.0, b)), zero_gradient
+)
 
 # --- trigonometric, hyperbolic --------------------------------------------------------------------
 
@@ -241,7 +261,7 @@ def _over_square(g: Any, a: Any, b: Any) -> Any:
     """g a / (a^2 + b^2), where the squares may be too large or small; 0 at (0, 0)."""
     r = hypot(a, b)
     r = where(r == 0, 1, r)
-    return g * (a / r) / r
+    return _product_or_zero(g, a / r / r)
 
 
 arctan2 = elementwise(
@@ -252,7 +272,7 @@ arctan2 = elementwise(
 )
 sinh = elementwise("sinh", lambda g, x: g * cosh(x))
 cosh = elementwise("cosh", lambda g, x: g * sinh(x))
-tanh = elementwise("tanh", lambda g, y: g - g * y * y)
+tanh = elementwise("tanh", lambda g, y: g * (1 - y * y))
 arcsinh = elementwise("arcsinh", lambda g, x: g / sqrt(x * x + 1))
 arccosh = elementwise("arccosh", lambda g, x: g / sqrt(x * x - 1))
 arctanh = elementwise("arctanh", lambda g, x: g / (1 - x * x))
@@ -297,7 +317,7 @@ sigmoid = elementwise(
 )
 relu = elementwise(
     "relu",
-    lambda g, y: g * (y > 0),
+    lambda g, y: where(y > 0, g, 0),
     forward=lambda xp, x: xp.maximum(x, 0),
     doc="max(x, 0); the derivative at 0 is 0.",
 )
@@ -339,16 +359,16 @@ def silu(x: Any) -> Any:
 
 # --- constant almost everywhere: a gradient of 0 --------------------------------------------------
 
-sign = elementwise("sign", _no_slope)
-floor = elementwise("floor", _no_slope)
-ceil = elementwise("ceil", _no_slope)
-trunc = elementwise("trunc", _no_slope)
-rint = elementwise("rint", _no_slope)
-floor_divide = elementwise("floor_divide", _no_slope, _no_slope)
+sign = elementwise("sign", zero_gradient)
+floor = elementwise("floor", zero_gradient)
+ceil = elementwise("ceil", zero_gradient)
+trunc = elementwise("trunc", zero_gradient)
+rint = elementwise("rint", zero_gradient)
+floor_divide = elementwise("floor_divide", zero_gradient, zero_gradient)
 fix = trunc
 
 
-@primitive(x=_no_slope)
+@primitive(x=zero_gradient)
 def _round(xp: Any, x: Any, *, decimals: int) -> Any:
     return xp.round(x, decimals)
 
@@ -391,7 +411,11 @@ def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
     """`a` where `condition` holds, else `b`, with broadcasting. The branch not taken gets the
     gradient 0, never nan.
     """
-    return xp.where(condition, a, b)
+    return backend.of(condition).where(condition, a, b)
+
+
+SELECTIONS = frozenset((where.primitive, _product_or_zero.primitive))
+"""The primitives that select: what is not selected is 0, whatever it is multiplied by."""
 
 
 def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
@@ -419,8 +443,9 @@ def nan_to_num(
 
 
 def _inside(g: Any, x: Any, low: Any, high: Any) -> Any:
-    g = g if low is None else g * (x >= low)
-    return g if high is None else g * (x <= high)
+    if low is None:
+        return g if high is None else where(x <= high, g, 0)
+    return where(x >= low if high is None else (x >= low) & (x <= high), g, 0)
 
 
 @primitive(x=_inside)
@@ -468,7 +493,7 @@ def real_if_close(x: Any) -> Any:
 
 imag = elementwise(
     "imag",
-    _no_slope,
+    zero_gradient,
     forward=lambda xp, x: xp.zeros_like(x),
     doc="The imaginary part of a real tensor: 0.",
 )

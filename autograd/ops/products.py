@@ -6,10 +6,11 @@ import string
 from typing import Any
 
 from .._primitive import primitive
-from .linalg import matmul
-from .movement import diagonal, flip, pad, sliding_window_view
+from .creation import zeros_beside
+from .indexing import getitem
+from .movement import diagonal
 from .reduction import sum
-from .shape import axes_of, broadcast_to, expand_dims, moveaxis, ravel, reshape
+from .shape import axes_of, broadcast_to, concatenate, expand_dims, moveaxis, ravel, reshape
 
 __all__ = [
     "convolve",
@@ -47,7 +48,11 @@ def _einsum_back(g: Any, operands: Any, operands_shape: Any, inputs: Any, output
 
 @primitive(_einsum_back)
 def _einsum(xp: Any, *operands: Any, inputs: tuple[str, ...], output: str) -> Any:
-    return xp.einsum(f"{','.join(inputs)}->{output}", *operands, optimize=True)
+    dtype = xp.result_type(*operands)
+    if dtype == "float16":
+        operands = tuple([x.astype("float32") for x in operands])
+    y = xp.einsum(f"{','.join(inputs)}->{output}", *operands, optimize=True)
+    return y.astype(dtype) if dtype == "float16" else y
 
 
 def einsum(subscripts: str, *operands: Any) -> Any:
@@ -175,13 +180,24 @@ def cross(a: Any, b: Any, axis: int = -1) -> Any:
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    """The discrete convolution of two vectors, "full", "same" or "valid" as in NumPy."""
+    """The discrete convolution of two vectors, "full", "same" or "valid" as in NumPy.
+
+    Row i of the outer product of `v` and `a`, shifted by i, is added up; nothing is multiplied by
+    padding, since 0 times infinity is nan.
+    """
     if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
         raise ValueError(f"convolve: two vectors are needed, got shapes {a.shape}, {v.shape}")
     if v.size > a.size:
         a, v = v, a
-    n = v.size
+    N, n = a.size, v.size
     if mode not in ("full", "same", "valid"):
         raise ValueError(f'convolve: mode is "full", "same" or "valid", not {mode!r}')
-    before, behind = {"full": (n - 1, n - 1), "same": (n // 2, (n - 1) // 2), "valid": (0, 0)}[mode]
-    return matmul(sliding_window_view(pad(a, (before, behind)), n), flip(v, 0))
+    products = expand_dims(v, 1) * a
+    rows = concatenate([products, zeros_beside(products, (n, n), products.dtype)], 1)
+    shifted = reshape(getitem(ravel(rows), slice(n * (N + n - 1))), (n, N + n - 1))
+    start, length = {
+        "full": (0, N + n - 1),
+        "same": ((n - 1) // 2, N),
+        "valid": (n - 1, N - n + 1),
+    }[mode]
+    return getitem(sum(shifted, 0), slice(start, start + length))

@@ -17,6 +17,7 @@ from typing import Any, Self
 from autograd import Tensor, flatten, linear, tensor, tree_map, zeros
 
 from . import init
+from .functional import masked
 from .module import Module, Parameter, check_sizes, parameter
 
 
@@ -115,7 +116,7 @@ class Cell(Module):
 
     def seen(self, h: Tensor) -> Tensor:
         """h as the gates see it: the place where recurrent dropout acts."""
-        return h if self.recurrent_mask is None else h * self.recurrent_mask
+        return h if self.recurrent_mask is None else masked(h, self.recurrent_mask)
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """One step from input (B, I), or (I) without a batch, and the state `hx` (None: the initial

@@ -33,10 +33,12 @@ from autograd import (
     tensor,
     var,
     where,
+    zeros_like,
 )
 from autograd import relu as relu
 from autograd import sigmoid as sigmoid
 from autograd import tanh as tanh
+from autograd.ops.reduction import computed_wide
 
 from .ctc import ctc_losses
 from .log_softmax_entry import log_softmax_entry
@@ -58,12 +60,17 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if not training or p == 0:
         return input
     if p == 1:
-        return input * 0
+        return where(zeros_like(input, bool), input, 0)  # type: ignore[no-any-return]
     keep = random.default.mask(input.shape, 1 - p, input.device)
-    scale = keep.astype(input.dtype) / (1 - p)
-    return input * scale
+    return where(keep, input * (1 / (1 - p)), 0)  # type: ignore[no-any-return]
 
 
+def masked(input: Tensor, mask: Tensor) -> Tensor:
+    """Return `input` times a dropout mask, and 0 where the mask is 0, whatever the input is."""
+    return where(mask != 0, input, 0) * mask  # type: ignore[no-any-return]
+
+
+@computed_wide
 def layer_norm(
     input: Tensor,
     normalized_shape: int | Sequence[int],
@@ -278,7 +285,9 @@ def huber_loss(input: Tensor, target: Any, reduction: str = "mean", delta: float
     if not delta > 0:
         raise ValueError(f"huber_loss does not support non-positive values for delta: {delta}")
     distance = absolute(input - _like(input, target))
-    losses = where(distance < delta, 0.5 * square(distance), delta * (distance - 0.5 * delta))
+    close = distance < delta
+    small = where(close, distance, 0)  # the square of an infinite distance has no finite gradient
+    losses = where(close, 0.5 * square(small), delta * (distance - 0.5 * delta))
     return _reduced(losses, reduction)
 
 
@@ -365,6 +374,11 @@ def _like(input: Tensor, target: Any) -> Tensor:
     return beside
 
 
+@computed_wide
+def _weighted_mean(losses: Tensor, share: Tensor) -> Any:
+    return mean(losses) / mean(share.astype(losses.dtype))
+
+
 def _reduced(losses: Any, reduction: str, share: Any = None) -> Tensor:
     """The losses, their sum or their mean; with `share`, the mean is their sum divided by that of
     the shares.
@@ -374,7 +388,7 @@ def _reduced(losses: Any, reduction: str, share: Any = None) -> Tensor:
     if reduction == "sum":
         return sum(losses)  # type: ignore[no-any-return]
     if reduction == "mean":
-        return mean(losses) if share is None else mean(losses) / mean(share)  # type: ignore[no-any-return]
+        return mean(losses) if share is None else _weighted_mean(losses, share)  # type: ignore[no-any-return]
     raise ValueError(
         f'{reduction} is not a valid value for reduction: it is "mean", "sum" or "none"'
     )

@@ -239,7 +239,7 @@ class Recurrent(Module):
         last = []
         for layer in range(self.num_layers):
             if layer and self.variational and self.training:
-                xs = xs * _mask(xs[0], self.dropout)
+                xs = functional.masked(xs, _mask(xs[0], self.dropout))
             elif layer:
                 xs = functional.dropout(xs, self.dropout, self.training)
             outputs = []
@@ -276,7 +276,7 @@ class Recurrent(Module):
         )
 
     def _keep(self, state: Any, steps: int) -> Any:
-        """For each step and each leaf of the state how much of it stays: in training 0 or 1 for
+        """For each step and each leaf of the state how much of it stays: in training a boolean for
         each entry, otherwise the probability.
         """
         rates = iter(self.zoneout)
@@ -285,8 +285,7 @@ class Recurrent(Module):
             rate = next(rates)
             if not self.training:
                 return full((steps, 1), rate, leaf.dtype, leaf.device)
-            mask = random.default.mask((steps, *leaf.shape), rate, leaf.device)
-            return mask.astype(leaf.dtype)
+            return random.default.mask((steps, *leaf.shape), rate, leaf.device)
 
         return tree_map(keep, state)
 
@@ -368,13 +367,18 @@ def _sees_mask(cell: Cell) -> bool:
     return slopes[0] is not None
 
 
+def _mixed(keep: Tensor, old: Tensor, new: Tensor) -> Any:
+    """Return the old state where a mask says so, or a mixture by a probability."""
+    return where(keep, old, new) if keep.dtype == bool else keep * old + (1 - keep) * new
+
+
 def _zoned(step: Step, precompute: Callable[[Any], Any]) -> tuple[Step, Callable[[Any], Any]]:
     """A cell's functions under zoneout; their x comes with what `_keep` says for the step."""
 
     def zoned_step(state: Any, x_and_keep: Any) -> tuple[Any, Any]:
         x, keep = x_and_keep
         new, y = step(state, x)
-        mixed = tree_map(lambda k, old, n: k * old + (1 - k) * n, keep, state, new)
+        mixed = tree_map(_mixed, keep, state, new)
         for n, m in zip(flatten(new), flatten(mixed), strict=True):
             if y is n:
                 y = m
