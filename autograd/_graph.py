@@ -156,9 +156,12 @@ def sweep(
             elif parent in sums:
                 pending[parent] += term
             else:
-                pending[parent] = pending[parent] + term
+                first = pending[parent]
                 if not create_graph:
                     sums.add(parent)
+                    if parent.dtype.char == "e":  # many halves do not add up in half precision
+                        first = first.astype("float32")
+                pending[parent] = first + term
         if not order:
             return found
 
@@ -166,6 +169,8 @@ def sweep(
         gradient, parents = pending.pop(node), ()
         if ours := node in sums:
             sums.remove(node)
+            if gradient.dtype is not node.dtype:
+                gradient = fit(gradient, node.shape, node.dtype)
         if node.watch is not None and (inside is None or node in inside):
             gradient, ours = _watched(node, gradient, ours, keep=targets is None)
         if targets is not None and node in targets:

@@ -33,6 +33,11 @@ RELU = relu.primitive
 HALF = ((0.5, 1),)
 
 
+def accumulator(s: Any) -> str | None:
+    """Return the dtype in which an array or symbol is added up: None for its own."""
+    return "float32" if s.dtype == "float16" else None
+
+
 class Code:
     """How values are called in the code, and the objects that the code refers to by name."""
 
@@ -177,7 +182,7 @@ class Code:
                 return [f"{xp('dot')}({a}, {b}, {out})"]
         if primitive is SUM:
             axes, keep = self.of(static["axes"], batch), static["keepdims"]
-            return [f"{args[0]}.sum({axes}, None, {out}, {keep})"]
+            return [f"{args[0]}.sum({axes}, {accumulator(op.outs[0])!r}, {out}, {keep})"]
         if primitive is CONCATENATE:
             return [f"{xp('concatenate')}(({', '.join(args)},), {static['axis']}, {out})"]
         return [f"{out}[...] = {self.expression(op, batch)}"]

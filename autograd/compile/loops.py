@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from .. import backend
-from .code import Code
+from .code import Code, accumulator
 from .kernels import Kernel
 from .plan import CONCATENATE, MATMUL, REVERSED, TRANSPOSE, Half, is_view, root
 from .program import Op, Symbol, pointwise
@@ -359,7 +359,7 @@ class Loop:
         """The sum of a value over the steps of a chunk."""
         if s not in self.names.varies:
             return f"{self.names.of(s, True)} * n"
-        return self._as_product(s) or f"{self.names.of(s, True)}.sum(0)"
+        return self._as_product(s) or f"{self.names.of(s, True)}.sum(0, {accumulator(s)!r})"
 
     def _added_at(self, s: Symbol, n: int) -> str:
         """The n-th total with the values of a chunk added at their indices."""
@@ -407,8 +407,8 @@ def added_at(total: Any, shape: tuple[int, ...], index: Any, values: Any) -> Any
     """The same for values that belong to some places of it."""
     home = backend.of(values)
     if total is None:
-        total = home.xp.zeros(shape, values.dtype)
-    home.scatter_add(total, index, values)
+        total = home.xp.zeros(shape, accumulator(values) or values.dtype)
+    home.scatter_add(total, index, values.astype(total.dtype))
     return total
 
 

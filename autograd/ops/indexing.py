@@ -7,7 +7,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from .. import backend
+from .. import _graph, backend
 from .._primitive import primitive
 from .._tensor import _arrays
 from .shape import along
@@ -72,11 +72,13 @@ def getitem(x: Any, index: Any) -> Any:
 def _scatter(xp: Any, values: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape` to which `values` were added at `index`: the transpose of reading there."""
     target = xp.zeros(shape, values.dtype)
-    if _may_repeat(index):
-        backend.of(values).scatter_add(target, index, values)
-    else:
+    if not _may_repeat(index):
         target[index] = values
-    return target
+        return target
+    half = values.dtype == "float16"  # many halves do not add up in half precision
+    target, values = (x.astype("float32") if half else x for x in (target, values))
+    backend.of(values).scatter_add(target, index, values)
+    return target.astype("float16") if half else target
 
 
 @primitive(x=lambda g, x_shape, indices, axis: _scatter(g, index=_at(indices, axis), shape=x_shape))
@@ -149,6 +151,12 @@ def index_update(x: Any, index: Any, value: Any) -> Any:
     """A copy of `x` in which `x[index]` is `value`: the differentiable form of assigning into an
     array.
 
-    If an index is repeated, which of the values is kept is not defined.
+    If an index is repeated, which of the values is kept is not defined. Raises TypeError for a
+    value that requires a gradient and an `x` of integers or booleans, which cannot carry it.
     """
+    if x.dtype.kind != "f" and _graph.recording.get() and getattr(value, "requires_grad", False):
+        raise TypeError(
+            f"index_update of a {x.dtype} tensor would lose the gradient of a {value.dtype} value; "
+            "convert the tensor with .astype(...), or pass value.detach()"
+        )
     return _index_update(x, value, index=_checked(x, _arrays(index)))

@@ -8,10 +8,10 @@ from typing import Any
 from .. import backend
 from .._primitive import primitive
 from .._tensor import Axis, _arrays
-from .elementwise import astype
+from .elementwise import astype, isnan, where
 from .indexing import getitem, pick
 from .movement import flip
-from .reduction import mean
+from .reduction import computed_wide, mean
 from .shape import along, axes_of, concatenate, moveaxis, reshape
 
 __all__ = [
@@ -29,7 +29,9 @@ __all__ = [
 
 @primitive(x=lambda g, axis: flip(_cumsum(flip(g, axis), axis=axis), axis))
 def _cumsum(xp: Any, x: Any, *, axis: int) -> Any:
-    return xp.cumsum(x, axis)
+    if x.dtype != "float16":
+        return xp.cumsum(x, axis)
+    return xp.cumsum(x, axis, "float32").astype("float16")
 
 
 def cumsum(x: Any, axis: int | None = None) -> Any:
@@ -44,6 +46,7 @@ def _wide(x: Any) -> Any:
     return astype(x, wide) if wide else x
 
 
+@computed_wide
 def cumprod(x: Any, axis: int | None = None) -> Any:
     """The product of all elements up to each, along `axis` (None: of the flat array).
 
@@ -60,6 +63,7 @@ def cumprod(x: Any, axis: int | None = None) -> Any:
     return moveaxis(x, 0, axis)
 
 
+@computed_wide
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The product over `axis`, taken half by half; zeros are no exception, as in `cumprod`."""
     axes, x = axes_of(axis, x.ndim), _wide(x)
@@ -117,21 +121,33 @@ def partition(x: Any, kth: Any, axis: int | None = -1) -> Any:
 
 
 def top_k(x: Any, k: int, axis: int = -1) -> Any:
-    """The k greatest along `axis`, descending, and their indices."""
+    """The k greatest along `axis`, descending, and their indices; nan counts as greatest, and of
+    equals the first comes first.
+    """
     (axis,) = axes_of(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"top_k: k={k} of the {x.shape[axis]} elements of axis {axis}")
-    chosen = getitem(_argsort(-x, axis=axis), (slice(None),) * axis + (slice(None, k),))
+    # Both flips together keep equals in order; -x would wrap around for some integers.
+    order = x.shape[axis] - 1 - flip(_argsort(flip(x, axis), axis=axis), axis)
+    chosen = getitem(order, (slice(None),) * axis + (slice(None, k),))
     return pick(x, chosen, axis), chosen
 
 
 def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The middle of the sorted elements over `axis`, or the mean of the middle two."""
+    """The middle of the sorted elements over `axis`, or the mean of the middle two; nan where one
+    of them is nan, or where there are none.
+    """
     axes = axes_of(axis, x.ndim)
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     shape = tuple(x.shape[a] for a in rest)
     n = prod_of(x.shape[a] for a in axes)
     rows = reshape(x.transpose(*rest, *axes) if x.ndim else x, (*shape, n))
-    middle = getitem(sort(rows), (..., slice((n - 1) // 2, n // 2 + 1)))
+    if not n:
+        return mean(x, axis, keepdims)
+    ordered = sort(rows)
+    middle = mean(getitem(ordered, (..., slice((n - 1) // 2, n // 2 + 1))), -1)
+    if x.dtype.kind == "f":
+        greatest = getitem(ordered, (..., -1))
+        middle = where(isnan(greatest), greatest, middle)
     kept = tuple(1 if a in axes else m for a, m in enumerate(x.shape))
-    return reshape(mean(middle, -1), kept if keepdims else shape)
+    return reshape(middle, kept if keepdims else shape)
