@@ -144,9 +144,16 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
 
 
 def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
-    """For each index a row of `classes` zeros with a one at the index: shape (..., classes)."""
+    """For each index a row of `classes` zeros with a one at the index: shape (..., classes).
+
+    Booleans count as 0 and 1. Raises TypeError for indices that are not integers.
+    """
     array = asarray(_arrays(indices))
     home = backend.of(array)
+    if not array.size or array.dtype.kind == "b":
+        array = array.astype("int64")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: indices must be integers, got {array.dtype}")
     if array.size:
         low, high = int(array.min()), int(array.max())
         if low < 0 or high >= classes:
