@@ -28,6 +28,7 @@ from .plan import (
     along_time,
 )
 from .program import Op, Symbol, pointwise
+from .trace import MASKED
 
 RELU = relu.primitive
 HALF = ((0.5, 1),)
@@ -162,6 +163,9 @@ class Code:
             return [first, *self._opened(op, out, out, HALF)]
         if primitive is OPENED:
             return self._opened(op, args[0], out, static["sections"])
+        if primitive is MASKED:
+            (g, bits), view = args, self.of(op.args[1].dtype, batch)
+            return [f"{xp('bitwise_and')}({g}.view({view}), {bits}, {out}.view({view}))"]
         if primitive is RELU:
             return [f"{xp('maximum')}({args[0]}, 0, out={out})"]
         if primitive is LINEAR and op.args[0].ndim >= (1 if batch else 2) and in_order:

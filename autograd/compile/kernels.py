@@ -49,7 +49,6 @@ EXACT = {  # of all types
     "sign": "x != x ? x : (T)((x > 0) - (x < 0))",
     "relu": "x > 0 || x != x ? x : (T)0",
     "where": "condition != 0 ? a : b",
-    "_product_or_zero": "b != 0 ? a * b : (T)0",
     "bitwise_and": "a & b",
     "bitwise_or": "a | b",
     "bitwise_xor": "a ^ b",
@@ -57,6 +56,7 @@ EXACT = {  # of all types
 }
 FLOATING = {  # of floating types
     "divide": "a / b",
+    "_product_or_zero": "(b != 0 ? a : (T)0) * b",
     "reciprocal": "1 / x",
     "sigmoid": "1 / (1 + exp(-x))",
     "logaddexp": "a == b ? a + (T)0.6931471805599453 : a > b ? a + log1p(exp(b - a)) : "

@@ -16,12 +16,15 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from .. import _graph, backend
 from .._graph import OUTPUT, Node, reached
+from .._primitive import Primitive
 from .._tensor import Tensor
 from .._tree import flatten, same_nesting, structure, tree_map, unflatten
 from .._writes import clock
-from ..ops.elementwise import SELECTIONS, add, multiply, zero_gradient
+from ..ops.elementwise import SELECTIONS, add, multiply, where, zero_gradient
 from ..transforms import is_recorded
 from .program import Program, Symbol, Untraceable, pointwise
 
@@ -232,7 +235,7 @@ class Step:
         else:
             g = program.real(self._total(terms))
         found = _graph.pull(primitive, g, saved, node.parents)
-        found = [program.value(x) if hasattr(x, "dtype") else x for x in found]
+        found = [self._selected(program.value(x)) if hasattr(x, "dtype") else x for x in found]
         for parent, gradient in zip(node.parents, found, strict=True):
             if parent is not None:
                 gradient = _graph.fitted(gradient, parent, node, g, node.parents, found)
@@ -253,6 +256,22 @@ class Step:
         ]
         makers = [getattr(slope, "op", None) for slope in slopes]
         return None if any(op and op.primitive in SELECTIONS for op in makers) else slopes
+
+    def _selected(self, gradient: Symbol) -> Symbol:
+        """A selection against 0 in two operations, of which the first does not wait for `g`."""
+        op, program = gradient.op, self.program
+        if op is None or op.primitive is not where.primitive or program.home.fuses:
+            return gradient
+        condition, g, zero = op.args
+        if not (isinstance(g, Symbol) and isinstance(condition, Symbol)) or type(zero) is not int:
+            return gradient
+        if zero or condition.dtype != bool or g.dtype != gradient.dtype or g.dtype.itemsize > 8:
+            return gradient
+        dtype = np.dtype(f"i{g.dtype.itemsize}")
+        made: Symbol = program.record(
+            MASKED, (g, program.record(BITS, (condition,), {"dtype": dtype})), {}
+        )
+        return made
 
     def _saved(self, value: Any) -> Any:
         if isinstance(value, tuple):
@@ -280,3 +299,19 @@ class Step:
 
 def _times(gradient: Any, factor: Any) -> Any:
     return gradient if factor is None else multiply(gradient, factor)
+
+
+def _bits(xp: Any, x: Any, *, dtype: Any) -> Any:
+    return -x.astype(dtype)
+
+
+def _masked(xp: Any, g: Any, bits: Any) -> Any:
+    return (g.view(bits.dtype) & bits).view(g.dtype)
+
+
+BITS = Primitive("bits", _bits, ["x"], {})
+"""Integers with all bits set where x holds."""
+MASKED = Primitive("masked", _masked, ["g", "bits"], {})
+"""g where the bits are set, and 0 elsewhere."""
+for _primitive in (BITS, MASKED):
+    _primitive.pointwise = True

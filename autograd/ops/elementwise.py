@@ -477,20 +477,11 @@ def astype(x: Any, dtype: Any) -> Any:
 
 
 def real(x: Any) -> Any:
-    """The real part of a real tensor: itself."""
+    """The real part of a real tensor, and its conjugate: itself."""
     return x
 
 
-def conj(x: Any) -> Any:
-    """The conjugate of a real tensor: itself."""
-    return x
-
-
-def real_if_close(x: Any) -> Any:
-    """Itself: a real tensor has no imaginary part to lose."""
-    return x
-
-
+conj = real_if_close = real
 imag = elementwise(
     "imag",
     zero_gradient,
