@@ -235,8 +235,12 @@ def test_a_state_of_pytorch_goes_on_here() -> None:
 
 def test_a_state_of_another_kind_is_refused() -> None:
     optimizer = optim.Adam(parameters([1.0]))
-    with pytest.raises(ValueError, match="the saved optimiser is no Adam: it has no amsgrad"):
-        optimizer.load_state_dict(optim.SGD(parameters([1.0])).state_dict())
+    saved = optim.SGD(parameters([1.0])).state_dict()
+    with pytest.raises(ValueError, match="the saved optimizer is SGD, but this one is Adam"):
+        optimizer.load_state_dict(saved)
+    del saved["optimizer"]  # as in files of earlier versions, and of PyTorch
+    with pytest.raises(ValueError, match="does not belong to Adam: it has no option 'amsgrad'"):
+        optimizer.load_state_dict(saved)
     assert optimizer.param_groups[0]["lr"] == 1e-3
 
 

@@ -30,7 +30,7 @@ ENGINE = [
     {""},
 ]
 LIBRARY = [
-    {"", "errors", "pictures", "summary"},
+    {"", "errors", "pictures", "scalars", "summary"},
     {"nn", "optim", "data"},
     {"insight"},
     {"models"},

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from autograd import Tensor, maximum, sqrt, zeros_like
+from autograd import Tensor, maximum, sqrt
 
 from .optimizer import Group, Optimizer, State
 
@@ -22,6 +22,13 @@ class Adam(Optimizer):
 
     With `amsgrad`, the greatest v so far takes the place of v in the step.
     """
+
+    counters = ("step",)
+    arrays: Mapping[str, str | None] = {
+        "exp_avg": None,
+        "exp_avg_sq": None,
+        "max_exp_avg_sq": "amsgrad",
+    }
 
     def __init__(
         self,
@@ -48,9 +55,7 @@ class Adam(Optimizer):
 
     def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         if not state:
-            state.update(step=0, exp_avg=zeros_like(p), exp_avg_sq=zeros_like(p))
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = zeros_like(p)
+            state.update(self._new_state(p, group))
         m, v = state["exp_avg"], state["exp_avg_sq"]
         beta1, beta2 = group["betas"]
         t = state["step"] = state["step"] + 1

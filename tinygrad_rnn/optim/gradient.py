@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from autograd import Tensor, maximum, sqrt, tensor, zeros_like
+from autograd import Tensor, maximum, sqrt, tensor
 
 from .optimizer import Group, Optimizer, State
 
@@ -17,6 +17,8 @@ class SGD(Optimizer):
 
     With `nesterov`, g + momentum b takes the place of b in the step.
     """
+
+    arrays: Mapping[str, str | None] = {"momentum_buffer": "momentum"}
 
     def __init__(
         self,
@@ -70,6 +72,12 @@ class RMSprop(Optimizer):
     mean of g. With `momentum`, p moves by lr b, where b = momentum b + g / (sqrt(v) + eps).
     """
 
+    arrays: Mapping[str, str | None] = {
+        "square_avg": None,
+        "momentum_buffer": "momentum",
+        "grad_avg": "centered",
+    }
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -97,11 +105,7 @@ class RMSprop(Optimizer):
 
     def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         if not state:
-            state["square_avg"] = zeros_like(p)
-            if group["momentum"]:
-                state["momentum_buffer"] = zeros_like(p)
-            if group["centered"]:
-                state["grad_avg"] = zeros_like(p)
+            state.update(self._new_state(p, group))
         v, alpha = state["square_avg"], group["alpha"]
         v *= alpha
         v += (1 - alpha) * (g * g)
@@ -126,6 +130,9 @@ class Adagrad(Optimizer):
 
     s starts from `initial_accumulator_value`.
     """
+
+    counters = ("step",)
+    arrays: Mapping[str, str | None] = {"sum": None}
 
     def __init__(
         self,
@@ -152,7 +159,8 @@ class Adagrad(Optimizer):
 
     def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         if not state:
-            state.update(step=0, sum=zeros_like(p) + group["initial_accumulator_value"])
+            state.update(self._new_state(p, group))
+            state["sum"] += group["initial_accumulator_value"]
         t = state["step"] = state["step"] + 1
         s = state["sum"]
         s += g * g

@@ -36,6 +36,8 @@ class LBFGS(Optimizer):
     `tolerance_change`. There is one parameter group.
     """
 
+    counters = ("func_evals", "n_iter")
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -60,10 +62,16 @@ class LBFGS(Optimizer):
             },
         )
 
-    def check(self, group: Group) -> None:
-        super().check(group)
+    def add_param_group(self, param_group: Group) -> None:
         if self.param_groups:
             raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
+        super().add_param_group(param_group)
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        for name in ("max_iter", "max_eval", "history_size"):
+            if not isinstance(group[name], int):
+                raise TypeError(f"{name} must be a whole number, not {group[name]!r}")
         if not group["history_size"]:
             raise ValueError("history_size must be at least 1")
         if group["line_search_fn"] not in (None, "strong_wolfe"):
@@ -149,6 +157,21 @@ class LBFGS(Optimizer):
 
     def _state_shape(self, p: Tensor) -> tuple[int, ...]:
         return (sum(p.size for p in self._parameters()),)
+
+    def _restored_state(self, p: Tensor, group: Group, saved: State) -> State:
+        state = super()._restored_state(p, group, saved)
+        if not state:
+            return state
+        moved = state["n_iter"] > 0
+        numbers = [state["scale"], *([state["t"]] if moved else [])]
+        vectors = [*state["steps"], *state["changes"], *([state["d"], state["g"]] if moved else [])]
+        if not (
+            all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
+            and all(isinstance(vector, Tensor) for vector in vectors)
+            and len(state["steps"]) == len(state["changes"])
+        ):
+            raise ValueError("the saved state of LBFGS is malformed: not its numbers and vectors")
+        return state
 
 
 def _joined(tensors: Iterable[Tensor]) -> Tensor:

@@ -1,0 +1,33 @@
+"""Options that are given as NumPy scalars, arrays or Tensors, as Python numbers.
+
+Options are multiplied with arrays, whose dtype they must not change, and are saved as JSON.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """Return an option as Python's own numbers.
+
+    A NumPy scalar, an array or Tensor of shape () and every other real number becomes a bool, int
+    or float, a longer array or Tensor a list of them. Lists and tuples are converted element by
+    element. Other values are returned unchanged.
+    """
+    if isinstance(value, (list, tuple)):
+        return type(value)([plain(item) for item in value])
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Real) and not isinstance(value, (int, float)):
+        return float(value)
+    return value
+
+
+def plain_count(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number of at least `least`; ValueError, with the option's name, otherwise."""
+    count = plain(value)
+    if not isinstance(count, int) or count < least:
+        raise ValueError(f"{name} must be a whole number from {least} on, not {value!r}")
+    return count
