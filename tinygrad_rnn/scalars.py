@@ -5,6 +5,7 @@ Options are multiplied with arrays, whose dtype they must not change, and are sa
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -17,7 +18,8 @@ def plain(value: Any) -> Any:
     element. Other values are returned unchanged.
     """
     if isinstance(value, (list, tuple)):
-        return type(value)([plain(item) for item in value])
+        items = [plain(item) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Real) and not isinstance(value, (int, float)):
@@ -31,3 +33,19 @@ def plain_count(name: str, value: Any, least: int = 1) -> int:
     if not isinstance(count, int) or count < least:
         raise ValueError(f"{name} must be a whole number from {least} on, not {value!r}")
     return count
+
+
+def plain_number(name: str, value: Any) -> float:
+    """Return a finite number of at least 0; ValueError, with the option's name, otherwise."""
+    number = plain(value)
+    if not isinstance(number, (int, float)) or not 0 <= number < math.inf:
+        raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
+    return number
+
+
+def probability(name: str, value: Any) -> float:
+    """Return a probability; ValueError, with the option's name, for other values."""
+    number = plain(value)
+    if not isinstance(number, (int, float)) or not 0 <= number <= 1:
+        raise ValueError(f"{name} probability must lie between 0 and 1, not {value}")
+    return number

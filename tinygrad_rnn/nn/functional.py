@@ -40,6 +40,7 @@ from autograd import sigmoid as sigmoid
 from autograd import tanh as tanh
 from autograd.ops.reduction import computed_wide
 
+from ..scalars import plain, probability
 from .ctc import ctc_losses
 from .log_softmax_entry import log_softmax_entry
 
@@ -55,8 +56,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
     The mask comes from the default random stream, the same on every device.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability must lie between 0 and 1, not {p}")
+    p = probability("dropout", p)
     if not training or p == 0:
         return input
     if p == 1:
@@ -132,6 +132,7 @@ def cross_entropy(
     the others' targets (for probabilities: by the number of positions). Raises ValueError for
     shapes that do not fit and for targets that are no class.
     """
+    label_smoothing = plain(label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     axis = _class_axis(input)
@@ -282,6 +283,7 @@ def l1_loss(input: Tensor, target: Any, *, reduction: str = "mean") -> Tensor:
 
 def huber_loss(input: Tensor, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """d^2 / 2 for distances d up to `delta`, delta (d - delta / 2) beyond (Huber 1964)."""
+    delta = plain(delta)
     if not delta > 0:
         raise ValueError(f"huber_loss does not support non-positive values for delta: {delta}")
     distance = absolute(input - _like(input, target))

@@ -19,6 +19,7 @@ from autograd import (
     where,
 )
 
+from ..scalars import plain, probability
 from . import functional, init
 from .module import Module, Parameter, check_sizes, parameter
 
@@ -212,7 +213,7 @@ class LayerNorm(Module):
         self.normalized_shape = functional.as_shape(normalized_shape)
         for size in self.normalized_shape:
             check_sizes(normalized_shape=size)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self.eps, self.elementwise_affine = plain(eps), elementwise_affine
         self.weight = self.bias = None
         if elementwise_affine:
             self.weight = parameter(*self.normalized_shape, device=device, dtype=dtype)
@@ -231,9 +232,7 @@ class Dropout(Module):
     """In training, each element is 0 with probability p and the others grow by 1 / (1 - p)."""
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability must lie between 0 and 1, not {p}")
-        self.p = p
+        self.p = probability("dropout", p)
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.dropout(input, self.p, self.training)

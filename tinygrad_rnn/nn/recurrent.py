@@ -35,6 +35,7 @@ from autograd import (
     zeros,
 )
 
+from ..scalars import plain, probability
 from . import functional
 from .cell import Cell, check_input, check_state
 from .containers import ModuleList
@@ -98,16 +99,16 @@ class Recurrent(Module):
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         start = flatten(cell.initial_state(1))
-        rates = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(start)
+        zoneout = plain(zoneout)
+        rates = zoneout if isinstance(zoneout, (list, tuple)) else (zoneout,) * len(start)
         if len(rates) != len(start):
             raise ValueError(
                 f"zoneout={zoneout} must be one number, or one for each of the {len(start)} parts "
                 f"of the state of {type(cell).__name__}"
             )
-        named = ("dropout", dropout), ("recurrent_dropout", recurrent_dropout)
-        for name, p in (*named, *(("zoneout", rate) for rate in rates)):
-            if not 0 <= p <= 1:
-                raise ValueError(f"{name} probability must lie between 0 and 1, not {p}")
+        dropout = probability("dropout", dropout)
+        recurrent_dropout = probability("recurrent_dropout", recurrent_dropout)
+        rates = tuple(probability("zoneout", rate) for rate in rates)
         if recurrent_dropout and not _sees_mask(cell):
             raise ValueError(
                 f"recurrent_dropout={recurrent_dropout}, but {type(cell).__name__}.step does not "

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ..scalars import plain, plain_count
 from .optimizer import Group, Optimizer
 
 
@@ -25,7 +26,7 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+        self.base_lrs = [plain(group["lr"]) for group in optimizer.param_groups]
         self.last_epoch = 0
         self._apply()
 
@@ -50,7 +51,7 @@ class LRScheduler:
         self._apply()
 
     def _apply(self) -> None:
-        self._set = self.rates(self.last_epoch)
+        self._set = plain(self.rates(self.last_epoch))
         for group, rate in self._groups(self._set):
             group["lr"] = rate
 
@@ -69,14 +70,45 @@ class LRScheduler:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in self.kept}
-        return {k: list(v) if isinstance(v, list) else v for k, v in values.items()}
+        """Return the numbers that change, as JSON values, and the name of the schedule."""
+        values = {name: plain(getattr(self, name)) for name in self.kept}
+        return {"schedule": type(self).__name__, **values}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in self.kept:
-            value = state[name]
-            setattr(self, name, list(value) if isinstance(value, list) else value)
-        self._apply()
+        """Restore a state of `state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the state belongs to another kind of schedule or to another number of parameter
+            groups, or if it is malformed. The schedule is then unchanged.
+        """
+        kind = type(self).__name__
+        if not isinstance(state, dict):
+            raise ValueError(f"the saved state of {kind} is malformed: it is {state!r}")
+        if state.get("schedule", kind) != kind:
+            raise ValueError(f"the saved schedule is {state['schedule']}, but this one is {kind}")
+        if missing := [name for name in self.kept if name not in state]:
+            raise ValueError(f"the saved state does not belong to {kind}: it has no {missing[0]!r}")
+        before = {name: getattr(self, name) for name in self.kept}
+        try:
+            vars(self).update({name: self._checked(name, plain(state[name])) for name in self.kept})
+            self._apply()
+        except (ArithmeticError, TypeError, ValueError) as error:
+            vars(self).update(before)
+            raise ValueError(f"the saved state of {kind} is malformed: {error}") from error
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """Return a saved attribute; ValueError or TypeError if it cannot be this attribute."""
+        present = getattr(self, name)
+        if isinstance(present, list):
+            if not all(0 <= rate < math.inf for _, rate in self._groups(value)):
+                raise ValueError(f"{name} must be finite numbers of at least 0, not {value}")
+        elif isinstance(present, int):
+            plain_count(name, value, 0)
+        elif not isinstance(value, (int, float)) or math.isnan(value):
+            raise ValueError(f"{name} must be a number, not {value!r}")
+        return value
 
 
 class ExponentialLR(LRScheduler):
@@ -105,7 +137,7 @@ class MultiStepLR(LRScheduler):
     """The rate is multiplied by `gamma` at each of the steps in `milestones`."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
-        self.milestones, self.gamma = sorted(milestones), _positive("gamma", gamma)
+        self.milestones, self.gamma = sorted(plain(milestones)), _positive("gamma", gamma)
         super().__init__(optimizer)
 
     def factor(self, steps: int) -> float:
@@ -124,7 +156,8 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer)
 
     def rates(self, steps: int) -> list[float]:
-        return [base * f(steps) for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        lambdas = zip(self.base_lrs, self.lr_lambdas, strict=True)
+        return [base * float(lr_lambda(steps)) for base, lr_lambda in lambdas]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -133,7 +166,7 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        self.T_max, self.eta_min = _whole("T_max", T_max), eta_min
+        self.T_max, self.eta_min = _whole("T_max", T_max), plain(eta_min)
         super().__init__(optimizer)
 
     def rates(self, steps: int) -> list[float]:
@@ -172,6 +205,7 @@ class OneCycleLR(LRScheduler):
                 )
             total_steps = _whole("epochs", epochs) * _whole("steps_per_epoch", steps_per_epoch)
         self.total_steps = _whole("total_steps", total_steps)
+        pct_start, div_factor, final_div_factor = plain((pct_start, div_factor, final_div_factor))
         if not 0 <= pct_start <= 1:
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
@@ -184,8 +218,8 @@ class OneCycleLR(LRScheduler):
                 "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
             )
 
-        rise = pct_start * total_steps
-        self._ends = [rise - 1, *([2 * rise - 2] if three_phase else []), total_steps - 1]
+        rise = pct_start * self.total_steps
+        self._ends = [rise - 1, *([2 * rise - 2] if three_phase else []), self.total_steps - 1]
         self._rates, self._momenta = [], []
         for top in _each("max_lr", max_lr, optimizer):
             low = top / div_factor
@@ -246,6 +280,7 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ) -> None:
+        factor, patience, threshold, eps = plain((factor, patience, threshold, eps))
         if not factor < 1:
             raise ValueError(f"Factor should be < 1.0, not {factor}")
         if mode not in ("min", "max"):
@@ -253,7 +288,8 @@ class ReduceLROnPlateau(LRScheduler):
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold mode {threshold_mode} is unknown! It is 'rel' or 'abs'")
         self.sign = 1 if mode == "min" else -1
-        self.reduction, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
+        self.reduction, self.patience, self.eps = factor, patience, eps
+        self.cooldown = plain_count("cooldown", cooldown, 0)
         self.threshold, self.relative = threshold, threshold_mode == "rel"
         self.min_lrs = _each("min_lr", min_lr, optimizer)
         self.best = self.sign * math.inf
@@ -279,8 +315,9 @@ class ReduceLROnPlateau(LRScheduler):
         if self.num_bad_epochs > self.patience:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
             for group, least in self._groups(self.min_lrs):
-                rate = max(group["lr"] * self.reduction, least)
-                if group["lr"] - rate > self.eps:
+                present = plain(group["lr"])
+                rate = max(present * self.reduction, least)
+                if present - rate > self.eps:
                     group["lr"] = rate
 
 
@@ -292,21 +329,23 @@ def _line(start: float, end: float, part: float) -> float:
     return start + (end - start) * part
 
 
-def _positive(name: str, value: float) -> float:
-    if not value > 0:
+def _positive(name: str, value: Any) -> float:
+    number: float = plain(value)
+    if not number > 0:
         raise ValueError(f"{name} must be positive, not {value}")
-    return value
+    return number
 
 
-def _whole(name: str, value: int) -> int:
-    if not (isinstance(value, int) and value > 0):
+def _whole(name: str, value: Any) -> int:
+    count = plain(value)
+    if not (isinstance(count, int) and count > 0):
         raise ValueError(f"Expected positive integer {name}, but got {value}")
-    return value
+    return count
 
 
 def _each(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
     """One value for each group of the optimiser, or the same for all."""
-    groups = len(optimizer.param_groups)
+    groups, value = len(optimizer.param_groups), plain(value)
     if not isinstance(value, (list, tuple)):
         return [value] * groups
     if len(value) != groups:

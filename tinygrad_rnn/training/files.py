@@ -128,6 +128,19 @@ def as_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
 
 
+@contextmanager
+def reading(source: str | Path) -> Iterator[None]:
+    """Turn every error that malformed contents of a file cause into an InputError that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{source} does not fit: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise InputError(f"{source} is damaged: {error!r}") from error
+
+
 def read_json(path: Path) -> Any:
     """Return the value in a JSON file; InputError if it cannot be read or is not valid."""
     try:

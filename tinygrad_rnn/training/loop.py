@@ -13,14 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, Self
 
 from ..errors import InputError, TrainingDiverged, parse_json
 from ..nn import Module
-from .files import append, load, load_tree, save, save_tree, write_file
+from ..scalars import plain_count, plain_number
+from .files import append, load, load_tree, read_arrays, reading, save, save_tree, write_file
 from .progress import Progress, Status
 
 Note = Callable[[dict[str, Any]], object]
@@ -46,7 +46,19 @@ class Position:
     best_epoch: int = 0
     best: float = math.inf
     idle_epochs: int = 0
-    """Epochs since the best evaluation."""
+    """Epochs since the best evaluation, -1 if it was within the present epoch."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers that are not a position, as in a damaged file."""
+        for name in ("step", "batch", "best_epoch"):
+            plain_count(name, getattr(self, name), 0)
+        for name in ("evaluated_step", "best_step", "idle_epochs"):
+            plain_count(name, getattr(self, name), -1)
+        plain_count("epoch", self.epoch)
+        plain_number("seen", self.seen)
+        for name in ("validation", "best"):
+            if not isinstance(value := getattr(self, name), (int, float)) or math.isnan(value):
+                raise ValueError(f"{name} must be a number, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -60,9 +72,11 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 0), ("max_steps", 0), ("patience", 1)):
-            limit = getattr(self, name)
-            if limit is not None and not (isinstance(limit, Integral) and int(limit) >= least):
-                raise ValueError(f"{name} must be a whole number from {least} on, not {limit!r}")
+            if (limit := getattr(self, name)) is not None:
+                object.__setattr__(self, name, plain_count(name, limit, least))
+        if self.max_seconds is not None:
+            seconds = plain_number("max_seconds", self.max_seconds)
+            object.__setattr__(self, "max_seconds", seconds)
 
     def reached(self, at: Position, seconds: float) -> str | None:
         """The name of the limit that ends training here, or None."""
@@ -210,14 +224,13 @@ class Session:
         if not (path.exists() or (folder / "model.safetensors").exists()):
             return
         saved = load_tree(path)
-        try:
+        with reading(path):
             self.training.load_state_dict(saved["training"], path)
-            self._seconds, self._records = saved["seconds"], saved["records"]
-            read_metrics(folder / "metrics.jsonl", self._records, self._figures)
-        except InputError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path} is not a checkpoint of this run: {error!r}") from error
+            self._seconds = plain_number("seconds", saved["seconds"])
+            self._records = plain_count("records", saved["records"], 0)
+        read_metrics(folder / "metrics.jsonl", self._records, self._figures)
+        if self.training.validation is not None and self.training.at.best_step >= 0:
+            read_arrays(folder / "model.safetensors")  # an error now, not after all epochs
 
     def train(self, progress: Progress) -> None:
         """Train until `limit` says what ended the training, or `signal` what interrupted it.

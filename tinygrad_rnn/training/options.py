@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..models.language import RECURRENT
+from ..scalars import plain
 from .loop import Limits
 
 
@@ -100,7 +101,8 @@ class Options:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            value = getattr(self, entry.name)
+            value = plain(getattr(self, entry.name))
+            object.__setattr__(self, entry.name, value)
             if value is not None or entry.default is not None:
                 entry.metadata["rule"].check(entry.name, value)
 

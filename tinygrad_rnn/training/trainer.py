@@ -24,7 +24,8 @@ import autograd as ag
 from .. import nn, optim
 from ..data import DataLoader
 from ..errors import InputError, TrainingDiverged
-from .files import load_arrays, locked
+from ..scalars import plain, plain_count
+from .files import load_arrays, locked, reading
 from .loop import Limits, Note, Position, Session
 from .progress import Silent, shown_on
 from .truncated import TruncatedBPTT
@@ -109,7 +110,8 @@ class Trainer:
             raise ValueError("ReduceLROnPlateau needs `validation`, and steps per epoch")
         if schedule is not None and schedule.optimizer is not optimizer:
             raise ValueError("the schedule is one of another optimizer")
-        if clip is not None and not clip > 0:
+        clip, accumulate, evaluate_every = plain((clip, accumulate, evaluate_every))
+        if clip is not None and not (isinstance(clip, (int, float)) and clip > 0):
             raise ValueError(f"clip must be a number above 0, or None, not {clip!r}")
         if bptt is not None and getattr(batches, "shuffle", False):
             raise ValueError("the batches are the pieces of a stream (bptt): shuffle=False")
@@ -118,9 +120,9 @@ class Trainer:
                 "LBFGS looks at a batch many times, and a stream (bptt) is read once: choose "
                 "another optimizer, or give it whole sequences"
             )
-        for name, count in (("accumulate", accumulate), ("evaluate_every", evaluate_every)):
-            if count is not None and not (isinstance(count, int) and count > 0):
-                raise ValueError(f"{name} must be a whole number from 1 on, not {count!r}")
+        plain_count("accumulate", accumulate)
+        if evaluate_every is not None:
+            plain_count("evaluate_every", evaluate_every)
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.batches = _loader(batches)
         self.validation: Any = validation if callable(validation) else _loader(validation)
@@ -147,7 +149,7 @@ class Trainer:
                 record.update(
                     self._record("update", at.step + 1, loss / self.unit, at.seen + weight),
                     gradient_norm=norm,
-                    lr=self.optimizer.param_groups[0]["lr"],
+                    lr=plain(self.optimizer.param_groups[0]["lr"]),
                 )
                 self._check_finite(record)
             return loss
@@ -382,18 +384,37 @@ class Trainer:
         }
 
     def load_state_dict(self, saved: dict[str, Any], source: str | Path = "the state") -> None:
-        """Go to where `saved` was taken; InputError, naming `source`, if it is another model's."""
-        load_arrays(self.model, saved["model"], source)
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(saved["schedule"])
-        self.batches.load_state_dict(saved["batches"])
-        self._beginning = saved["validation"]
-        if self.bptt is not None:
-            self.bptt.load_state_dict(saved["carried"], self.model)
-        self.at = Position(**saved["at"])
-        self._rest = iter(self.batches) if self.at.batch else None
-        ag.random.set_state(saved["random"])
+        """Go to where `saved` was taken; InputError, naming `source`, if it belongs to another
+        model, optimizer, schedule or data, or is malformed.
+        """
+        with reading(source):
+            at = Position(**saved["at"])
+            schedule, carried = saved["schedule"], saved["carried"]
+            _check_presence(
+                "schedule", self.schedule, schedule and schedule.get("schedule", "a schedule")
+            )
+            _check_presence("truncated BPTT", self.bptt, carried and "TruncatedBPTT")
+            load_arrays(self.model, saved["model"], source)
+            self.optimizer.load_state_dict(saved["optimizer"])
+            if self.schedule is not None:
+                self.schedule.load_state_dict(schedule)
+            self.batches.load_state_dict(saved["batches"])
+            if self._beginning is not None and saved["validation"] is not None:
+                self.validation.load_state_dict(saved["validation"])
+                self._beginning = saved["validation"]
+            if self.bptt is not None:
+                self.bptt.load_state_dict(carried, self.model)
+            ag.random.set_state(saved["random"])
+            self.at, self._rest = at, iter(self.batches) if at.batch else None
+
+
+def _check_presence(what: str, present: Any, saved: str | None) -> None:
+    """Raise ValueError, naming both, if only one of a trainer and a saved state has such a part."""
+    if (present is None) != (saved is None):
+        own = None if present is None else type(present).__name__
+        raise ValueError(
+            f"it was saved with {saved or f'no {what}'}, but this trainer has {own or f'no {what}'}"
+        )
 
 
 def _loader(batches: Any) -> Any:
