@@ -89,6 +89,22 @@ def test_words_are_spoken_as_they_are_spelled() -> None:
     assert high[len(high) * 3 // 10] < 0
 
 
+@pytest.mark.parametrize("name", ["audio", "music"])
+def test_one_bad_file_does_not_end_a_demo(tmp_path: Path, learn: Any, name: str) -> None:
+    for number in range(24):
+        folder = tmp_path / "own" / "ab"[number % 2] / "takes"
+        folder.mkdir(parents=True, exist_ok=True)
+        if name == "audio":
+            tone = np.sin(np.arange(2000) * (1 + number % 2) / 9)
+            data.write_wav(folder / f"{number}.wav", tone, 8000)
+        else:
+            data.write_midi(folder / f"{number}.mid", [Note(4 * i, 30 + i, 4) for i in range(9)])
+    (folder / "bad.wav").write_bytes(b"RIFX")
+    (folder / "bad.mid").write_bytes(b"MThd")
+    with pytest.warns(UserWarning, match=r"skipped 1 of 25 files(.|\n)*/bad\."):
+        learn(name, tmp_path / "own")
+
+
 # --- series ---------------------------------------------------------------------------------------
 
 

@@ -326,10 +326,10 @@ def test_fasta(tmp_path: Path) -> None:
     ("content", "says"),
     [
         ("acgt\n", "line 1: a line '>name' stands first"),
-        (">a\nacgATG\n>b\n\n>c\nacg\n", "line 3: no sequence follows b"),
+        (">a\nacgATG\n>b\n\n>c\nacg\n", "line 3: no sequence follows 'b'"),
         (">a\nacg\nac-ATG\n", "line 3, column 3: '-' is no base"),
         (">a\nac\xe9\n", "not utf-8"),
-        (">a\nacgATGA\n", "line 1: a: the coding region 4 to 7 has 4 bases"),
+        (">a\nacgATGA\n", "line 1: 'a': the coding region 4 to 7 has 4 bases"),
         (">a\nACG\n", "all letters are of one case"),
         (" \n\n", "empty"),
     ],

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from reprlib import repr as shorten
 from typing import NamedTuple
 
 import numpy as np
@@ -69,13 +70,13 @@ def read_fasta(path: PathLike, labelled: bool = True) -> list[Sequence]:
     sequences = []
     for name, number, lines in records:
         if not lines:
-            raise InputError(f"{file}, line {number}: no sequence follows {name}")
+            raise InputError(f"{file}, line {number}: no sequence follows {shorten(name)}")
         letters = "".join(lines)
         codes = np.frombuffer(letters.upper().encode(), np.uint8)
         phases = np.zeros(len(codes), np.int64)
         if labelled:
             capital = np.frombuffer(letters.encode(), np.uint8) == codes
-            phases = _phases(capital, f"{file}, line {number}: {name}")
+            phases = _phases(capital, f"{file}, line {number}: {shorten(name)}")
         sequences.append(Sequence(name, _NUMBERS[codes], phases))
     if labelled and len({bool(p) for s in sequences for p in np.unique(s.phases)}) < 2:
         raise InputError(

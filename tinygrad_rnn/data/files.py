@@ -84,8 +84,9 @@ def open_file(path: PathLike, kind: str) -> Iterator[Source]:
             yield Source(raw, called(name))
     except (OSError, EOFError, zlib.error) as error:
         reason = (isinstance(error, OSError) and error.strerror) or f"damaged gzip data: {error}"
-        if isinstance(error, FileNotFoundError) and os.path.exists(f"{name}.gz"):
-            reason += f", but {name}.gz exists"
+        other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
+        if isinstance(error, FileNotFoundError) and os.path.exists(other):
+            reason += f", but {other} exists"
         raise InputError(f"{called(name)}: {reason}; {kind} is expected") from error
 
 

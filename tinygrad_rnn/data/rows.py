@@ -145,5 +145,6 @@ def _json_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[
 
 
 def listed(names: Sequence[str]) -> str:
+    """Return up to 20 names for a message, each shortened."""
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return ", ".join(map(shorten, names[:20])) + more

@@ -351,8 +351,7 @@ def _lines(path: PathLike, encoding: str) -> list[str]:
 
 
 def _no_class(label: str, classes: Sequence[str]) -> str:
-    more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
-    return f"there is no class {shorten(label)}; the classes are {', '.join(classes[:20])}{more}"
+    return f"there is no class {shorten(label)}; the classes are {listed(classes)}"
 
 
 def _natural(label: str) -> tuple[float, str]:
