@@ -209,7 +209,7 @@ def _log_probability(input: Tensor, classes: Any, axis: int) -> Any:
     wide = input.astype("float32") if input.dtype == "float16" else input
     rows = moveaxis(wide, axis, -1).reshape(classes.size, input.shape[axis])
     each = backend.of(classes).xp.arange(classes.size)
-    chosen = log_softmax_entry(rows, target=(each, classes.reshape(-1)))
+    chosen, _ = log_softmax_entry(rows, target=(each, classes.reshape(-1)))
     return chosen.reshape(classes.shape).astype(input.dtype)
 
 

@@ -2,52 +2,43 @@
 
 `log_softmax` followed by the selection of one class per row writes several arrays of the size of
 the scores, forward and backward. With a large vocabulary these passes over memory cost as much as a
-matrix product. Here the forward pass needs one temporary array and saves none, and the backward
-pass computes in the array that it returns.
+matrix product. Here the forward pass writes the probabilities and the backward pass the gradient,
+and nothing else of that size.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from autograd import backend, expand_dims, primitive, softmax, sum
+from autograd import backend, expand_dims, primitive, sum
 
 
-def _exponentials(xp: Any, x: Any, out: Any) -> tuple[Any, Any]:
-    """exp(x - max x) in each row of `x` (N, C), written into `out`; its sums and the maxima."""
-    peak = xp.max(x, 1, keepdims=True)
-    xp.exp(xp.subtract(x, peak, out), out)
-    return xp.sum(out, 1), peak[:, 0]
-
-
-def _residual_g(G: Any, x: Any, target: Any) -> Any:
-    return G[target] - sum(G * softmax(x), -1)
-
-
-def _residual_x(G: Any, g: Any, x: Any) -> Any:
-    p = softmax(x)
-    return expand_dims(g, 1) * p * (sum(G * p, -1, keepdims=True) - G)
-
-
-@primitive(g=_residual_g, x=_residual_x)
-def _residual(xp: Any, g: Any, x: Any, *, target: Any) -> Any:
-    """g (one_hot(target) - softmax(x)), with one factor g per row."""
-    if not x.size:
-        return xp.zeros_like(x)
-    residual = xp.empty(x.shape, x.dtype)
+@primitive(g=lambda G, p, target: G[target] - sum(G * p, -1), p=lambda G, g: -expand_dims(g, 1) * G)
+def _residual(xp: Any, g: Any, p: Any, *, target: Any) -> Any:
+    """g (one_hot(target) - p), with one factor g per row."""
+    residual = xp.empty(p.shape, p.dtype)
 
     def kernel(rows: slice) -> None:
-        total, _ = _exponentials(xp, x[rows], residual[rows])
-        residual[rows] *= (-g[rows] / total)[:, None]
+        xp.multiply(p[rows], -g[rows, None], residual[rows])
 
-    backend.of(x).for_rows(kernel, *x.shape)
+    backend.of(p).for_rows(kernel, *p.shape)
     residual[target] += g
     return residual
 
 
-@primitive(x=lambda g, x, target: _residual(g, x, target=target))
-def log_softmax_entry(xp: Any, x: Any, *, target: Any) -> Any:
-    """Return log softmax(x) of one class per row.
+def _gradient(g: Any, y: Any, target: Any) -> Any:
+    """g holds the gradients of the entries and of the probabilities, or None."""
+    p, terms = y[1], []
+    if g[0] is not None:
+        terms.append(_residual(g[0], p, target=target))
+    if g[1] is not None:
+        terms.append(p * (g[1] - sum(g[1] * p, -1, keepdims=True)))
+    return terms[0] if len(terms) == 1 else terms[0] + terms[1]
+
+
+@primitive(x=_gradient)
+def log_softmax_entry(xp: Any, x: Any, *, target: Any) -> tuple[Any, Any]:
+    """Return log softmax(x) of one class per row, and softmax(x), which the gradient needs.
 
     Parameters
     ----------
@@ -58,15 +49,20 @@ def log_softmax_entry(xp: Any, x: Any, *, target: Any) -> Any:
 
     Returns
     -------
-    Tensor or array, shape (N,)
+    entries : Tensor or array, shape (N,)
+    probabilities : Tensor or array, shape (N, C)
     """
+    p = xp.empty(x.shape, x.dtype)
     if not x.size:
-        return xp.zeros(x.shape[:1], x.dtype)
-    temporary = xp.empty(x.shape, x.dtype)
-    total, peak = xp.empty((2, len(x)), x.dtype)
+        return p.sum(1), p
+    peak, total = xp.empty((2, len(x), 1), x.dtype)
 
     def kernel(rows: slice) -> None:
-        total[rows], peak[rows] = _exponentials(xp, x[rows], temporary[rows])
+        part = p[rows]
+        peak[rows] = xp.max(x[rows], 1, keepdims=True)
+        xp.exp(xp.subtract(x[rows], peak[rows], part), part)
+        total[rows] = xp.sum(part, 1, keepdims=True)
+        xp.multiply(part, 1 / total[rows], part)
 
     backend.of(x).for_rows(kernel, *x.shape)
-    return x[target] - peak - xp.log(total)
+    return x[target] - peak[:, 0] - xp.log(total[:, 0]), p
