@@ -74,6 +74,7 @@ class Again:
 
     name = "checkpoint"
     needs: tuple[str, ...] = ()  # no value that a rule asks for by name
+    fresh_gradients = False
 
     def __init__(
         self, evaluate: Callable[[], Any], places: list[int], parents: Iterable[Node]

@@ -136,9 +136,10 @@ def sweep(
         between = _between(parents, targets) if inside is None else inside | targets
         parents = [node if node in between else None for node in parents]
     pending: dict[Node, Any] = {}  # gradients of nodes whose turn has not come
-    sums: set[Node] = set()  # nodes whose pending gradient was summed here: no other reference
+    sums: set[Node] = set()  # nodes to whose pending gradient no other reference exists
     order: list[tuple[int, Node]] = []  # the nodes as a heap, greatest number first
     node, gradient = None, None  # the current node and its gradient; `terms` go to its `parents`
+    fresh = False  # True if no other reference to any of the `terms` exists
 
     while True:
         for parent, term in zip(parents, terms):
@@ -153,6 +154,8 @@ def sweep(
             if parent not in pending:
                 pending[parent] = term
                 heappush(order, (-parent.number, parent))
+                if fresh:
+                    sums.add(parent)
             elif parent in sums:
                 pending[parent] += term
             else:
@@ -188,6 +191,7 @@ def sweep(
             slots[i] = gradient if slots[i] is None else slots[i] + gradient
             continue
         parents, terms = _pulled(node, gradient, create_graph, between)
+        fresh = node.primitive.fresh_gradients and not create_graph
         if not (retain_graph or create_graph):
             node.saved = None
             node.parents = ()

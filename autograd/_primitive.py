@@ -89,6 +89,9 @@ class Primitive:
         keep = (arrays[1] if parents[0] else None, arrays[0] if parents[1] else None)
         pull = (rule_a(g, saved[0]) if parents[0] else None,
                 rule_b(g, saved[1]) if parents[1] else None)
+
+    `fresh_gradients` is True if the rules always return new arrays, to which no other reference
+    exists: the backward pass then adds to them in place and need not copy them for `.grad`.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Primitive:
         self.name = name
         self.kernels = Kernels(self, forward)
         self.pointwise = False
+        self.fresh_gradients = False
         self.arguments = arguments
         self.rules = rules
         self.variadic = variadic

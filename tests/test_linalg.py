@@ -135,3 +135,31 @@ def test_operands_of_operators_in_place_may_overlap_or_be_lists() -> None:
     with pytest.raises(TypeError):
         whole += 0.5
     assert whole.tolist() == [0, 1, 2]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda w: (ag.ones((2, 3, 50)) @ w).sum(),
+        lambda w: ag.linear(ag.ones((2, 400)), w).sum(),
+        lambda w: ag.take(w, [1, 1, 3], 0).sum(),
+        lambda w: w[[1, 1, 3]].sum(),
+        lambda w: w[2:4].sum(),
+    ],
+    ids=["matmul", "linear", "take", "integer index", "slice"],
+)
+def test_a_new_gradient_is_not_copied(use: Callable[[Any], Any]) -> None:
+    w = ag.ones((50, 400), requires_grad=True)
+    loss = use(w)
+    tracemalloc.start()
+    try:
+        loss.backward()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert w.grad is not None
+    assert peak < 1.5 * w.data.nbytes
+    again = use(w)
+    again.backward()  # adds to the first gradient
+    assert w.grad.numpy().sum() == pytest.approx(2 * loss.item(), rel=1e-6)

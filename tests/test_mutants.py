@@ -198,7 +198,7 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
         derivatives("matmul"),
     ),
     "transposed weight": (
-        instead(ag.linear, if_square(transposed), argument=1),
+        instead(linalg._linear, if_square(transposed), argument=1),
         derivatives("linear"),
     ),
     "wrong axis": (instead(reduction._sum, if_square(transposed)), derivatives("sum")),

@@ -378,6 +378,7 @@ class ScanBlock:
     """What the node of a compiled scan has for a primitive."""
 
     name = "scan"
+    fresh_gradients = False
     needs: tuple[str, ...] = ()  # nothing that has a name for readers of the graph
 
     def __init__(self, back: Callable[..., Any]) -> None:

@@ -86,6 +86,10 @@ def _take(xp: Any, x: Any, *, indices: Any, axis: int) -> Any:
     return xp.take(x, indices, axis)
 
 
+for _reading in (_getitem, _take):
+    _reading.primitive.fresh_gradients = True  # a scatter-add returns a new array
+
+
 def _beside(x: Any, indices: Any) -> Any:
     """Indices as an array where `x` lives; an empty list is one of integers too."""
     indices = _arrays(indices)

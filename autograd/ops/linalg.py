@@ -83,6 +83,10 @@ def _linear(xp: Any, x: Any, weight: Any) -> Any:
     return _rows_times_matrix(x, weight.T)
 
 
+for _product in (_matmul, _linear):
+    _product.primitive.fresh_gradients = True
+
+
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """Return `x @ weight.T + bias`, a layer whose weight has PyTorch's layout.
 
