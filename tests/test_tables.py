@@ -54,7 +54,7 @@ def test_test_data_have_the_numbers_of_the_training_data(tmp_path: Path) -> None
     assert (ids.tolist(), label) == ([train[1][0][1], UNKNOWN], 0)
     assert test.lexicon.decode(ids) == ["c", "?"]
     path = file(tmp_path, "test.csv", "text,label\nc d,x\nc,z\n")
-    with pytest.raises(InputError, match=r"test.csv, line 3: there is no class 'z'.* 'x', 'y'"):
+    with pytest.raises(InputError, match=r"test.csv, line 3: unknown class 'z'.* 'x', 'y'"):
         data.LabelledText.from_file(path, like=train)
 
 
@@ -342,7 +342,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
     _, example = data.LabelledText.from_folders(more, like=dataset)
     assert (example[0].tolist(), example[1]) == ([6, UNKNOWN], 1)
     other = folders(tmp_path / "other", {"odd": ["good"], "pos": ["good"]})
-    with pytest.raises(InputError, match=r"there is no class 'odd'; the classes are 'neg', 'pos'"):
+    with pytest.raises(InputError, match=r"unknown class 'odd'; the classes are 'neg', 'pos'"):
         data.LabelledText.from_folders(other, like=dataset)
 
 

@@ -351,7 +351,7 @@ def _lines(path: PathLike, encoding: str) -> list[str]:
 
 
 def _no_class(label: str, classes: Sequence[str]) -> str:
-    return f"there is no class {shorten(label)}; the classes are {listed(classes)}"
+    return f"unknown class {shorten(label)}; the classes are {listed(classes)}"
 
 
 def _natural(label: str) -> tuple[float, str]:
