@@ -154,7 +154,7 @@ def sweep(
             if parent not in pending:
                 pending[parent] = term
                 heappush(order, (-parent.number, parent))
-                if fresh:
+                if fresh and parent.dtype.char != "e":
                     sums.add(parent)
             elif parent in sums:
                 pending[parent] += term

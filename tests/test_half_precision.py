@@ -75,6 +75,11 @@ GRADIENTS: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
         lambda: ones(1, 1),
         5000,
     ),
+    "many reads": (
+        lambda x: ag.stack([x[0:1] for _ in range(3000)]) * 1,
+        lambda: ones(1),
+        3000,
+    ),
     "many uses": (lambda x: ag.stack([x for _ in range(3000)]) * 1, lambda: ones(1), 3000),
     "a matrix for a batch": (
         lambda x: ag.matmul(ag.ones((5000, 1, 1), np.float16), x),
