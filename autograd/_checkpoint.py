@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from functools import partial
+from hashlib import blake2b
 from typing import Any
 
-from . import _graph, _writes, random
+from . import _graph, _writes, backend, random
 from ._graph import Node, enable_grad
 from ._primitive import result
-from ._tensor import Tensor
-from ._tree import flatten, unflatten
+from ._tensor import Tensor, copied, snapshot
+from ._tree import flatten, tree_map, unflatten
 from ._writes import clock
 from .transforms import is_recorded
 
@@ -30,8 +32,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     arrives: memory for one more evaluation.
 
     The default random stream is put back for the second evaluation, so that dropout drops the same;
-    `f` must be a pure function otherwise. Tensors that it takes from around it, such as parameters,
-    get their gradients too. Derivatives of any order go through it.
+    `f` must be a pure function otherwise: arrays and lists that it closes over must not change
+    before the backward pass (arguments may, they are copied). Tensors that it takes from around it,
+    such as parameters, get their gradients too. Derivatives of any order go through it.
     """
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -39,11 +42,45 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return f(*args, **kwargs)
         again = as_now(lambda: f(*args, **kwargs))
         start = clock()
-        out = f(*args, **kwargs)
+        out, digests = _with_digests(lambda: f(*args, **kwargs))
         inputs = since(start, out)[1]
+        if inputs:
+            args, kwargs = tree_map(snapshot, (args, kwargs))
+        again = partial(_as_before, again, digests)
         return on_one_node(out, lambda o: is_recorded(o) and o._node.number > start, inputs, again)
 
     return run
+
+
+def _with_digests(f: Callable[[], Any]) -> tuple[Any, set[bytes]]:
+    """The result of `f`, and digests of the caller's arrays and lists that it records."""
+    digests: set[bytes] = set()
+
+    def note(value: Any) -> None:
+        is_array = hasattr(value, "dtype")
+        content = backend.of(value).to_host(value).tobytes() if is_array else repr(value).encode()
+        digests.add(blake2b(content, digest_size=16).digest())
+
+    token = copied.set(note)
+    try:
+        out = f()
+    finally:
+        copied.reset(token)
+    if (outer := copied.get()) is not None:
+        outer(sorted(digests))
+    return out, digests
+
+
+def _as_before(f: Callable[[], Any], digests: set[bytes]) -> Any:
+    """The result of `f`; RuntimeError if arrays or lists have changed since their `digests`."""
+    out, now = _with_digests(f)
+    if now != digests:
+        raise RuntimeError(
+            "under checkpointing, the second evaluation used arrays or lists with other values "
+            "than the first; pass them as arguments, which are copied, or do not change them "
+            "before the backward pass"
+        )
+    return out
 
 
 def as_now(f: Callable[[], Any]) -> Callable[[], Any]:

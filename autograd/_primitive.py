@@ -35,7 +35,7 @@ import numpy as np
 
 from . import backend
 from ._graph import OUTPUT, Node, recording
-from ._tensor import Tensor
+from ._tensor import Tensor, snapshot
 from ._tree import flatten
 from .backend import Array
 
@@ -128,7 +128,8 @@ class Primitive:
             for name in self.needs
         ]
         pulled = [if_wanted(call(a), [a]) if a in rules else "None" for a in arguments]
-        self.keep = _function("arrays, y, static, parents", _tuple(kept), {})
+        names = {"snapshot": snapshot}
+        self.keep = _function("arrays, y, static, parents", _tuple(kept), names)
         self.pull = _function(
             "g, saved, parents",
             f"one_each({call('*')}, parents)" if "*" in rules else _tuple(pulled),
@@ -161,7 +162,7 @@ def _value(name: str, arguments: list[str], variadic: bool) -> str:
     """The code of the value that a rule calls `name`."""
     argument = name if name in arguments else name.removesuffix("_shape")
     if argument not in arguments:
-        return "y" if name == "y" else f"static[{name!r}]"
+        return "y" if name == "y" else f"snapshot(static[{name!r}], y)"
     if variadic:
         return "arrays" if name == argument else "tuple([array.shape for array in arrays])"
     array = f"arrays[{arguments.index(argument)}]"
@@ -250,6 +251,11 @@ def _array(value: Any, name: str) -> Array:
         raise failure(name, error, ()) from error
 
 
+def _is_raw(*arguments: Any) -> bool:
+    """True if some argument is an array of the caller."""
+    return any(type(x) not in _NUMBERS and not isinstance(x, Tensor) for x in arguments)
+
+
 # --- applying, to one, two, any number of arguments: take the arrays out, compute, record ---------
 
 
@@ -286,16 +292,16 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
 
     def operation(a: Any, b: Any) -> Any:
         a_parent = b_parent = None
-        is_tensor = False
+        tensors = 0
         if isinstance(a, Tensor):
-            is_tensor = True
+            tensors += 1
             if a_differentiable:
                 a_parent = a._node
             a = a._data
         elif type(a) not in kernels:
             a = _array(a, primitive.name)
         if isinstance(b, Tensor):
-            is_tensor = True
+            tensors += 1
             if b_differentiable:
                 b_parent = b._node
             b = b._data
@@ -306,14 +312,16 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
             y = kernels[array_type](a, b)
         except (Exception, Unreadable) as error:
             y = kernels.otherwise(error, (a, b), {})
-        if not is_tensor:
+        if not tensors:
             return y
         parents = (a_parent, b_parent)
+        is_raw = tensors == 1 and type(a) not in _NUMBERS and type(b) not in _NUMBERS
         if type(y) is not array_type or y.dtype.kind != "f":
-            return _recorded(primitive, parents, (a, b), y, {})
+            return _recorded(primitive, parents, (a, b), y, {}, is_raw)
         if a_parent is b_parent is None or not recording.get():
             return Tensor(y)
         saved = keep((a, b), y, None, parents) if needs else ()
+        saved = snapshot(saved, y) if is_raw else saved
         return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
 
     return operation
@@ -343,7 +351,9 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
             y = kernels.otherwise(error, arrays, static)
         if not is_tensor:
             return y
-        return _recorded(primitive, tuple(parents), tuple(arrays), y, {**defaults, **static})
+        is_raw = any(parents) and _is_raw(*arguments)
+        static = {**defaults, **static}
+        return _recorded(primitive, tuple(parents), tuple(arrays), y, static, is_raw)
 
     return operation
 
@@ -354,8 +364,11 @@ def _recorded(
     arrays: tuple[Array, ...],
     y: Any,
     static: dict[str, Any],
+    is_raw: bool = False,
 ) -> Any:
-    """The result as a Tensor, or several as a tuple of them, with a node if one is wanted."""
+    """The result as a Tensor, or several as a tuple of them, with a node if one is wanted. `is_raw`
+    is True if some of the arrays are the caller's.
+    """
     several = type(y) in (tuple, list)
     results = [  # NumPy gives scalars for results of no dimension
         backend.of(r).asarray(r) if isinstance(r, np.generic) else r
@@ -367,6 +380,7 @@ def _recorded(
     if not any(parents) or not recording.get() or not (several or y.dtype.kind == "f"):
         return tuple(map(Tensor, y)) if several else Tensor(y)
     saved = primitive.keep(arrays, y, static, parents)
+    saved = snapshot(saved, y) if is_raw else saved
     if not several:
         return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
     shapes, dtypes = tuple([r.shape for r in y]), tuple([r.dtype for r in y])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend
+from . import _graph, backend
 from ._tensor import Tensor, _arrays
 from ._tree import flatten, tree_map
 from .ops.elementwise import where
@@ -18,7 +18,7 @@ def over_time(xs: Any, length: int | None) -> tuple[Any, int]:
     """The xs as tensors, and how many steps they, or `length`, say there are; ValueError where they
     do not agree.
     """
-    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(backend.of(x).asarray(x)), xs)
+    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(_unshared(x)), xs)
     found = {len(leaf) for leaf in flatten(xs)}
     if length is not None:
         if not isinstance(length, int) or length < 0:
@@ -31,6 +31,12 @@ def over_time(xs: Any, length: int | None) -> tuple[Any, int]:
             else "scan: without xs, length= must say how many steps there are"
         )
     return xs, found.pop()
+
+
+def _unshared(x: Any) -> Any:
+    """Input as an array that the caller cannot change, if the backward pass may need it."""
+    array = backend.of(x).asarray(x)
+    return array.copy() if array is x and _graph.recording.get() else array
 
 
 class Alive:

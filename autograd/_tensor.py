@@ -8,6 +8,8 @@ of the same names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -351,3 +353,33 @@ def _arrays(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_arrays(item) for item in value)
     return value._data if isinstance(value, Tensor) else value
+
+
+copied: ContextVar[Callable[[Any], None] | None] = ContextVar("copied", default=None)
+"""Called with every copy that `snapshot` makes, while a function runs that will run again."""
+
+_CONSTANTS = frozenset((bool, int, float, str, type(None), type(...), type))
+
+
+def snapshot(value: Any, y: Any = None) -> Any:
+    """Copy the lists and arrays in an argument that the backward pass needs again, since the caller
+    may change them. Slices get fixed bounds; Tensors have version counters instead.
+
+    If the result `y` is a tracer, arrays are constants of its program, which copies them.
+    """
+    kind = type(value)
+    if kind in _CONSTANTS:
+        return value
+    if kind is slice:
+        bounds = value.start, value.stop, value.step
+        return slice(*[b if type(b) in _CONSTANTS else index(b) for b in bounds])
+    if kind is tuple or kind is list:
+        copy = kind([snapshot(item, y) for item in value])
+    elif not hasattr(kind, "dtype") or hasattr(kind, "apply") or isinstance(value, Tensor):
+        return value
+    else:
+        first = y[0] if type(y) is tuple else y
+        copy = first.constant(value) if hasattr(type(first), "apply") else value.copy()
+    if (note := copied.get()) is not None:
+        note(copy)
+    return copy

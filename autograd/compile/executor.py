@@ -18,6 +18,7 @@ from .._graph import Node, recording
 from .._primitive import result
 from .._tensor import Tensor
 from .._tree import flatten, unflatten
+from .._writes import overwritten
 from .gates import in_few_calls
 from .kernels import by_parts, fused
 from .loops import Loop
@@ -319,7 +320,10 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
     """A recurrence by its plan, on one node if it is to be recorded; `step` is its own trace."""
     order = slice(None, None, -1 if it.reverse else None)
     first, inputs = flatten(it.carry), flatten(it.xs)
-    constants = [array for _, array in step.program.constants]
+    mutable = step.program.mutable
+    constants = [x.copy() if id(x) in mutable else x for _, x in step.program.constants]
+    pairs = zip([x for _, x in step.program.constants], constants, strict=True)
+    changeable = [(x, copy) for x, copy in pairs if x is not copy]
     arrays = [x._data[order] for x in inputs]
     last, ys, workspace = compiled.run(
         [leaf._data for leaf in first], arrays, constants, it.steps, it.cuts
@@ -338,6 +342,9 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
             whole, lease, constants, arrays, _ = saved
 
             def by_recording() -> list[Any]:
+                for array, copy in changeable:
+                    if not bool(((array == copy) | (copy != copy)).all()):
+                        raise overwritten("scan", array.shape)
                 by_node = dict(zip(whole.parents, whole.gradients(g), strict=True))
                 return [by_node.pop(node, None) for node in parents]
 

@@ -64,6 +64,11 @@ class Symbol:
     def copy(self) -> Symbol:
         return self
 
+    def constant(self, array: Any) -> Any:
+        """An array that a gradient rule needs, and that the caller may change until then."""
+        self.program.mutable.add(id(array))
+        return array
+
     def __repr__(self) -> str:
         return f"v{self.number}"
 
@@ -168,6 +173,7 @@ class Program:
     """Operations in their order, each written down once however often it is asked for.
 
     `constants` are the arrays it uses that are the same at every step, as symbols with the arrays;
+    `mutable` holds the identities of those that the caller may change before the backward pass.
     `key` says all that decides which program it is.
     """
 
@@ -177,6 +183,7 @@ class Program:
         self.values: list[Symbol] = []
         self.ops: list[Op] = []
         self.constants: list[tuple[Symbol, Any]] = []
+        self.mutable: set[int] = set()
         self.key: list[Any] = []
         self._found: dict[Any, Any] = {}
         self._of_array: dict[Any, Symbol] = {}

@@ -1,0 +1,165 @@
+"""Arrays, lists and slices that the caller changes between the forward and the backward pass: the
+gradient is that of the values at the time of the call."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import leaf, on_device, on_host
+
+import autograd as ag
+from tinygrad_rnn import nn
+
+Case = tuple[Callable[[Any, Any], Any], Callable[[], Any]]
+
+
+@ag.primitive(x=lambda g, weights: g * weights[0][1])
+def weighted(xp: Any, x: Any, *, weights: Any) -> Any:
+    return x * weights[0][1]
+
+
+def array(*values: Any) -> Callable[[], Any]:
+    return lambda: on_device(np.array(values))
+
+
+def scanned(step: Callable[[Any, Any], Any], **options: Any) -> Callable[[Any, Any], Any]:
+    """A recurrence over the rows of an array, or over none, whose step closes over it."""
+    return lambda x, a: ag.scan(lambda h, _: (step(h, a), None), x, None, length=4, **options)[0]
+
+
+def over(x: Any, xs: Any, **options: Any) -> Any:
+    return ag.scan(lambda h, t: (h * t, None), x, xs, **options)[0]
+
+
+def embedded(x: Any, indices: Any) -> Any:
+    layer = nn.Embedding(3, 2, padding_idx=1)
+    layer.weight = x.reshape(3, 2)
+    return layer(indices)
+
+
+MASK = array(True, False, True, True, False, False)
+NUMBERS = array(2.0, -1.0, 3.0, 1.0, 0.5, 4.0)
+ROWS = array(*np.arange(1.0, 25.0).reshape(4, 6))
+INDICES = array(1, 2, 2, 4)
+CASES: dict[str, Case] = {
+    "indices": (lambda x, i: x[i], INDICES),
+    "a mask": (lambda x, i: x[i], MASK),
+    "a list": (lambda x, i: x[i], lambda: [1, 2, 2]),
+    "a tuple of indices": (lambda x, i: x.reshape(2, 3)[1, i], array(0, 2)),
+    "a list in a tuple": (lambda x, i: x.reshape(2, 3)[:, i], lambda: [0, 2]),
+    "a bound of a slice": (lambda x, i: x[:i], lambda: np.array(3)),
+    "a Tensor as a bound": (lambda x, i: x[i:], lambda: ag.tensor(3)),
+    "take": (lambda x, i: ag.take(x, i), INDICES),
+    "take, a list": (lambda x, i: ag.take(x, i), lambda: [1, 2, 2]),
+    "take_along_axis": (lambda x, i: ag.take_along_axis(x, i, 0), INDICES),
+    "index_update": (lambda x, i: ag.index_update(x, i, 0.0), array(1, 2)),
+    "an updated value": (lambda x, i: ag.index_update(x * 2, i, x[:2]), lambda: [4, 5]),
+    "where": (lambda x, c: ag.where(c, x, 2 * x), MASK),
+    "select": (lambda x, c: ag.select([c], [x], 0.0), MASK),
+    "a factor": (lambda x, a: x * a, NUMBERS),
+    "a factor on the left": (lambda x, a: ag.multiply(a, x), NUMBERS),
+    "a divisor": (lambda x, a: x / a, NUMBERS),
+    "an exponent": (lambda x, a: x**a, NUMBERS),
+    "a matrix product": (lambda x, a: x @ a, NUMBERS),
+    "einsum": (lambda x, a: ag.einsum("i,i->", x, a), NUMBERS),
+    "a static parameter": (lambda x, w: weighted(x, weights=(w,)), NUMBERS),
+    "a static list": (lambda x, w: weighted(x, weights=[w]), lambda: [1.0, 3.0]),
+    "an argument of a checkpoint": (lambda x, i: ag.checkpoint(lambda x, i: x[i])(x, i), INDICES),
+    "a nested argument of a checkpoint": (
+        lambda x, i: ag.checkpoint(lambda x, i: x[i["of"][0]])(x, i={"of": [i]}),
+        lambda: [1, 2],
+    ),
+    "inputs of a scan": (over, ROWS),
+    "inputs of a recorded scan": (lambda x, xs: over(x, xs, compile=False), ROWS),
+    "inputs of a checkpointed scan": (lambda x, xs: over(x, xs, checkpoint=1), ROWS),
+    "a factor in a scan": (scanned(lambda h, a: h * a), NUMBERS),
+    "a factor in a recorded scan": (scanned(lambda h, a: h * a, compile=False), NUMBERS),
+    "indices in a scan": (scanned(lambda h, i: h[i] * 2), array(1, 2, 2, 0, 5, 4)),
+    "a condition in a scan": (scanned(lambda h, c: ag.where(c, h, 2 * h)), MASK),
+    "an embedding": (lambda x, i: embedded(x, i), array(0, 2, 2)),
+}  # fmt: skip
+
+
+def changed(value: Any) -> None:
+    """Overwrite everything in a list, an array or a Tensor."""
+    if isinstance(value, ag.Tensor):
+        value[...] = 0
+    elif isinstance(value, list):
+        value[:] = [0] * len(value)
+    else:
+        value[...] = value * 0
+
+
+RECOMPUTED = {name for name in CASES if name.endswith("in a scan")}
+
+
+def gradient(name: str, change: bool, create_graph: bool) -> Any:
+    f, make = CASES[name]
+    x, argument = leaf(0.5, 1.5, 2.0, 2.5, 3.0, 4.0), make()
+    y = f(x, argument)
+    if change:
+        changed(argument)
+    return on_host(ag.gradients(ag.sum(y), x, create_graph=create_graph)[0])
+
+
+@pytest.mark.parametrize("create_graph", [False, True], ids=["first order", "recorded"])
+@pytest.mark.parametrize("name", CASES)
+def test_changed_arguments_do_not_change_the_gradient(name: str, create_graph: bool) -> None:
+    expected = gradient(name, change=False, create_graph=create_graph)
+    assert expected.any()
+    if create_graph and name in RECOMPUTED:  # the step is evaluated again, for its derivatives
+        with pytest.raises(RuntimeError, match="written in place"):
+            gradient(name, change=True, create_graph=create_graph)
+        return
+    found = gradient(name, change=True, create_graph=create_graph)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, i: np.take(x, i),
+        lambda x, i: np.where(i > 1, x[:4], 0),
+        lambda x, i: np.take_along_axis(x, i, 0),
+        lambda x, i: np.multiply(x[:4], i),
+    ],
+)
+def test_changed_arguments_of_numpy_functions(f: Any) -> None:
+    x, indices = leaf(0.5, 1.5, 2.0, 2.5, 3.0, 4.0), np.array([1, 2, 2, 4])
+    (expected,) = ag.gradients(f(x, indices).sum(), x)
+    y = f(x, indices)
+    indices[...] = 0
+    (found,) = ag.gradients(y.sum(), x)
+    assert found.tolist() == expected.tolist()
+
+
+def test_what_is_not_recorded_is_not_copied() -> None:
+    """Nor is a Tensor: it has a version counter."""
+    x, factor = leaf(1.0, 2.0), ag.tensor(on_device(np.array([3.0, 4.0])))
+    y = x * factor
+    assert y._node is not None
+    assert y._node.saved[0] is factor._data
+    factor[...] = 0
+    with pytest.raises(RuntimeError, match="written in place"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, i: ag.checkpoint(lambda x: x[i])(x),
+        lambda x, i: ag.checkpoint(lambda x: x[:4] * i)(x),
+        lambda x, i: ag.checkpoint(lambda x: ag.checkpoint(lambda x: x[i])(x * x))(x),
+        lambda x, i: ag.checkpoint(lambda x: x[on_host(i).tolist()])(x),
+        lambda x, i: ag.checkpoint(lambda x: x[:4] * (i * 2))(x),
+    ],
+)
+def test_arrays_that_a_checkpointed_function_closes_over_must_not_change(f: Any) -> None:
+    x, indices = leaf(0.5, 1.5, 2.0, 2.5, 3.0, 4.0), INDICES()
+    f(x, indices).sum().backward()
+    y = f(x, indices)
+    indices[...] = 0
+    with pytest.raises(RuntimeError, match="arrays or lists with other values"):
+        y.sum().backward()
