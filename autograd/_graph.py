@@ -160,10 +160,10 @@ def sweep(
                 pending[parent] += term
             else:
                 first = pending[parent]
+                if parent.dtype.char == "e":  # many halves do not add up in half precision
+                    first = first.astype("float32")
                 if not create_graph:
                     sums.add(parent)
-                    if parent.dtype.char == "e":  # many halves do not add up in half precision
-                        first = first.astype("float32")
                 pending[parent] = first + term
         if not order:
             return found
@@ -172,8 +172,9 @@ def sweep(
         gradient, parents = pending.pop(node), ()
         if ours := node in sums:
             sums.remove(node)
-            if gradient.dtype is not node.dtype:
-                gradient = fit(gradient, node.shape, node.dtype)
+        several = type(gradient) is list
+        if (ours or create_graph) and not several and gradient.dtype is not node.dtype:
+            gradient = fit(gradient, node.shape, node.dtype)
         if node.watch is not None and (inside is None or node in inside):
             gradient, ours = _watched(node, gradient, ours, keep=targets is None)
         if targets is not None and node in targets:

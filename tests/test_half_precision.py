@@ -90,10 +90,11 @@ GRADIENTS: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
-def test_gradients_in_half_precision_add_up_in_single(name: str) -> None:
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_in_half_precision_add_up_in_single(name: str, create_graph: bool) -> None:
     f, make, expected = GRADIENTS[name]
     x = make()
-    slope = ag.gradients(f(x).sum(), x)[0]
+    slope = ag.gradients(f(x).sum(), x, create_graph=create_graph)[0]
     assert slope is not None
     assert slope.dtype == np.float16
     rtol = 2e-3 if expected > 1 else 5e-2  # a subnormal half

@@ -72,17 +72,26 @@ def read_fasta(path: PathLike, labelled: bool = True) -> list[Sequence]:
         if not lines:
             raise InputError(f"{file}, line {number}: no sequence follows {shorten(name)}")
         letters = "".join(lines)
-        codes = np.frombuffer(letters.upper().encode(), np.uint8)
-        phases = np.zeros(len(codes), np.int64)
+        upper = letters.upper()
+        phases = np.zeros(len(letters), np.int64)
         if labelled:
-            capital = np.frombuffer(letters.encode(), np.uint8) == codes
+            capital = _codes(letters) == _codes(upper)
             phases = _phases(capital, f"{file}, line {number}: {shorten(name)}")
-        sequences.append(Sequence(name, _NUMBERS[codes], phases))
+        sequences.append(Sequence(name, numbers(upper), phases))
     if labelled and len({bool(p) for s in sequences for p in np.unique(s.phases)}) < 2:
         raise InputError(
             f"{file}: all letters are of one case; capitals are coding, small letters are not"
         )
     return sequences
+
+
+def _codes(letters: str) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(letters.encode(), np.uint8)
+
+
+def numbers(letters: str) -> Ids:
+    """Return the numbers of capital letters (n,): 0 to 3 for A, C, G and T, 4 for other bases."""
+    return _NUMBERS[_codes(letters)]
 
 
 def regions(phases: npt.ArrayLike) -> list[tuple[int, int]]:

@@ -134,7 +134,8 @@ class Notation:
     @classmethod
     def of(cls, pieces: Iterable[Sequence[Note]]) -> Notation:
         """The different tokens of all pieces, sorted."""
-        return cls(tuple(sorted({int(token) for notes in pieces for token in as_tokens(notes)})))
+        tokens = [np.unique(as_tokens(notes)) for notes in pieces]
+        return cls(tuple(np.unique(np.concatenate([np.zeros(0, np.int64), *tokens])).tolist()))
 
     def __len__(self) -> int:
         return 1 + len(self.tokens)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .fasta import BASES, Sequence
+from .fasta import Sequence, numbers
 from .midi import Note
 from .text import Ids
 
@@ -146,7 +146,7 @@ def dna(rng: Rng, genes: int) -> Sequence:
         gene = ["ATG", *rng.choice(CODONS, codons, p=USAGE), rng.choice(STOPS)]
         text += "".join(rng.choice(list("ACGT"), gap)) + "".join(gene)
         phases += [0] * gap + [1, 2, 3] * len(gene)
-    return Sequence("generated", np.array([BASES.index(c) for c in text]), np.array(phases))
+    return Sequence("generated", numbers(text), np.array(phases))
 
 
 # --- tunes ----------------------------------------------------------------------------------------
