@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 
-.PHONY: help train test demos results lint clean
+.PHONY: help train test lowest demos results lint clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make train   learn a character language model of Python'\''s documentation'
 	@echo 'make test    run all tests but those of the demonstrations'
+	@echo 'make lowest  run some tests with the lowest versions of all dependencies'
 	@echo 'make demos   run every demonstration in its quick form, and their tests'
 	@echo 'make results run every demonstration in full, and write examples/RESULTS.md'
 	@echo 'make lint    check style, formatting and types'
@@ -26,12 +27,20 @@ train: $(VENV)/train.stamp
 
 # One BLAS thread for each worker: more would only wait for each other. The second run is on the
 # stand-in for CuPy, which finds what would fail on a GPU.
-test demos: export OMP_NUM_THREADS = 1
-test demos: export OPENBLAS_NUM_THREADS = 1
+test lowest demos: export OMP_NUM_THREADS = 1
+test lowest demos: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m 'not demonstration' $(ARGS)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --device strict \
 	    --hypothesis-profile=quick -m 'not demonstration' $(ARGS)
+
+# Tests of what depends on other packages: arrays, files, pictures and the terminal.
+LOWEST_TESTS := operations numpy_protocol random graph scan compile_state saved_files files tables \
+    training pictures insight_pictures draw standin
+
+lowest: $(VENV)/lowest.stamp
+	$(VENV)/lowest/bin/python -m pytest -n auto --maxprocesses 8 --hypothesis-profile=quick \
+	    $(LOWEST_TESTS:%=tests/test_%.py)
 
 demos: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --quick $(ARGS)
@@ -58,6 +67,15 @@ $(VENV)/dev.stamp: EXTRAS = [dev]
 $(VENV)/%.stamp: pyproject.toml | $(VENV)/python.stamp
 	@echo 'Installing tinygrad-rnn$(EXTRAS) into $(VENV) ...'
 	@$(PIP) install --editable '.$(EXTRAS)'
+	@touch $@
+
+# The lowest versions are the bounds in pyproject.toml. Their wheels are for Python 3.11 and 3.12.
+$(VENV)/lowest.stamp: pyproject.toml | $(VENV)/python.stamp
+	@echo 'Installing the lowest versions of all dependencies into $(VENV)/lowest ...'
+	@$(VENV)/bin/python -m venv --clear $(VENV)/lowest
+	@grep -oE '"[a-z-]+>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/' > $(VENV)/lowest/bounds.txt
+	@$(VENV)/lowest/bin/python -m pip --disable-pip-version-check -q install \
+	    --constraint $(VENV)/lowest/bounds.txt --only-binary :all: --editable '.[test]'
 	@touch $@
 
 $(VENV)/python.stamp:

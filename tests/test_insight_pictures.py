@@ -56,7 +56,7 @@ def test_they_can_stand_side_by_side() -> None:
     assert right.get_images()[0].get_array().shape == (3, 2)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error:No artists")
 @pytest.mark.parametrize(
     ("curves", "expected"),
     [

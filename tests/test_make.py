@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,24 @@ def test_all_checks_start_from_nothing(tmp_path: Path) -> None:
         "clean",
         ".venv/test.stamp",
         "test",
+        "lowest",
         "demos",
         "lint",
     ]
+
+
+def test_the_lowest_versions_are_those_of_pyproject(checkout: Path) -> None:
+    """Every dependency has a bound, which becomes a constraint for pip."""
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    script(
+        checkout / ".venv" / "bin" / "python", 'mkdir -p "$4/bin" && cp "$0.pip" "$4/bin/python"'
+    )
+    script(checkout / ".venv" / "bin" / "python.pip", "true")
+    subprocess.run(["make", ".venv/lowest.stamp"], cwd=checkout, check=True, capture_output=True)
+    bounds = (checkout / ".venv" / "lowest" / "bounds.txt").read_text().split()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    needed += project["optional-dependencies"]["examples"]
+    packages = [word for word in needed if not word.startswith("tinygrad-rnn")]
+    assert len(packages) > 10
+    assert {word.replace(">=", "==") for word in packages} <= set(bounds)
