@@ -145,8 +145,9 @@ def test_what_is_not_utf8_is_named_with_its_byte_offset(tmp_path: Path) -> None:
     ],
 )
 def test_other_encodings_are_recognized(tmp_path: Path, content: bytes, hint: str) -> None:
-    with pytest.raises(InputError, match=re.escape(hint)):
+    with pytest.raises(InputError, match=re.escape(hint)) as error:
         TextCorpus.from_files([file(tmp_path, content)])
+    assert "--" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a"])
