@@ -253,6 +253,18 @@ def test_idx_of_all_types(tmp_path: Path, code: int, kind: str) -> None:
         np.testing.assert_array_equal(read, array)
 
 
+@pytest.mark.parametrize(("place", "value"), [(10, 0xFF), (10, 0x07), (11, 0xFF), (-5, 0x55)])
+def test_damaged_compressed_data_are_an_input_error(tmp_path: Path, place: int, value: int) -> None:
+    """Whether zlib or gzip notices the damage."""
+    path = tmp_path / "images.gz"
+    content = bytearray(gzip.compress(idx(np.arange(200, dtype="u1").reshape(10, 20), 8)))
+    content[place] = value
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"images\.gz: damaged gzip data: ") as caught:
+        data.read_idx(path)
+    assert "\n" not in str(caught.value)
+
+
 def mnist(folder: Path, images: Any, labels: Any) -> None:
     (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images, 8)))
     (folder / "train-labels.idx1-ubyte").write_bytes(idx(labels, 8))

@@ -243,3 +243,29 @@ def test_a_position_in_other_data_is_refused() -> None:
     state = data.DataLoader(range(5)).state_dict()
     with pytest.raises(ValueError, match="in 5 examples, but the dataset has 6"):
         data.DataLoader(range(6)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("examples", [1, 2, 3, 7, 30, 257])
+@pytest.mark.parametrize("by_length", [False, True])
+def test_streams_of_different_epochs_do_not_overlap(
+    monkeypatch: pytest.MonkeyPatch, examples: int, by_length: bool
+) -> None:
+    """Orders from one part of the stream would be correlated."""
+    used: list[tuple[int, int]] = []
+    words = ag.Generator.words
+
+    def noted(self: ag.Generator, count: int, device: str | None = None) -> Any:
+        start = self.state["block"]
+        found = words(self, count, device)
+        used.append((start, self.state["block"]))
+        return found
+
+    loader = data.DataLoader(
+        range(examples), 2, shuffle=True, lengths=range(examples) if by_length else None
+    )
+    monkeypatch.setattr(ag.Generator, "words", noted)
+    for epoch in range(1, 9):
+        loader.batches(epoch)
+    assert len(used) == 8 * (1 + by_length)
+    for (start, end), (following, _) in zip(sorted(used), sorted(used)[1:], strict=False):
+        assert start < end <= following

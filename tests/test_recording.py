@@ -1,6 +1,7 @@
 """What is recorded and what is not; gradients of intermediate results; `gradients`."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -103,6 +104,50 @@ def test_threads_do_not_see_each_others_no_grad() -> None:
     with ag.no_grad():
         in_thread(lambda: seen.append(is_recording()))
     assert seen == [True]
+
+
+@pytest.mark.parametrize(("context", "on"), [(ag.no_grad, False), (ag.enable_grad, True)])
+@pytest.mark.parametrize("first_leaves_first", [True, False])
+def test_a_decorated_function_runs_in_two_threads_at_once(
+    context: Any, on: bool, first_leaves_first: bool
+) -> None:
+    entered = [threading.Event(), threading.Event()]
+    left = [threading.Event(), threading.Event()]
+    seen = []
+
+    @context()
+    def work(number: int) -> None:
+        entered[number].set()
+        assert entered[1 - number].wait(10)
+        if (number == 0) != first_leaves_first:
+            assert left[1 - number].wait(10)
+        seen.append(is_recording())
+
+    def run(number: int) -> None:
+        if number == 1:
+            assert entered[0].wait(10)
+        work(number)
+        left[number].set()
+        seen.append(is_recording())
+
+    at_once([partial(run, 0), partial(run, 1)])
+    assert sorted(seen) == sorted([on, on, True, True])
+
+
+@pytest.mark.parametrize(("context", "on"), [(ag.no_grad, False), (ag.enable_grad, True)])
+def test_a_decorated_function_may_call_itself(context: Any, on: bool) -> None:
+    seen = []
+
+    @context()
+    def work(depth: int) -> None:
+        with ag.enable_grad() if depth % 2 else ag.no_grad():
+            if depth:
+                work(depth - 1)
+        seen.append(is_recording())
+
+    work(4)
+    assert seen == [on] * 5
+    assert is_recording()
 
 
 def test_threads_do_not_see_each_others_transforms() -> None:

@@ -195,3 +195,70 @@ def test_groups_that_come_after_the_schedule_are_noticed(name: str) -> None:
     optimizer.add_param_group({"params": nn.Parameter(np.ones(1))})
     with pytest.raises(ValueError, match="made for 2 parameter groups, but the optimiser has 3"):
         move(schedule, 5)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize(
+    ("metrics", "reductions"),
+    [
+        ([5, 6, 6, 4, 6, 6], 0),  # a better metric starts the count anew
+        ([5, 6, 6, 6], 1),
+        ([5, 6, 6, 6, 6, 6], 1),  # and so does a reduction
+        ([5, 6, 6, 6, 6, 6, 6], 2),
+        ([5, 6, 6, 4, 6, 6, 6], 1),
+    ],
+)
+def test_bad_steps_are_counted_in_a_row(mode: str, metrics: list[int], reductions: int) -> None:
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, mode, 0.5, patience=2)
+    for metric in metrics:
+        schedule.step(metric if mode == "min" else -metric)
+    assert schedule.get_last_lr() == [0.5**reductions]
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "reductions"), [(0, [0, 1, 2, 3, 4]), (1, [0, 1, 1, 2, 2]), (2, [0, 1, 1, 1, 2])]
+)
+def test_steps_of_a_cooldown_do_not_count(cooldown: int, reductions: list[int]) -> None:
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, "min", 0.5, 0, cooldown=cooldown)
+    found = []
+    for _ in range(5):
+        schedule.step(1.0)
+        found.append(schedule.get_last_lr()[0])
+    assert found == [0.5**n for n in reductions]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "metric", "better"),
+    [
+        ("min", "rel", 8.9, True),
+        ("min", "rel", 9.1, False),
+        ("max", "rel", 11.1, True),
+        ("max", "rel", 10.9, False),
+        ("min", "abs", 9.8, True),
+        ("min", "abs", 9.95, False),
+        ("max", "abs", 10.2, True),
+        ("max", "abs", 10.05, False),
+    ],
+)
+def test_a_metric_is_better_by_more_than_the_threshold(
+    mode: str, kind: str, metric: float, better: bool
+) -> None:
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    schedule = lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode, 0.5, 0, threshold=0.1, threshold_mode=kind
+    )
+    schedule.step(10.0)
+    schedule.step(metric)
+    assert schedule.best == (metric if better else 10.0)
+    assert schedule.get_last_lr() == [1.0 if better else 0.5]
+
+
+@pytest.mark.parametrize("least", [0.0, 0.2, 0.3])
+def test_rates_stay_above_the_least(least: float) -> None:
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, "min", 0.5, 0, min_lr=least)
+    for _ in range(4):
+        schedule.step(1.0)
+    assert schedule.get_last_lr() == [max(0.125, least)]

@@ -399,3 +399,25 @@ def test_tokens_are_joined_as_one_writes() -> None:
 @given(st.text("ab1 ,.'我。-", max_size=12))
 def test_tokens_leave_nothing_out(text: str) -> None:
     assert "".join(data.tokens(text)) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("cell", "allowed"),
+    [
+        *((cell, True) for cell in ("9.9e99", "-9.9e99", "1e-320", "0")),
+        *(
+            (cell, False)
+            for cell in ("1e100", "-1.01e100", "1e150", "-1e308", "inf", "nan", "1e999")
+        ),
+    ],
+)
+def test_numbers_of_a_series_have_a_finite_scale(tmp_path: Path, cell: str, allowed: bool) -> None:
+    path = file(tmp_path, "a.csv", f"a\n1\n{cell}\n-2\n")
+    if allowed:
+        mean, std = data.TimeSeries.from_file(path).scale()
+        assert np.isfinite(mean).all()
+        assert np.isfinite(std).all()
+        assert (std > 0).all()
+    else:
+        with pytest.raises(InputError, match=r"line 3: a is .*not a number \(below 1e100\)"):
+            data.TimeSeries.from_file(path)

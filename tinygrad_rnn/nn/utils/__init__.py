@@ -121,6 +121,7 @@ def _norm(gradients: list[Tensor], p: float) -> tuple[float, float]:
 @no_grad()
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
     """Limit every element of the gradients to [-clip_value, clip_value]."""
+    clip_value = float(clip_value)
     if not clip_value >= 0:
         raise ValueError(f"clip_value must not be negative: {clip_value}")
     for tensor in _with_gradient(parameters):
