@@ -328,3 +328,13 @@ def test_options_of_wrong_types_are_refused(make: Any, options: dict[str, Any]) 
         (TypeError, ValueError), match=next(iter(options)).replace("lr", "rate")[:3]
     ):
         make(parameters([1.0]), **options)
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "Adagrad"])
+def test_restoring_forgets_states_that_are_not_saved(name: str) -> None:
+    p, q = parameters([1.0], [2.0])
+    optimizer = MAKERS[name]([p, q])
+    saved = optimizer.state_dict()
+    moved(optimizer)
+    optimizer.load_state_dict(saved)
+    assert optimizer.state == {}
