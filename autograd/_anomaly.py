@@ -1,117 +1,186 @@
-"""`detect_anomaly`: finds the line that made the first nan or infinity, forward or backward, and
-writes into raw arrays that a graph still needs.
+"""`detect_anomaly`: find the operation that creates the first nan or infinity, in the forward or
+the backward pass, and writes into raw arrays that a graph still needs.
 
-While it is on, Tensors are made by a constructor that looks at them, so it costs nothing while off.
+While a block is open anywhere, kernels are looked up and nodes are made by the functions below, so
+that it costs nothing otherwise. The first operation after the last block restores the plain ones.
 """
 
 from __future__ import annotations
 
 import copy
-import sys
+import operator
 import threading
-from contextvars import ContextVar, Token
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from functools import partial, reduce
+from math import inf
 from typing import Any
 
-from . import backend
+from . import _graph
+from ._context import Block, Setting, Variable, holding
 from ._graph import OUTPUT, Node
+from ._location import user_line
+from ._primitive import Kernels
 from ._tensor import Tensor
 from ._tree import flatten
 
-_ENGINE = str(Path(__file__).parent)
-_on: ContextVar[bool] = ContextVar("detect_anomaly", default=False)
+_in_rule = Variable("in_rule", default=False)
 _lock = threading.Lock()
-_users = 0
-_plain_init = Tensor.__init__
+_users: list[Setting] = []
+_plain_init = Node.__init__
 
 
-class detect_anomaly:
-    """`with detect_anomaly():` a nan or infinity that an operation makes, or that its gradient
-    has, raises FloatingPointError naming the operation and the line of user code that recorded it.
-    So does, with RuntimeError, an array that its gradient needs and that was written meanwhile, by
-    whatever way.
+class AnomalyError(FloatingPointError):
+    """Raised by `detect_anomaly`. The message is complete, so that nothing is added to it."""
 
-    Per thread and per async task. Everything is slower meanwhile, and takes twice the memory.
+
+class detect_anomaly(Block[bool]):
+    """`with detect_anomaly():` the operation that creates a nan or infinity, or whose gradient rule
+    does, raises FloatingPointError. The message names the operation and the line of user code.
+
+    An operation creates an infinity if its inputs are finite, and a nan if no input is nan, so that
+    the log of 0 is reported, and a mask of -inf is not. Operations are checked whether they are
+    recorded or not. An array that a gradient needs and that was overwritten in the meantime raises
+    RuntimeError.
+
+    Per thread and async task. It is slow, and doubles the memory of the graph.
     """
 
     def __init__(self) -> None:
-        self._tokens: list[Token[bool]] = []
+        super().__init__(_graph.anomaly, True)
 
-    def __enter__(self) -> None:
-        global _users
-        self._tokens.append(_on.set(True))
-        with _lock:
-            _users += 1
-            Tensor.__init__ = _watched_init  # type: ignore[method-assign]
+    def opening(self, setting: Setting) -> None:
+        holding(_lock, partial(_start, setting))
 
-    def __exit__(self, *exception: Any) -> None:
-        global _users
-        _on.reset(self._tokens.pop())
-        with _lock:
-            _users -= 1
-            if not _users:
-                Tensor.__init__ = _plain_init  # type: ignore[method-assign]
+    def closed(self) -> None:
+        holding(_lock, _stop_if_unused)
 
 
-def _watched_init(self: Tensor, data: Any, node: Node | None = None) -> None:
-    _plain_init(self, data, node)
-    if not _on.get() or node is None or node.primitive is None:
-        return
-    recorded = node.parents[0] if node.primitive is OUTPUT else node
-    assert recorded is not None
-    line = _user_line()
-    if (what := _anomaly(data)) is not None:
-        raise FloatingPointError(
-            f"{recorded.primitive.name} made {what} in a result of shape {data.shape}, at {line}"
-        )
-    recorded.primitive = _watched(recorded.primitive, recorded.saved, line)
+def _start(setting: Setting) -> None:
+    _users.append(setting)
+    Kernels.__getitem__ = _checked_kernel  # type: ignore[method-assign, assignment]
+    Node.__init__ = _recorded_init  # type: ignore[method-assign]
 
 
-def _watched(primitive: Any, saved: Any, line: str) -> Any:
-    """A copy of a primitive whose gradient rules look at what they are given and return."""
-    copies = [(x, x.copy()) for x in flatten(saved) if getattr(x, "dtype", None) is not None]
+def _stop_if_unused() -> None:
+    _users[:] = [setting for setting in _users if setting.is_open()]
+    if not _users and "__getitem__" in vars(Kernels):
+        Node.__init__ = _plain_init  # type: ignore[method-assign]
+        del Kernels.__getitem__
 
-    def pull(g: Any, saved: Any, parents: Any) -> Any:
-        for array, before in copies:
+
+# --- forward --------------------------------------------------------------------------------------
+
+
+def _checked_kernel(kernels: Kernels, array_type: type) -> Callable[..., Any]:
+    """The kernel for arrays of a type, with a check of its results."""
+    kernel = kernels.get(array_type) or kernels.__missing__(array_type)
+    if not _graph.anomaly.get():
+        holding(_lock, _stop_if_unused)
+        return kernel
+    if _in_rule.get() or hasattr(array_type, "apply"):
+        return kernel
+
+    def checked(*arrays: Any, **static: Any) -> Any:
+        primitive = kernels.primitive
+        given = flatten((arrays, static))
+        if "out" in static:  # one of the arrays, which is about to be overwritten
+            given = [x.copy() if _is_float(x) and hasattr(x, "copy") else x for x in given]
+        y = kernel(*arrays, **static)
+        for one in y if type(y) in (tuple, list) else (y,):
+            if what := _created(one, given, primitive.pointwise):
+                raise AnomalyError(
+                    f"{primitive.name} made {what} in a result of shape {one.shape}, "
+                    f"at {user_line()}"
+                )
+        return y
+
+    return checked
+
+
+def _created(y: Any, inputs: Iterable[Any], pointwise: bool = False) -> str:
+    """What `y` has that does not come from the inputs; "" if nothing."""
+    if not _is_float(y):
+        return ""
+    y = y._data if isinstance(y, Tensor) else y
+    if bool((abs(y) < inf).all()):
+        return ""
+    given = [x._data if isinstance(x, Tensor) else x for x in inputs if _is_float(x)]
+    for what, found in (("a nan", _is_nan), ("an infinity", _is_not_finite)):
+        new = _is_nan(y) if what == "a nan" else abs(y) == inf
+        known = [found(x) if pointwise else bool(_any(found(x))) for x in given]
+        if bool(_any(new & ~reduce(operator.or_, known, new & ~new))):
+            return what
+    return ""
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
+
+
+def _is_nan(x: Any) -> Any:
+    return x != x
+
+
+def _is_not_finite(x: Any) -> Any:
+    return (x != x) | (abs(x) == inf)
+
+
+def _any(x: Any) -> Any:
+    return x if isinstance(x, bool) else x.any()
+
+
+# --- backward -------------------------------------------------------------------------------------
+
+
+def _recorded_init(
+    self: Node, primitive: Any, parents: Any, saved: Any, shape: Any, dtype: Any
+) -> None:
+    """A node whose primitive knows the user's line and what the arrays were that it saves."""
+    if primitive is not None and primitive is not OUTPUT and _graph.anomaly.get():
+        primitive = copy.copy(primitive)
+        primitive.line = user_line()
+        primitive.copies = [(x, x.copy()) for x in flatten(saved) if hasattr(x, "dtype")]
+    _plain_init(self, primitive, parents, saved, shape, dtype)
+
+
+class CheckedPass:
+    """The checks of one backward pass."""
+
+    def __init__(self, seeds: Iterable[tuple[Node, Any]]) -> None:
+        self._finite = not any(_created(gradient, ()) for _, gradient in seeds)
+
+    def arrived(self, node: Node, gradient: Any) -> None:
+        """Check the complete gradient of a node: a sum may overflow."""
+        for one in flatten(gradient):
+            if self._finite and (what := _created(one, ())):
+                raise AnomalyError(
+                    f"the sum of the gradients of a tensor of shape {one.shape} has {what}"
+                )
+
+    def pull(self, primitive: Any, g: Any, saved: Any, parents: Any) -> Any:
+        """Apply a gradient rule, and check what it returns."""
+        where = f"recorded at {getattr(primitive, 'line', 'a line outside of detect_anomaly')}"
+        for array, before in getattr(primitive, "copies", ()):
             if not bool(((array == before) | (before != before)).all()):
                 raise RuntimeError(
                     f"{primitive.name}: an array {before.shape} that its gradient needs was "
-                    f"written after the operation was recorded at {line}"
+                    f"written after the operation was {where}"
                 )
         try:
-            made = primitive.pull(g, saved, parents)
-        except FloatingPointError as error:  # one of its operations is watched too
-            raise FloatingPointError(
-                f"in the gradient rule of {primitive.name}, recorded at {line}: {error}"
+            with _in_rule.block(True):
+                gradients = _graph.pull(primitive, g, saved, parents)
+        except FloatingPointError as error:  # of a backward pass inside the rule
+            raise AnomalyError(
+                f"in the gradient rule of {primitive.name}, {where}: {error}"
             ) from error
-        for one in made:
-            if (what := _anomaly(one._data if isinstance(one, Tensor) else one)) is not None:
-                raise FloatingPointError(
+        for one in gradients:
+            if what := _created(one, flatten((g, saved))):
+                raise AnomalyError(
                     f"the gradient rule of {primitive.name} made {what} for an argument of "
-                    f"shape {one.shape}; the operation was recorded at {line}"
+                    f"shape {one.shape}; the operation was {where}"
                 )
-        return made
-
-    watched = copy.copy(primitive)
-    watched.pull = pull
-    return watched
+            self._finite = self._finite and not _created(one, ())
+        return gradients
 
 
-def _anomaly(array: Any) -> str | None:
-    """What is wrong with some element, if anything."""
-    if getattr(array, "dtype", None) is None or array.dtype.kind != "f":
-        return None
-    xp = backend.of(array).xp
-    if bool(xp.isfinite(array).all()):
-        return None
-    return "a nan" if bool(xp.isnan(array).any()) else "an infinity"
-
-
-def _user_line() -> str:
-    """The innermost line outside the engine."""
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_ENGINE):
-        frame = frame.f_back
-    if frame is None:
-        return "an unknown line"
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_name}"
+_graph.checked_pass = CheckedPass

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from functools import partial
 from hashlib import blake2b
 from typing import Any
 
 from . import _graph, _writes, backend, random
+from ._context import Variable
 from ._graph import Node, enable_grad
 from ._primitive import result
 from ._tensor import Tensor, copied, snapshot
@@ -18,11 +18,11 @@ from ._tree import flatten, tree_map, unflatten
 from ._writes import clock
 from .transforms import is_recorded
 
-between: ContextVar[tuple[tuple[int, int], ...]] = ContextVar("between", default=())
+between: Variable[tuple[tuple[int, int], ...]] = Variable("between", default=())
 """While something is evaluated again: the times from its first evaluation to this one, and those of
 the evaluations around it."""
 
-all_recorded: ContextVar[bool] = ContextVar("all_recorded", default=False)
+all_recorded = Variable("all_recorded", default=False)
 """Whether all is recorded as it comes: no recurrence compiled, nothing forgotten. Per thread and
 per async task."""
 
@@ -88,13 +88,8 @@ def as_now(f: Callable[[], Any]) -> Callable[[], Any]:
     stream = random.get_state()
 
     def again() -> Any:
-        now = random.get_state()
-        try:
-            random.set_state(stream)
-            with enable_grad():
-                return f()
-        finally:
-            random.set_state(now)
+        with random.replayed(stream), enable_grad():
+            return f()
 
     return again
 
@@ -133,11 +128,8 @@ class Again:
         """
         start = clock()
         stale = *self._around, (self._evaluated, start)
-        token = between.set(stale)
-        try:
+        with between.block(stale):
             remade = self.results()
-        finally:
-            between.reset(token)
         inside, before = since(start, remade)
         if strange := before - set(self.parents):
             shapes = ", ".join(str(node.shape) for node in strange)
@@ -147,7 +139,7 @@ class Again:
                 "that uses the same tensors at every step"
             )
         for first, second in stale:
-            for node in inside if first < _writes.last else ():
+            for node in inside if first < _writes.last[0] else ():
                 if node.primitive is not None:
                     _writes.check(node.primitive.name, flatten(node.saved), first, second)
             leaves = [leaf.saved for leaf in self.parents if leaf.primitive is None]

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Iterable
-from contextlib import ContextDecorator
-from contextvars import ContextVar, Token
+from functools import partial
 from heapq import heappop, heappush
 from math import inf
 from typing import Any
 
 from . import _writes, backend
+from ._context import Block, Variable, holding
 from ._tree import flatten
 from ._writes import clock
 from .backend import Array
@@ -42,12 +42,12 @@ class Node:
         self, primitive: Any, parents: tuple[Node | None, ...], saved: Any, shape: Any, dtype: Any
     ) -> None:
         self.number = clock()
-        self.primitive = primitive
         self.parents = parents
         self.saved = saved
         self.shape = shape
         self.dtype = dtype
         self.watch = Watch(retains=True) if primitive is None else None
+        self.primitive = primitive  # last: a node without it was interrupted before it was complete
 
 
 class Watch:
@@ -69,40 +69,31 @@ OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
 # What the sweep needs of the operations, handed over by `ops`, which stands above this file.
 wrap: Callable[[Array, Node | None], Any]  # an array and its node, as a Tensor
 fit: Callable[[Any, tuple[int, ...], Any], Any]  # un-broadcasts a gradient to a shape, and casts it
+checked_pass: Callable[[Any], Any]  # the checks of `detect_anomaly` in one backward pass
 
 
 # --- recording on and off -------------------------------------------------------------------------
 
-recording: ContextVar[bool] = ContextVar("recording", default=True)
-"""Per thread and per async task."""
+recording = Variable("recording", default=True)
+anomaly = Variable("anomaly", default=False)  # inside of `detect_anomaly`
 
 
-class _Recording(ContextDecorator):
-    on: bool
+class no_grad(Block[bool]):
+    """`with no_grad():` (or `@no_grad()`): operations compute and leave no record.
+
+    Like every context manager of the engine, it is in effect in the thread or async task that
+    enters it, and it decorates functions, generators and coroutines.
+    """
 
     def __init__(self) -> None:
-        self._tokens: list[Token[bool]] = []
-
-    def __enter__(self) -> None:
-        self._tokens.append(recording.set(self.on))
-
-    def __exit__(self, *exception: Any) -> None:
-        recording.reset(self._tokens.pop())
-
-    def _recreate_cm(self) -> _Recording:
-        return type(self)()  # a decorated function may run in several threads at once
+        super().__init__(recording, False)
 
 
-class no_grad(_Recording):
-    """`with no_grad():` (or `@no_grad()`): operations compute and leave no record."""
+class enable_grad(Block[bool]):
+    """`with enable_grad():` (or `@enable_grad()`): record again inside `no_grad`."""
 
-    on = False
-
-
-class enable_grad(_Recording):
-    """`with enable_grad():` record again inside `no_grad`."""
-
-    on = True
+    def __init__(self) -> None:
+        super().__init__(recording, True)
 
 
 # --- the sweep ------------------------------------------------------------------------------------
@@ -131,6 +122,8 @@ def sweep(
     pairs = list(seeds)
     parents: Any = [node for node, _ in pairs]
     terms: Any = [gradient for _, gradient in pairs]
+    checked = checked_pass(pairs) if anomaly.get() else None
+    rule = pull if checked is None else checked.pull
     if wanted is not None:
         targets = set(wanted)
         between = _between(parents, targets) if inside is None else inside | targets
@@ -170,6 +163,8 @@ def sweep(
 
         node = heappop(order)[1]
         gradient, parents = pending.pop(node), ()
+        if checked is not None:
+            checked.arrived(node, gradient)
         if ours := node in sums:
             sums.remove(node)
         several = type(gradient) is list
@@ -191,24 +186,26 @@ def sweep(
             slots, i = pending[whole], node.saved
             slots[i] = gradient if slots[i] is None else slots[i] + gradient
             continue
-        parents, terms = _pulled(node, gradient, create_graph, between)
+        parents, terms = _pulled(node, gradient, create_graph, between, rule)
         fresh = node.primitive.fresh_gradients and not create_graph
         if not (retain_graph or create_graph):
             node.saved = None
             node.parents = ()
 
 
-def _pulled(node: Node, gradient: Any, create_graph: bool, between: Any) -> tuple[Any, Any]:
+def _pulled(
+    node: Node, gradient: Any, create_graph: bool, between: Any, rule: Callable[..., Any]
+) -> tuple[Any, Any]:
     """The parents of a node, None where no gradient is wanted, and the gradient for each."""
     primitive: Any = node.primitive
-    if node.saved is None or node.number < _writes.last:
+    if node.saved is None or node.number < _writes.last[0]:
         _check_usable(node)
     saved = primitive.rewrapped(node) if create_graph else node.saved
     parents = node.parents
     if between is not None:
         parents = tuple([parent if parent in between else None for parent in parents])
     gradient = tuple(gradient) if type(gradient) is list else gradient
-    return parents, pull(primitive, gradient, saved, parents)
+    return parents, rule(primitive, gradient, saved, parents)
 
 
 def pull(primitive: Any, gradient: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
@@ -342,12 +339,16 @@ def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bo
                 replaced = replaced.data if plain else wrap(replaced, None)
             gradient = fit(replaced, node.shape, node.dtype)
     if keep and watch.retains:
-        with _adding:
-            one = _apart(gradient, ours) if watch.gradient is None else gradient
-            one = wrap(one, None) if plain else one
-            # Out of place: somebody may hold the old one.
-            watch.gradient = one if watch.gradient is None else watch.gradient + one
+        holding(_adding, partial(_accumulate, watch, gradient, ours))
     return gradient, ours
+
+
+def _accumulate(watch: Watch, gradient: Any, ours: bool) -> None:
+    plain = not hasattr(gradient, "backward")
+    one = _apart(gradient, ours) if watch.gradient is None else gradient
+    one = wrap(one, None) if plain else one
+    # Out of place: the caller may hold the old gradient.
+    watch.gradient = one if watch.gradient is None else watch.gradient + one
 
 
 def _apart(gradient: Any, ours: bool) -> Any:

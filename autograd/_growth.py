@@ -25,7 +25,7 @@ def _count(now: int) -> None:
     """
     global _last
     alive = gc.get_objects()
-    nodes = [x for x in alive if type(x) is Node and x.primitive is not None]
+    nodes = [x for x in alive if type(x) is Node and getattr(x, "primitive", None) is not None]
     before, count = _last
     _last = now, len(nodes)
     grown = count and len(nodes) > MANY and len(nodes) > 1.5 * count
@@ -45,7 +45,7 @@ def _holder(alive: list[object], nodes: list[Node], before: int) -> str:
     for node in sorted(nodes, key=lambda node: node.number):  # inputs before their users
         if node.number < before or not leading.isdisjoint(node.parents):
             leading.add(node)
-    holding = {x._node for x in alive if isinstance(x, Tensor)}
+    holding = {getattr(x, "_node", None) for x in alive if isinstance(x, Tensor)}
     kept = sorted(
         (node for node in nodes if node in leading and node in holding), key=lambda n: n.number
     )

@@ -54,12 +54,12 @@ class Kernels(dict[type, Callable[..., Any]]):
     """
 
     def __init__(self, primitive: Primitive, forward: Callable[..., Any] | str) -> None:
-        self._primitive, self.forward = primitive, forward
+        self.primitive, self.forward = primitive, forward
 
     def __missing__(self, array_type: type) -> Callable[..., Any]:
         forward = self.forward
         if hasattr(array_type, "apply"):
-            kernel = partial(array_type.apply, self._primitive)
+            kernel = partial(array_type.apply, self.primitive)
         else:
             xp = backend.of_type(array_type).xp
             kernel = getattr(xp, forward) if isinstance(forward, str) else partial(forward, xp)
@@ -73,7 +73,7 @@ class Kernels(dict[type, Callable[..., Any]]):
         for value in flatten((arrays, static)):
             if hasattr(type(value), "apply"):
                 return self[type(value)](*arrays, **static)
-        named = failure(self._primitive.name, error, arrays)
+        named = failure(self.primitive.name, error, arrays)
         raise named from (error.__cause__ if named is error else error)
 
 
@@ -277,7 +277,7 @@ def _unary(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]
         parent = x._node if differentiable else None
         if type(y) is not type(array) or y.dtype.kind != "f":
             return _recorded(primitive, (parent,), (array,), y, {**defaults, **static})
-        if parent is None or not recording.get():
+        if parent is None or not recording.raw():
             return Tensor(y)
         parents = (parent,)
         saved = keep((array,), y, {**defaults, **static}, parents) if needs else ()
@@ -318,7 +318,7 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
         is_raw = tensors == 1 and type(a) not in _NUMBERS and type(b) not in _NUMBERS
         if type(y) is not array_type or y.dtype.kind != "f":
             return _recorded(primitive, parents, (a, b), y, {}, is_raw)
-        if a_parent is b_parent is None or not recording.get():
+        if a_parent is b_parent is None or not recording.raw():
             return Tensor(y)
         saved = keep((a, b), y, None, parents) if needs else ()
         saved = snapshot(saved, y) if is_raw else saved
@@ -377,7 +377,7 @@ def _recorded(
     y = tuple(results) if several else results[0]
     if not several and y.dtype.kind not in "biuf":
         raise failure(primitive.name, TypeError(f"the result is {y.dtype}"), arrays)
-    if not any(parents) or not recording.get() or not (several or y.dtype.kind == "f"):
+    if not any(parents) or not recording.raw() or not (several or y.dtype.kind == "f"):
         return tuple(map(Tensor, y)) if several else Tensor(y)
     saved = primitive.keep(arrays, y, static, parents)
     saved = snapshot(saved, y) if is_raw else saved

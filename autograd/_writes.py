@@ -5,27 +5,28 @@ recorded" is a comparison.
 from __future__ import annotations
 
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
+from heapq import heappushpop
 from math import inf
 from typing import Any
 
+from ._context import Variable
 from .backend import Array
 
 clock = itertools.count(1).__next__
 """Numbers nodes and writes alike."""
 
-last = 0
-"""When the newest write was."""
+last = [0]
+"""When the newest write was; a heap of one item, because `heappushpop` keeps the maximum without a
+lock.
+"""
 
 count_at = 10_000
 count: Callable[[int], None] | None = None
 """Called now and then, always after twice as much time; handed over by `_growth`."""
 
 _times: dict[int, tuple[int, weakref.ref[Any]]] = {}  # by the identity of the memory's owner
-_lock = threading.Lock()  # so that `last` is the latest, whoever wrote
 
 
 def owner(array: Array) -> Array:
@@ -35,7 +36,7 @@ def owner(array: Array) -> Array:
     return array
 
 
-refuse: ContextVar[Callable[[], None] | None] = ContextVar("refuse", default=None)
+refuse: Variable[Callable[[], None] | None] = Variable("refuse", default=None)
 """While nothing may be written: raises why."""
 
 
@@ -46,18 +47,17 @@ def begin() -> None:
 
 
 def note(array: Array) -> None:
-    """Remember that the library has just written into `array`: graphs that saved it before are
+    """Remember that the library is about to write into `array`: graphs that saved it before are
     stale.
     """
-    global last, count_at
-    memory = owner(array)
+    global count_at
+    memory, now = owner(array), clock()
     key = id(memory)
-    with _lock:
-        last = clock()
-        _times[key] = (last, weakref.ref(memory, lambda _: _times.pop(key, None)))
-    if count is not None and last > count_at:
-        count_at = 2 * last
-        count(last)
+    _times[key] = (now, weakref.ref(memory, lambda _: _times.pop(key, None)))
+    heappushpop(last, now)
+    if count is not None and now > count_at:
+        count_at = 2 * now
+        count(now)
 
 
 def check(name: str, saved: Iterable[Any], since: int, until: float = inf) -> None:

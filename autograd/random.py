@@ -11,13 +11,30 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from . import backend
+from ._context import Block, Variable, holding
 from ._tensor import Tensor
 from .backend import Array, get_default_dtype
+
+
+class _Position:
+    """The seed of a stream, and the number of its next block."""
+
+    __slots__ = ("block", "seed")
+
+    seed: int
+    block: int
+
+    def advance(self, blocks: int) -> int:
+        """Take some blocks; return the number of the first."""
+        first = self.block
+        self.block = first + blocks
+        return first
 
 
 class Generator:
@@ -25,12 +42,18 @@ class Generator:
 
     def __init__(self, seed: int = 0) -> None:
         self._lock = threading.Lock()
+        self._own = _Position()
         self.state = {"seed": seed, "block": 0}
+
+    @property
+    def _position(self) -> _Position:
+        return self._own
 
     @property
     def state(self) -> dict[str, int]:
         """Where the stream stands: {"seed", "block"}, two integers. Assign it to go back there."""
-        return {"seed": self._seed, "block": self._block}
+        position = self._position
+        return {"seed": position.seed, "block": position.block}
 
     @state.setter
     def state(self, state: dict[str, int]) -> None:
@@ -39,14 +62,14 @@ class Generator:
             raise ValueError(
                 f"seed and block are integers from 0 to 2**64 - 1, not {seed} and {block}"
             )
-        self._seed, self._block = seed, block
+        position = self._position
+        position.seed, position.block = seed, block
 
     def words(self, count: int, device: str | None = None) -> Array:
         """The next `count` 64-bit words, as an unsigned array on the device."""
-        with self._lock:
-            block = self._block
-            self._block += -(-count // 4)
-        return backend.get(device).random_words(self._seed, block, count)
+        position = self._position
+        block = holding(self._lock, partial(position.advance, -(-count // 4)))
+        return backend.get(device).random_words(position.seed, block, count)
 
     def _array(self, array: Array, shape: Any) -> Tensor:
         return Tensor(array.reshape(shape))
@@ -115,7 +138,15 @@ def _count(shape: Any) -> int:
     return math.prod(shape) if isinstance(shape, (tuple, list)) else int(shape)
 
 
-default = Generator(0)
+class _Default(Generator):
+    @property
+    def _position(self) -> _Position:
+        return _replayed.get() or self._own
+
+
+_replayed: Variable[_Position | None] = Variable("replayed", default=None)
+
+default: Generator = _Default(0)
 """The stream of initialisation and dropout, seeded by `manual_seed`."""
 
 
@@ -127,6 +158,15 @@ def manual_seed(seed: int) -> None:
 def get_state() -> dict[str, int]:
     """Where the default stream stands."""
     return default.state
+
+
+def replayed(state: dict[str, int]) -> Block[_Position | None]:
+    """A context manager in whose block the default stream continues from `state`. Outside of it the
+    stream stays where it was.
+    """
+    position = _Position()
+    position.seed, position.block = state["seed"], state["block"]
+    return _replayed.block(position)
 
 
 def set_state(state: dict[str, int]) -> None:

@@ -14,11 +14,13 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up: a module may import its own package and the floors below, nothing beside it.
 ENGINE = [
-    {"backend", "_tree", "_draw_picture"},
+    {"_context", "_location", "_tree", "_draw_picture"},
+    {"backend"},
     {"_writes"},
     {"_graph"},
     {"_tensor"},
-    {"_growth", "_primitive", "_anomaly"},
+    {"_growth", "_primitive"},
+    {"_anomaly"},
     {"ops"},
     {"random", "numpy_protocol"},
     {"transforms"},
@@ -160,4 +162,4 @@ def test_the_engine_can_be_read_in_one_evening() -> None:
     print(*(f"{n:5} {path}" for path, n in sizes.items()), sep="\n")
     print(f"{core:5} in {', '.join(CORE)}; {sum(sizes.values())} in all")
     assert core <= 1200
-    assert sum(sizes.values()) <= 4000
+    assert sum(sizes.values()) <= 4300

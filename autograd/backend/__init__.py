@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from .._context import Block, Variable, holding
 from .base import Array, Backend, DeviceError
 from .numpy import NumpyBackend
 
@@ -58,7 +59,6 @@ def get(device: str | Backend | None = None) -> Backend:
 
     Raises DeviceError, with what to install, if the device is not there.
     """
-    global _backends
     if isinstance(device, Backend):
         return device
     if device is None:
@@ -69,12 +69,16 @@ def get(device: str | Backend | None = None) -> Backend:
             raise DeviceError(
                 f"unknown device {device!r}; there are {', '.join(_factories)} (and 'cuda:1', ...)"
             )
-        with _making:
-            made = _factories[name](int(index or 0))
-            backend = _backends.get(made.device, made)
-            # A new dict: other threads may be walking through this one.
-            _backends = _backends | {made.device: backend, device: backend}
+        holding(_making, partial(_make, device, name, int(index or 0)))
     return _backends[device]
+
+
+def _make(device: str, name: str, index: int) -> None:
+    global _backends
+    made = _factories[name](index)
+    backend = _backends.get(made.device, made)
+    # A new dict: other threads may be iterating over this one.
+    _backends = _backends | {made.device: backend, device: backend}
 
 
 _cpu = get("cpu")
@@ -100,7 +104,7 @@ def of_type(array_type: type) -> Backend:
     return get("cuda") if is_cupy else _cpu
 
 
-_default: ContextVar[str | None] = ContextVar("default_device", default=None)
+_default: Variable[str | None] = Variable("default_device", default=None)
 _process_default = os.environ.get("AUTOGRAD_DEVICE", "cpu")
 
 
@@ -118,18 +122,12 @@ def set_default_device(device: str) -> None:
     _process_default = device
 
 
-class default_device:
+class default_device(Block[str | None]):
     """`with default_device("cuda"):` new tensors of this thread or task live there."""
 
     def __init__(self, device: str) -> None:
         get(device)
-        self._name = device
-
-    def __enter__(self) -> None:
-        self._token = _default.set(self._name)
-
-    def __exit__(self, *exception: Any) -> None:
-        _default.reset(self._token)
+        super().__init__(_default, device)
 
 
 # --- Python's numbers and lists as arrays ---------------------------------------------------------

@@ -11,9 +11,12 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from functools import partial
 from itertools import pairwise
 from operator import index
 from threading import Lock
+
+from .._context import holding
 
 MIN_ELEMENTS = 1 << 17
 """Elements per thread from which a second thread saves more time than it costs."""
@@ -53,19 +56,21 @@ def set_num_threads(count: int) -> None:
     ValueError
         If `count` is not positive.
     """
-    global _count, _pool
     if index(count) < 1:
         raise ValueError(f"the number of threads must be a positive integer, got {count}")
-    with _lock:
-        _count, _pool = index(count), None
+    holding(_lock, partial(_set, index(count)))
+
+
+def _set(count: int) -> None:
+    global _count, _pool
+    _count, _pool = count, None
 
 
 def _workers(count: int) -> ThreadPoolExecutor:
     global _pool
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(count, thread_name_prefix="autograd")
-        return _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(count, thread_name_prefix="autograd")
+    return _pool
 
 
 def _forget_workers() -> None:
@@ -98,7 +103,7 @@ def for_rows(kernel: Callable[[slice], None], rows: int, elements: int) -> None:
     first, *others = (slice(a, b) for a, b in pairwise(bounds))
     pending: list[Future[None]] = []
     try:
-        pool = _workers(parts - 1)
+        pool = holding(_lock, partial(_workers, parts - 1))
         pending.extend(pool.submit(copy_context().run, kernel, part) for part in others)
         kernel(first)
     finally:

@@ -14,11 +14,13 @@ import threading
 import types
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .. import _anomaly, _writes
+from .. import _graph, _writes
 from .._checkpoint import all_recorded
+from .._context import holding
 from .._graph import no_grad
 from .._tree import flatten, tree_map
 from .executor import Compiled, Recurrence, execute
@@ -45,7 +47,7 @@ def unwanted(compile: bool | None) -> str:
         return "AUTOGRAD_COMPILE is 0"
     if compile is False or all_recorded.get():
         return "compile=False"
-    return "detect_anomaly looks at every step" if _anomaly._on.get() else ""
+    return "detect_anomaly looks at every step" if _graph.anomaly.get() else ""
 
 
 def run(it: Recurrence) -> tuple[Any, Any]:
@@ -113,10 +115,8 @@ def planned(it: Recurrence) -> tuple[Compiled, Step]:
             plan = Compiled(again)
         else:
             again.drop()
-        with _lock:
-            _put(_plans, traced.signature, plan)
-            _put(plan.codes, codes)
-            _put(_codes, codes)
+        for cache, key in ((_plans, traced.signature), (plan.codes, codes), (_codes, codes)):
+            holding(_lock, partial(_put, cache, key, plan if cache is _plans else None))
     return plan, traced
 
 
@@ -134,21 +134,20 @@ def _treats_steps_alike(precompute: Callable[[Any], Any] | None, xs: Any) -> boo
 
 def _traced(it: Recurrence, before: Untouched, first: Step | None = None) -> Step:
     """One step, written down; Untraceable if that cannot be, or if it does anything else."""
-    token = _writes.refuse.set(_refuse)
     try:
-        traced = Step(it.step, it.carry, it.xs, first)
+        try:
+            with _writes.refuse.block(_refuse):
+                traced = Step(it.step, it.carry, it.xs, first)
+        finally:
+            changed = before.put_back()
     except Untraceable:
-        before.put_back()
         raise
     except Exception as error:
-        before.put_back()
         raise Untraceable(f"{type(error).__name__}: {error}") from error
     except BaseException:
-        before.put_back()
+        before.put_back()  # again: the first call may have been interrupted
         raise
-    finally:
-        _writes.refuse.reset(token)
-    if changed := before.put_back():
+    if changed:
         raise Untraceable(changed)
     return traced
 
@@ -170,8 +169,7 @@ def _tell(step: Callable[..., Any], why: str) -> None:
     key = (name, code and (code.co_filename, code.co_firstlineno), why)
     if key in _warned:
         return
-    with _lock:
-        _put(_warned, key)
+    holding(_lock, partial(_put, _warned, key))
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_ENGINE):
         level, frame = level + 1, frame.f_back

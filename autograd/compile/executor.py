@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from .. import backend
 from .._checkpoint import Again, as_now
+from .._context import holding
 from .._graph import Node, recording
 from .._primitive import result
 from .._tensor import Tensor
@@ -353,8 +355,9 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
             given = {i: one for i, one in zip(places, g, strict=True) if one is not None}
             d_outs = [given.get(i) for i in range(n)]
             d_outs += [given[i][order] if i in given else None for i in range(n, len(live))]
-            with lease.workspace.lock:  # another thread may go through the same graph
-                d_first, d_xs, d_parents = compiled.back(lease.workspace, arrays, constants, d_outs)
+            vjp = partial(compiled.back, lease.workspace, arrays, constants, d_outs)
+            # Another thread may be differentiating the same graph.
+            d_first, d_xs, d_parents = holding(lease.workspace.lock, vjp)
             d_xs = [None if d is None else d[order] for d in d_xs]
             found = [*d_first, *d_xs, *d_parents, *behind]
             found = [d for d, node in zip(found, sources, strict=True) if node is not None]

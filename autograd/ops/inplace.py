@@ -25,16 +25,14 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
             "assigning in a recorded graph would lose a gradient; "
             "`x = ag.index_update(x, index, value)` is the differentiable form"
         )
-    _writes.begin()
+    _begin(target)
     target._data[_arrays(index)] = _arrays(value)
-    _writes.note(target._data)
 
 
 def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
     """Return the in-place form of an operator: it writes into its first operand if nothing is
     recorded; otherwise the name is bound to the recorded result.
     """
-    name = operation.primitive.name  # type: ignore[attr-defined]
 
     def operator(target: Tensor, other: Any) -> Tensor:
         source = other._node if isinstance(other, Tensor) else None
@@ -45,15 +43,15 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
                     "a leaf that requires a gradient can be written in place under no_grad() only"
                 )
             return result  # type: ignore[no-any-return]
-        _writes.begin()
+        _begin(target)
         array, operand = target._data, _arrays(other)
         home = backend.of(array)
         if hasattr(operand, "dtype") and _writes.owner(operand) is _writes.owner(array):
             operand = operand.copy()  # CuPy does not notice operands that overlap
         elif isinstance(operand, (list, tuple)):
             operand = home.asarray(operand)
-        getattr(home.xp, name)(array, operand, out=array)  # TypeError if it would round to integers
-        _writes.note(target._data)
+        # TypeError if it would round to integers
+        operation.primitive.kernels[type(array)](array, operand, out=array)  # type: ignore
         return target
 
     return operator
@@ -70,3 +68,11 @@ def _is_leaf_memory(target: Tensor) -> bool:
         parents = [parent for parent in node.parents if parent is not None]
         node = parents[0] if len(parents) == 1 else None
     return node is not None and node.saved is _writes.owner(target._data)
+
+
+def _begin(target: Tensor) -> None:
+    """Mark the graphs that saved the memory as stale. This is done before the write, so that an
+    interrupt cannot leave a write that is not noted.
+    """
+    _writes.begin()
+    _writes.note(target._data)

@@ -141,12 +141,8 @@ def _running(model: nn.Module) -> Iterator[list[Run]]:
     """The model watched and recorded, and no random number used up; ValueError if it runs none of
     its recurrent layers.
     """
-    stream = random.default.state
-    try:
-        with enable_grad(), watch(model) as runs:
-            yield runs
-    finally:
-        random.default.state = stream
+    with random.replayed(random.get_state()), enable_grad(), watch(model) as runs:
+        yield runs
     if not runs:
         raise ValueError(f"{type(model).__name__} has run none of its recurrent layers")
 

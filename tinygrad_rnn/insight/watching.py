@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -29,6 +30,7 @@ from autograd import (
     where,
     zeros_like,
 )
+from autograd._context import Undo
 from autograd.compile import all_recorded
 
 from .. import nn
@@ -174,12 +176,8 @@ def watch(model: nn.Module) -> Iterator[list[Run]]:
         )
         return last, ys
 
-    before, on = watcher.set(run), all_recorded.set(True)
-    try:
+    with watcher.block(run), all_recorded.block(True):
         yield runs
-    finally:
-        all_recorded.reset(on)
-        watcher.reset(before)
 
 
 class _Steps:
@@ -227,13 +225,13 @@ def _names(own: list[Any], count: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-@contextmanager
 def _at_returns(
     returned: Callable[[str, dict[str, Any], Any], None], paths: dict[int, str]
-) -> Iterator[None]:
-    """Calls `returned(path, variables, result)` where the method `step` of a cell returns, with the
-    variables that are not as they were handed to it. `paths` are those of the cells inside another,
-    by identity; whatever other cell there is, is that one (or a copy of it).
+) -> Undo:
+    """Return a context manager in which `returned(path, variables, result)` is called whenever the
+    method `step` of a cell returns, with the variables that are not as they were passed to it.
+    `paths` are those of the cells inside another, by identity; whatever other cell there is, is
+    that one (or a copy of it).
 
     Python's profiling hook is what tells of returns; who else profiles this thread goes on after.
     """
@@ -255,11 +253,6 @@ def _at_returns(
         returned(paths.get(id(cell), ""), new, result)
 
     before: Any = sys.getprofile()
-    sys.setprofile(hook)
-    try:
-        yield
-    finally:
-        if hasattr(before, "enable"):  # cProfile's hook is not one that setprofile takes
-            before.enable()
-        else:
-            sys.setprofile(before)
+    # cProfile's hook is not one that setprofile takes
+    undo = before.enable if hasattr(before, "enable") else partial(sys.setprofile, before)
+    return Undo(partial(sys.setprofile, hook), undo)

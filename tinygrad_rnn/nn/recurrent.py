@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
 from copy import copy
 from functools import partial
 from itertools import count
@@ -34,6 +33,7 @@ from autograd import (
     where,
     zeros,
 )
+from autograd._context import Variable
 
 from ..scalars import plain, probability
 from . import functional
@@ -45,7 +45,7 @@ from .utils.rnn import PackedSequence, pad_packed_sequence
 Step = Callable[[Any, Any], tuple[Any, Any]]
 T = TypeVar("T")
 
-watcher: ContextVar[Callable[..., tuple[Any, Any]] | None] = ContextVar("watcher", default=None)
+watcher: Variable[Callable[..., tuple[Any, Any]] | None] = Variable("watcher", default=None)
 """Who runs the cells of layers in place of `scan`, where somebody wants to see them run
 (`tinygrad_rnn.insight`): called like it, after the layer and the number of its cell. Per thread."""
 

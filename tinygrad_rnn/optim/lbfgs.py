@@ -198,9 +198,11 @@ def _remember(state: State, s: Tensor, y: Tensor, history: int) -> None:
     """
     curvature = _dot(y, s)
     if curvature > 1e-10:
-        state["steps"] = [*state["steps"], s][-history:]
-        state["changes"] = [*state["changes"], y][-history:]
-        state["scale"] = curvature / _dot(y, y)
+        state.update(  # at once: an interrupt in between would leave steps without changes
+            steps=[*state["steps"], s][-history:],
+            changes=[*state["changes"], y][-history:],
+            scale=curvature / _dot(y, y),
+        )
 
 
 def _direction(state: State, g: Tensor) -> Tensor:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import autograd as ag
+from autograd._context import Undo
 
 from .. import __version__
 
@@ -33,20 +32,24 @@ def blas_threads() -> int:
     return max(pools, default=1)
 
 
-@contextmanager
-def limit_threads(count: int) -> Iterator[None]:
-    """Limit BLAS and the engine's own CPU kernels to `count` threads inside a `with` block.
+def limit_threads(count: int) -> Undo:
+    """Return a context manager that limits BLAS and the CPU kernels of autograd to `count` threads.
 
     The threads of a matrix product wait for the slowest of them in a busy loop. On an idle machine
     more threads are faster; on a busy one they can be many times slower than one.
     """
-    before = ag.get_num_threads()
-    try:
+
+    def limit() -> None:
         ag.set_num_threads(count)
-        with threadpool_limits(limits=count, user_api="blas"):
-            yield
-    finally:
-        ag.set_num_threads(before)
+        threadpool_limits(limits=count, user_api="blas")
+
+    pools, threads = threadpool_info(), ag.get_num_threads()
+
+    def restore() -> None:
+        threadpool_limits(limits=pools)
+        ag.set_num_threads(threads)
+
+    return Undo(limit, restore)
 
 
 def devices() -> dict[str, str]:

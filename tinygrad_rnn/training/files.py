@@ -15,7 +15,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
 from autograd import Tensor
+from autograd._context import Undo
 
 from ..errors import DEEPEST, InputError, parse_json
 from ..nn import Module
@@ -102,25 +103,29 @@ def remove_partial_files(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """While this lasts no other process can train in the folder (where the system has such locks);
-    what writers that were killed left there is gone.
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Return a context manager in which no other process can train in the folder, where the system
+    has such locks. It deletes the partial files of processes that were killed there.
     """
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return nullcontext()
+    handles: list[int] = []
+
+    def lock() -> None:
+        handles.append(os.open(folder, os.O_RDONLY))
+        try:
+            fcntl.flock(handles[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another process is training {folder} right now") from None
         remove_partial_files(folder)
-        yield
-    except BlockingIOError:
-        raise InputError(f"another process is training {folder} right now") from None
-    finally:
-        os.close(handle)
+
+    def unlock() -> None:
+        while handles:
+            os.close(handles.pop())
+
+    return Undo(lock, unlock)
 
 
 def as_json(value: Any) -> bytes:

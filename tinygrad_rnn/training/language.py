@@ -61,7 +61,7 @@ def bits_per_character(model: LanguageModel, ids: Ids) -> float:
     """
     inputs, targets, scored = evaluation_streams(ids, STREAMS, CONTEXT)
     nats, state = 0.0, None
-    with evaluating(model):
+    with evaluating(model), ag.no_grad():
         for start in range(0, len(inputs), CHUNK):
             piece = slice(start, start + CHUNK)
             logits, state = model(beside(model, inputs[piece]), state)

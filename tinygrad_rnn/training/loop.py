@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
+
+from autograd._context import Undo
 
 from ..errors import InputError, TrainingDiverged, parse_json
 from ..nn import Module
@@ -118,21 +120,26 @@ class Training(Protocol):
 
 
 class Interruption:
-    """While entered, Ctrl-C and SIGTERM leave a note in `signal`; a second one acts at once."""
+    """While `noted()` is entered, Ctrl-C and SIGTERM are only noted, in `signal`. A second one acts
+    at once.
+    """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self._previous: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():  # the others get no signals
+            handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+            self._previous = {n: h for n, h in handlers.items() if h is not signal.SIG_IGN}
 
-    def __enter__(self) -> Self:
-        if threading.current_thread() is not threading.main_thread():
-            return self  # signals are not delivered there
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                self._previous[number] = signal.signal(number, self._note)
-        return self
+    def noted(self) -> Undo:
+        """Return the context manager."""
+        return Undo(self._install, self._restore)
 
-    def __exit__(self, *exception: object) -> None:
+    def _install(self) -> None:
+        for number in self._previous:
+            signal.signal(number, self._note)
+
+    def _restore(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -244,7 +251,8 @@ class Session:
         self._start: tuple[float, int, float] | None = None
         self._unsaved = not self._records
         self._save()
-        with Interruption() as interruption:
+        interruption = Interruption()
+        with interruption.noted():
             try:
                 self._repeat_updates(progress, interruption)
             except TrainingDiverged:

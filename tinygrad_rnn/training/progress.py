@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
+from autograd._context import Undo
+
 
 @dataclass(frozen=True)
 class Status:
@@ -107,6 +109,9 @@ class Live:
     def evaluation(self, record: dict[str, Any], name: str) -> None:
         self._bar.console.print(evaluation_line(record, name))
 
+    def open(self) -> None:
+        """The line appears with the first update."""
+
     def close(self) -> None:
         self._bar.stop()
 
@@ -118,10 +123,8 @@ def shown_on(stream: TextIO) -> Iterator[Progress]:
         yield Lines(stream)
         return
     live = Live(stream)
-    try:
+    with Undo(live.open, live.close):
         yield live
-    finally:
-        live.close()
 
 
 def evaluation_line(record: dict[str, Any], name: str) -> str:

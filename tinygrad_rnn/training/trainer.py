@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import autograd as ag
+from autograd._context import Undo
 
 from .. import nn, optim
 from ..data import DataLoader
@@ -43,19 +44,17 @@ _BAD_LOSS = (
 _BAD_GRADIENT = "the loss is finite but its derivative is not, like the derivative of sqrt at 0"
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Within it nothing is recorded and modules do what they do outside training; their modes come
-    back afterwards.
+def evaluating(model: nn.Module) -> Undo:
+    """Return a context manager in which a model is in evaluation mode; the modes of all modules are
+    restored afterwards.
     """
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with ag.no_grad():
-            yield
-    finally:
+
+    def restore() -> None:
         for module, mode in modes:
             module.training = mode
+
+    return Undo(model.eval, restore)
 
 
 class Trainer:
@@ -303,7 +302,7 @@ class Trainer:
         bptt = None if self.bptt is None else self.bptt.reader()
         total = weight = 0.0
         self.validation.load_state_dict(self._beginning)
-        with evaluating(self.model):
+        with evaluating(self.model), ag.no_grad():
             for batch in self.validation:
                 loss, n = self._weighed(self.loss(self._reader(bptt), batch))
                 total, weight = total + loss.item() * n, weight + n
@@ -348,19 +347,18 @@ class Trainer:
             raise InputError(
                 "patience counts epochs without a better validation loss: give validation="
             )
-        with ExitStack() as stack:
-            if folder is not None:
-                folder = Path(folder)
-                folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked(folder))
-                if not resume and (folder / "last.safetensors").exists():
-                    raise InputError(
-                        f"{folder} holds a training: go on with it (resume=True), or name another"
-                    )
+        if folder is not None:
+            folder = Path(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+        with nullcontext() if folder is None else locked(folder):
+            if folder is not None and not resume and (folder / "last.safetensors").exists():
+                raise InputError(
+                    f"{folder} holds a training: go on with it (resume=True), or name another"
+                )
             session = Session(folder, self, limits, on_step, on_epoch)
-            shown = stack.enter_context(shown_on(sys.stdout)) if progress else Silent()
-            session.train(shown)
-            session.finish()
+            with shown_on(sys.stdout) if progress else nullcontext(Silent()) as shown:
+                session.train(shown)
+                session.finish()
             return session.records
 
     # --- state ------------------------------------------------------------------------------------

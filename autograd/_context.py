@@ -1,0 +1,256 @@
+"""Variables that have a value inside a `with` block, per thread and per async task.
+
+A Ctrl-C may arrive between any two instructions, so a block that has to undo a change when it ends
+can always miss it. Here nothing is undone: `Variable.get` asks whether the block is still open. An
+open block is one whose `__exit__` is still referenced. The `with` statement looks `__exit__` up
+before it calls `__enter__`, and drops it when the block ends, however that comes about.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Generator
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Variable(Generic[T]):
+    """A value that blocks change. `raw()` is faster than `get()`: what it returns is the value, or
+    something of the same truth.
+    """
+
+    __slots__ = ("raw", "set")
+
+    def __init__(self, name: str, default: T) -> None:
+        context: ContextVar[Any] = ContextVar(name, default=default)
+        self.raw, self.set = context.get, context.set
+
+    def get(self) -> T:
+        """The value in the innermost open block, or the default."""
+        found = self.raw()
+        if type(found) is not Setting:
+            return found  # type: ignore[no-any-return]
+        if not found.is_open():
+            while type(found) is Setting and not found.is_open():
+                found = found.outer
+            self.set(found)
+        return found.value if type(found) is Setting else found  # type: ignore[no-any-return]
+
+    def block(self, value: T) -> Block[T]:
+        """A context manager in whose block the variable has this value."""
+        return Block(self, value)
+
+
+class Setting:
+    """A value of a variable in one block, and the setting around it."""
+
+    __slots__ = ("block", "closed", "exit", "opened", "outer", "value")
+
+    def __init__(self, block: Block[Any]) -> None:
+        self.block, self.value = block, block.value
+        self.outer: Any = None
+        self.opened = self.closed = False
+        self.exit: Callable[[], Any] = _always  # a weak reference
+
+    def is_open(self) -> bool:
+        return not self.closed and self.exit() is not None
+
+    def __bool__(self) -> bool:
+        return bool(self.value if self.is_open() else self.block.variable.get())
+
+
+def _always() -> bool:
+    return True
+
+
+class _LookedUp(threading.local):
+    """The settings of which `__exit__` was looked up, while `__enter__` has yet to be called."""
+
+    def __init__(self) -> None:
+        self.settings: list[Setting] = []
+
+
+_looked_up = _LookedUp()
+
+
+class _Exit:
+    """`__exit__` as an attribute: a function of its own whenever it is looked up."""
+
+    def __get__(self, block: Any, owner: Any) -> Callable[..., None]:
+        leave: Callable[..., None] = owner.end if block is None else block.exit_function()
+        return leave
+
+
+class Block(Generic[T]):
+    """Context manager in which a variable has a value. It decorates functions, coroutines and
+    generators, too, which then run in such a block.
+
+    One object may be used in several threads, and inside its own block. A block may end in another
+    thread or task than it began in. Tasks that start in the block share it until it ends.
+    """
+
+    def __init__(self, variable: Variable[T], value: T) -> None:
+        self.variable, self.value = variable, value
+        self._by_hand: list[Setting] = []  # entered without `with`, as by an ExitStack
+
+    def __enter__(self) -> None:
+        waiting = _looked_up.settings
+        while waiting:
+            setting = waiting.pop()
+            if setting.block is self and setting.is_open():
+                break
+        else:
+            setting = Setting(self)
+            self._by_hand.append(setting)
+        self.opening(setting)
+        self.variable.get()  # forgets the blocks that have ended
+        setting.outer, setting.opened = self.variable.raw(), True
+        if setting.outer is not self.value:
+            self.variable.set(setting)
+
+    __exit__: Any = _Exit()
+
+    def exit_function(self) -> Callable[..., None]:
+        """What the `with` statement holds as long as its block is open."""
+        setting = Setting(self)
+        leave = functools.partial(_leave, setting)
+        setting.exit = weakref.ref(leave)
+        _looked_up.settings.append(setting)
+        return leave
+
+    def end(self, *exception: Any) -> None:
+        """End the innermost block of this context that was entered without `with`, or, if it was
+        entered in another context, the newest.
+        """
+        found = self.variable.raw()
+        while type(found) is Setting and found not in self._by_hand:
+            found = found.outer
+        setting = found if type(found) is Setting else self._by_hand[-1]
+        self._by_hand.remove(setting)
+        _leave(setting)
+
+    def opening(self, setting: Setting) -> None:
+        """Called before the variable is set."""
+
+    def closed(self) -> None:
+        """Called when a block has ended, unless that is interrupted."""
+
+    def __call__(self, function: F) -> F:
+        """`function`, run in such a block."""
+        if inspect.isgeneratorfunction(function):
+            run = _generator(self, function)
+        elif inspect.isasyncgenfunction(function):
+            run = _async_generator(self, function)
+        elif inspect.iscoroutinefunction(function):
+            run = _coroutine(self, function)
+        else:
+            run = _function(self, function)
+        return functools.wraps(function)(run)  # type: ignore[return-value]
+
+
+def _leave(setting: Setting, *exception: Any) -> None:
+    """End a block. If this is interrupted, the caller drops the only reference to it, which ends
+    the block, too.
+    """
+    if setting.opened:
+        setting.closed = True
+        setting.block.variable.get()
+        setting.block.closed()
+    else:
+        setting.block.end()
+
+
+class Undo:
+    """Context manager that calls `do()` first and `undo()` when the block ends, at least once, even
+    if a Ctrl-C interrupts `do`, `undo` or the way to them. For state outside of this package.
+    """
+
+    def __init__(self, do: Callable[[], object], undo: Callable[[], object]) -> None:
+        self._do, self._undo, self._done = do, undo, False
+        self._dropped: weakref.ref[Any] | None = None
+
+    def __enter__(self) -> None:
+        self._done = False
+        self._do()
+
+    __exit__: Any = _Exit()
+
+    def exit_function(self) -> Callable[..., None]:
+        """What the `with` statement drops when the block ends; that calls `undo`, too."""
+        leave = functools.partial(self.end)
+        self._dropped = weakref.ref(leave, self.end)
+        return leave
+
+    def end(self, *exception: Any) -> None:
+        if not self._done:
+            self._undo()
+            self._done, self._dropped = True, None
+
+
+def holding(lock: Any, function: Callable[[], R]) -> R:
+    """Call a function while a lock is held. An interrupt between two lines, as debuggers raise it,
+    cannot leave the lock locked, since all is on one line.
+    """
+    with lock: return function()  # fmt: skip # noqa: E701
+
+
+# --- decorated functions: in a generator the block is open only while its code runs ---------------
+
+
+def _function(block: Block[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with block:
+            return function(*args, **kwargs)
+
+    return run
+
+
+def _coroutine(block: Block[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        with block:
+            return await function(*args, **kwargs)
+
+    return run
+
+
+def _generator(block: Block[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        generator = function(*args, **kwargs)
+        resume: Callable[[], Any] = generator.__next__
+        while True:
+            try:
+                with block:
+                    value = resume()
+            except StopIteration as stop:
+                return stop.value
+            try:
+                resume = functools.partial(generator.send, (yield value))
+            except BaseException as error:
+                resume = functools.partial(generator.throw, error)
+
+    return run
+
+
+def _async_generator(block: Block[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        generator = function(*args, **kwargs)
+        resume: Callable[[], Any] = generator.__anext__
+        while True:
+            try:
+                with block:
+                    value = await resume()
+            except StopAsyncIteration:
+                return
+            try:
+                resume = functools.partial(generator.asend, (yield value))
+            except BaseException as error:
+                resume = functools.partial(generator.athrow, error)
+
+    return run
