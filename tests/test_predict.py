@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command import is_one_line
 
-from tinygrad_rnn import cli, nn
+from tinygrad_rnn import cli, data, models, nn
 from tinygrad_rnn.demo import Demo, scripts, text_of
 from tinygrad_rnn.errors import InputError
 
@@ -119,6 +120,40 @@ def test_demos_of_files_refuse_names_of_none(
     assert cli.main(["predict", ".", f"nwe.{suffix}"]) == 2
     error = capsys.readouterr().err
     assert is_one_line(error)
+
+
+def made(name: str, folder: Path) -> bytes:
+    """Save an untrained model of a demonstration in a folder, and return a file for it."""
+    module, show = scripts()[name].module(), Demo(name, folder)
+    if name == "forecast":
+        model = models.Forecaster(nn.GRU(1, module.HIDDEN))
+        show.save(model, columns=["x"], mean=[0.0], std=[1.0])
+        return b"x\n1\n2\n3\n"
+    if name == "genome":
+        show.save(module.tagger(True, 4), hidden=4)
+        return b">a\nACGTACGTAC\n"
+    if name == "handwriting":
+        show.save(module.classifier(inputs=5, hidden=4), inputs=5, hidden=4)
+        return bytes([0, 0, 8, 3, *(0, 0, 0, 1), *(0, 0, 0, 5), *(0, 0, 0, 5), *range(25)])
+    assert name == "audio"
+    show.save(module.classifier(2), classes=["a", "b"])
+    data.write_wav(folder / "a.wav", np.sin(np.arange(4000) / 9), 8000)
+    return (folder / "a.wav").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["forecast", "genome", "handwriting", "audio"])
+def test_demos_of_files_read_standard_input(
+    name: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    content = made(name, tmp_path)
+    path = tmp_path / ("file.csv" if name == "forecast" else "file")
+    path.write_bytes(content)
+    answers = []
+    for argument in (str(path), "-"):
+        standard_input(monkeypatch, content)
+        assert cli.main(["predict", str(tmp_path), argument]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] != ""
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from reprlib import repr as shorten
 from typing import NamedTuple
 
 from ..errors import InputError, parse_json
-from .files import PathLike
+from .files import PathLike, called
 from .text import read_text
 
 
@@ -25,19 +25,21 @@ class Row(NamedTuple):
 
 
 def read_table(path: PathLike, columns: Sequence[str] | None, encoding: str) -> list[Row]:
-    """Return the rows of a .csv, .tsv or .jsonl file, which may be compressed (.csv.gz).
+    """Return the rows of a .csv, .tsv or .jsonl file, which may be compressed (.csv.gz). The path
+    `-` is CSV on standard input.
 
     columns: names of the columns to return (None: all of the first row's). Empty lines do not
     count. InputError, which names the line, for a file that does not fit or has no rows.
     """
     name = os.fspath(path)
     readers = {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows}
-    reader = readers.get(Path(name.lower().removesuffix(".gz")).suffix)
+    suffix = ".csv" if name == "-" else Path(name.lower().removesuffix(".gz")).suffix
+    reader = readers.get(suffix)
     if reader is None:
         raise InputError(
             f"{name}: the name of a table ends in {', '.join(readers)}, or .gz after it"
         )
-    text = read_text(path, encoding)
+    text, name = read_text(path, encoding), called(name)
     if not text.strip():
         raise InputError(f"{name}: the file is empty")
     rows = list(reader(name, text, columns))
