@@ -79,10 +79,28 @@ def test_one_hot_of_booleans_and_of_nothing(indices: Any, classes: int, expected
     assert found.shape == np.shape(expected)
 
 
-@pytest.mark.parametrize("indices", [[0.5], np.array([1.0]), 1.0])
-def test_one_hot_refuses_numbers_that_are_not_integers(indices: Any) -> None:
-    with pytest.raises(TypeError, match="one_hot: indices must be integers, got float"):
-        ag.one_hot(indices, 2)
+@pytest.mark.parametrize("indices", [[0.5], np.array([1.0]), [[0.0], [1.5]]])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda i: ag.one_hot(i, 2),
+        lambda i: ag.take(ag.ones(2), i),
+        lambda i: ag.take_along_axis(ag.ones(2), i, None),
+    ],
+)
+def test_indices_that_are_not_integers_are_refused(f: Any, indices: Any) -> None:
+    indices = on_device(indices) if hasattr(indices, "dtype") else indices
+    with pytest.raises(TypeError, match="indices must be integers, got float"):
+        f(indices)
+
+
+@pytest.mark.parametrize("indices", [[True, False], np.array([True, True]), []])
+def test_take_of_booleans_and_of_nothing(indices: Any) -> None:
+    x = np.array([1.0, 2.0])
+    expected = x[np.array(indices, int)]
+    given = on_device(indices) if hasattr(indices, "dtype") else indices
+    np.testing.assert_array_equal(ag.take(ag.tensor(x), given).numpy(), expected)
+    np.testing.assert_array_equal(ag.take_along_axis(ag.tensor(x), given).numpy(), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])

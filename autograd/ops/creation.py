@@ -143,17 +143,24 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
     return Tensor(made) if isinstance(x, Tensor) else made
 
 
+def integers(indices: Array) -> Array:
+    """Return an array of indices as integers: booleans count as 0 and 1, and an array of no
+    elements, as an empty list makes it, may have any dtype. Raises TypeError for other numbers.
+    """
+    if not indices.size or indices.dtype.kind == "b":
+        return indices.astype("int64")
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"indices must be integers, got {indices.dtype}")
+    return indices
+
+
 def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
     """For each index a row of `classes` zeros with a one at the index: shape (..., classes).
 
     Booleans count as 0 and 1. Raises TypeError for indices that are not integers.
     """
-    array = asarray(_arrays(indices))
+    array = integers(asarray(_arrays(indices)))
     home = backend.of(array)
-    if not array.size or array.dtype.kind == "b":
-        array = array.astype("int64")
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"one_hot: indices must be integers, got {array.dtype}")
     if array.size:
         low, high = int(array.min()), int(array.max())
         if low < 0 or high >= classes:

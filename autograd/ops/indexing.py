@@ -10,6 +10,7 @@ from typing import Any
 from .. import _graph, backend
 from .._primitive import primitive
 from .._tensor import _arrays
+from .creation import integers
 from .shape import along
 
 __all__ = ["index_update", "take", "take_along_axis"]
@@ -91,12 +92,11 @@ for _reading in (_getitem, _take):
 
 
 def _beside(x: Any, indices: Any) -> Any:
-    """Indices as an array where `x` lives; an empty list is one of integers too."""
+    """Indices as an array of integers where `x` lives."""
     indices = _arrays(indices)
     if hasattr(type(indices), "home"):  # what stands for an array lives where that does
         return indices
-    dtype = None if hasattr(indices, "dtype") else "int64"
-    return backend.of(_arrays(x)).asarray(indices, dtype)
+    return integers(backend.of(_arrays(x)).asarray(indices))
 
 
 def _at(indices: Any, axis: int) -> Any:
