@@ -115,7 +115,8 @@ def in_order(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def greatest(x: np.ndarray, k: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    places = np.take(np.argsort(-x, axis), np.arange(k), axis)
+    order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+    places = np.take(order, np.arange(k), axis)
     return np.take_along_axis(x, places, axis), places
 
 

@@ -1,6 +1,7 @@
 """The error function by rational approximations."""
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -64,3 +65,16 @@ def test_erf_of_every_shape(shape: tuple[int, ...], strided: bool) -> None:
     np.testing.assert_allclose(
         on_host(found), np.vectorize(math.erf, otypes=[float])(x), rtol=1e-15
     )
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_erf_makes_no_python_number_of_each_element(dtype: Any) -> None:
+    x = ag.zeros(300_000, dtype)
+    tracemalloc.start()
+    try:
+        ag.erf(x)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 28 * x.size  # a Python number takes 24 bytes, and a reference to it 8

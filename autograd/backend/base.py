@@ -57,7 +57,8 @@ class Backend(ABC):
         """The error function, element by element, in the dtype that other functions give."""
         x = self.xp.asarray(x)
         dtype = np.result_type(x.dtype, np.float16)
-        y = erf(self.xp, x.reshape(-1).astype(np.result_type(dtype, np.float32)))
+        wide = np.result_type(dtype, np.float32)
+        y = erf(self.xp, x.reshape(-1).astype(wide, copy=False))
         return y.astype(dtype, copy=False).reshape(x.shape)[()]
 
     def where(self, condition: Array, a: Any, b: Any) -> Array:
