@@ -375,6 +375,8 @@ def snapshot(value: Any, y: Any = None) -> Any:
         return slice(*[b if type(b) in _CONSTANTS else index(b) for b in bounds])
     if kind is tuple or kind is list:
         copy = kind([snapshot(item, y) for item in value])
+    elif kind is dict:
+        copy = {key: snapshot(item, y) for key, item in value.items()}
     elif not hasattr(kind, "dtype") or hasattr(kind, "apply") or isinstance(value, Tensor):
         return value
     else:

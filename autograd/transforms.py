@@ -242,8 +242,9 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     primals, tangents = _several(primals), _several(tangents)
     tree_map(_check_tangent, primals, tangents)
     call = _Call(f, primals, dict(enumerate(primals)), {})
-    push = _pushforward(call)
-    pushed = call.settled(push(flatten(tangents), call.records(tangents)), tangents)
+    pulled, probes = _transpose(call)
+    pushed = _pull(pulled, probes, flatten(tangents), call.records(tangents))
+    pushed = call.settled(pushed, tangents)
     tangent = unflatten(call.out, map(call.returned, pushed))
     return tree_map(call.returned, call.results(call.out)), tangent
 
@@ -259,8 +260,10 @@ def _check_tangent(primal: Any, tangent: Any) -> None:
         raise ValueError(f"a tangent of shape {shape} for a primal {wanted}")
 
 
-def _pushforward(call: _Call) -> Callable[[list[Any], bool], list[Tensor]]:
-    """v -> Jv, from the transpose of u -> u'J: recorded once at u = 0, swept back for every v."""
+def _transpose(call: _Call) -> tuple[list[Tensor], list[Tensor]]:
+    """The recorded product u'J at u = 0, one entry per leaf, and u, one entry per result. Its own
+    backward pass, from v, yields Jv.
+    """
     outputs = [_tensor(o) for o in call.outputs]
     kinds = [o.dtype if o.dtype.kind == "f" else get_default_dtype() for o in outputs]
     probes = [
@@ -268,8 +271,7 @@ def _pushforward(call: _Call) -> Callable[[list[Any], bool], list[Tensor]]:
         for o, kind in zip(outputs, kinds, strict=True)
     ]
     with enable_grad():
-        pulled = _pull(outputs, call.leaves, list(probes), True)
-    return lambda tangents, record: _pull(pulled, probes, tangents, record)
+        return _pull(outputs, call.leaves, list(probes), True), probes
 
 
 # --- whole matrices -------------------------------------------------------------------------------
@@ -308,11 +310,10 @@ def _blocks(call: _Call, outputs: list[Tensor]) -> list[list[Tensor]]:
                 [_joined([line[k] for line in lines], o, x) for k, x in enumerate(call.leaves)]
             )
         return by_output
-    push = _pushforward(call)
+    pulled, probes = _transpose(call)
     by_leaf = []
-    for k, x in enumerate(call.leaves):
-        zero = [zeros_like(other.detach()) for other in call.leaves]
-        lines = [push([*zero[:k], unit, *zero[k + 1 :]], record) for unit in _units(x)]
+    for product, x in zip(pulled, call.leaves, strict=True):
+        lines = [_pull([product], probes, [unit], record) for unit in _units(x)]
         columns = [_joined([line[i] for line in lines], x, o) for i, o in enumerate(outputs)]
         by_leaf.append([_moved(column, x.ndim) for column in columns])
     return [list(row) for row in zip(*by_leaf, strict=True)]

@@ -1,5 +1,5 @@
 """Arrays, lists and slices that the caller changes between the forward and the backward pass: the
-gradient is that of the values at the time of the call."""
+gradient uses the values at the time of the call."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +12,11 @@ import autograd as ag
 from tinygrad_rnn import nn
 
 Case = tuple[Callable[[Any, Any], Any], Callable[[], Any]]
+
+
+@ag.primitive(x=lambda g, options: g * options["weights"][0][1])
+def with_options(xp: Any, x: Any, *, options: Any) -> Any:
+    return x * options["weights"][0][1]
 
 
 @ag.primitive(x=lambda g, weights: g * weights[0][1])
@@ -65,6 +70,7 @@ CASES: dict[str, Case] = {
     "einsum": (lambda x, a: ag.einsum("i,i->", x, a), NUMBERS),
     "a static parameter": (lambda x, w: weighted(x, weights=(w,)), NUMBERS),
     "a static list": (lambda x, w: weighted(x, weights=[w]), lambda: [1.0, 3.0]),
+    "a static dict": (lambda x, w: with_options(x, options={"weights": [w]}), NUMBERS),
     "an argument of a checkpoint": (lambda x, i: ag.checkpoint(lambda x, i: x[i])(x, i), INDICES),
     "a nested argument of a checkpoint": (
         lambda x, i: ag.checkpoint(lambda x, i: x[i["of"][0]])(x, i={"of": [i]}),

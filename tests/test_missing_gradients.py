@@ -95,6 +95,16 @@ def test_a_part_of_an_array_that_nobody_uses(wrapped: Any, part: int) -> None:
         check_gradients(f, np.array([1.0, 2.0, 3.0, 4.0]))
 
 
+@BY
+@pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
+def test_other_arguments_have_no_tangent_in_a_jacobian(wrapped: Any) -> None:
+    """The derivative by the second argument is infinite."""
+    f = wrapped(lambda x, y: ag.stack([x * 2, x * 3 + ag.sqrt(y), x * 4]))
+    by_x, by_y = ag.jacobian(f, (0, 1))(on_device(np.array(1.0)), on_device(np.array(0.0)))
+    assert by_x.tolist() == [2.0, 3.0, 4.0]
+    assert by_y.tolist() == [0.0, np.inf, 0.0]
+
+
 def test_a_rule_gets_none_for_results_without_a_gradient() -> None:
     given: list[Any] = []
 
