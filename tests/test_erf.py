@@ -16,6 +16,7 @@ GRIDS = {
     "near 0": np.linspace(-1e-3, 1e-3, 999),
     "in all intervals": np.linspace(-7, 7, 20_001),
     "around the cuts": np.concatenate([c + np.linspace(-1e-3, 1e-3, 999) for c in (0.84375, 6)]),
+    "hardest in single precision": np.array([0.8627709150314331, 0.8602114319801331, 0.86452252]),
     "over all magnitudes": np.concatenate([s * np.logspace(-300, 300, 999) for s in (-1, 1)]),
 }
 

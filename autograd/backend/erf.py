@@ -63,7 +63,7 @@ def erf(xp: Any, x: Any) -> Any:
     for start in range(0, len(x), BLOCK):
         block = x[start : start + BLOCK]
         values, far = _near(xp.clip(block, -1, 1)), ~(xp.absolute(block) < _NEAR)
-        values[far] = _far(xp, block[far])
+        values[far] = _far(xp, block[far].astype("float64"))  # in float32 it is 2.2 ulp off
         y[start : start + BLOCK] = values
     return y
 

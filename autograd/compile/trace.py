@@ -6,8 +6,8 @@ backward step.
 
 Where a primitive works element by element, its gradient is g times a factor that does not depend on
 g: what its rule makes of 1. Factors are kept apart from gradients as long as that goes, since all
-of them can be computed before the way back in time begins. A rule that selects is no such factor:
-what it leaves out is 0 even for an infinite g.
+of them can be computed before the way back in time begins. A rule that selects has no such factor:
+elements that are not selected are 0 even for an infinite g.
 """
 
 from __future__ import annotations
@@ -243,8 +243,8 @@ class Step:
                     yield parent, (gradient, None)
 
     def _factors(self, node: Node, saved: Any) -> list[Any] | None:
-        """What the rules of an elementwise operation multiply a gradient by; None where it is not
-        elementwise, or where a rule selects.
+        """Return the factors by which the rules of an elementwise operation multiply a gradient;
+        None if it is not elementwise, or if a rule selects.
         """
         primitive = node.primitive
         if not pointwise(primitive) or zero_gradient in primitive.rules.values():
@@ -258,7 +258,7 @@ class Step:
         return None if any(op and op.primitive in SELECTIONS for op in makers) else slopes
 
     def _selected(self, gradient: Symbol) -> Symbol:
-        """A selection against 0 in two operations, of which the first does not wait for `g`."""
+        """Write a selection against 0 as two operations; the first does not depend on `g`."""
         op, program = gradient.op, self.program
         if op is None or op.primitive is not where.primitive or program.home.fuses:
             return gradient

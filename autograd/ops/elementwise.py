@@ -415,7 +415,7 @@ def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
 
 
 SELECTIONS = frozenset((where.primitive, _product_or_zero.primitive))
-"""The primitives that select: what is not selected is 0, whatever it is multiplied by."""
+"""The primitives that select: elements that are not selected are 0 whatever the factor is."""
 
 
 def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
