@@ -125,6 +125,15 @@ def test_a_rule_that_ignores_missing_gradients_is_told_about_them() -> None:
         own(leaf(1.0))[0].backward()
 
 
+@pytest.mark.filterwarnings("ignore:scan records every step")
+@pytest.mark.parametrize("rule", [lambda g: g[0] + g[1], lambda g: 0, lambda g: g[0].sum()])
+def test_a_wrong_rule_does_not_stop_a_scan_that_is_not_differentiated(rule: Any) -> None:
+    own = ag.primitive(x=rule)(lambda xp, x: (x * 1, x * 1))
+    last, _ = ag.scan(lambda h, _: (own(h)[0], None), leaf(1.0, 2.0), None, length=3)
+    with pytest.raises((TypeError, ValueError), match="gradient rule of <lambda>"):
+        last.sum().backward()
+
+
 def test_a_rule_of_several_results_may_return_none_if_it_was_given_none() -> None:
     @ag.primitive(a=lambda g: g[0], b=lambda g: g[1])
     def both(xp: Any, a: Any, b: Any) -> Any:

@@ -186,8 +186,11 @@ class Step:
                 slots = pending.setdefault(node.parents[0], [[] for _ in node.parents[0].shape])  # type: ignore
                 slots[node.saved] = terms
                 continue
-            for parent, term in self._pulled(node, terms):
-                pending.setdefault(parent, []).append(term)
+            try:
+                for parent, term in self._pulled(node, terms):
+                    pending.setdefault(parent, []).append(term)
+            except (TypeError, ValueError) as error:  # only a backward pass should raise it
+                raise Untraceable(str(error)) from error
         wanted: list[Any] = [*self._stand_ins, *self.parents]
         found = [self._total(pending.get(node)) if node is not None else None for node in wanted]
         found = [None if g is None else program.real(g) for g in found]
