@@ -29,6 +29,7 @@ from .ops import (
     ordering,
     products,
     reduction,
+    replacing,
     shape,
 )
 from .ops.creation import *
@@ -39,6 +40,7 @@ from .ops.movement import *
 from .ops.ordering import *
 from .ops.products import *
 from .ops.reduction import *
+from .ops.replacing import *
 from .ops.shape import *
 from .random import Generator, manual_seed
 from .transforms import (
@@ -93,4 +95,5 @@ __all__ += movement.__all__
 __all__ += ordering.__all__
 __all__ += products.__all__
 __all__ += reduction.__all__
+__all__ += replacing.__all__
 __all__ += shape.__all__

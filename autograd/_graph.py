@@ -70,6 +70,7 @@ OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
 wrap: Callable[[Array, Node | None], Any]  # an array and its node, as a Tensor
 fit: Callable[[Any, tuple[int, ...], Any], Any]  # un-broadcasts a gradient to a shape, and casts it
 checked_pass: Callable[[Any], Any]  # the checks of `detect_anomaly` in one backward pass
+stack: Callable[[Any], Any]  # arrays and Tensors of one shape, joined along a new first axis
 
 
 # --- recording on and off -------------------------------------------------------------------------

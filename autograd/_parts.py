@@ -14,6 +14,7 @@ from math import comb, inf, isqrt
 from typing import Any, NamedTuple
 
 from . import _graph, backend
+from ._arguments import integer
 from ._checkpoint import all_recorded, as_now, on_one_node, since
 from ._graph import Node, no_grad
 from ._tensor import Tensor, _arrays
@@ -89,11 +90,11 @@ class InParts:
 
     def every(self, count: Any, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Keep the carry at every so many steps."""
-        if count == "sqrt":
-            count = isqrt(max(self.steps - 1, 0)) + 1
-        if not isinstance(count, int) or count < 1:
+        given = count
+        count = isqrt(max(self.steps - 1, 0)) + 1 if given == "sqrt" else integer(given)
+        if count is None or count < 1:
             raise ValueError(
-                f'checkpoint is a number of steps, from 1 on, or "sqrt", not {count!r}'
+                f'checkpoint must be a number of steps, at least 1, or "sqrt", got {given!r}'
             )
         self.unit = count
         if self.steps > count and _graph.recording.get():

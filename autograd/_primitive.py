@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
+from ._arguments import operand
 from ._graph import OUTPUT, Node, recording
 from ._tensor import Tensor, snapshot
 from ._tree import flatten
@@ -239,14 +240,14 @@ _REBUILT = (ValueError, TypeError, IndexError, OverflowError, FloatingPointError
 _NUMBERS = frozenset((bool, int, float))
 
 
-def _array(value: Any, name: str) -> Array:
-    """Convert an operand of the operation `name` that is not a Tensor: numbers stay weak, arrays
-    stay as they are, lists become arrays.
+def _converted(name: str, value: Any, beside: Any = None) -> Any:
+    """An argument of the operation `name` that is not an array: numbers stay weak, lists become
+    arrays or Tensors.
     """
-    if type(value) in _NUMBERS or hasattr(value, "dtype"):
+    if type(value) in _NUMBERS:
         return value
     try:
-        return backend.asarray(value)
+        return operand(value, beside)
     except (TypeError, ValueError) as error:
         raise failure(name, error, ()) from error
 
@@ -267,7 +268,9 @@ def _unary(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]
         if static and not defaults:
             raise TypeError(f"{primitive.name} takes an array only, no {', '.join(static)}")
         if not isinstance(x, Tensor):
-            return kernels[type(x)](_array(x, primitive.name), **static)
+            x = x if type(x) in kernels else _converted(primitive.name, x)
+            if not isinstance(x, Tensor):
+                return kernels[type(x)](x, **static)
         array = x._data
         kernel = kernels[type(array)]
         try:
@@ -291,6 +294,7 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
     a_differentiable, b_differentiable = primitive.differentiable
 
     def operation(a: Any, b: Any) -> Any:
+        given = a
         a_parent = b_parent = None
         tensors = 0
         if isinstance(a, Tensor):
@@ -298,15 +302,15 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
             if a_differentiable:
                 a_parent = a._node
             a = a._data
-        elif type(a) not in kernels:
-            a = _array(a, primitive.name)
+        elif type(a) not in kernels and (converted := _converted(primitive.name, a, b)) is not a:
+            return operation(converted, b)
         if isinstance(b, Tensor):
             tensors += 1
             if b_differentiable:
                 b_parent = b._node
             b = b._data
-        elif type(b) not in kernels:
-            b = _array(b, primitive.name)
+        elif type(b) not in kernels and (converted := _converted(primitive.name, b, a)) is not b:
+            return operation(given, converted)
         array_type = type(b) if type(a) in _NUMBERS else type(a)
         try:
             y = kernels[array_type](a, b)
@@ -339,8 +343,11 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
                 is_tensor = True
                 parent = x._node if every or i in wanted else None
                 x = x._data
-            elif type(x) not in kernels:
-                x = _array(x, primitive.name)
+            elif type(x) not in kernels and not hasattr(x, "dtype") and type(x) not in _NUMBERS:
+                beside = next((a for a in arguments if hasattr(a, "dtype")), None)
+                return operation(
+                    *[_converted(primitive.name, a, beside) for a in arguments], **static
+                )
             if array_type is None and type(x) not in _NUMBERS:
                 array_type = type(x)
             arrays.append(x)

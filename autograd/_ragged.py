@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _graph, backend
+from ._arguments import integer
 from ._tensor import Tensor, _arrays
 from ._tree import flatten, tree_map
 from .ops.elementwise import where
@@ -21,9 +22,10 @@ def over_time(xs: Any, length: int | None) -> tuple[Any, int]:
     xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(_unshared(x)), xs)
     found = {len(leaf) for leaf in flatten(xs)}
     if length is not None:
-        if not isinstance(length, int) or length < 0:
-            raise ValueError(f"scan: length= is the number of steps, not {length!r}")
-        found.add(length)
+        steps = integer(length)
+        if steps is None or steps < 0:
+            raise ValueError(f"scan: length= must be a number of steps, got {length!r}")
+        found.add(steps)
     if len(found) != 1:
         raise ValueError(
             f"scan: xs and length= differ in length: {sorted(found)}"

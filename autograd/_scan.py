@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from . import compile as compile_
+from ._arguments import integer
 from ._parts import InParts, detached, joined
 from ._ragged import Alive, held, over_time
 from ._tree import flatten, same_nesting, structure, tree_map, unflatten
@@ -101,8 +102,13 @@ class _Loop:
     compile: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.detach_every is not None and self.detach_every < 1:
-            raise ValueError(f"detach_every counts steps, from 1 on, not {self.detach_every}")
+        if self.detach_every is not None:
+            steps = integer(self.detach_every)
+            if steps is None or steps < 1:
+                raise ValueError(
+                    f"detach_every must be a positive number of steps, got {self.detach_every!r}"
+                )
+            self.detach_every = steps
         self.xs, self.steps = over_time(self.xs, self.length)
         self.alive = None if self.lengths is None else Alive(self.lengths, self.steps, self.carry)
         self.unwanted = compile_.unwanted(self.compile)

@@ -19,7 +19,7 @@ from ._graph import Node, Watch
 from ._writes import clock, owner
 from .backend import Array
 
-Axis = int | tuple[int, ...] | None
+Axis = int | tuple[int, ...] | list[int] | None
 Scalar = bool | int | float
 
 
@@ -232,7 +232,8 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self._node is not None:
             raise RuntimeError(
-                "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy()"
+                "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy(), "
+                "or the functions of `autograd` (or ag.stack) for a list of tensors"
             )
         if copy is False:
             raise ValueError("a tensor becomes a NumPy array by a copy; copy=False is not possible")
@@ -303,9 +304,47 @@ class Tensor:
         def _of_two(self, other: Any) -> Tensor: ...
         def _of_one(self) -> Tensor: ...
         def _compared(self, other: object) -> Tensor: ...
-        def _reduced(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def _spread(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor: ...
-        def _along(self, axis: int | None = None) -> Tensor: ...
+        def _true(
+            self, axis: Axis = None, keepdims: bool = False, *, where: Any = None
+        ) -> Tensor: ...
+        def _extreme(
+            self,
+            axis: Axis = None,
+            keepdims: bool = False,
+            *,
+            initial: Any = None,
+            where: Any = None,
+        ) -> Tensor: ...
+        def _total(
+            self,
+            axis: Axis = None,
+            keepdims: bool = False,
+            *,
+            dtype: Any = None,
+            initial: Any = None,
+            where: Any = None,
+        ) -> Tensor: ...
+        def mean(
+            self,
+            axis: Axis = None,
+            keepdims: bool = False,
+            *,
+            dtype: Any = None,
+            where: Any = None,
+        ) -> Tensor: ...
+        def _spread(
+            self,
+            axis: Axis = None,
+            keepdims: bool = False,
+            ddof: float = 0,
+            *,
+            dtype: Any = None,
+            where: Any = None,
+            mean: Any = None,
+            correction: float | None = None,
+        ) -> Tensor: ...
+        def _place(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor: ...
+        def _along(self, axis: int | None = None, *, dtype: Any = None) -> Tensor: ...
         def _crossed(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
 
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _of_two
@@ -316,9 +355,12 @@ class Tensor:
         __and__ = __rand__ = __or__ = __ror__ = _of_two
         __eq__ = __ne__ = _compared  # type: ignore[assignment]
         __neg__ = __pos__ = __abs__ = __invert__ = ravel = flatten = _of_one
-        sum = mean = max = min = prod = all = any = _reduced
+        sum = prod = _total
+        max = min = _extreme
+        all = any = _true
         var = std = _spread
-        argmax = argmin = cumsum = cumprod = _along
+        argmax = argmin = _place
+        cumsum = cumprod = _along
         diagonal = trace = _crossed
 
         def __iter__(self) -> Iterator[Tensor]: ...
@@ -331,7 +373,9 @@ class Tensor:
         def squeeze(self, axis: Axis = None) -> Tensor: ...
         def argsort(self, axis: int | None = -1) -> Tensor: ...
         def repeat(self, repeats: Any, axis: int | None = None) -> Tensor: ...
-        def clip(self, a_min: float | None = None, a_max: float | None = None) -> Tensor: ...
+        def clip(
+            self, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None
+        ) -> Tensor: ...
         def round(self, decimals: int = 0) -> Tensor: ...
 
 

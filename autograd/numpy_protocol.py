@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from . import backend
+from ._arguments import operand, operands
 from ._tensor import Tensor
-from ._tree import tree_map
+from ._tree import flatten, tree_map
 from .ops import (
     creation,
     elementwise,
@@ -31,16 +32,46 @@ from .ops import (
     ordering,
     products,
     reduction,
+    replacing,
     shape,
 )
 
-_MODULES = (creation, elementwise, indexing, linalg, movement, ordering, products, reduction, shape)
+_MODULES = (
+    *(creation, elementwise, indexing, linalg, movement),
+    *(ordering, products, reduction, replacing, shape),
+)
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if ord not in (None, "fro") and not (ord == 2 and (x.ndim == 1 or isinstance(axis, int))):
+    x = operand(x)
+    n = x.ndim if axis is None else len(axis) if isinstance(axis, tuple) else 1
+    if ((ord is not None or axis is not None) and n not in (1, 2)) or (ord == "fro" and n == 1):
+        raise ValueError(f"np.linalg.norm: there is no norm {ord!r} over {n} axes")
+    if ord not in (None, "fro") and not (ord == 2 and n == 1):
         raise TypeError(f"np.linalg.norm: ord={ord!r} is not supported, only the Euclidean norm is")
     return reduction.norm(x, axis, keepdims)
+
+
+def _where(condition: Any, a: Any = None, b: Any = None, /) -> Any:
+    if a is None and b is None:
+        return np.nonzero(condition)
+    if a is None or b is None:
+        raise ValueError("np.where: give both x and y, or neither")
+    return elementwise.where(condition, a, b)
+
+
+def _outer(a: Any, b: Any) -> Any:
+    a, b = operands(a, b)
+    if not a.ndim == b.ndim == 1:
+        raise ValueError(f"np.linalg.outer: two vectors are needed, got {a.shape} and {b.shape}")
+    return products.outer(a, b)
+
+
+def _cross(a: Any, b: Any, axis: int = -1) -> Any:
+    a, b = operands(a, b)
+    if not a.shape[axis] == b.shape[axis] == 3:
+        raise ValueError(f"np.linalg.cross: vectors of 3 are needed, got {a.shape} and {b.shape}")
+    return products.cross(a, b, axis=axis)
 
 
 _OPERATIONS: dict[Any, Callable[..., Any]] = {
@@ -51,31 +82,54 @@ _OPERATIONS: dict[Any, Callable[..., Any]] = {
 } | {
     np.amax: reduction.max,
     np.amin: reduction.min,
-    np.linalg.cross: products.cross,
+    np.linalg.cross: _cross,
     np.linalg.matmul: linalg.matmul,
     np.linalg.norm: _norm,
-    np.linalg.outer: products.outer,
+    np.linalg.outer: _outer,
     np.linalg.tensordot: products.tensordot,
     np.lib.stride_tricks.sliding_window_view: movement.sliding_window_view,
+    np.where: _where,
 }
 
-_PLAIN = {  # without a derivative by nature: computed on the arrays
+_PLAIN = {  # without a derivative by nature: computed on the arrays, with all of NumPy's arguments
     getattr(np, name)
     for name in (
         *("allclose", "argwhere", "array2string", "array_equal", "array_equiv"),
         *("array_repr", "array_str", "bincount", "can_cast", "common_type", "count_nonzero"),
         *("digitize", "empty_like", "flatnonzero", "full_like", "isclose", "iscomplex"),
         *("iscomplexobj", "isin", "isreal", "isrealobj", "may_share_memory", "min_scalar_type"),
-        *("ndim", "nonzero", "result_type", "searchsorted", "shape", "shares_memory", "size"),
+        *("ndim", "nonzero", "ones_like", "result_type", "searchsorted", "shape"),
+        *("shares_memory", "size", "zeros_like"),
+        *("arange", "eye", "full", "ones", "zeros"),  # by like=
     )
 }
+for _function in _PLAIN:
+    _OPERATIONS.pop(_function, None)
 
-# Arguments that change how NumPy computes, not what.
-_IMMATERIAL = frozenset(("copy", "kind", "optimize", "overwrite_input", "stable"))
+# Arguments that change how NumPy computes, not what, and the values that they may have.
+_IMMATERIAL: dict[str, tuple[Any, ...]] = {
+    "argsort.kind": ("quicksort", "heapsort", "mergesort", "stable"),
+    "argsort.stable": (True, False),
+    "astype.copy": (False,),
+    "einsum.optimize": (True, "greedy", "optimal"),
+    "median.overwrite_input": (True,),
+    "sort.kind": ("quicksort", "heapsort", "mergesort", "stable"),
+    "sort.stable": (True, False),
+}
+# Functions whose `axis` must not be a list in NumPy, though it may be in ours.
+_ONE_OR_TUPLE = {np.all, np.any, np.sum, np.prod, np.max, np.min, np.amax, np.amin}
+_ONE_OR_TUPLE |= {np.mean, np.std, np.var, np.squeeze}
+_UFUNC_DEFAULTS = {
+    "casting": "same_kind",
+    "order": "K",
+    "subok": True,
+    "where": True,
+}
 
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    options = {k: v for k, v in options.items() if v is not _UFUNC_DEFAULTS.get(k)}
     if options:  # `array += t` asks for out=
         raise TypeError(
             f"np.{name} of a Tensor takes no {', '.join(options)}=: the result is a new Tensor"
@@ -87,14 +141,20 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options:
 
 def _array_function(self: Tensor, function: Any, types: Any, args: Any, options: Any) -> Any:
     if function in _PLAIN:
+        _refuse_gradients(function, args, options)
         function = getattr(backend.of(self._data).xp, function.__name__, function)
         return tree_map(_wrapped, function(*_unwrapped(args), **_unwrapped(options)))
     module = function.__module__.removeprefix("numpy").removeprefix(".")
     name = f"{module}.{function.__name__}" if module else function.__name__
     if function not in _OPERATIONS:
         raise _unsupported(name)
-    args, options = _translated(name, function, args, options)
-    return _OPERATIONS[function](*args, **options)
+    try:
+        args, options = _translated(name, function, args, options)
+        return _OPERATIONS[function](*args, **options)
+    except (TypeError, ValueError, IndexError) as error:
+        if str(error).startswith("np."):
+            raise
+        raise type(error)(f"np.{name}: {error}") from error
 
 
 def _unsupported(name: str) -> TypeError:
@@ -115,9 +175,6 @@ def _unsupported(name: str) -> TypeError:
 # --- NumPy's arguments as ours --------------------------------------------------------------------
 
 
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
-
 @cache
 def _signature(function: Any) -> inspect.Signature:
     try:
@@ -126,38 +183,66 @@ def _signature(function: Any) -> inspect.Signature:
         return inspect.signature(lambda *args, **options: None)
 
 
+@cache
+def _names(function: Any) -> dict[str, bool]:
+    """NumPy's parameters that our operation has: True for those passed by name, False for the
+    leading ones (arrays, mostly), which are called otherwise here and are passed by position.
+    """
+    theirs = _signature(function).parameters
+    ours = list(inspect.signature(_OPERATIONS[function]).parameters.values())
+    by_name = {p.name for p in ours if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    names: dict[str, bool] = {}
+    for name, place in zip(theirs, ours, strict=False):
+        if names and theirs[[*names][-1]].kind is inspect.Parameter.VAR_POSITIONAL:
+            break
+        if name in by_name or (place.name in theirs and place.name in by_name):
+            break
+        names[name] = False
+    return names | {name: True for name in theirs if name in by_name}
+
+
 def _translated(
     name: str, function: Any, args: Any, options: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments in NumPy's order and names in those of our operation: what both call alike goes by
-    name, the others (the arrays mostly) by position.
+    """Arguments in NumPy's order and by NumPy's names in those of our operation.
 
-    Raises TypeError for an argument that we do not have, unless it says the default.
+    Raises TypeError for an argument that we do not have, unless it has its default value.
     """
-    signature, ours = _signature(function), _signature(_OPERATIONS[function]).parameters
-    theirs, places = signature.parameters, list(ours.values())
+    parameters, names = _signature(function).parameters, _names(function)
     by_position: list[Any] = []
     by_name: dict[str, Any] = {}
-    for key, value in signature.bind(*args, **options).arguments.items():
-        parameter, i = theirs[key], list(theirs).index(key)
-        place = places[i] if i < len(places) else None
-        variadic = any(p.kind is p.VAR_POSITIONAL for p in places[: i + 1])
+    for key, value in _signature(function).bind(*args, **options).arguments.items():
+        parameter = parameters[key]
         if parameter.kind is parameter.VAR_POSITIONAL:
             by_position += value
         elif parameter.kind is parameter.VAR_KEYWORD:
             by_name.update(value)
-        elif key in ours and ours[key].kind in _BY_NAME:
-            by_name[key] = value
-        elif parameter.kind is not parameter.KEYWORD_ONLY and (
-            variadic or (place and (place.kind not in _BY_NAME or place.name not in theirs))
-        ):
+        elif names.get(key) is False:
             by_position.append(value)
-        elif key not in _IMMATERIAL and value is not parameter.default:
-            raise TypeError(f"np.{name} of a Tensor takes no {key}=")
+        elif value is parameter.default:
+            continue
+        elif key == "axis" and isinstance(value, list) and function in _ONE_OR_TUPLE:
+            raise TypeError(f"np.{name}: axis must be an integer or a tuple, got {value}")
+        elif key in names:
+            by_name[key] = value
+        elif not any(value is allowed for allowed in _IMMATERIAL.get(f"{name}.{key}", ())):
+            raise TypeError(f"np.{name} of a Tensor takes no {key}={value!r}")
     return by_position, by_name
 
 
 # --- on plain arrays ------------------------------------------------------------------------------
+
+
+def _refuse_gradients(function: Any, args: Any, options: dict[str, Any]) -> None:
+    """Raise TypeError if the result would depend on values whose gradient it does not have."""
+    given = {"full": args, "arange": args, "full_like": args[1:], "bincount": args[1:]}
+    named = [options[key] for key in ("fill_value", "weights") if key in options]
+    for value in flatten([given.get(function.__name__, ()), named]):
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise TypeError(
+                f"np.{function.__name__} has no gradient by fill_value, weights or bounds here: "
+                "detach() them"
+            )
 
 
 def _unwrapped(value: Any) -> Any:
@@ -166,7 +251,7 @@ def _unwrapped(value: Any) -> Any:
 
 def _wrapped(value: Any) -> Any:
     """Arrays as Tensors; numbers, dtypes and text as they are."""
-    is_array = hasattr(value, "dtype") and not isinstance(value, np.generic)
+    is_array = hasattr(value, "dtype") and not isinstance(value, (np.generic, type))
     return Tensor(value) if is_array else value
 
 

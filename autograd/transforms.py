@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import _graph
+from ._arguments import count
 from ._graph import Node, enable_grad
 from ._tensor import Tensor
 from ._tree import flatten, structure, tree_map, unflatten
@@ -27,6 +28,7 @@ from .ops.creation import zeros_beside, zeros_like
 from .ops.shape import reshape, stack
 
 Function = Callable[..., Any]
+Argnums = int | tuple[int, ...] | list[int]
 
 
 def gradients(
@@ -107,7 +109,7 @@ class _Call:
         if isinstance(given, Tensor) or is_recorded(value):
             return value
         is_number = not hasattr(given, "dtype") or isinstance(given, np.generic)
-        return value.item() if is_number and value.size == 1 else value.data
+        return value.item() if is_number and not value.ndim else value.data
 
 
 def _nodes(values: list[Any]) -> list[Node]:
@@ -165,9 +167,7 @@ def _like_arguments(call: _Call, trees: Any, values: list[Tensor]) -> tuple[Any,
 # --- reverse mode ---------------------------------------------------------------------------------
 
 
-def value_and_grad(
-    f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False
-) -> Function:
+def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """The function that returns `(f(...), gradient)`, for an `f` whose result has one element.
 
     `argnums` says which positional argument (a tuple: several, and then the gradient is a tuple); a
@@ -177,8 +177,7 @@ def value_and_grad(
     Results that depend on recorded tensors, such as parameters that `f` closes over, are recorded
     Tensors, even if the arguments are arrays; call under `no_grad` to get arrays.
     """
-    many = isinstance(argnums, tuple)
-    positions = argnums if isinstance(argnums, tuple) else (argnums,)
+    many, positions = _positions(argnums)
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         chosen = _chosen(args, positions)
@@ -195,6 +194,13 @@ def value_and_grad(
     return differentiated
 
 
+def _positions(argnums: Argnums) -> tuple[bool, tuple[int, ...]]:
+    """Whether `argnums` names several arguments, and their positions."""
+    many = isinstance(argnums, (tuple, list))
+    numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
+    return many, tuple([count("argnums", number) for number in numbers])
+
+
 def _chosen(args: Any, positions: tuple[int, ...]) -> dict[int, Any]:
     for i in positions:
         if not -len(args) <= i < len(args):
@@ -202,7 +208,7 @@ def _chosen(args: Any, positions: tuple[int, ...]) -> dict[int, Any]:
     return {i % len(args): args[i] for i in positions}
 
 
-def grad(f: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Function:
+def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """The function that returns the gradient of `f` alone, or `(gradient, aux)` with `has_aux`; see
     `value_and_grad`.
     """
@@ -277,14 +283,14 @@ def _transpose(call: _Call) -> tuple[list[Tensor], list[Tensor]]:
 # --- whole matrices -------------------------------------------------------------------------------
 
 
-def jacobian(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     """The function that returns df/dx of shape (*f(x).shape, *x.shape).
 
     For a nested result and argument: the nesting of the result, each leaf replaced by the nesting
     of the argument (a tuple of them for a tuple of `argnums`). It takes one sweep per element of
     the results or of the arguments, whichever are fewer.
     """
-    positions = argnums if isinstance(argnums, tuple) else (argnums,)
+    many, positions = _positions(argnums)
 
     def matrix(*args: Any, **kwargs: Any) -> Any:
         chosen = _chosen(args, positions)
@@ -294,7 +300,7 @@ def jacobian(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
         rows = [
             _like_arguments(call, chosen.values(), [next(settled) for _ in row]) for row in blocks
         ]
-        return unflatten(call.out, [row if isinstance(argnums, tuple) else row[0] for row in rows])
+        return unflatten(call.out, [row if many else row[0] for row in rows])
 
     return matrix
 
@@ -337,7 +343,7 @@ def _moved(block: Tensor, count: int) -> Tensor:
     return block.transpose(*range(count, block.ndim), *range(count)) if block.ndim else block
 
 
-def hessian(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+def hessian(f: Function, argnums: Argnums = 0) -> Function:
     """The function that returns the second derivatives, the Jacobian of the gradient."""
     return jacobian(grad(f, argnums), argnums)
 

@@ -310,6 +310,13 @@ def greatest(draw: Any) -> Case:
     return just(x, k=draw(st.integers(0, x.shape[axis])), axis=axis)
 
 
+@st.composite
+def peaks(draw: Any) -> Case:
+    """An array with an element, and an axis or None."""
+    x = draw(arrays(shapes(min_side=1), distinct=True))
+    return just(x, axis=draw(one_or_all(x.shape)))
+
+
 # --- products -------------------------------------------------------------------------------------
 
 

@@ -305,6 +305,8 @@ DIFFERENTIABLE = {
         # order
         "cumprod": cases.ordered(),
         "cumsum": cases.ordered(),
+        "max_with_indices": (cases.peaks(), lambda x, axis: (x.max(axis), x.argmax(axis))),
+        "min_with_indices": (cases.peaks(), lambda x, axis: (x.min(axis), x.argmin(axis))),
         "median": cases.reductions(distinct=True).filter(  # NumPy's fails where nothing is left
             lambda case: case[1]["axis"] != () and case[0][0].size > 0
         ),

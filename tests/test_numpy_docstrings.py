@@ -41,31 +41,6 @@ IGNORED = (
     *("np.shares_memory(x1, x2", "x = np.zeros([192163377]", "x1 = as_strided", "x2 = as_strided"),
 )
 
-
-# Functions with faults that are being repaired; to be empty.
-KNOWN = {
-    *(
-        "absolute",
-        "common_type",
-        "concatenate",
-        "conjugate",
-        "einsum",
-    ),
-    *(
-        "exp",
-        "gradient",
-        "linalg.outer",
-        "linalg.tensordot",
-        "moveaxis",
-    ),
-    *(
-        "outer",
-        "pad",
-        "tensordot",
-    ),
-}
-
-
 # --- NumPy with Tensors ---------------------------------------------------------------------------
 
 
@@ -201,7 +176,7 @@ def test_numpys_examples_give_the_same_values_or_are_refused() -> None:
     wrong = []
     for name, source, result in all_verdicts():
         counts[result] += 1
-        if result not in (SAME, REFUSED, SKIPPED, STATEMENT) and name not in KNOWN:
+        if result not in (SAME, REFUSED, SKIPPED, STATEMENT):
             wrong.append(f"{name}: {source}: {result}")
     assert not wrong, "\n".join(wrong)
     assert counts[SAME] > 800

@@ -19,84 +19,6 @@ from numpy_arguments import NO_DISPATCH, Draw, call, options, required, strategy
 import autograd as ag
 from autograd.testing import check_gradients
 
-# Functions with faults that are being repaired; to be empty.
-KNOWN = {
-    *(
-        "add",
-        "amin",
-        "angle",
-        "append",
-        "argpartition",
-    ),
-    *(
-        "argsort",
-        "array_split",
-        "atleast_1d",
-        "atleast_2d",
-        "atleast_3d",
-    ),
-    *(
-        "common_type",
-        "concatenate",
-        "cumprod",
-        "cumsum",
-        "deg2rad",
-    ),
-    *(
-        "degrees",
-        "diff",
-        "dsplit",
-        "einsum",
-        "equal",
-    ),
-    *(
-        "expand_dims",
-        "flip",
-        "fmin",
-        "full",
-        "gradient",
-    ),
-    *(
-        "hsplit",
-        "inner",
-        "kron",
-        "less",
-        "linalg.cross",
-    ),
-    *(
-        "linalg.norm",
-        "linalg.outer",
-        "linalg.tensordot",
-        "linspace",
-        "maximum",
-    ),
-    *(
-        "minimum",
-        "moveaxis",
-        "not_equal",
-        "pad",
-        "partition",
-    ),
-    *(
-        "rad2deg",
-        "radians",
-        "select",
-        "sort",
-        "split",
-    ),
-    *(
-        "sum",
-        "take_along_axis",
-        "tensordot",
-        "tile",
-        "var",
-    ),
-    *(
-        "vdot",
-        "vsplit",
-    ),
-}
-
 NAMES = sorted(PROTOCOL.keys() - NO_DISPATCH)
 DERIVATIVES = "same, with derivatives"
 UNDEFINED = ("empty", "empty_like")  # functions whose values are undefined
@@ -195,10 +117,10 @@ def test_numpys_functions_agree_or_refuse(request: pytest.FixtureRequest) -> Non
         counts[result] += 1
         if result in (SAME, DERIVATIVES):
             agreeing.add(name)
-        elif result != REFUSED and name not in KNOWN:
+        elif result != REFUSED:
             different.append(f"{source}: {result}")
     assert not different, "\n".join(different)
-    assert agreeing | KNOWN == set(NAMES) or cases < 10 * len(NAMES)
+    assert agreeing == set(NAMES) or cases < 10 * len(NAMES)
     assert counts[REFUSED] < 0.15 * cases
     assert counts[DERIVATIVES] > 0.15 * cases
 

@@ -252,8 +252,8 @@ def test_without_recording_nothing_is_evaluated_twice() -> None:
 
 
 REFUSED: dict[str, dict[str, Any]] = {
-    r'checkpoint is a number of steps, from 1 on, or "sqrt", not 0': {"checkpoint": 0},
-    r"not 'half'": {"checkpoint": "half"},
+    r'checkpoint must be a number of steps, at least 1, or "sqrt", got 0': {"checkpoint": 0},
+    r"got 'half'": {"checkpoint": "half"},
     r"checkpoint= or memory_budget=, not both": {"checkpoint": 2, "memory_budget": 10**6},
     r"memory_budget=100 bytes is too little for 6 steps": {"memory_budget": 100},
     r"memory_budget is a number of bytes, not 0": {"memory_budget": 0},

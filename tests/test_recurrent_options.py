@@ -429,7 +429,7 @@ class NoInputSize(Leaky):
         (
             lambda: nn.LSTM(2, 2, detach_every=0)(ag.zeros((4, 1, 2))),
             ValueError,
-            "detach_every counts steps",
+            "detach_every must be a positive",
         ),
         (
             lambda: nn.LSTM(2, 2, checkpoint=0)(ag.zeros((4, 1, 2))),

@@ -346,11 +346,6 @@ def test_complex_operands_are_refused() -> None:
         ag.tensor([1.0, 2.0]) * np.array([1j, 2.0])
 
 
-def test_limits_of_clip_are_numbers() -> None:
-    with pytest.raises(TypeError, match="minimum"):
-        ag.clip(ag.tensor([1.0]), ag.tensor([0.0]), 2.0)  # type: ignore[arg-type]
-
-
 # --- indices out of range -------------------------------------------------------------------------
 
 ROWS = ag.arange(6.0).reshape(2, 3)

@@ -209,7 +209,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any]]] = {
     r"2 lengths do not fit a carry of shape \(3, 2\)": (XS, {"lengths": [1, 2]}),
     r"one integer per sequence, .* float64": (XS, {"lengths": [1.0, 2.0, 3.0]}),
     r"one integer per sequence, .* \(1, 3\)": (XS, {"lengths": [[1, 2, 3]]}),
-    r"detach_every counts steps, from 1 on, not 0": (XS, {"detach_every": 0}),
+    r"detach_every must be a positive number of steps, got 0": (XS, {"detach_every": 0}),
 }
 
 
@@ -239,5 +239,5 @@ def test_a_step_keeps_its_nesting() -> None:
 
 @pytest.mark.parametrize("length", [-3, 2.0])
 def test_a_length_is_a_number_of_steps(length: Any) -> None:
-    with pytest.raises(ValueError, match="length= is the number of steps"):
+    with pytest.raises(ValueError, match="length= must be a number of steps"):
         ag.scan(lambda c, x: (c, c), ag.tensor(0.0), None, length=length)

@@ -17,11 +17,13 @@ from . import (
     ordering,
     products,
     reduction,
+    replacing,
     shape,
 )
 
 _graph.wrap = Tensor
 _graph.fit = reduction.fit
+_graph.stack = shape.stack
 
 _OPERATORS = {
     "add": elementwise.add,
@@ -68,7 +70,8 @@ METHODS: dict[str, Any] = {
     "__iter__": lambda self: iter(shape.unstack(self)) if len(self) else iter(()),
     "T": property(shape.reversed_axes),
     "mT": property(lambda self: shape.swapaxes(self, -1, -2)),
-    **{name: getattr(elementwise, name) for name in ("astype", "clip", "round")},
+    **{name: getattr(elementwise, name) for name in ("astype", "round")},
+    "clip": replacing.clip,
     **{
         name: getattr(reduction, name)
         for name in ("all", "any", "sum", "mean", "var", "std", "max", "min", "argmax", "argmin")

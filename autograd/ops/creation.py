@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import backend
+from .._arguments import operand
 from .._primitive import primitive
 from .._tensor import Tensor, _arrays
 from ..backend import Array, asarray, get_default_dtype
@@ -14,7 +15,6 @@ __all__ = [
     "eye",
     "from_dlpack",
     "full",
-    "linspace",
     "one_hot",
     "ones",
     "ones_like",
@@ -96,33 +96,6 @@ def arange(*bounds: Any, dtype: Any = None, device: str | None = None) -> Tensor
     return Tensor(home.asarray(home.xp.arange(*bounds, dtype=dtype)))
 
 
-def linspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    dtype: Any = None,
-    device: str | None = None,
-) -> Any:
-    """`num` evenly spaced numbers from `start` to `stop`, which is left out without `endpoint`.
-
-    Of numbers: a Tensor, of the default dtype. Of arrays or Tensors, which may have gradients: of
-    their kind and dtype, along a new first axis.
-    """
-    ends = _arrays((start, stop))
-    given = [x for x in ends if hasattr(x, "dtype")]
-    home = backend.of(given[0]) if given else backend.get(device)
-    weight = home.xp.arange(num) / max(num - 1 if endpoint else num, 1)
-    if not given:
-        values = start * (1 - weight) + stop * weight
-        return Tensor(home.asarray(values, dtype or get_default_dtype()))
-    kind = home.xp.result_type(*ends)
-    weight = weight.astype(kind if kind.kind == "f" else "float64")
-    weight = weight.reshape((num,) + (1,) * max(x.ndim for x in given))
-    values = start * (1 - weight) + stop * weight
-    return values if dtype is None else values.astype(dtype)
-
-
 def eye(n: int, m: int | None = None, dtype: Any = None, device: str | None = None) -> Tensor:
     """Ones on the diagonal of an (n, m) matrix of zeros (m: n if left out)."""
     home = backend.get(device)
@@ -131,14 +104,14 @@ def eye(n: int, m: int | None = None, dtype: Any = None, device: str | None = No
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:
     """Zeros of the shape, dtype and device of `x`: a Tensor if `x` is one."""
-    array = _arrays(x)
+    array = _arrays(operand(x))
     made = backend.of(array).xp.zeros_like(array, dtype=dtype)
     return Tensor(made) if isinstance(x, Tensor) else made
 
 
 def ones_like(x: Any, dtype: Any = None) -> Any:
     """Ones of the shape, dtype and device of `x`: a Tensor if `x` is one."""
-    array = _arrays(x)
+    array = _arrays(operand(x))
     made = backend.of(array).xp.ones_like(array, dtype=dtype)
     return Tensor(made) if isinstance(x, Tensor) else made
 

@@ -9,8 +9,8 @@ import math
 from typing import Any
 
 from .. import backend
+from .._arguments import operand
 from .._primitive import elementwise, primitive
-from .._tensor import _arrays
 from .creation import zeros_like
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "bitwise_xor",
     "cbrt",
     "ceil",
-    "clip",
     "conj",
     "copysign",
     "cos",
@@ -80,7 +79,6 @@ __all__ = [
     "minimum",
     "mod",
     "multiply",
-    "nan_to_num",
     "negative",
     "not_equal",
     "power",
@@ -93,7 +91,6 @@ __all__ = [
     "remainder",
     "rint",
     "round",
-    "select",
     "sigmoid",
     "sign",
     "signbit",
@@ -280,12 +277,18 @@ arctanh = elementwise("arctanh", lambda g, x: g / (1 - x * x))
 
 def deg2rad(x: Any) -> Any:
     """Degrees as radians."""
-    return x * (math.pi / 180)
+    return multiply(_as_floats(x), math.pi / 180)
 
 
 def rad2deg(x: Any) -> Any:
     """Radians as degrees."""
-    return x * (180 / math.pi)
+    return multiply(_as_floats(x), 180 / math.pi)
+
+
+def _as_floats(x: Any) -> Any:
+    """Integers in the floating dtype that NumPy's functions give them."""
+    x = operand(x)
+    return x if x.dtype.kind == "f" else copysign(x, x)
 
 
 radians, degrees = deg2rad, rad2deg
@@ -295,7 +298,7 @@ def sinc(x: Any) -> Any:
     """sin(pi x) / (pi x), and 1 at 0, where the derivative is 0; derivatives of any order near 0
     come from the series 1 - t^2/6 + t^4/120 - ..., t = pi x.
     """
-    t = x * math.pi
+    t = multiply(x, math.pi)
     small = absolute(t) < 0.1
     s = where(small, t, 0.0)
     s = s * s
@@ -338,23 +341,25 @@ erf = elementwise(
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     """x where it is positive, negative_slope x elsewhere (so the derivative at 0 is that)."""
+    x = operand(x)
     return where(x > 0, x, x * negative_slope)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x where it is positive, alpha (exp(x) - 1) elsewhere (Clevert et al. 2016)."""
+    x = operand(x)
     positive = x > 0
     return where(positive, x, alpha * expm1(where(positive, 0, x)))
 
 
 def gelu(x: Any) -> Any:
     """x times the normal distribution function of x (Hendrycks & Gimpel 2016)."""
-    return x * (0.5 * (erf(x * math.sqrt(0.5)) + 1))
+    return multiply(x, 0.5 * (erf(multiply(x, math.sqrt(0.5))) + 1))
 
 
 def silu(x: Any) -> Any:
     """x sigmoid(x) (Elfwing et al. 2018)."""
-    return x * sigmoid(x)
+    return multiply(x, sigmoid(x))
 
 
 # --- constant almost everywhere: a gradient of 0 --------------------------------------------------
@@ -418,30 +423,6 @@ SELECTIONS = frozenset((where.primitive, _product_or_zero.primitive))
 """The primitives that select: elements that are not selected are 0 whatever the factor is."""
 
 
-def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
-    """For each element the choice of the first condition that holds, else `default`."""
-    if len(conditions) != len(choices):
-        raise ValueError(f"select: {len(conditions)} conditions for {len(choices)} choices")
-    result = default
-    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
-        result = where(condition, choice, result)
-    return result
-
-
-def nan_to_num(
-    x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
-) -> Any:
-    """nan and infinities replaced by numbers (the largest there are, unless given); the gradient
-    there is 0.
-    """
-    if x.dtype.kind != "f":
-        return x
-    largest = float(backend.of(_arrays(x)).xp.finfo(x.dtype).max)
-    x = where(isnan(x), nan, x)
-    x = where(isposinf(x), largest if posinf is None else posinf, x)
-    return where(isneginf(x), -largest if neginf is None else neginf, x)
-
-
 def _inside(g: Any, x: Any, low: Any, high: Any) -> Any:
     if low is None:
         return g if high is None else where(x <= high, g, 0)
@@ -453,16 +434,6 @@ def _clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
     return xp.clip(x, low, high)
 
 
-def clip(x: Any, a_min: float | None = None, a_max: float | None = None) -> Any:
-    """`x` limited to [a_min, a_max] (numbers); the gradient is 1 inside, the limits included, and 0
-    outside.
-    """
-    for limit in (a_min, a_max):
-        if hasattr(limit, "shape"):
-            raise TypeError("clip takes numbers as limits; for arrays: minimum(maximum(x, a), b)")
-    return _clip(x, low=a_min, high=a_max)
-
-
 @primitive(x=lambda g: g)  # the sweep casts the gradient back
 def _astype(xp: Any, x: Any, *, dtype: Any) -> Any:
     return x.astype(dtype)
@@ -470,6 +441,7 @@ def _astype(xp: Any, x: Any, *, dtype: Any) -> Any:
 
 def astype(x: Any, dtype: Any) -> Any:
     """`x` in another dtype; the gradient comes back in its own."""
+    x = operand(x)
     return x if x.dtype == dtype else _astype(x, dtype=dtype)
 
 
@@ -478,10 +450,15 @@ def astype(x: Any, dtype: Any) -> Any:
 
 def real(x: Any) -> Any:
     """The real part of a real tensor, and its conjugate: itself."""
-    return x
+    return operand(x)
 
 
-conj = real_if_close = real
+def real_if_close(x: Any, tol: float = 100) -> Any:
+    """Itself: a real tensor has no imaginary part to lose, whatever the tolerance."""
+    return operand(x)
+
+
+conj = real
 imag = elementwise(
     "imag",
     zero_gradient,
@@ -490,6 +467,8 @@ imag = elementwise(
 )
 
 
-def angle(x: Any) -> Any:
-    """The angle of a real tensor in the complex plane: 0, or pi where it is negative."""
-    return arctan2(0.0, x)
+def angle(x: Any, deg: bool = False) -> Any:
+    """The angle of a real tensor in the complex plane: 0, or pi where it is negative (180 with
+    `deg`).
+    """
+    return rad2deg(arctan2(0, x)) if deg else arctan2(0, x)

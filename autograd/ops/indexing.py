@@ -104,12 +104,17 @@ def _at(indices: Any, axis: int) -> Any:
     return (slice(None),) * axis + (indices,) if axis else indices
 
 
-def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:
     """The slices of `x` at `indices` (integers, of any shape) along `axis`; None: elements of the
-    flat array.
+    flat array. An index out of range is an error, or, by `mode`, counted modulo the length ("wrap")
+    or replaced by the nearest ("clip").
     """
     x, axis = along(x, axis)
-    indices = _beside(x, indices)
+    indices, n = _beside(x, indices), x.shape[axis]
+    if mode not in ("raise", "wrap", "clip"):
+        raise ValueError(f'take: mode must be "raise", "wrap" or "clip", got {mode!r}')
+    if mode != "raise" and n:
+        indices = indices % n if mode == "wrap" else indices.clip(0, n - 1)
     _checked(x, _at(indices, axis))
     return _take(x, indices=indices, axis=axis)
 
@@ -130,6 +135,10 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     """
     x, axis = along(x, axis)
     indices = _beside(x, indices)
+    if indices.ndim != x.ndim:
+        raise ValueError(f"take_along_axis: indices {indices.shape} for an array {x.shape}")
+    if indices.dtype.kind not in "iu":
+        raise IndexError(f"take_along_axis: indices must be integers, got {indices.dtype}")
     _checked(x, _at(indices, axis))
     return pick(x, indices, axis)
 

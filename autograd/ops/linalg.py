@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from .. import backend
+from .._arguments import operands
 from .._primitive import _recorded, primitive
 from .._tensor import Tensor, _arrays
 from .elementwise import add
@@ -63,6 +64,8 @@ def matmul(a: Any, b: Any) -> Any:
     a_ndim, b_ndim = getattr(a, "ndim", 0), getattr(b, "ndim", 0)
     if a_ndim > 1 and b_ndim > 1:
         return _matmul(a, b)
+    a, b = operands(a, b)
+    a_ndim, b_ndim = a.ndim, b.ndim
     if not a_ndim or not b_ndim:
         raise ValueError("matmul: both arguments need at least one dimension; use * for scalars")
     product = _matmul(

@@ -6,20 +6,23 @@ from math import prod as prod_of
 from typing import Any
 
 from .. import backend
+from .._arguments import axis_of, count, operand
 from .._primitive import primitive
 from .._tensor import Axis, _arrays
 from .elementwise import astype, isnan, where
 from .indexing import getitem, pick
 from .movement import flip
-from .reduction import computed_wide, mean
-from .shape import along, axes_of, concatenate, moveaxis, reshape
+from .reduction import argmax, argmin, computed_wide, masked, mean, started
+from .shape import along, concatenate, expand_dims, moveaxis, over, reduced, reshape
 
 __all__ = [
     "argpartition",
     "argsort",
     "cumprod",
     "cumsum",
+    "max_with_indices",
     "median",
+    "min_with_indices",
     "partition",
     "prod",
     "sort",
@@ -34,10 +37,11 @@ def _cumsum(xp: Any, x: Any, *, axis: int) -> Any:
     return xp.cumsum(x, axis, "float32").astype("float16")
 
 
-def cumsum(x: Any, axis: int | None = None) -> Any:
+def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
     """The sum of all elements up to each, along `axis` (None: of the flat array)."""
     x, axis = along(x, axis)
-    return _cumsum(x, axis=axis)
+    y = _cumsum(x if dtype is None else astype(x, dtype), axis=axis)
+    return y if dtype is None else astype(y, dtype)
 
 
 def _wide(x: Any) -> Any:
@@ -47,14 +51,14 @@ def _wide(x: Any) -> Any:
 
 
 @computed_wide
-def cumprod(x: Any, axis: int | None = None) -> Any:
+def cumprod(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
     """The product of all elements up to each, along `axis` (None: of the flat array).
 
     By doubling (Hillis & Steele 1986): after k rounds each element is the product of the last 2^k.
     There is no division, so zeros are no exception, in derivatives of any order.
     """
-    x, axis = along(_wide(x), axis)
-    x = moveaxis(x, axis, 0)
+    x, axis = along(x, axis)
+    x = moveaxis(_wide(x) if dtype is None else astype(x, dtype), axis, 0)
     reach = 1
     while reach < x.shape[0]:
         grown = getitem(x, slice(reach, None)) * getitem(x, slice(None, -reach))
@@ -64,23 +68,36 @@ def cumprod(x: Any, axis: int | None = None) -> Any:
 
 
 @computed_wide
-def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The product over `axis`, taken half by half; zeros are no exception, as in `cumprod`."""
-    axes, x = axes_of(axis, x.ndim), _wide(x)
-    shape = tuple(n for a, n in enumerate(x.shape) if a not in axes)
-    kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
+def prod(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dtype: Any = None,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The product over `axis`, taken half by half; zeros are no exception, as in `cumprod`.
+
+    `dtype`, `initial` and `where` as in `sum`.
+    """
+    x, axes = over(x, axis)
+    x = _wide(x) if dtype is None else astype(x, dtype)
+    x = x if where is None else masked(x, where, 1)
+    shape, kept = reduced(x.shape, axes, False), reduced(x.shape, axes, keepdims)
     order = [*axes, *(a for a in range(x.ndim) if a not in axes)]
     length = prod_of(x.shape[a] for a in axes)
     x = reshape(x.transpose(*order) if x.ndim else x, (length, *shape))
     if length == 0:
         xp = backend.of(_arrays(x)).xp
-        return reshape(x.sum(0) + xp.ones(shape, x.dtype), kept if keepdims else shape)
+        x = reshape(x.sum(0) + xp.ones(shape, x.dtype), (1, *shape))
     while x.shape[0] > 1:
         half = x.shape[0] // 2
         rest = getitem(x, slice(2 * half, None))
         x = getitem(x, slice(None, half)) * getitem(x, slice(half, 2 * half))
         x = concatenate([x, rest]) if rest.shape[0] else x
-    return reshape(x, kept if keepdims else shape)
+    x = reshape(x, kept)
+    return x if initial is None else x * started(initial, x)
 
 
 # --- sorting: the gradient follows the permutation ------------------------------------------------
@@ -124,7 +141,8 @@ def top_k(x: Any, k: int, axis: int = -1) -> Any:
     """The k greatest along `axis`, descending, and their indices; nan counts as greatest, and of
     equals the first comes first.
     """
-    (axis,) = axes_of(axis, x.ndim)
+    x, k = operand(x), count("k", k)
+    axis = axis_of(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"top_k: k={k} of the {x.shape[axis]} elements of axis {axis}")
     # Both flips together keep equals in order; -x would wrap around for some integers.
@@ -133,11 +151,31 @@ def top_k(x: Any, k: int, axis: int = -1) -> Any:
     return pick(x, chosen, axis), chosen
 
 
+def _with_indices(places: Any, x: Any, axis: int | None, keepdims: bool) -> tuple[Any, Any]:
+    x, axes = over(x, axis)
+    shape = reduced(x.shape, axes, keepdims)
+    x, axis = along(x, axis)
+    indices = expand_dims(places(x, axis), axis)
+    return reshape(pick(x, indices, axis), shape), reshape(indices, shape)
+
+
+def max_with_indices(x: Any, axis: int | None = None, keepdims: bool = False) -> tuple[Any, Any]:
+    """The greatest elements along `axis` (None: of all), and their indices, as PyTorch's
+    `x.max(axis)`. The gradient goes to the elements at these indices, the first of equal ones.
+    """
+    return _with_indices(argmax, x, axis, keepdims)
+
+
+def min_with_indices(x: Any, axis: int | None = None, keepdims: bool = False) -> tuple[Any, Any]:
+    """The least elements along `axis` (None: of all), and their indices; see `max_with_indices`."""
+    return _with_indices(argmin, x, axis, keepdims)
+
+
 def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The middle of the sorted elements over `axis`, or the mean of the middle two; nan where one
     of them is nan, or where there are none.
     """
-    axes = axes_of(axis, x.ndim)
+    x, axes = over(x, axis)
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     shape = tuple(x.shape[a] for a in rest)
     n = prod_of(x.shape[a] for a in axes)
@@ -149,5 +187,4 @@ def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     if x.dtype.kind == "f":
         greatest = getitem(ordered, (..., -1))
         middle = where(isnan(greatest), greatest, middle)
-    kept = tuple(1 if a in axes else m for a, m in enumerate(x.shape))
-    return reshape(middle, kept if keepdims else shape)
+    return reshape(middle, reduced(x.shape, axes, keepdims))

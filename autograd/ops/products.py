@@ -5,12 +5,14 @@ from __future__ import annotations
 import string
 from typing import Any
 
+from .._arguments import axes_of, count, integer, operands
 from .._primitive import primitive
 from .creation import zeros_beside
+from .elementwise import multiply
 from .indexing import getitem
-from .movement import diagonal
+from .movement import atleast_1d, diagonal
 from .reduction import sum
-from .shape import axes_of, broadcast_to, concatenate, expand_dims, moveaxis, ravel, reshape
+from .shape import broadcast_to, concatenate, expand_dims, ravel, reshape, stack, unstack
 
 __all__ = [
     "convolve",
@@ -55,36 +57,60 @@ def _einsum(xp: Any, *operands: Any, inputs: tuple[str, ...], output: str) -> An
     return y.astype(dtype) if dtype == "float16" else y
 
 
-def einsum(subscripts: str, *operands: Any) -> Any:
+def einsum(subscripts: Any, *given: Any) -> Any:
     """Einstein's sums, as NumPy writes them: `einsum("ij,jk->ik", a, b)`; ellipsis and repeated
-    labels included.
+    labels included. `einsum(a, [0, 1], b, [1, 2], [0, 2])` is the same with numbers as labels.
     """
-    left, arrow, output = subscripts.replace(" ", "").partition("->")
-    inputs = left.split(",")
-    if len(inputs) != len(operands):
+    if not isinstance(subscripts, str):
+        subscripts, *given = _with_letters(subscripts, *given)  # type: ignore[assignment]
+    arrays = operands(*given)
+    inputs, output = _labels(subscripts.replace(" ", ""), [x.ndim for x in arrays])
+    pairs = [_without_repeats(x, labels) for x, labels in zip(arrays, inputs, strict=True)]
+    parts, inputs = _without_ones([x for x, _ in pairs], [labels for _, labels in pairs])
+    return _einsum(*parts, inputs=tuple(inputs), output=output)
+
+
+def _with_letters(*arguments: Any) -> list[Any]:
+    """The arguments of `einsum` that label axes by numbers, with letters in the same order."""
+    letters = string.ascii_uppercase + string.ascii_lowercase
+    end = len(arguments) // 2 * 2
+
+    def term(labels: Any) -> str:
+        return "".join(
+            "..." if label is Ellipsis else letters[range(52)[count("an einsum label", label)]]
+            for label in labels
+        )
+
+    output = f"->{term(arguments[-1])}" if len(arguments) > end else ""
+    return [",".join(map(term, arguments[1:end:2])) + output, *arguments[:end:2]]
+
+
+def _labels(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
+    """One letter for each axis of the operands, and of the result."""
+    left, arrow, output = subscripts.partition("->")
+    terms, letters = left.split(","), left.replace(",", "").replace("...", "")
+    if len(terms) != len(ndims):
         raise ValueError(
-            f"einsum: {subscripts!r} speaks of {len(inputs)} operands, {len(operands)} are given"
+            f"einsum: {subscripts!r} has {len(terms)} terms, but {len(ndims)} operands are given"
         )
-    spare = [c for c in string.ascii_letters if c not in subscripts]
-    most = max(x.ndim - len(s.replace("...", "")) for s, x in zip(inputs, operands, strict=True))
-    dots = "".join(spare[:most])
     if not arrow:
-        letters = left.replace(",", "").replace("...", "")
-        output = ("..." if "..." in left else "") + "".join(
-            sorted(c for c in set(letters) if letters.count(c) == 1)
+        once = sorted(c for c in set(letters) if letters.count(c) == 1)
+        output = "".join(["..." if "..." in left else "", *once])
+    extra = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True)]
+    spare = [c for c in string.ascii_letters if c not in subscripts]
+    dots = "".join(spare[: max(0, *extra)])
+    for term, n in zip(terms, extra, strict=True):
+        if n < 0 or (n and "..." not in term):
+            raise ValueError(f"einsum: {term!r} does not fit an operand of {ndims} axes")
+    named = output.replace("...", "", 1)
+    fits = set(named) <= set(letters) and len(set(named)) == len(named)
+    if not fits or (dots and "..." not in output) or not set(letters) <= set(string.ascii_letters):
+        raise ValueError(
+            f"einsum: labels are letters, and the result of {subscripts!r} has labels of the "
+            "operands, each once, and '...' if they have axes without a label"
         )
-    expanded, parts = [], []
-    for labels, x in zip(inputs, operands, strict=True):
-        count = x.ndim - len(labels.replace("...", ""))
-        labels = labels.replace("...", dots[len(dots) - count :] if count else "")
-        if len(labels) != x.ndim:
-            raise ValueError(f"einsum: {subscripts!r} does not fit an operand of shape {x.shape}")
-        one, labels = _without_repeats(x, labels)
-        expanded.append(labels)
-        parts.append(one)
-    output = output.replace("...", dots)
-    parts, expanded = _without_ones(parts, expanded, output)
-    return _einsum(*parts, inputs=tuple(expanded), output=output)
+    inputs = [t.replace("...", dots[len(dots) - n :]) for t, n in zip(terms, extra, strict=True)]
+    return inputs, output.replace("...", dots)
 
 
 def _without_repeats(x: Any, labels: str) -> tuple[Any, str]:
@@ -93,12 +119,14 @@ def _without_repeats(x: Any, labels: str) -> tuple[Any, str]:
         while labels.count(c) > 1:
             i = labels.index(c)
             j = labels.index(c, i + 1)
+            if x.shape[i] != x.shape[j]:
+                raise ValueError(f"einsum: label {c!r} has lengths {x.shape[i]} and {x.shape[j]}")
             x = diagonal(x, 0, i, j)
             labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + c
     return x, labels
 
 
-def _without_ones(parts: list[Any], inputs: list[str], output: str) -> tuple[list[Any], list[str]]:
+def _without_ones(parts: list[Any], inputs: list[str]) -> tuple[list[Any], list[str]]:
     """Axes of length 1 that broadcast against longer ones of the same label are dropped."""
     longest: dict[str, int] = {}
     for x, labels in zip(parts, inputs, strict=True):
@@ -117,12 +145,15 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """The sum of products over axes of both: the last of `a` with the first of `b` for an integer,
     or two lists of axes.
     """
-    if isinstance(axes, int):
-        axes = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
-    left, right = (
-        axes_of(one if isinstance(one, int) else tuple(one), x.ndim)
-        for one, x in zip(axes, (a, b), strict=True)
-    )
+    a, b = operands(a, b)
+    n = integer(axes)
+    if n is not None:
+        axes = tuple(range(a.ndim - n, a.ndim)), tuple(range(n))
+    left, right = (axes_of(one, x.ndim) for one, x in zip(axes, (a, b), strict=True))
+    if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
+        raise ValueError(
+            f"tensordot: axes {left} of shape {a.shape} do not match axes {right} of {b.shape}"
+        )
     letters = iter(string.ascii_letters)
     of_a = [next(letters) for _ in range(a.ndim)]
     of_b = [next(letters) for _ in range(b.ndim)]
@@ -137,46 +168,68 @@ def dot(a: Any, b: Any) -> Any:
     """NumPy's dot: the product of numbers, of vectors, of matrices; the sum over the last axis of
     `a` and the last but one of `b` for more.
     """
-    if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
-        return a * b
+    a, b = operands(a, b)
+    if not a.ndim or not b.ndim:
+        return multiply(a, b)
     return tensordot(a, b, ([-1], [-2 if b.ndim > 1 else -1]))
 
 
 def inner(a: Any, b: Any) -> Any:
     """The sum of products over the last axis of both."""
-    if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
-        return a * b
+    a, b = operands(a, b)
+    if not a.ndim or not b.ndim:
+        return multiply(a, b)
     return tensordot(a, b, ([-1], [-1]))
 
 
 def vdot(a: Any, b: Any) -> Any:
-    """The sum of products of all elements."""
-    return sum(ravel(a) * ravel(b))
+    """The sum of products of all elements of two arrays of one size."""
+    a, b = operands(a, b)
+    return tensordot(ravel(a), ravel(b), 1)
 
 
 def outer(a: Any, b: Any) -> Any:
     """All products of an element of `a` and one of `b`: a matrix."""
-    return expand_dims(ravel(a), 1) * expand_dims(ravel(b), 0)
+    a, b = operands(a, b)
+    return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
 
 
 def kron(a: Any, b: Any) -> Any:
     """The Kronecker product: `b`, scaled by every element of `a`, as blocks."""
+    a, b = operands(a, b)
     ndim = max(a.ndim, b.ndim)
     a = reshape(a, (1,) * (ndim - a.ndim) + a.shape)
     b = reshape(b, (1,) * (ndim - b.ndim) + b.shape)
-    product = expand_dims(a, tuple(range(1, 2 * ndim, 2))) * expand_dims(
-        b, tuple(range(0, 2 * ndim, 2))
-    )
+    rows, columns = tuple(range(1, 2 * ndim, 2)), tuple(range(0, 2 * ndim, 2))
+    product = multiply(expand_dims(a, rows), expand_dims(b, columns))
     return reshape(product, tuple(n * m for n, m in zip(a.shape, b.shape, strict=True)))
 
 
-def cross(a: Any, b: Any, axis: int = -1) -> Any:
-    """The cross product of vectors of length 3 that lie along `axis`."""
-    a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
-    if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise ValueError(f"cross: vectors of length 3 are needed, got {a.shape[-1]}, {b.shape[-1]}")
-    ahead, behind = (..., [1, 2, 0]), (..., [2, 0, 1])
-    return moveaxis(a[ahead] * b[behind] - a[behind] * b[ahead], -1, axis)
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """The cross product of vectors of length 2 or 3 that lie along an axis of `a` and of `b`.
+
+    `axisa`, `axisb` and `axisc` are the axes of the vectors of `a`, `b` and the result; `axis`
+    replaces all three. The missing third component of a vector of length 2 is 0; for two such
+    vectors the result is the third component alone.
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = operands(a, b)
+    u, v = unstack(a, axisa), unstack(b, axisb)
+    if not {len(u), len(v)} <= {2, 3}:
+        raise ValueError(f"cross: vectors of length 2 or 3 are needed, got {len(u)} and {len(v)}")
+    z = u[0] * v[1] - u[1] * v[0]
+    if len(u) == len(v) == 2:
+        return z
+    if len(u) == 2:
+        x, y = u[1] * v[2], -u[0] * v[2]
+    elif len(v) == 2:
+        x, y = -u[2] * v[1], u[2] * v[0]
+    else:
+        x, y = u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2]
+    return stack([x, y, z], axisc)
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
@@ -185,13 +238,14 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     Row i of the outer product of `v` and `a`, shifted by i, is added up; nothing is multiplied by
     padding, since 0 times infinity is nan.
     """
+    a, v = (atleast_1d(x) for x in operands(a, v))
     if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
         raise ValueError(f"convolve: two vectors are needed, got shapes {a.shape}, {v.shape}")
     if v.size > a.size:
         a, v = v, a
     N, n = a.size, v.size
     if mode not in ("full", "same", "valid"):
-        raise ValueError(f'convolve: mode is "full", "same" or "valid", not {mode!r}')
+        raise ValueError(f'convolve: mode must be "full", "same" or "valid", got {mode!r}')
     products = expand_dims(v, 1) * a
     rows = concatenate([products, zeros_beside(products, (n, n), products.dtype)], 1)
     shifted = reshape(getitem(ravel(rows), slice(n * (N + n - 1))), (n, N + n - 1))

@@ -7,10 +7,12 @@ from functools import wraps
 from math import inf
 from typing import Any, TypeVar
 
+from .._arguments import axes_of, axis_of, operand
 from .._primitive import primitive
 from .._tensor import Axis
-from .elementwise import absolute, astype, exp, isfinite, log, maximum, sqrt, square, where
-from .shape import axes_of, broadcast_to, reshape
+from . import elementwise
+from .elementwise import absolute, astype, exp, isfinite, log, maximum, minimum, sqrt, square, where
+from .shape import broadcast_to, over, reduced, reshape
 
 __all__ = [
     "all",
@@ -39,11 +41,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def computed_wide(f: Function) -> Function:
-    """Decorate a function of an array to compute half precision in single precision."""
+    """Decorate a function of an array to compute half precision in single precision, unless it is
+    given a `dtype`.
+    """
 
     @wraps(f)
     def computed(x: Any, *args: Any, **options: Any) -> Any:
-        if getattr(x, "dtype", None) != "float16":
+        if getattr(x, "dtype", None) != "float16" or options.get("dtype") is not None:
             return f(x, *args, **options)
         return astype(f(wide(x), *args, **options), "float16")
 
@@ -62,9 +66,45 @@ def _sum(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
     return x.sum(axes, "float32", keepdims=keepdims).astype("float16")
 
 
-def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The sum over `axis` (None: over all)."""
-    return _sum(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+def sum(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dtype: Any = None,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The sum over `axis` (None: over all).
+
+    It is computed in `dtype`, begins with the number `initial`, and leaves out the elements where
+    the mask `where` is False.
+    """
+    x, axes = over(x, axis)
+    if dtype is not None:
+        x = astype(x, dtype)
+    if where is not None:
+        x = masked(x, where, 0)
+    y = _sum(x, axes=axes, keepdims=keepdims)
+    y = y if dtype is None else astype(y, dtype)
+    return y if initial is None else y + started(initial, y)
+
+
+def masked(x: Any, mask: Any, fill: Any) -> Any:
+    """`x`, with `fill` where a mask that broadcasts to its shape is False."""
+    mask = operand(mask)
+    if mask.dtype.kind == "f":
+        raise TypeError(f"where must be a boolean mask, got {mask.dtype}")
+    return elementwise.where(broadcast_to(mask, x.shape), x, astype(operand(fill, x), x.dtype))
+
+
+def started(initial: Any, like: Any) -> Any:
+    """The number that a reduction begins with, in the dtype of `like`."""
+    is_whole = isinstance(initial, float) and like.dtype.kind in "iu"
+    number = operand(int(initial) if is_whole else initial, like)
+    if number.ndim:
+        raise ValueError(f"initial must be a number, got an array of shape {number.shape}")
+    return astype(number, like.dtype)
 
 
 def _count(x: Any, axes: tuple[int, ...]) -> int:
@@ -74,34 +114,87 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
     return count
 
 
+def _number(x: Any, axes: tuple[int, ...], keepdims: bool, mask: Any) -> Any:
+    """How many elements a mask leaves for each result."""
+    if mask is None:
+        return _count(x, axes)
+    return _sum(astype(broadcast_to(mask, x.shape), "int64"), axes=axes, keepdims=keepdims)
+
+
 def floating(x: Any) -> Any:
     """Integers and booleans as float64, in which nothing wraps around."""
     return x if x.dtype.kind == "f" else astype(x, "float64")
 
 
-@computed_wide
-def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The mean over `axis`; half precision is summed up in single precision."""
-    axes, x = axes_of(axis, x.ndim), floating(x)
-    return _sum(x, axes=axes, keepdims=keepdims) / _count(x, axes)
+def _mean(x: Any, axes: tuple[int, ...], keepdims: bool, mask: Any) -> Any:
+    total = sum(x, axes, keepdims, where=mask)
+    return astype(total / _number(x, axes, keepdims, mask), x.dtype)
 
 
 @computed_wide
-def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
-    """The variance over `axis`: the sum of squared distances from the mean, divided by n - ddof."""
-    axes = axes_of(axis, x.ndim)
-    distances = x - mean(x, axes, keepdims=True)
-    total = _sum(square(distances), axes=axes, keepdims=keepdims)
-    count = _count(x, axes)
-    return total / (count - ddof if count > ddof else 0)
+def mean(
+    x: Any, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None, where: Any = None
+) -> Any:
+    """The mean over `axis`; half precision is summed up in single precision. `dtype` and `where` as
+    in `sum`.
+    """
+    x, axes = over(x, axis)
+    return _mean(floating(x) if dtype is None else astype(x, dtype), axes, keepdims, where)
 
 
 @computed_wide
-def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
+def var(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ddof: float = 0,
+    *,
+    dtype: Any = None,
+    where: Any = None,
+    mean: Any = None,
+    correction: float | None = None,
+) -> Any:
+    """The variance over `axis`: the sum of squared distances from the mean, divided by n - ddof.
+
+    `correction` is another name of `ddof`. PyTorch's default is 1, NumPy's and ours 0. `mean` is
+    the mean, if it is known already (with ``keepdims=True``); `dtype` and `where` as in `sum`.
+    """
+    if correction is not None:
+        if ddof:
+            raise ValueError("var: give ddof or correction, not both")
+        ddof = correction
+    x, axes = over(x, axis)
+    x = x if dtype is None else astype(x, dtype)
+    values = floating(x)
+    center = _mean(values, axes, True, where) if mean is None else operand(mean, x)
+    total = sum(square(values - center), axes, keepdims, where=where)
+    number = _number(x, axes, keepdims, where) - ddof
+    result = total / (number * (number > 0))
+    return astype(result, values.dtype if dtype is None else x.dtype)
+
+
+@computed_wide
+def std(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ddof: float = 0,
+    *,
+    dtype: Any = None,
+    where: Any = None,
+    mean: Any = None,
+    correction: float | None = None,
+) -> Any:
     """The standard deviation, the root of `var`; where it is 0 its gradient is 0."""
-    variance = var(x, axis, keepdims, ddof)
-    flat = variance == 0
-    return where(flat, 0, sqrt(where(flat, 1, variance)))
+    options = {"dtype": dtype, "where": where, "mean": mean, "correction": correction}
+    root = _root(var(x, axis, keepdims, ddof, **options))
+    return root if dtype is None else astype(root, dtype)
+
+
+def _root(squared: Any) -> Any:
+    """The square root, whose gradient is 0 where it is 0."""
+    zero = squared == 0
+    return where(zero, 0, sqrt(where(zero, 1, squared)))
 
 
 def _share_extremes(g: Any, x: Any, y: Any, axes: tuple[int, ...]) -> Any:
@@ -122,14 +215,38 @@ def _min(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
     return xp.min(x, axes, keepdims=keepdims)
 
 
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The greatest element; several equally great share the gradient evenly."""
-    return _max(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+def _extreme(
+    reduce: Any, combine: Any, x: Any, axis: Axis, keepdims: bool, initial: Any, mask: Any
+) -> Any:
+    x, axes = over(x, axis)
+    mask = None if mask is True else mask
+    if initial is None:
+        if mask is not None:
+            raise ValueError(f"{reduce.__name__}: where= needs initial=, for an empty selection")
+        return reduce(x, axes=axes, keepdims=keepdims)
+    initial = started(initial, x)
+    x = x if mask is None else masked(x, mask, initial)
+    if not _count(x, axes):
+        return _sum(x, axes=axes, keepdims=keepdims) + initial
+    return combine(reduce(x, axes=axes, keepdims=keepdims), initial)
 
 
-def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The least element; several equally small share the gradient evenly."""
-    return _min(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+def max(
+    x: Any, axis: Axis = None, keepdims: bool = False, *, initial: Any = None, where: Any = None
+) -> Any:
+    """The greatest element; several equally great share the gradient evenly. `initial` and `where`
+    as in `sum`.
+    """
+    return _extreme(_max, maximum, x, axis, keepdims, initial, where)
+
+
+def min(
+    x: Any, axis: Axis = None, keepdims: bool = False, *, initial: Any = None, where: Any = None
+) -> Any:
+    """The least element; several equally small share the gradient evenly. `initial` and `where` as
+    in `sum`.
+    """
+    return _extreme(_min, minimum, x, axis, keepdims, initial, where)
 
 
 @primitive()
@@ -142,14 +259,16 @@ def _any(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
     return xp.any(x, axes, keepdims=keepdims)
 
 
-def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Whether all elements over `axis` (None: over all) are true, or not 0."""
-    return _all(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+def all(x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """True if all elements over `axis` (None: over all) are true, or not 0; `where` as in `sum`."""
+    x, axes = over(x, axis)
+    return _all(x if where is None else masked(x, where, 1), axes=axes, keepdims=keepdims)
 
 
-def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Whether some element over `axis` (None: over all) is true, or not 0."""
-    return _any(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+def any(x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """True if an element over `axis` (None: over all) is true, or not 0; `where` as in `sum`."""
+    x, axes = over(x, axis)
+    return _any(x if where is None else masked(x, where, 0), axes=axes, keepdims=keepdims)
 
 
 @primitive()
@@ -162,14 +281,21 @@ def _argmin(xp: Any, x: Any, *, axis: int | None) -> Any:
     return xp.argmin(x, axis)
 
 
-def argmax(x: Any, axis: int | None = None) -> Any:
+def _place(places: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
+    x = operand(x)
+    axis = None if axis is None else axis_of(axis, x.ndim)
+    found = places(x, axis=axis)
+    return reshape(found, reduced(x.shape, axes_of(axis, x.ndim), True)) if keepdims else found
+
+
+def argmax(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the (first) greatest element, among all or along `axis`."""
-    return _argmax(x, axis=axis)
+    return _place(_argmax, x, axis, keepdims)
 
 
-def argmin(x: Any, axis: int | None = None) -> Any:
+def argmin(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the (first) least element, among all or along `axis`."""
-    return _argmin(x, axis=axis)
+    return _place(_argmin, x, axis, keepdims)
 
 
 @computed_wide
@@ -177,19 +303,15 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))), shifted by the maximum so that nothing overflows; for rows of -inf,
     or of no elements, it is -inf and its gradient 0.
     """
-    axes, x = axes_of(axis, x.ndim), floating(x)
-    peak = 0.0
+    x, axes = over(x, axis)
+    x, peak = floating(x), 0.0
     if _count(x, axes):
         peak = _max(_without_history(x), axes=axes, keepdims=True)
         peak = where(isfinite(peak), peak, 0)
     total = _sum(exp(x - peak), axes=axes, keepdims=True)
     none = total == 0
     shifted = where(none, -inf, log(where(none, 1, total))) + peak
-    return (
-        shifted
-        if keepdims
-        else reshape(shifted, tuple(n for a, n in enumerate(x.shape) if a not in axes))
-    )
+    return reshape(shifted, reduced(x.shape, axes, keepdims))
 
 
 def _without_history(x: Any) -> Any:
@@ -199,9 +321,7 @@ def _without_history(x: Any) -> Any:
 @computed_wide
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The Euclidean norm; where it is 0 its gradient is 0."""
-    squared = sum(square(absolute(floating(x))), axis, keepdims)
-    zero = squared == 0
-    return where(zero, 0, sqrt(where(zero, 1, squared)))
+    return _root(sum(square(absolute(floating(operand(x)))), axis, keepdims))
 
 
 @primitive(x=lambda g, y, axis: g - exp(y) * _sum(g, axes=axes_of(axis, y.ndim), keepdims=True))
@@ -215,7 +335,8 @@ def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
 @computed_wide
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """log(softmax(x)) along `axis`, computed without ever forming a vanishing probability."""
-    return _log_softmax(floating(x), axis=axis)
+    x = floating(operand(x))
+    return _log_softmax(x, axis=axis_of(axis, x.ndim))
 
 
 @computed_wide

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+from .._arguments import axes_of, axis_of, integer, operand, operands
 from .._primitive import _recorded, primitive
 from .._tensor import Axis
 from .creation import zeros_beside
@@ -26,25 +28,22 @@ __all__ = [
 ]
 
 
-def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """An `axis` argument as a tuple of non-negative axes (None: all of them)."""
-    if axis is None:
-        return tuple(range(ndim))
-    if isinstance(axis, int) and -ndim <= axis < ndim:
-        return (axis % ndim,)
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    for a in axes:
-        if not -ndim <= a < ndim:
-            raise ValueError(f"axis {a} is out of range for an array of {ndim} dimension(s)")
-    positive = tuple(a % ndim for a in axes)
-    if len(positive) > 1 and len(set(positive)) < len(positive):
-        raise ValueError(f"repeated axis in {axis}")
-    return positive
-
-
 def along(x: Any, axis: int | None) -> tuple[Any, int]:
     """The array and its axis, or the flat array for None."""
-    return (ravel(x), 0) if axis is None else (x, axes_of(axis, x.ndim)[0])
+    x = operand(x)
+    return (ravel(x), 0) if axis is None else (x, axis_of(axis, x.ndim))
+
+
+def over(x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
+    """The array and its axes, all of them for None."""
+    x = operand(x)
+    return x, axes_of(axis, x.ndim)
+
+
+def reduced(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
+    """The shape after a reduction over `axes`."""
+    one = (1,) * bool(operator.index(keepdims))  # TypeError for a dtype or an array in its place
+    return tuple([m for a, n in enumerate(shape) for m in (one if a in axes else (n,))])
 
 
 @primitive(x=lambda g, x_shape: reshape(g, x_shape))
@@ -81,30 +80,37 @@ def reversed_axes(xp: Any, x: Any) -> Any:
 
 def transpose(x: Any, *axes: Any) -> Any:
     """The axes in another order; without `axes`, in the reverse one."""
-    if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
-        axes = tuple(axes[0] or ())
-    return _transpose(x, axes=axes_of(axes, x.ndim) if axes else tuple(range(x.ndim))[::-1])
+    order = axes[0] if len(axes) == 1 and integer(axes[0]) is None else axes or None
+    x, axes = over(x, order)
+    return _transpose(x, axes=axes[::-1] if order is None else axes)
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """Two axes exchanged."""
-    axes = list(range(x.ndim))
-    (i,), (j,) = axes_of(axis1, x.ndim), axes_of(axis2, x.ndim)
+    x = operand(x)
+    i, j, axes = axis_of(axis1, x.ndim), axis_of(axis2, x.ndim), list(range(x.ndim))
     axes[i], axes[j] = axes[j], axes[i]
     return _transpose(x, axes=tuple(axes))
 
 
-def moveaxis(x: Any, source: int, destination: int) -> Any:
-    """One axis moved to another place, the others in their order."""
-    (i,), (j,) = axes_of(source, x.ndim), axes_of(destination, x.ndim)
-    axes = [a for a in range(x.ndim) if a != i]
-    axes.insert(j, i)
+def moveaxis(x: Any, source: Axis, destination: Axis) -> Any:
+    """One axis, or several, moved to other positions; the others keep their order."""
+    x = operand(x)
+    sources, destinations = (
+        axes_of(axis if isinstance(axis, (tuple, list)) else (axis,), x.ndim)
+        for axis in (source, destination)
+    )
+    if len(sources) != len(destinations):
+        raise ValueError(f"moveaxis: {source} and {destination} must have the same number of axes")
+    axes = [a for a in range(x.ndim) if a not in sources]
+    for position, axis in sorted(zip(destinations, sources, strict=True)):
+        axes.insert(position, axis)
     return _transpose(x, axes=tuple(axes))
 
 
 def squeeze(x: Any, axis: Axis = None) -> Any:
     """Without axes of length 1: all of them, or those of `axis`."""
-    axes = axes_of(axis, x.ndim)
+    x, axes = over(x, axis)
     if axis is not None and any(x.shape[a] != 1 for a in axes):
         raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of length 1")
     return _reshape(x, shape=tuple(n for a, n in enumerate(x.shape) if not (a in axes and n == 1)))
@@ -112,10 +118,10 @@ def squeeze(x: Any, axis: Axis = None) -> Any:
 
 def expand_dims(x: Any, axis: Axis) -> Any:
     """With new axes of length 1 at the places `axis` of the result."""
-    count = 1 if isinstance(axis, int) else len(axis or ())
-    new = axes_of(axis if axis is not None else (), x.ndim + count)
-    lengths = iter(x.shape)
-    return _reshape(x, shape=tuple(1 if a in new else next(lengths) for a in range(x.ndim + count)))
+    x, places = operand(x), [*axis] if isinstance(axis, (tuple, list)) else [axis]
+    ndim = x.ndim + len(places)
+    new, lengths = axes_of(places, ndim), iter(x.shape)
+    return _reshape(x, shape=tuple(1 if a in new else next(lengths) for a in range(ndim)))
 
 
 @primitive(x=lambda g: g)  # the sweep un-broadcasts
@@ -145,12 +151,16 @@ def _concatenate(xp: Any, *arrays: Any, axis: int) -> Any:
     return xp.concatenate(arrays, axis)
 
 
-def concatenate(arrays: Any, axis: int = 0) -> Any:
-    """Arrays joined along an axis that they have."""
-    arrays = tuple(arrays)
+def concatenate(arrays: Any, axis: int | None = 0) -> Any:
+    """Arrays joined along an axis that they have (None: the flat arrays)."""
+    arrays = operands(*arrays, name="concatenate")
     if not arrays:
-        raise ValueError("concatenate: there must be at least one array")
-    return _concatenate(*arrays, axis=axes_of(axis, getattr(arrays[0], "ndim", 1))[0])
+        raise ValueError("concatenate: need at least one array")
+    if axis is None:
+        return _concatenate(*map(ravel, arrays), axis=0)
+    if not arrays[0].ndim:
+        raise ValueError("concatenate: arrays without axes cannot be joined; use stack")
+    return _concatenate(*arrays, axis=axis_of(axis, arrays[0].ndim))
 
 
 def concatenated(tensors: Any, whole: Any) -> Any:
@@ -177,7 +187,10 @@ def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
 
 def stack(arrays: Any, axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
-    return _stack(*arrays, axis=axis)
+    arrays = operands(*arrays, name="stack")
+    if not arrays:
+        raise ValueError("stack: need at least one array")
+    return _stack(*arrays, axis=axis_of(axis, arrays[0].ndim + 1))
 
 
 def _split_back(g: Any, x_shape: tuple[int, ...], indices: tuple[int, ...], axis: int) -> Any:
@@ -192,17 +205,20 @@ def _split(xp: Any, x: Any, *, indices: tuple[int, ...], axis: int) -> Any:
     return tuple([x[(*before, slice(*ends))] for ends in pairwise((0, *indices, x.shape[axis]))])
 
 
-def split(x: Any, sections: int | tuple[int, ...] | list[int], axis: int = 0) -> Any:
-    """A tuple of parts along `axis`: so many equal ones, or cut at the given indices."""
-    (axis,) = axes_of(axis, x.ndim)
-    length = x.shape[axis]
-    if isinstance(sections, int):
-        if sections < 1 or length % sections:
+def split(x: Any, sections: Any, axis: int = 0) -> Any:
+    """A tuple of parts along `axis`: `sections` equal ones, or cut at the given indices."""
+    x = operand(x)
+    axis = axis_of(axis, x.ndim)
+    length, parts = x.shape[axis], integer(sections)
+    if parts is not None:
+        if parts < 1 or length % parts:
             raise ValueError(
-                f"split: axis {axis} of shape {x.shape} does not divide into {sections} equal parts"
+                f"split: axis {axis} of shape {x.shape} does not divide into {parts} equal parts"
             )
-        step = length // sections
-        cuts = tuple(range(step, length, step)) if step else (0,) * (sections - 1)
+        step = length // parts
+        cuts = tuple(range(step, length, step)) if step else (0,) * (parts - 1)
+    elif isinstance(sections, (int, float)):
+        raise TypeError(f"split: sections must be an integer or indices, got {sections!r}")
     else:
         cuts = tuple([slice(cut).indices(length)[1] for cut in sections])
         if any(later < earlier for earlier, later in pairwise(cuts)):
@@ -222,5 +238,6 @@ def _unstack(xp: Any, x: Any, *, axis: int) -> Any:
 
 def unstack(x: Any, axis: int = 0) -> Any:
     """A tuple of the slices along `axis`, one node for all: a recurrence's way through time."""
-    (axis,) = axes_of(axis, x.ndim)
+    x = operand(x)
+    axis = axis_of(axis, x.ndim)
     return _unstack(x, axis=axis) if x.shape[axis] else ()
