@@ -144,7 +144,7 @@ def test_pytorchs_adamw_is_not_taken_for_adam(decoupled: bool) -> None:
     saved = as_pytorch_saves(make(parameters([1.0])).state_dict())
     saved["param_groups"][0]["decoupled_weight_decay"] = decoupled
     make(parameters([1.0])).load_state_dict(saved)
-    with pytest.raises(ValueError, match=f"does not belong to {other.__name__}"):
+    with pytest.raises(ValueError, match=f"is {make.__name__}, but this one is {other.__name__}"):
         other(parameters([1.0])).load_state_dict(saved)
 
 

@@ -196,3 +196,41 @@ def test_scalars_of_numpy_are_saved_as_numbers(tmp_path: Path, value: Any, expec
     assert found["x"] == [expected]
     assert type(found["x"][0]) is type(expected)
     assert found["t"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"shape":[2,3]', b'"shape":[3,2]'),
+        (b'"dtype":"F32"', b'"dtype":"I32"'),
+        (b'"first"', b'"forst"'),
+        (b'"checksum":"crc32:', b'"checksum":"sha25:'),
+    ],
+)
+def test_the_checksum_covers_names_dtypes_and_shapes(
+    tmp_path: Path, old: bytes, new: bytes
+) -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            self.first = nn.Parameter(np.ones((2, 3), "float32"))
+
+    path = tmp_path / "model.safetensors"
+    save(path, Named())
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(InputError, match=r"model\.safetensors is damaged: .* checksum"):
+        read_arrays(path)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"a.b": np.array([1]), "a": {"b": np.array([2])}},
+        {"a": [np.array([1])], "a.0": np.array([2]), "a.0'": np.array([3])},
+        {"": {"": np.array([1])}, ".": np.array([2])},
+    ],
+)
+def test_arrays_whose_keys_join_to_the_same_name_stay_apart(tmp_path: Path, tree: Any) -> None:
+    save_tree(tmp_path / "tree", tree)
+    assert repr(load_tree(tmp_path / "tree")) == repr(tree)

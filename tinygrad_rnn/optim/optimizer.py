@@ -218,9 +218,11 @@ class Optimizer:
     ) -> tuple[list[Group], dict[Tensor, State]]:
         """Return the options of each group and the state of each parameter, checked."""
         sizes = [len(group["params"]) for group in saved_groups]
-        if sizes != [len(group["params"]) for group in self.param_groups]:
+        own_sizes = [len(group["params"]) for group in self.param_groups]
+        if sizes != own_sizes:
             raise ValueError(
-                f"the saved optimizer has parameter groups of sizes {sizes}, this one has not"
+                f"the saved optimizer has parameter groups of sizes {sizes}, but this one has "
+                f"groups of sizes {own_sizes}"
             )
         options, owners = [], {}
         for group, saved in zip(self.param_groups, saved_groups, strict=True):
@@ -242,7 +244,8 @@ class Optimizer:
                 f"the saved state does not belong to {kind}: it has no option {min(missing)!r}"
             )
         if saved.get("decoupled_weight_decay", self.decoupled) != self.decoupled:  # PyTorch's
-            raise ValueError(f"the saved state does not belong to {kind}, but to Adam or AdamW")
+            other = "Adam" if self.decoupled else "AdamW"
+            raise ValueError(f"the saved optimizer is {other}, but this one is {kind}")
         options = self._plain({name: saved[name] for name in self.defaults})
         self.check(options | {"params": group["params"]})
         return options
