@@ -432,3 +432,14 @@ def test_broken_midi(tmp_path: Path) -> None:
     key.save(path)
     path.write_bytes(path.read_bytes().replace(b"\xff\x59\x02\0\0", b"\xff\x59\x02\x49\0"))
     refuses(data.read_midi, path, "73 sharps")
+
+
+@pytest.mark.parametrize("axes", [1, 31, 32, 33, 64, 255])
+def test_an_idx_file_has_at_most_32_axes(tmp_path: Path, axes: int) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(bytes([0, 0, 8, axes]) + (1).to_bytes(4, "big") * axes + b"\x07")
+    if axes <= 32:
+        assert data.read_idx(path).shape == (1,) * axes
+    else:
+        with pytest.raises(InputError, match=f"{axes} axes"):
+            data.read_idx(path)

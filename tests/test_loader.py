@@ -269,3 +269,57 @@ def test_streams_of_different_epochs_do_not_overlap(
     assert len(used) == 8 * (1 + by_length)
     for (start, end), (following, _) in zip(sorted(used), sorted(used)[1:], strict=False):
         assert start < end <= following
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_an_iteration_does_not_go_on_after_another_position_was_set(position: int) -> None:
+    loader = data.DataLoader(range(12), 3)
+    batches = iter(loader)
+    next(batches)
+    loader.load_state_dict(loader.state_dict() | {"position": position})
+    with pytest.raises(RuntimeError, match="iteration is over"):
+        next(batches)
+    assert [batch.tolist() for batch in loader] == [
+        list(range(start, start + 3)) for start in range(3 * position, 12, 3)
+    ]
+
+
+@pytest.mark.parametrize("values", [[1], [1, 2], [3, 1, 2]])
+def test_examples_of_equal_length_keep_their_order(values: list[int]) -> None:
+    lengths = np.resize(values, 200)
+    batches = data.DataLoader(range(200), 4, lengths=lengths)
+    found = np.concatenate([batch.numpy() for batch in batches])
+    assert found.tolist() == sorted(range(200), key=lambda example: int(lengths[example]))
+
+
+@pytest.mark.parametrize(
+    ("fractions", "total", "sizes"),
+    [
+        ([0.37, 0.63], 100, [37, 63]),
+        ([0.001, 0.999], 2000, [2, 1998]),
+        ([1 / 3, 1 / 3, 1 / 3], 10, [4, 3, 3]),
+        ([5 / 17, 12 / 17], 34, [10, 24]),
+    ],
+)
+def test_fractions_of_any_denominator_split_exactly(
+    fractions: list[float], total: int, sizes: list[int]
+) -> None:
+    parts = data.random_split(range(total), fractions)
+    assert [len(part) for part in parts] == sizes
+    assert sorted(i for part in parts for i in part.indices.tolist()) == list(range(total))
+
+
+@pytest.mark.parametrize("per_epoch", [1, 3])
+def test_no_generated_batch_comes_twice_and_all_come_again(per_epoch: int) -> None:
+    def made(seed: int) -> data.Generated:
+        generator = ag.Generator(seed)
+        return data.Generated(lambda rng: int(rng.integers(2**62)), per_epoch, generator)
+
+    one = made(1)
+    epochs = [list(one) for _ in range(4)]
+    assert len({batch for epoch in epochs for batch in epoch}) == 4 * per_epoch
+    again, other = made(1), made(2)
+    assert [list(again) for _ in range(4)] == epochs
+    assert not set(other) & set(epochs[0])
+    other.load_state_dict({**again.state_dict(), "epoch": 2, "position": 0})
+    assert list(other) == epochs[1]

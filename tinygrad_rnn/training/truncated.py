@@ -106,7 +106,7 @@ class TruncatedBPTT:
 
     def _cut(self, steps: int) -> int:
         """Where in a window of so many steps the next one begins, which k1 more will complete."""
-        return min(max(steps + self.k1 - self.k2, 0), steps)
+        return max(steps + self.k1 - self.k2, 0)
 
     def windows(self, model: Model, inputs: Any, targets: Any) -> Iterator[tuple[Tensor, Any]]:
         """Read a whole stream, (T, B, ...), in pieces of k1 steps: the outputs of each, with the
