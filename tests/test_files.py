@@ -443,3 +443,22 @@ def test_an_idx_file_has_at_most_32_axes(tmp_path: Path, axes: int) -> None:
     else:
         with pytest.raises(InputError, match=f"{axes} axes"):
             data.read_idx(path)
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 2), (2, 0, 2), (2, 2, 0)])
+def test_images_without_pixels_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(idx(np.zeros(shape, "u1"), 8))
+    with pytest.raises(InputError, match="none of them 0"):
+        data.read_images(path)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_images_are_moved_by_all_distances_up_to_the_most(most: int) -> None:
+    images = np.zeros((1000, 9, 9), np.float32)
+    images[:, 4, 4] = 1
+    moved = data.shifted(np.random.default_rng(0), images, most)
+    _, down, right = np.nonzero(moved)
+    distances = set(range(-most, most + 1))
+    assert set((down - 4).tolist()) == set((right - 4).tolist()) == distances
+    assert len({*zip(down.tolist(), right.tolist(), strict=True)}) == len(distances) ** 2

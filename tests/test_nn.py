@@ -356,7 +356,7 @@ def test_a_norm_that_is_not_finite_can_be_an_error(norm_type: float, wrong: floa
     ("dtype", "size"),
     [
         *(("float16", size) for size in (6e4, 1e-7)),
-        *(("float32", size) for size in (3e38, 1e30, 1e-25, 1e-44)),
+        *(("float32", size) for size in (3e38, 1e30, 1e-21, 1e-25, 1e-44)),
         *(("float64", size) for size in (1e200, 1e305, 1e-200, 1e-310)),
     ],
 )
@@ -454,3 +454,14 @@ def test_a_vector_of_another_size_is_refused() -> None:
 def test_the_norm_to_clip_to_is_positive(max_norm: float) -> None:
     with pytest.raises(ValueError, match="max_norm must be positive, not"):
         nn.utils.clip_grad_norm_([], max_norm)
+
+
+@pytest.mark.parametrize("norm_type", [1, 2, math.inf])
+def test_gradients_at_the_limit_are_scaled_as_in_pytorch(norm_type: float) -> None:
+    """By max_norm / (norm + 1e-6), which is below 1 for a norm that is the limit itself."""
+    for norm, max_norm in ((5.0, 5.0), (5.0, 5.0 + 5e-7), (5.0, 5.0 + 2e-6)):
+        (parameter,) = with_gradients([-norm, 0.0])
+        assert nn.utils.clip_grad_norm_(parameter, max_norm, norm_type) == norm
+        assert parameter.grad is not None
+        expected = -norm * min(1.0, max_norm / (norm + 1e-6))
+        assert parameter.grad.numpy()[0] == pytest.approx(expected, rel=1e-12, abs=0)

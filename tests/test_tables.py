@@ -421,3 +421,13 @@ def test_numbers_of_a_series_have_a_finite_scale(tmp_path: Path, cell: str, allo
     else:
         with pytest.raises(InputError, match=r"line 3: a is .*not a number \(below 1e100\)"):
             data.TimeSeries.from_file(path)
+
+
+@pytest.mark.parametrize(("steps", "horizon"), [(1, 1), (3, 2), (4, 1)])
+def test_a_series_may_fill_exactly_one_window(steps: int, horizon: int) -> None:
+    values = np.arange(float(steps + horizon))[:, None]
+    windows = data.TimeSeries(values, ("a",)).windows(steps, horizon)
+    assert len(windows) == 1
+    assert np.concatenate([part.tolist() for part in windows[0]]).tolist() == values.tolist()
+    with pytest.raises(InputError, match="do not fill one window"):
+        data.TimeSeries(values[1:], ("a",)).windows(steps, horizon)
