@@ -1,5 +1,6 @@
 """Initial values. Each function writes into a tensor and returns it; numbers come from the default
-stream.
+stream. The tensor may be a view of a parameter, such as `lstm.bias_hh_l0[H : 2 * H]`: the parameter
+is written then.
 
 A weight of shape (out, in, ...) has a fan-in of in times the size of the further axes, and a
 fan-out of out times that.
