@@ -98,7 +98,7 @@ def _checked_kernel(kernels: Kernels, array_type: type) -> Callable[..., Any]:
 
 
 def _created(y: Any, inputs: Iterable[Any], pointwise: bool = False) -> str:
-    """What `y` has that does not come from the inputs; "" if nothing."""
+    """Return "a nan" or "an infinity", which `y` has and the inputs do not explain, or ""."""
     if not _is_float(y):
         return ""
     y = y._data if isinstance(y, Tensor) else y

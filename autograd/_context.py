@@ -118,7 +118,7 @@ class Block(Generic[T]):
     __exit__: Any = _Exit()
 
     def exit_function(self) -> Callable[..., None]:
-        """What the `with` statement holds as long as its block is open."""
+        """Return the `__exit__` that the `with` statement holds while its block is open."""
         setting = Setting(self)
         leave = functools.partial(_leave, setting)
         setting.exit = weakref.ref(leave)
@@ -183,7 +183,7 @@ class Undo:
     __exit__: Any = _Exit()
 
     def exit_function(self) -> Callable[..., None]:
-        """What the `with` statement drops when the block ends; that calls `undo`, too."""
+        """Return the `__exit__` of one block. When the block drops it, `undo` is called, too."""
         leave = functools.partial(self.end)
         self._dropped = weakref.ref(leave, self.end)
         return leave

@@ -159,3 +159,63 @@ def test_one_object_used_again() -> None:
 def test_other_threads_are_not_watched() -> None:
     with ag.detect_anomaly():
         in_thread(lambda: ag.log(leaf(-1.0)))
+
+
+@pytest.mark.parametrize(
+    "overflow",
+    [
+        lambda x: ag.exp(x * 1000),
+        lambda x: x * 1e300 * 1e300,
+        lambda x: (x * 1e308).sum(),
+        lambda x: x @ (x * 1e308),
+        lambda x: ag.log(x * 0),
+        lambda x: ag.zeros_like(x).__itruediv__(0.0),
+        lambda x: ag.no_grad()(ag.exp)(leaf(1e4)),
+    ],
+)
+def test_overflows_of_tensors_that_do_not_require_grad_are_found(overflow: Any) -> None:
+    caught(lambda: overflow(leaf(1, 2, 3).detach()))
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize(
+    "masked",
+    [
+        lambda x, mask: ag.softmax(ag.where(mask, x, -np.inf)),
+        lambda x, mask: ag.softmax(x + ag.tensor([0.0, -np.inf, 0.0])),
+        lambda x, mask: ag.logsumexp(ag.where(mask, x, -np.inf)),
+        lambda x, mask: ag.exp(ag.where(mask, x, -np.inf)),
+        lambda x, mask: ag.where(mask, x, -np.inf).max(),
+        lambda x, mask: ag.where(mask, ag.where(mask, x, np.nan), 0) * 1,
+        lambda x, mask: ag.minimum(x, np.inf),
+    ],
+)
+def test_values_that_are_passed_in_are_not_reported(masked: Any, recorded: bool) -> None:
+    x = leaf(1, 2, 3) if recorded else leaf(1, 2, 3).detach()
+    with ag.detect_anomaly():
+        out = masked(x, ag.tensor([True, False, True])).sum()
+        if recorded:
+            out.backward()
+
+
+@pytest.mark.parametrize(
+    ("name", "f"),
+    [
+        ("log", lambda x: ag.exp(ag.log(x - 1) * 2) + 1),
+        ("subtract", lambda x: ag.exp(x - x + (ag.full((3,), np.inf) - np.inf))),
+        ("divide", lambda x: ag.tanh(1 / (x - 1)) * 2),
+        ("exp", lambda x: ag.exp(ag.where([True, True, False], x * 1000, -np.inf)) * 0),
+    ],
+)
+def test_only_the_operation_that_creates_the_first_is_reported(name: str, f: Any) -> None:
+    for x in (leaf(1, 2, 3), leaf(1, 2, 3).detach()):
+        assert str(caught(lambda x=x: f(x))).startswith(f"{name} made")
+
+
+def test_a_sum_of_gradients_that_overflows() -> None:
+    def f() -> None:
+        x = leaf(1e-10)
+        (x * 1e308 + x * 1e308).backward()
+
+    with pytest.raises(FloatingPointError, match="the sum of the gradients"), ag.detect_anomaly():
+        f()

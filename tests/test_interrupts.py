@@ -98,7 +98,7 @@ def device() -> None:
 
 
 def interrupted(body: Callable[[], Any], at_most: int, check: Callable[[], None]) -> int:
-    """Interrupt `body` at its lines, or at so many of them, evenly spread. Return how often."""
+    """Interrupt `body` at each line, or at `at_most` lines, evenly spread. Return how often."""
     body()
     lines, _ = run(body, 0)
     interrupts = 0
