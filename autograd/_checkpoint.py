@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from functools import partial
 from hashlib import blake2b
 from typing import Any
@@ -43,6 +43,11 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         again = as_now(lambda: f(*args, **kwargs))
         start = clock()
         out, digests = _with_digests(lambda: f(*args, **kwargs))
+        if isinstance(out, (Generator, AsyncGenerator, Awaitable)):
+            raise TypeError(
+                f"checkpoint takes functions that return their results, got a {type(out).__name__} "
+                "of operations that run later; checkpoint the functions that it calls"
+            )
         inputs = since(start, out)[1]
         if inputs:
             args, kwargs = tree_map(snapshot, (args, kwargs))
@@ -61,11 +66,8 @@ def _with_digests(f: Callable[[], Any]) -> tuple[Any, set[bytes]]:
         content = backend.of(value).to_host(value).tobytes() if is_array else repr(value).encode()
         digests.add(blake2b(content, digest_size=16).digest())
 
-    token = copied.set(note)
-    try:
+    with copied.block(note):
         out = f()
-    finally:
-        copied.reset(token)
     if (outer := copied.get()) is not None:
         outer(sorted(digests))
     return out, digests

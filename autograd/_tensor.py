@@ -8,13 +8,13 @@ of the same names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _graph, backend
+from ._context import Variable
 from ._graph import Node, Watch
 from ._writes import clock, owner
 from .backend import Array
@@ -399,7 +399,7 @@ def _arrays(value: Any) -> Any:
     return value._data if isinstance(value, Tensor) else value
 
 
-copied: ContextVar[Callable[[Any], None] | None] = ContextVar("copied", default=None)
+copied: Variable[Callable[[Any], None] | None] = Variable("copied", default=None)
 """Called with every copy that `snapshot` makes, while a function runs that will run again."""
 
 _CONSTANTS = frozenset((bool, int, float, str, type(None), type(...), type))

@@ -201,3 +201,22 @@ def test_hooks_see_a_gradient_once_and_whole(create_graph: bool) -> None:
     for tensor, slope in zip((w, x), whole, strict=True):
         np.testing.assert_allclose(tensor.grad.numpy(), 10 * slope)
     np.testing.assert_allclose(sorted(seen), sorted(slope.tolist() for slope in whole))
+
+
+async def _coroutine(x: Any) -> Any:
+    return x * x
+
+
+async def _async_generator(x: Any) -> Any:
+    yield x * x
+
+
+def _generator(x: Any) -> Any:
+    yield x * x
+
+
+@pytest.mark.parametrize("f", [_coroutine, _async_generator, _generator])
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_functions_whose_operations_run_later_are_refused(f: Any) -> None:
+    with pytest.raises(TypeError, match=r"return their results, got a \w+"):
+        ag.checkpoint(f)(leaf(1.0))

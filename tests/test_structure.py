@@ -114,6 +114,18 @@ def test_optional_libraries_are_imported_in_one_place(library: str, places: set[
     assert users <= places
 
 
+def test_state_is_set_in_blocks_and_locks_are_held_on_one_line() -> None:
+    for module, path in MODULES.items():
+        if module == "autograd._context":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert "ContextVar" not in names, f"{module}: use autograd._context.Variable"
+        blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
+        entered = [ast.unparse(item.context_expr) for node in blocks for item in node.items]
+        assert not [name for name in entered if name.endswith("lock")], f"{module}: use holding()"
+
+
 def test_operations_compute_through_the_backend_only() -> None:
     for module in MODULES:
         if module.startswith("autograd.ops"):
