@@ -81,7 +81,7 @@ def loss(model, examples):
 
 
 def compose(model, notation, notes, longest=80):
-    """The notes of a piece that goes on after these; the same notes if it ends in all `TRIES`."""
+    """Return these notes and a continuation. It has no notes if the piece ends in all `TRIES`."""
     *before, last = notation.encode(notes)
     state = model.encode(np.array([BETWEEN, *before])[:, None])
     options = {"temperature": 0.8, "generator": ag.Generator(0)}

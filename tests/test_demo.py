@@ -273,7 +273,7 @@ def test_one_run_at_a_time(script: Path, tmp_path: Path) -> None:
         (["predict", "silent", "x"], ["silent: the demonstration elman has no predict"]),
         (["demo", "falling.py", "--out", "plain.py"], ["plain.py is not a folder"]),
         (["demo", "--all", "--data", "x"], ["--data is for one demonstration"]),
-        (["predict", "nowhere", "x"], ["nowhere is no folder of a trained model"]),
+        (["predict", "nowhere", "x"], ["nowhere does not hold a trained model"]),
         (["predict", "language", "x"], ["tinygrad-rnn sample language", "tinygrad-rnn eval"]),
         (["predict", "strange", "x"], ["a demonstration 'strange', which is not here"]),
         (["predict", "damaged", "x"], ["config.json is damaged"]),

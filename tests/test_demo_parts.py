@@ -45,7 +45,7 @@ def test_parts_within_a_piece_have_no_symbol_of_its_begin_or_end(count: int) -> 
 def test_music_trains_on_one_end_for_each_piece(
     lengths: tuple[int, ...], tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """What the training is given, whatever cuts it."""
+    """Count the ends among the targets that training receives."""
     music = script("music")
     rng = np.random.default_rng(0)
     pieces = [

@@ -166,7 +166,7 @@ def test_demos_of_files_read_standard_input(
         (["predict", "trained", "x"], "tinygrad-rnn sample trained"),
         (["predict", "elman", "x"], "the demonstration did not save one"),
         (["sample", "elman"], "elman is not a run"),
-        (["predict", "nowhere", "x"], "nowhere is no folder of a trained model"),
+        (["predict", "nowhere", "x"], "nowhere does not hold a trained model"),
     ],
 )
 def test_a_folder_of_another_command_names_the_command_that_fits(

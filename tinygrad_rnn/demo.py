@@ -240,7 +240,7 @@ class Saved:
         path = folder / CONFIG
         if not path.is_file():
             kept = ": the demonstration did not save one" if (folder / RESULTS).is_file() else ""
-            raise InputError(f"{folder} is no folder of a trained model: {path} is missing{kept}")
+            raise InputError(f"{folder} does not hold a trained model: {path} is missing{kept}")
         content = read_json(path)
         known = isinstance(content, dict) and isinstance(content.get("demo"), str)
         if not known or not isinstance(content.get("config"), dict):
