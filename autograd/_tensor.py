@@ -304,45 +304,28 @@ class Tensor:
         def _of_two(self, other: Any) -> Tensor: ...
         def _of_one(self) -> Tensor: ...
         def _compared(self, other: object) -> Tensor: ...
+        # fmt: off
         def _true(
-            self, axis: Axis = None, keepdims: bool = False, *, where: Any = None
+            self, axis: Axis = None, keepdims: bool = False, *, where: Any = None,
         ) -> Tensor: ...
         def _extreme(
-            self,
-            axis: Axis = None,
-            keepdims: bool = False,
-            *,
-            initial: Any = None,
+            self, axis: Axis = None, keepdims: bool = False, *, initial: Any = None,
             where: Any = None,
         ) -> Tensor: ...
         def _total(
-            self,
-            axis: Axis = None,
-            keepdims: bool = False,
-            *,
-            dtype: Any = None,
-            initial: Any = None,
-            where: Any = None,
+            self, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None,
+            initial: Any = None, where: Any = None,
         ) -> Tensor: ...
         def mean(
-            self,
-            axis: Axis = None,
-            keepdims: bool = False,
-            *,
-            dtype: Any = None,
+            self, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None,
             where: Any = None,
         ) -> Tensor: ...
         def _spread(
-            self,
-            axis: Axis = None,
-            keepdims: bool = False,
-            ddof: float = 0,
-            *,
-            dtype: Any = None,
-            where: Any = None,
-            mean: Any = None,
+            self, axis: Axis = None, keepdims: bool = False, ddof: float = 0, *,
+            dtype: Any = None, where: Any = None, mean: Any = None,
             correction: float | None = None,
         ) -> Tensor: ...
+        # fmt: on
         def _place(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor: ...
         def _along(self, axis: int | None = None, *, dtype: Any = None) -> Tensor: ...
         def _crossed(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...

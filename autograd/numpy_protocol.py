@@ -46,7 +46,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     x = operand(x)
     n = x.ndim if axis is None else len(axis) if isinstance(axis, tuple) else 1
     if ((ord is not None or axis is not None) and n not in (1, 2)) or (ord == "fro" and n == 1):
-        raise ValueError(f"np.linalg.norm: there is no norm {ord!r} over {n} axes")
+        raise ValueError(f"np.linalg.norm: the norm {ord!r} is not defined over {n} axes")
     if ord not in (None, "fro") and not (ord == 2 and n == 1):
         raise TypeError(f"np.linalg.norm: ord={ord!r} is not supported, only the Euclidean norm is")
     return reduction.norm(x, axis, keepdims)

@@ -195,7 +195,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
 
 def _positions(argnums: Argnums) -> tuple[bool, tuple[int, ...]]:
-    """Whether `argnums` names several arguments, and their positions."""
+    """True if `argnums` names several arguments, and their positions."""
     many = isinstance(argnums, (tuple, list))
     numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
     return many, tuple([count("argnums", number) for number in numbers])

@@ -127,7 +127,7 @@ PAIRS += [("pad", "constant_values"), ("einsum", "dtype"), ("clip", "dtype")]
 
 
 def base(name: str) -> dict[str, Any]:
-    """The arguments of a plain call, by name; those of a variadic parameter under "*"."""
+    """The arguments of a plain call, by name; and the values of a variadic parameter under "*"."""
     parameters = numpy_protocol._signature(FUNCTIONS[name]).parameters
     if name in CALLS:
         positional = iter(CALLS[name])

@@ -77,7 +77,7 @@ def prod(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """The product over `axis`, taken half by half; zeros are no exception, as in `cumprod`.
+    """The product over `axis`, taken half by half; zeros are treated as in `cumprod`.
 
     `dtype`, `initial` and `where` as in `sum`.
     """

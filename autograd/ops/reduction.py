@@ -115,7 +115,7 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
 
 
 def _number(x: Any, axes: tuple[int, ...], keepdims: bool, mask: Any) -> Any:
-    """How many elements a mask leaves for each result."""
+    """The number of elements that a mask selects for each result."""
     if mask is None:
         return _count(x, axes)
     return _sum(astype(broadcast_to(mask, x.shape), "int64"), axes=axes, keepdims=keepdims)
