@@ -202,3 +202,11 @@ def test_the_gradient_of_convolve_ignores_padding() -> None:
     y = ag.convolve(ag.tensor([1.0, 2.0, 3.0, 4.0]), v)
     slope = ag.gradients(y, v, ag.tensor([INF, 0.0, 0.0, 0.0, 0.0, 0.0]))[0]
     assert on_host(slope).tolist() == [INF, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float16, np.float64])
+def test_convolve_keeps_the_dtype(dtype: Any) -> None:
+    a, v = np.array([1, 0, 200, 3]).astype(dtype), np.array([1, 1, 2]).astype(dtype)
+    found = ag.convolve(ag.tensor(a), ag.tensor(v)).numpy()
+    np.testing.assert_array_equal(found, np.convolve(a, v))
+    assert found.dtype == dtype

@@ -8,7 +8,7 @@ from typing import Any
 from .._arguments import axes_of, count, integer, operands
 from .._primitive import primitive
 from .creation import zeros_beside
-from .elementwise import multiply
+from .elementwise import astype, multiply
 from .indexing import getitem
 from .movement import atleast_1d, diagonal
 from .reduction import sum
@@ -254,4 +254,5 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
         "same": ((n - 1) // 2, N),
         "valid": (n - 1, N - n + 1),
     }[mode]
-    return getitem(sum(shifted, 0), slice(start, start + length))
+    total = astype(sum(shifted, 0), products.dtype)
+    return getitem(total, slice(start, start + length))
