@@ -68,6 +68,18 @@ CASES: dict[str, Case] = {
     "an exponent": (lambda x, a: x**a, NUMBERS),
     "a matrix product": (lambda x, a: x @ a, NUMBERS),
     "einsum": (lambda x, a: ag.einsum("i,i->", x, a), NUMBERS),
+    "shifts": (
+        lambda x, s: ag.roll(x.reshape(2, 3), s, (0, 1)) * ag.arange(6.0).reshape(2, 3),
+        lambda: [1, 2],
+    ),
+    "counts": (lambda x, n: ag.repeat(x, n), lambda: [1, 0, 2, 1, 3, 1]),
+    "counts in an array": (lambda x, n: ag.repeat(x, n), array(1, 0, 2, 1, 3, 1)),
+    "widths": (lambda x, n: ag.pad(x, n, "edge"), lambda: [1, 2]),
+    "repetitions": (lambda x, n: ag.tile(x, n), lambda: [2, 2]),
+    "a window": (
+        lambda x, n: ag.sliding_window_view(x.reshape(2, 3), n, (0, 1)) ** 2,
+        lambda: [2, 2],
+    ),
     "a static parameter": (lambda x, w: weighted(x, weights=(w,)), NUMBERS),
     "a static list": (lambda x, w: weighted(x, weights=[w]), lambda: [1.0, 3.0]),
     "a static dict": (lambda x, w: with_options(x, options={"weights": [w]}), NUMBERS),

@@ -183,6 +183,7 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any
 
 def sliding_window_view(x: Any, window_shape: Any, axis: Axis = None) -> Any:
     """All windows of `window_shape` along `axis`, as new last axes."""
+    window_shape, axis = frozen(window_shape), frozen(axis)
 
     def move(xp: Any, a: Any) -> Any:
         return xp.lib.stride_tricks.sliding_window_view(a, window_shape, axis)
