@@ -83,3 +83,13 @@ def test_a_process_measures_all_turns_or_one(tmp_path: Path) -> None:
     """A figure counts the turns of its process: the median of 1 and 2, or of 1 and 1."""
     assert contest(tmp_path, "--turns", "2").split()[1] == "1.50"
     assert contest(tmp_path, "--turns", "2", afresh=True).split()[1] == "1.00"
+
+
+def test_a_step_of_a_language_model_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    words = "--models", "small", "--json", str(file)
+    done = run(BENCHMARKS / "language_model_step.py", *words)
+    assert done.returncode == 0, done
+    (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert (row["model"], row["vocabulary"]) == ("small", 10_000)
+    assert row["ours"] > 0
