@@ -248,6 +248,14 @@ LISTS: dict[str, tuple[Any, Any]] = {
         lambda x: x.std(0, ddof=1),
     ),
     "take": (lambda t: ag.take([[1.0, 2.0]], 1, 1), lambda x: np.array([2], np.float32)),
+    "index_update": (
+        lambda t: ag.index_update([1.0, 2.0], 0, 5.0),
+        lambda x: np.array([5, 2], np.float32),
+    ),
+    "convolve": (
+        lambda t: ag.convolve(ag.tensor([1, 2]).astype("int32"), ag.tensor([3]).astype("uint8")),
+        lambda x: np.array([3, 6], np.int32),
+    ),
     "several axes": (lambda t: t.sum(axis=[0, 1]), lambda x: x.sum()),
     "flip": (lambda t: ag.flip(t, [0, 1]), lambda x: x[::-1, ::-1]),
     "squeeze": (lambda t: ag.squeeze(t[None, None], [0, 1]), lambda x: x),

@@ -8,6 +8,7 @@ import builtins
 from typing import Any
 
 from .. import _graph, backend
+from .._arguments import operand
 from .._primitive import primitive
 from .._tensor import _arrays
 from .creation import integers
@@ -167,6 +168,7 @@ def index_update(x: Any, index: Any, value: Any) -> Any:
     If an index is repeated, which of the values is kept is not defined. Raises TypeError for a
     value that requires a gradient and an `x` of integers or booleans, which cannot carry it.
     """
+    x = operand(x)
     if x.dtype.kind != "f" and _graph.recording.get() and getattr(value, "requires_grad", False):
         raise TypeError(
             f"index_update of a {x.dtype} tensor would lose the gradient of a {value.dtype} value; "
