@@ -78,16 +78,24 @@ def array(d: Draw) -> Any:
 
 def array_like(d: Draw) -> Any:
     """An array, a list or a number."""
-    listed = d.first is not None and not d.smooth and d.chance(0.1)
-    return array(d).tolist() if listed else array(d)
+    return listed(d, array(d), 0.1)
+
+
+def listed(d: Draw, made: np.ndarray, probability: float) -> Any:
+    """Return an array as a list now and then. Lists are weak here: they take the dtype of arrays
+    beside them, so the first array must have a dtype that a list does not change in NumPy.
+    """
+    if made is d.first or d.smooth or not d.chance(probability):
+        return made
+    dtype = np.asarray(made.tolist()).dtype
+    return made.tolist() if np.result_type(d.first.dtype, dtype) == d.first.dtype else made
 
 
 def partner(d: Draw) -> Any:
     """An array that broadcasts with the first one (mostly), a list or a number."""
     shape = d.first.shape[d.number(0, d.first.ndim) if d.chance(0.3) else 0 :]
     shape = tuple(1 if d.chance(0.2) else n for n in shape)
-    made = d.values(d.shape() if d.chance(0.05) else shape)
-    return made.tolist() if not d.smooth and d.chance(0.15) else made
+    return listed(d, d.values(d.shape() if d.chance(0.05) else shape), 0.15)
 
 
 def alike(d: Draw) -> Any:
@@ -107,7 +115,7 @@ def arrays(d: Draw) -> Any:
     """Several arrays of one shape (mostly), in a list or tuple, or as one array."""
     d.values(d.shape())
     several = [d.pick(alike, alike, alike, partner) for _ in range(d.number(1, 3))]
-    return d.pick(tuple, list)([d.first, *several]) if d.chance(0.9) else alike(d)
+    return d.pick(tuple, list)([d.first, *several]) if d.chance(0.9) else d.first
 
 
 def along_last_axis(d: Draw) -> Any:
@@ -154,13 +162,10 @@ def size(d: Draw) -> Any:
     return d.pick(n, n, n, np.int64(n))
 
 
-def count(d: Draw) -> Any:
-    """A small integer that is not negative (mostly)."""
-    return d.pick(0, 1, 2, 3, 4, np.int64(2), size)
+count = just(0, 1, 2, 3, 4, np.int64(2), size)  # not negative, mostly
 
 
-def real(d: Draw) -> Any:
-    return d.pick(0, 1, 2, -1.5, 0.25, 3.0, np.float32(0.5), np.nan, np.inf)
+real = just(0, 1, 2, -1.5, 0.25, 3.0, np.float32(0.5), np.nan, np.inf)
 
 
 def sizes(d: Draw) -> Any:
@@ -227,8 +232,7 @@ def places_along(d: Draw) -> Any:
     return d.rng.integers(-n, n, np.shape(d.first) if d.chance(0.9) else d.shape())
 
 
-def kth(d: Draw) -> Any:
-    return d.pick(0, 1, -1, 2, np.int64(1), (0, 1), [1, 0], 5)
+kth = just(0, 1, -1, 2, np.int64(1), (0, 1), [1, 0], 5)
 
 
 def numbers(d: Draw) -> Any:
@@ -256,24 +260,13 @@ def subscripts(d: Draw) -> Any:
         shape = [lengths[letter] for letter in term if letter in lengths]
         shape = [*([2] if "..." in term else []), *shape]
         shape = [d.pick(0, 1, 2, 3) if d.chance(0.03) else n for n in shape]
-        operands.append(d.values(tuple(shape)) if term or d.smooth else d.pick(3, 0.5))
+        operands.append(d.values(tuple(shape)))
     if d.chance(0.7) or "..." in case:
         return [case, *operands]
     inputs, arrow, output = case.partition("->")
     lists = [[ord(letter) - 97 for letter in term] for term in inputs.split(",")]
     end = [[ord(letter) - 97 for letter in output]] if arrow else []
     return [part for pair in zip(operands, lists, strict=True) for part in pair] + end
-
-
-def contracted_axes(d: Draw) -> Any:
-    return d.pick(
-        0, 1, 2, 3, ([0], [0]), (0, 0), ((-1,), (0,)), [[1, 0], [0, 1]], (1, 0), np.int64(1), [0, 0]
-    )
-
-
-def contracted(d: Draw) -> Any:
-    """An array that shares axes with the first one."""
-    return d.pick(alike, lambda d: d.values(np.shape(d.first)[::-1]), multiplicand)
 
 
 def conditions(d: Draw) -> Any:
@@ -354,14 +347,16 @@ REQUIRED = table(
         "einsum": subscripts,
         "empty ones zeros": args(larger_shape),
         "expand_dims": args(array_like, axes),
-        "eye": args(count),
+        "eye identity tri": args(count),
         "full": args(larger_shape, real),
         "full_like": args(array, real),
         "gradient": then(shaped(1, 2), coordinates),
         "inner": args(array_like, along_last_axis),
         "invert": args(integers),
         "lib.stride_tricks.sliding_window_view": args(some_axes, sizes),
-        "linalg.tensordot tensordot": args(array, contracted),
+        "linalg.tensordot tensordot": args(
+            array, just(alike, multiplicand, lambda d: d.values(np.shape(d.first)[::-1]))
+        ),
         "may_share_memory shares_memory": args(array, array),
         "moveaxis": args(array, several_axes, several_axes),
         "outer": args(array_like, array_like),
@@ -397,12 +392,14 @@ OPTIONS = table(
         "convolve.mode": just("full", "same", "valid", "other"),
         "copy stable": just(None, True, False),
         "ddof": just(0, 1, 1.5, np.int64(1), 10),
-        "decimals k n offset": size,
+        "decimals": lambda d: d.number(-2, 1 if d.smooth else 4),  # steps finer than differences
+        "k n offset": size,
         "default": just(0, 1.5, np.nan, partner),
         "deg endpoint equal_nan assume_unique invert keepdims overwrite_input": flag,
         "right retstep subok writeable": flag,
         "device": just(None, "cpu"),
-        "dtype": just(None, "f4", np.float64, "f2", "i8", int, bool, "O"),
+        "dtype": just(None, "f4", np.float64, "f2", "i8", int, bool, "c16"),
+        "std.dtype var.dtype": just(None, np.float64, "i8", "c16"),
         "edge_order": just(1, 2, 3),
         "floatmode": just("fixed", "unique"),
         "isin.kind": just(None, "sort", "table"),
@@ -416,7 +413,8 @@ OPTIONS = table(
         "optimize": just(False, True, "greedy", "optimal"),
         "ord": just(None, "fro", 1, 2, np.inf, "nuc", 0),
         "order": just("C", "F", "A", "K"),
-        "out": lambda d: d.pick(None, None, np.zeros(np.shape(d.first))),
+        # NumPy crashes at np.cumsum(np.array(1.0), 0, out=np.array(0.0)).
+        "out": lambda d: d.pick(None, np.zeros(np.shape(d.first))) if np.ndim(d.first) else None,
         "pad.mode": just("constant", "edge", "reflect", "symmetric", "wrap", "mean", "linear_ramp"),
         "prefix separator suffix": text,
         "reflect_type": just("even", "odd"),
@@ -427,7 +425,10 @@ OPTIONS = table(
         "sign": just("-", "+"),
         "stat_length": just(None, 1),
         "suppress_small": just(None, True),
-        "tensordot.axes linalg.tensordot.axes": contracted_axes,
+        "tensordot.axes linalg.tensordot.axes": just(
+            *(0, 1, 2, 3, np.int64(1), (0, 0), (1, 0), [0, 0]),
+            *(([0], [0]), ((-1,), (0,)), [[1, 0], [0, 1]]),
+        ),
         "tol": just(100, 1),
         "where": mask,
         "weights": lambda d: d.values(np.shape(d.first), "f8"),

@@ -24,6 +24,16 @@ DERIVATIVES = "same, with derivatives"
 UNDEFINED = ("empty", "empty_like")  # functions whose values are undefined
 
 
+def partition(a: Any, kth: Any, axis: Any = -1, *args: Any, **options: Any) -> Any:
+    """NumPy's function, in the order of `argpartition`; NumPy does not define the order."""
+    np.partition(a, kth, axis, *args, **options)
+    a, axis = (a.ravel(), 0) if axis is None else (a, axis)
+    return np.take_along_axis(a, np.argpartition(a, kth, axis), axis)
+
+
+REFERENCES = PROTOCOL | {"partition": partition}
+
+
 @pytest.fixture(autouse=True)
 def _double_precision() -> Iterator[None]:
     """Lists of floats become float64, as in NumPy."""
@@ -44,7 +54,7 @@ def check(name: str, seed: int, function: Any = None) -> tuple[str, str]:
     tensors = ag.tree_map(lambda leaf: as_tensor(leaf, d), (args, options))
     if not any(isinstance(leaf, ag.Tensor) for leaf in ag.flatten(tensors)):
         tensors = ag.tree_map(as_tensor, (args, options))
-    expected = outcome(lambda: PROTOCOL[name](*args, **options))
+    expected = outcome(lambda: REFERENCES[name](*args, **options))
     found = outcome(lambda: function(*tensors[0], **tensors[1]))
     words = [*map(described, tensors[0]), *(f"{k}={described(v)}" for k, v in tensors[1].items())]
     if name in UNDEFINED and isinstance(found, ag.Tensor):
@@ -71,8 +81,10 @@ def check_derivatives(function: Any, arguments: Any, found: Any, order: int) -> 
         return [r for r in ag.flatten(function(*args, **options)) if isinstance(r, ag.Tensor)]
 
     error = outcome(lambda: check_gradients(of_arrays, *arrays, order=order))
-    if isinstance(error, AssertionError) and "kink" in str(error):
-        return SAME
+    if isinstance(error, AssertionError):  # another point, since there may be a kink at this one
+        rng = np.random.default_rng(0)
+        arrays = [array + rng.normal(scale=0.03, size=array.shape) for array in arrays]
+        error = outcome(lambda: check_gradients(of_arrays, *arrays, order=order))
     return DERIVATIVES if error is None else f"{type(error).__name__}: {error}"
 
 
