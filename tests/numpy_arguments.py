@@ -293,14 +293,15 @@ def bins(d: Draw) -> Any:
     return np.sort(d.rng.normal(size=d.number(0, 4)))
 
 
-def limits(d: Draw) -> Any:
-    """The bounds of `clip`, also None."""
-    return [d.pick(None, -1, 0.5, partner), d.pick(None, 1, 2.5, partner)]
-
-
 def pair(d: Draw) -> Any:
     """Two operands; the second is the first array drawn now and then."""
     return [array(d), partner(d)][:: d.pick(1, 1, 1, -1)]
+
+
+def limits(d: Draw) -> Any:
+    """The bounds of `clip`; one may be None."""
+    low, high = d.pick(-1, 0.5, partner), d.pick(1, 2.5, partner)
+    return d.pick([low, high], [None, high], [low, None])
 
 
 def args(*strategies: Strategy) -> Strategy:
@@ -382,7 +383,7 @@ OPTIONS = table(
     {
         "M": just(None, 2),
         "N minlength correction": count,
-        "a_max a_min initial max min nan neginf posinf": real,
+        "initial max min nan neginf posinf": real,
         "append prepend": partner,
         "axes": permutation,
         "axis": axes,

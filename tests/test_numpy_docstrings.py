@@ -183,6 +183,29 @@ def test_numpys_examples_give_the_same_values_or_are_refused() -> None:
     assert counts[REFUSED] + counts[SKIPPED] < 200
 
 
+EXAMPLES = """
+>>> x = np.ones(2)
+>>> x + 1
+>>> x.missing()
+>>> np.fft.fft(x)
+>>> y = np.fft.fft(x)
+>>> y + 1
+>>> type(x).__name__
+"""
+
+
+@pytest.mark.host
+def test_each_example_is_judged() -> None:
+    class Function:
+        __doc__ = EXAMPLES
+
+    found = [result for _, result in verdicts(Function)]
+    assert found[:2] == [STATEMENT, SAME]
+    assert found[2] == SKIPPED  # NumPy fails too
+    assert found[3:6] == [REFUSED, REFUSED, SKIPPED]
+    assert "'ndarray', but 'Tensor'" in found[6]
+
+
 def main() -> None:
     counts: Counter[str] = Counter()
     for name, source, result in all_verdicts():

@@ -9,6 +9,7 @@ as many in the test.
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,12 +81,15 @@ def check_derivatives(function: Any, arguments: Any, found: Any, order: int) -> 
         )
         return [r for r in ag.flatten(function(*args, **options)) if isinstance(r, ag.Tensor)]
 
-    error = outcome(lambda: check_gradients(of_arrays, *arrays, order=order))
-    if isinstance(error, AssertionError):  # another point, since there may be a kink at this one
-        rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
+    for _ in range(4):  # there may be a kink at a point, but hardly at four
+        error = outcome(partial(check_gradients, of_arrays, *arrays, order=order))
+        if not isinstance(error, AssertionError):
+            break
         arrays = [array + rng.normal(scale=0.03, size=array.shape) for array in arrays]
-        error = outcome(lambda: check_gradients(of_arrays, *arrays, order=order))
-    return DERIVATIVES if error is None else f"{type(error).__name__}: {error}"
+    if error is None or "is there a kink" in str(error):
+        return SAME if error else DERIVATIVES
+    return f"{type(error).__name__}: {error}"
 
 
 def is_differentiable(value: Any) -> bool:
