@@ -118,7 +118,7 @@ _IMMATERIAL: dict[str, tuple[Any, ...]] = {
 }
 # Functions whose `axis` must not be a list in NumPy, though it may be in ours.
 _ONE_OR_TUPLE = {np.all, np.any, np.sum, np.prod, np.max, np.min, np.amax, np.amin}
-_ONE_OR_TUPLE |= {np.mean, np.std, np.var, np.squeeze}
+_ONE_OR_TUPLE |= {np.mean, np.std, np.var, np.squeeze, np.linalg.norm}
 _UFUNC_DEFAULTS = {
     "casting": "same_kind",
     "order": "K",
@@ -209,6 +209,8 @@ def _translated(
     Raises TypeError for an argument that we do not have, unless it has its default value.
     """
     parameters, names = _signature(function).parameters, _names(function)
+    if options.get("kind") is not None and options.get("stable") is not None:
+        raise TypeError(f"np.{name} of a Tensor takes kind= or stable=, not both")
     by_position: list[Any] = []
     by_name: dict[str, Any] = {}
     for key, value in _signature(function).bind(*args, **options).arguments.items():

@@ -210,3 +210,43 @@ def test_every_argument_means_what_numpy_says_or_is_refused(name: str, parameter
                 assert name.split(".")[-1].removeprefix("a") in text, text
         else:
             agree(found, expected)
+
+
+U8, F2, F4 = (np.array([1, 0, 3], dtype) for dtype in ("u1", "f2", "f4"))
+DTYPES: dict[str, Any] = {
+    "clip of booleans": lambda to: np.clip(to(U8 > 0), -1, to(F2)),
+    "conj of booleans": lambda to: np.conj(to(U8 > 0)),
+    "convolve of two integers": lambda to: np.convolve(to(U8), to(U8.astype("i4"))),
+    "cross of unsigned integers": lambda to: np.cross(to(U8), to(U8[:2].astype(int))),
+    "linspace of integers and floats": lambda to: np.linspace(to(U8), to(F4), 3),
+    "linspace of booleans and halves": lambda to: np.linspace(to(U8 > 0), to(F2), 3),
+    "min of no integers": lambda to: np.min(to(U8[:0].astype("i4")), initial=0.25),
+    "nan_to_num of halves": lambda to: np.nan_to_num(to(F2 / 0), posinf=np.float32(0.5)),
+    "select of halves and integers": lambda to: np.select([U8 > 0, U8 < 1], [to(F2), to(U8)], 0.5),
+    "select of floats and booleans": lambda to: np.select([U8 > 0], [to(F4)], to(U8 > 0)),
+}
+
+
+@pytest.mark.host
+@pytest.mark.filterwarnings("ignore:divide by", "ignore:invalid value", "ignore:Arrays of 2")
+@pytest.mark.parametrize("case", DTYPES)
+def test_arguments_of_several_dtypes_promote_as_in_numpy(case: str) -> None:
+    found, expected = DTYPES[case](ag.tensor), DTYPES[case](np.asarray)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: np.sort(t, kind="stable", stable=True),
+        lambda t: np.argsort(t, kind="quicksort", stable=False),
+        lambda t: np.var(t, dtype=int),
+        lambda t: np.std(t, dtype=bool),
+        lambda t: np.linalg.norm(t, axis=[0]),
+    ],
+)
+def test_combinations_of_arguments_without_meaning_are_refused(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"^np\."):
+        call(ag.tensor([1.0, 3.0, 2.0]))

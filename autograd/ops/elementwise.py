@@ -449,7 +449,7 @@ def astype(x: Any, dtype: Any) -> Any:
 
 
 def real(x: Any) -> Any:
-    """The real part of a real tensor, and its conjugate: itself."""
+    """The real part of a real tensor: itself."""
     return operand(x)
 
 
@@ -458,7 +458,12 @@ def real_if_close(x: Any, tol: float = 100) -> Any:
     return operand(x)
 
 
-conj = real
+def conj(x: Any) -> Any:
+    """The conjugate of a real tensor: itself, but of booleans int8, as in NumPy."""
+    x = operand(x)
+    return astype(x, "int8") if x.dtype.kind == "b" else x
+
+
 imag = elementwise(
     "imag",
     zero_gradient,

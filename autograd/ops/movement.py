@@ -20,6 +20,7 @@ from ..backend.base import AxisError
 from .elementwise import add, astype, floor, multiply, not_equal, subtract, where
 from .indexing import _scatter, getitem
 from .reduction import floating, sum
+from .replacing import promoted
 from .shape import broadcast_to, concatenate, moveaxis, over, reshape, split
 
 __all__ = [
@@ -313,7 +314,7 @@ def linspace(
     if num < 0:
         raise ValueError(f"linspace: num must not be negative, got {num}")
     if not {type(start), type(stop)} <= {bool, int, float}:
-        start, stop = (multiply(end, 1.0) for end in operands(start, stop))
+        start, stop, _ = promoted(*operands(start, stop), 1.0)
     else:
         dtype = dtype or get_default_dtype()
         start, stop = (Tensor(backend.get(device).asarray(float(end))) for end in (start, stop))

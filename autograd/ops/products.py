@@ -224,9 +224,9 @@ def cross(
     if len(u) == len(v) == 2:
         return z
     if len(u) == 2:
-        x, y = u[1] * v[2], -u[0] * v[2]
+        x, y = u[1] * v[2], -(u[0] * v[2])
     elif len(v) == 2:
-        x, y = -u[2] * v[1], u[2] * v[0]
+        x, y = -(u[2] * v[1]), u[2] * v[0]
     else:
         x, y = u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2]
     return stack([x, y, z], axisc)

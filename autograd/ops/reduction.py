@@ -165,6 +165,8 @@ def var(
         ddof = correction
     x, axes = over(x, axis)
     x = x if dtype is None else astype(x, dtype)
+    if dtype is not None and x.dtype.kind != "f":
+        raise TypeError(f"var: dtype must be a floating dtype, got {x.dtype}")
     values = floating(x)
     center = _mean(values, axes, True, where) if mean is None else operand(mean, x)
     total = sum(square(values - center), axes, keepdims, where=where)
@@ -227,7 +229,7 @@ def _extreme(
     initial = started(initial, x)
     x = x if mask is None else masked(x, mask, initial)
     if not _count(x, axes):
-        return _sum(x, axes=axes, keepdims=keepdims) + initial
+        return astype(_sum(x, axes=axes, keepdims=keepdims) + initial, x.dtype)
     return combine(reduce(x, axes=axes, keepdims=keepdims), initial)
 
 
