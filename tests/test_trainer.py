@@ -325,7 +325,7 @@ def test_large_finite_gradients_are_clipped_and_not_reported(size: float) -> Non
     [
         lambda score: ag.sqrt(score * 0),
         lambda score: (score * 0) ** 0.5,
-        lambda score: ag.where(score > 1e9, score, ag.abs(score * 0) ** 0.5),
+        lambda score: ag.where(score > 1e9, score, (score * 0) ** 0.25),
     ],
 )
 def test_a_first_gradient_that_is_not_finite_is_not_blamed_on_the_data(loss_of: Any) -> None:
