@@ -31,12 +31,23 @@ def count(name: str, value: Any) -> int:
     return number
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Raise TypeError if the argument `name` is not a bool or an integer."""
+    if not isinstance(value, (int, np.bool_, np.integer)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
 def axis_of(axis: Any, ndim: int) -> int:
     """An `axis` argument that names one axis, as a non-negative integer."""
     number = axis if type(axis) is int else count("axis", axis)
     if not -ndim <= number < ndim:
         raise AxisError(f"axis {number} is out of range for an array of {ndim} dimension(s)")
     return number % ndim
+
+
+def is_axis_of_number(axis: Any, ndim: int) -> bool:
+    """True for axis 0 or -1 of an array without axes, which some of NumPy's functions allow."""
+    return ndim == 0 and integer(axis) in (0, -1)
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -82,6 +93,8 @@ def operands(*values: Any, name: str = "") -> list[Any]:
     """The arguments of one operation as arrays or Tensors; see `operand`. Errors begin with `name`,
     if it is given.
     """
+    if set(map(type, values)) == {Tensor}:
+        return list(values)
     beside = next((value for value in values if hasattr(value, "dtype")), None)
     try:
         return [operand(value, beside) for value in values]

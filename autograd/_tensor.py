@@ -397,6 +397,8 @@ def snapshot(value: Any, y: Any = None) -> Any:
     kind = type(value)
     if kind in _CONSTANTS:
         return value
+    if kind is tuple and _CONSTANTS.issuperset(map(type, value)):
+        return value
     if kind is slice:
         bounds = value.start, value.stop, value.step
         return slice(*[b if type(b) in _CONSTANTS else index(b) for b in bounds])

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from ._arguments import operand, operands
+from ._arguments import axes_of, operand, operands
 from ._tensor import Tensor
 from ._tree import flatten, tree_map
 from .ops import (
@@ -44,7 +44,7 @@ _MODULES = (
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     x = operand(x)
-    n = x.ndim if axis is None else len(axis) if isinstance(axis, tuple) else 1
+    n = len(axes_of(axis, x.ndim))
     if ((ord is not None or axis is not None) and n not in (1, 2)) or (ord == "fro" and n == 1):
         raise ValueError(f"np.linalg.norm: the norm {ord!r} is not defined over {n} axes")
     if ord not in (None, "fro") and not (ord == 2 and n == 1):

@@ -32,7 +32,13 @@ def partition(a: Any, kth: Any, axis: Any = -1, *args: Any, **options: Any) -> A
     return np.take_along_axis(a, np.argpartition(a, kth, axis), axis)
 
 
-REFERENCES = PROTOCOL | {"partition": partition}
+def argsort(a: Any, axis: Any = -1, *args: Any, **options: Any) -> Any:
+    """NumPy's function, with equal elements in their order, which NumPy leaves open."""
+    np.argsort(a, axis, *args, **options)
+    return np.argsort(a, axis, kind="stable")
+
+
+REFERENCES = PROTOCOL | {"argsort": argsort, "partition": partition}
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,7 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     flat array. An index out of range is an error, or, by `mode`, counted modulo the length ("wrap")
     or replaced by the nearest ("clip").
     """
-    x, axis = along(x, axis)
+    x, axis = along(x, axis, numbers=True)
     indices, n = _beside(x, indices), x.shape[axis]
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f'take: mode must be "raise", "wrap" or "clip", got {mode!r}')

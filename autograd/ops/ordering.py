@@ -39,7 +39,7 @@ def _cumsum(xp: Any, x: Any, *, axis: int) -> Any:
 
 def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
     """The sum of all elements up to each, along `axis` (None: of the flat array)."""
-    x, axis = along(x, axis)
+    x, axis = along(x, axis, numbers=True)
     y = _cumsum(x if dtype is None else astype(x, dtype), axis=axis)
     return y if dtype is None else astype(y, dtype)
 
@@ -57,7 +57,7 @@ def cumprod(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
     By doubling (Hillis & Steele 1986): after k rounds each element is the product of the last 2^k.
     There is no division, so zeros are no exception, in derivatives of any order.
     """
-    x, axis = along(x, axis)
+    x, axis = along(x, axis, numbers=True)
     x = moveaxis(_wide(x) if dtype is None else astype(x, dtype), axis, 0)
     reach = 1
     while reach < x.shape[0]:
@@ -81,7 +81,7 @@ def prod(
 
     `dtype`, `initial` and `where` as in `sum`.
     """
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims, numbers=True)
     x = _wide(x) if dtype is None else astype(x, dtype)
     x = x if where is None else masked(x, where, 1)
     shape, kept = reduced(x.shape, axes, False), reduced(x.shape, axes, keepdims)
@@ -115,7 +115,7 @@ def _argpartition(xp: Any, x: Any, *, kth: Any, axis: int) -> Any:
 
 def argsort(x: Any, axis: int | None = -1) -> Any:
     """The indices that sort along `axis` (None: the flat array); equals keep their order."""
-    x, axis = along(x, axis)
+    x, axis = along(x, axis, numbers=True)
     return _argsort(x, axis=axis)
 
 
@@ -127,7 +127,7 @@ def sort(x: Any, axis: int | None = -1) -> Any:
 
 def argpartition(x: Any, kth: Any, axis: int | None = -1) -> Any:
     """The indices that bring the kth smallest to its place, smaller before it, larger behind it."""
-    x, axis = along(x, axis)
+    x, axis = along(x, axis, numbers=True)
     return _argpartition(x, kth=kth, axis=axis)
 
 
@@ -152,9 +152,9 @@ def top_k(x: Any, k: int, axis: int = -1) -> Any:
 
 
 def _with_indices(places: Any, x: Any, axis: int | None, keepdims: bool) -> tuple[Any, Any]:
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims, numbers=True)
     shape = reduced(x.shape, axes, keepdims)
-    x, axis = along(x, axis)
+    x, axis = along(x, axis, numbers=True)
     indices = expand_dims(places(x, axis), axis)
     return reshape(pick(x, indices, axis), shape), reshape(indices, shape)
 
@@ -175,7 +175,7 @@ def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The middle of the sorted elements over `axis`, or the mean of the middle two; nan where one
     of them is nan, or where there are none.
     """
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims)
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     shape = tuple(x.shape[a] for a in rest)
     n = prod_of(x.shape[a] for a in axes)

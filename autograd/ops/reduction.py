@@ -80,7 +80,7 @@ def sum(
     It is computed in `dtype`, begins with the number `initial`, and leaves out the elements where
     the mask `where` is False.
     """
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims, numbers=True)
     if dtype is not None:
         x = astype(x, dtype)
     if where is not None:
@@ -138,7 +138,7 @@ def mean(
     """The mean over `axis`; half precision is summed up in single precision. `dtype` and `where` as
     in `sum`.
     """
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims)
     return _mean(floating(x) if dtype is None else astype(x, dtype), axes, keepdims, where)
 
 
@@ -163,7 +163,7 @@ def var(
         if ddof:
             raise ValueError("var: give ddof or correction, not both")
         ddof = correction
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims)
     x = x if dtype is None else astype(x, dtype)
     if dtype is not None and x.dtype.kind != "f":
         raise TypeError(f"var: dtype must be a floating dtype, got {x.dtype}")
@@ -220,7 +220,7 @@ def _min(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
 def _extreme(
     reduce: Any, combine: Any, x: Any, axis: Axis, keepdims: bool, initial: Any, mask: Any
 ) -> Any:
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims, numbers=True)
     mask = None if mask is True else mask
     if initial is None:
         if mask is not None:
@@ -263,13 +263,13 @@ def _any(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 def all(x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """True if all elements over `axis` (None: over all) are true, or not 0; `where` as in `sum`."""
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims, numbers=True)
     return _all(x if where is None else masked(x, where, 1), axes=axes, keepdims=keepdims)
 
 
 def any(x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """True if an element over `axis` (None: over all) is true, or not 0; `where` as in `sum`."""
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims, numbers=True)
     return _any(x if where is None else masked(x, where, 0), axes=axes, keepdims=keepdims)
 
 
@@ -284,10 +284,11 @@ def _argmin(xp: Any, x: Any, *, axis: int | None) -> Any:
 
 
 def _place(places: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
-    x = operand(x)
-    axis = None if axis is None else axis_of(axis, x.ndim)
-    found = places(x, axis=axis)
-    return reshape(found, reduced(x.shape, axes_of(axis, x.ndim), True)) if keepdims else found
+    x, axes = over(x, axis, keepdims, numbers=True)
+    if isinstance(axis, (tuple, list)):
+        raise TypeError(f"axis must be an integer or None, got {axis}")
+    found = places(x, axis=axes[0] if axis is not None and axes else None)
+    return reshape(found, reduced(x.shape, axes, True)) if keepdims else found
 
 
 def argmax(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
@@ -305,7 +306,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))), shifted by the maximum so that nothing overflows; for rows of -inf,
     or of no elements, it is -inf and its gradient 0.
     """
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, keepdims)
     x, peak = floating(x), 0.0
     if _count(x, axes):
         peak = _max(_without_history(x), axes=axes, keepdims=True)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from .._arguments import axes_of, axis_of, integer, operand, operands
+from .._arguments import (
+    axes_of,
+    axis_of,
+    check_flag,
+    integer,
+    is_axis_of_number,
+    operand,
+    operands,
+)
 from .._primitive import _recorded, primitive
 from .._tensor import Axis
 from .creation import zeros_beside
@@ -28,21 +35,36 @@ __all__ = [
 ]
 
 
-def along(x: Any, axis: int | None) -> tuple[Any, int]:
-    """The array and its axis, or the flat array for None."""
+def along(x: Any, axis: int | None, numbers: bool = False) -> tuple[Any, int]:
+    """Return the array and its axis, or the flat array for None.
+
+    If `numbers`, an array without axes counts as one of a single element along axis 0 or -1.
+    """
     x = operand(x)
-    return (ravel(x), 0) if axis is None else (x, axis_of(axis, x.ndim))
+    if axis is None or (numbers and is_axis_of_number(axis, x.ndim)):
+        return ravel(x), 0
+    return x, axis_of(axis, x.ndim)
 
 
-def over(x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
-    """The array and its axes, all of them for None."""
+def over(
+    x: Any, axis: Axis, keepdims: bool = False, numbers: bool = False
+) -> tuple[Any, tuple[int, ...]]:
+    """Return the array and its axes, all of them for None; check `keepdims`.
+
+    If `numbers`, axis 0 or -1 is allowed for an array without axes.
+    """
     x = operand(x)
-    return x, axes_of(axis, x.ndim)
+    if type(keepdims) is not bool:
+        check_flag("keepdims", keepdims)
+    ndim = x.ndim
+    if type(axis) is int and -ndim <= axis < ndim:
+        return x, (axis % ndim,)
+    return x, () if numbers and is_axis_of_number(axis, ndim) else axes_of(axis, ndim)
 
 
 def reduced(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
     """The shape after a reduction over `axes`."""
-    one = (1,) * bool(operator.index(keepdims))  # TypeError for a dtype or an array in its place
+    one = (1,) * bool(keepdims)
     return tuple([m for a, n in enumerate(shape) for m in (one if a in axes else (n,))])
 
 
@@ -110,7 +132,7 @@ def moveaxis(x: Any, source: Axis, destination: Axis) -> Any:
 
 def squeeze(x: Any, axis: Axis = None) -> Any:
     """Without axes of length 1: all of them, or those of `axis`."""
-    x, axes = over(x, axis)
+    x, axes = over(x, axis, numbers=True)
     if axis is not None and any(x.shape[a] != 1 for a in axes):
         raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of length 1")
     return _reshape(x, shape=tuple(n for a, n in enumerate(x.shape) if not (a in axes and n == 1)))
