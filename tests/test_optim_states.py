@@ -106,6 +106,83 @@ def test_a_state_of_real_pytorch_goes_on_here(name: str, double: bool) -> None:
         np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-12 if double else 3e-7)
 
 
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+@pytest.mark.parametrize("steps", [0, 1, 4])
+@pytest.mark.parametrize("shapes", [[()], [(1,)], [(2, 2), (), (3,)]])
+def test_a_state_of_pytorchs_lbfgs_goes_on_here(shapes: Any, steps: int, search: Any) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    theirs = [torch.nn.Parameter(torch.tensor(rng.normal(size=s))) for s in shapes]
+    optimizer = torch.optim.LBFGS(theirs, 0.3, 3, history_size=2, line_search_fn=search)
+
+    def move(params: Any, optimizer: Any, steps: int) -> None:
+        def closure() -> Any:
+            optimizer.zero_grad()
+            loss = sum(((p - i) ** 2 + 0.1 * p**4).sum() for i, p in enumerate(params, 1))
+            loss.backward()
+            return loss
+
+        for _ in range(steps):
+            optimizer.step(closure)
+
+    move(theirs, optimizer, steps)
+    saved = torch.utils._pytree.tree_map_only(
+        torch.Tensor, lambda t: t.numpy().copy(), optimizer.state_dict()
+    )
+    ours = [nn.Parameter(p.detach().numpy().copy()) for p in theirs]
+    loaded = optim.LBFGS(ours)
+    loaded.load_state_dict(saved)
+    move(theirs, optimizer, 2)
+    move(ours, loaded, 2)
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-9)
+
+
+def test_lbfgs_reads_the_names_of_pytorch() -> None:
+    """The same steps, to the last bit, as with its own names."""
+    names = {"steps": "old_stps", "changes": "old_dirs", "scale": "H_diag", "g": "prev_flat_grad"}
+    ours = moved(optim.LBFGS(parameters([1.0, 2.0]), max_iter=3), 3)
+    saved = ours.state_dict()
+    del saved["optimizer"]
+    saved["state"][0] = {names.get(k, k): v for k, v in saved["state"][0].items()}
+    saved["state"][0] |= {"ro": [np.array(1.0)], "al": [None], "prev_loss": 0.5}
+    theirs = optim.LBFGS(parameters(*places(ours)))
+    theirs.load_state_dict(saved)
+    assert places(moved(theirs, 2, 1)) == places(moved(ours, 2, 1))
+    del saved["state"][0]["H_diag"]
+    with pytest.raises(ValueError, match=r"malformed: KeyError\('H_diag'\)"):
+        theirs.load_state_dict(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("Adam", {"amsgrad": True}),
+        ("AdamW", {"amsgrad": True}),
+        ("RMSprop", {"momentum": 0.5}),
+        ("RMSprop", {"centered": True, "momentum": 0.5}),
+        ("SGD", {"momentum": 0.5}),
+        ("SGD", {"momentum": 0.5, "nesterov": True}),
+    ],
+)
+@pytest.mark.parametrize("restored", [False, True])
+def test_an_option_that_needs_an_array_may_be_set_later(
+    name: str, options: Any, restored: bool
+) -> None:
+    """The array then begins as at the first step."""
+    optimizer = moved(getattr(optim, name)(parameters([1.0, 2.0], [3.0])))
+    if restored:
+        saved = optimizer.state_dict()
+        optimizer = getattr(optim, name)(optimizer.param_groups[0]["params"])
+        optimizer.load_state_dict(saved)
+    optimizer.param_groups[0].update(options)
+    moved(optimizer)
+    assert np.isfinite(places(optimizer)[0]).all()
+    (one, *_) = optimizer.state.values()
+    assert {key for key, option in optimizer.arrays.items() if option in options} <= set(one)
+    optimizer.load_state_dict(optimizer.state_dict())
+
+
 @pytest.mark.parametrize("precision", ["float16", "float64", "int64"])
 def test_arrays_of_a_state_get_the_dtype_of_their_parameter(precision: str) -> None:
     p = nn.Parameter(np.ones(3, "float32"))

@@ -54,8 +54,7 @@ class Adam(Optimizer):
         )
 
     def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
-        if not state:
-            state.update(self._new_state(p, group))
+        self._add_missing(p, state, group)
         m, v = state["exp_avg"], state["exp_avg_sq"]
         beta1, beta2 = group["betas"]
         t = state["step"] = state["step"] + 1

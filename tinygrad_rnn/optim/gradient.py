@@ -53,7 +53,7 @@ class SGD(Optimizer):
 
     def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         if momentum := group["momentum"]:
-            if state:
+            if "momentum_buffer" in state:
                 b = state["momentum_buffer"]
                 b *= momentum
                 b += (1 - group["dampening"]) * g
@@ -104,8 +104,7 @@ class RMSprop(Optimizer):
         )
 
     def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
-        if not state:
-            state.update(self._new_state(p, group))
+        self._add_missing(p, state, group)
         v, alpha = state["square_avg"], group["alpha"]
         v *= alpha
         v += (1 - alpha) * (g * g)
@@ -159,7 +158,7 @@ class Adagrad(Optimizer):
 
     def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
         if not state:
-            state.update(self._new_state(p, group))
+            self._add_missing(p, state, group)
             state["sum"] += group["initial_accumulator_value"]
         t = state["step"] = state["step"] + 1
         s = state["sum"]

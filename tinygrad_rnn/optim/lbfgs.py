@@ -17,6 +17,9 @@ from autograd import Tensor, absolute, concatenate, enable_grad, no_grad, ravel,
 
 from .optimizer import Closure, Group, Optimizer, State
 
+_PYTORCHS = {"steps": "old_stps", "changes": "old_dirs", "scale": "H_diag", "g": "prev_flat_grad"}
+"""The names that PyTorch gives to entries of the state."""
+
 
 class Point(NamedTuple):
     """What is known of the place a step of size t along the direction leads to."""
@@ -91,7 +94,7 @@ class LBFGS(Optimizer):
         change, history = group["tolerance_change"], group["history_size"]
         state = self.state.setdefault(self._parameters()[0], {})
         if not state:
-            state.update(func_evals=0, n_iter=0, steps=[], changes=[], scale=1.0)
+            state.update(_first_state())
         evaluations = state["func_evals"]
 
         def evaluate() -> tuple[Any, Tensor]:
@@ -159,6 +162,10 @@ class LBFGS(Optimizer):
         return (sum(p.size for p in self._parameters()),)
 
     def _restored_state(self, p: Tensor, group: Group, saved: State) -> State:
+        if saved.get("n_iter") == 0:
+            saved = _first_state() | saved
+        elif "old_stps" in saved:
+            saved = {name: saved[_PYTORCHS.get(name, name)] for name in (*_first_state(), *"dtg")}
         state = super()._restored_state(p, group, saved)
         if not state:
             return state
@@ -172,6 +179,11 @@ class LBFGS(Optimizer):
         ):
             raise ValueError("the saved state of LBFGS is malformed: not its numbers and vectors")
         return state
+
+
+def _first_state() -> State:
+    """Return the state before the first step, which adds d, t and g."""
+    return {"func_evals": 0, "n_iter": 0, "steps": [], "changes": [], "scale": 1.0}
 
 
 def _joined(tensors: Iterable[Tensor]) -> Tensor:

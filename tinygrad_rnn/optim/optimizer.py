@@ -162,10 +162,15 @@ class Optimizer:
         for p in self._parameters():
             p.grad = None if set_to_none or p.grad is None else zeros_like(p)
 
-    def _new_state(self, p: Tensor, group: Group) -> State:
-        """Return the state of a parameter before its first step."""
-        state: State = dict.fromkeys(self.counters, 0)
-        return state | {name: zeros_like(p) for name in self._arrays_of(group)}
+    def _add_missing(self, p: Tensor, state: State, group: Group) -> None:
+        """Add the entries that a parameter's state lacks: all before the first step, an array when
+        an option that requires it was set later.
+        """
+        for name in self.counters:
+            state.setdefault(name, 0)
+        for name in self._arrays_of(group):
+            if name not in state:
+                state[name] = zeros_like(p)
 
     def _arrays_of(self, group: Group) -> list[str]:
         """Return the names of the arrays that the options of a group require."""
@@ -190,8 +195,8 @@ class Optimizer:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore a state of `state_dict`, or of PyTorch's optimizer of the same name (except
-        LBFGS) with its tensors as NumPy arrays.
+        """Restore a state of `state_dict`, or of PyTorch's optimizer of the same name with its
+        tensors as NumPy arrays.
 
         Raises
         ------
