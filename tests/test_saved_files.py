@@ -229,8 +229,32 @@ def test_the_checksum_covers_names_dtypes_and_shapes(
         {"a.b": np.array([1]), "a": {"b": np.array([2])}},
         {"a": [np.array([1])], "a.0": np.array([2]), "a.0'": np.array([3])},
         {"": {"": np.array([1])}, ".": np.array([2])},
+        {"__metadata__": np.array([1]), "__metadata__'": np.array([2])},
     ],
 )
 def test_arrays_whose_keys_join_to_the_same_name_stay_apart(tmp_path: Path, tree: Any) -> None:
     save_tree(tmp_path / "tree", tree)
     assert repr(load_tree(tmp_path / "tree")) == repr(tree)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {1: 1, "1": 2},
+        [{"a": {None: np.ones(1), "None": 2}}],
+        {True: 0, "False": 1, "True": 2},
+        {"\0array": 1},
+        {"a": {"\0array": "a", "b": np.ones(1)}},
+    ],
+)
+def test_keys_that_could_not_be_told_apart_are_not_saved(tmp_path: Path, tree: Any) -> None:
+    with pytest.raises(ValueError, match="keys of a dict are saved as strings, which must differ"):
+        save_tree(tmp_path / "tree", tree)
+    assert not (tmp_path / "tree").exists()
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "O", "S3", "longdouble", "M8[D]", "i4,f4"])
+def test_arrays_that_safetensors_does_not_have_are_named(tmp_path: Path, dtype: str) -> None:
+    with pytest.raises(ValueError, match=r"x\.0: safetensors cannot hold an array of dtype"):
+        save_tree(tmp_path / "tree", {"x": [np.zeros(2, dtype)]})
+    assert not (tmp_path / "tree").exists()

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from reprlib import repr as shorten
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,9 @@ def load_arrays(module: Module, arrays: Arrays, source: str | Path) -> None:
 def _save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], **metadata: str) -> None:
     """Write a safetensors file with a checksum; it is whole or not there."""
     ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    for name, array in ordered.items():
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise ValueError(f"{name}: safetensors cannot hold an array of dtype {array.dtype}")
     metadata[_CHECKSUM] = _checksum(ordered, metadata)
     write_file(Path(path), serialize(ordered, metadata))
 
@@ -240,8 +244,9 @@ def save_tree(path: str | Path, tree: Any) -> None:
     optimizer's `state_dict`, as one safetensors file, which is whole or not there.
 
     The arrays are the file's tensors, named by their place ("optimizer.state.0.exp_avg"). The rest,
-    with NumPy scalars as Python numbers, is in its metadata. ValueError for a tree of more than
-    `DEEPEST` levels, which could not be read again.
+    with NumPy scalars as Python numbers, is in its metadata. ValueError for a tree that could not
+    be read again: of more than `DEEPEST` levels, with two keys in a dict that are the same string,
+    such as 1 and "1", or with an array whose dtype safetensors does not have.
     """
     arrays: Arrays = {}
     structure = json.dumps(_without_arrays(tree, (), arrays))
@@ -266,14 +271,19 @@ def _without_arrays(tree: Any, place: tuple[str, ...], arrays: Arrays) -> Any:
         return tree.item()
     if isinstance(tree, np.ndarray):
         name = ".".join(place)
-        while name in arrays:  # keys may hold dots themselves
+        while name in arrays or name == "__metadata__":  # keys may hold dots themselves
             name += "'"
         arrays[name] = tree
         return {_MARK: name}
     if isinstance(tree, dict):
+        keys = {str(key): key for key in tree}
+        if len(keys) < len(tree) or _MARK in keys:
+            raise ValueError(
+                "the keys of a dict are saved as strings, which must differ from each other and "
+                f"from {_MARK!r}; got the keys {shorten(list(tree))}"
+            )
         return {
-            str(key): _without_arrays(value, (*place, str(key)), arrays)
-            for key, value in tree.items()
+            name: _without_arrays(tree[key], (*place, name), arrays) for name, key in keys.items()
         }
     if isinstance(tree, (list, tuple)):
         return [
