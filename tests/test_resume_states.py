@@ -71,6 +71,81 @@ def test_resuming_with_another_optimizer_names_both(
     refused(trainer(present), tmp_path, f"optimizer is {saved}, but this one is {present}$")
 
 
+CHANGED: dict[str, tuple[Any, Any, str]] = {
+    "gamma": (
+        lambda o: SCHEDULES.StepLR(o, 3, 0.5),
+        lambda o: SCHEDULES.StepLR(o, 3, 0.25),
+        "StepLR was saved with gamma=0.5, but now has gamma=0.25",
+    ),
+    "milestones": (
+        lambda o: SCHEDULES.MultiStepLR(o, [2, 4]),
+        lambda o: SCHEDULES.MultiStepLR(o, [2, 5]),
+        r"milestones=\[2, 4\], but now has milestones=\[2, 5\]",
+    ),
+    "T_max": (
+        lambda o: SCHEDULES.CosineAnnealingLR(o, 5),
+        lambda o: SCHEDULES.CosineAnnealingLR(o, 9),
+        "T_max=5, but now has T_max=9",
+    ),
+    "anneal_strategy": (
+        lambda o: SCHEDULES.OneCycleLR(o, 0.5, 20),
+        lambda o: SCHEDULES.OneCycleLR(o, 0.5, 20, anneal_strategy="linear"),
+        "anneal_strategy='cos', but now has anneal_strategy='linear'",
+    ),
+    "max_lr": (
+        lambda o: SCHEDULES.OneCycleLR(o, 0.5, 20),
+        lambda o: SCHEDULES.OneCycleLR(o, 0.25, 20),
+        "phase_rates=.* but now has phase_rates=",
+    ),
+    "patience": (
+        lambda o: SCHEDULES.ReduceLROnPlateau(o, patience=1),
+        lambda o: SCHEDULES.ReduceLROnPlateau(o, patience=2),
+        "patience=1, but now has patience=2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("saved", "present", "says"), CHANGED.values(), ids=CHANGED)
+def test_resuming_with_other_options_of_a_schedule_names_both(
+    tmp_path: Path, saved: Any, present: Any, says: str
+) -> None:
+    make(schedule=saved).fit(1, folder=tmp_path, progress=False)
+    make(schedule=saved).fit(1, folder=tmp_path, resume=True, progress=False)
+    with pytest.warns(UserWarning, match=says):
+        make(schedule=present).fit(1, folder=tmp_path, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "saved", "present"),
+    [
+        ("accumulate", 2, 3),
+        ("clip", 1.0, None),
+        ("clip", None, 0.5),
+        ("schedule_per", "epoch", "step"),
+    ],
+)
+def test_resuming_with_other_options_of_the_trainer_names_both(
+    tmp_path: Path, name: str, saved: Any, present: Any
+) -> None:
+    options = {"schedule": MAKERS["StepLR"]}
+    make(**options, **{name: saved}).fit(1, folder=tmp_path, progress=False)
+    make(**options, **{name: saved}).fit(1, folder=tmp_path, resume=True, progress=False)
+    with pytest.warns(UserWarning, match=f"{name}={saved!r}, but now has {name}={present!r}"):
+        make(**options, **{name: present}).fit(1, folder=tmp_path, resume=True, progress=False)
+
+
+@pytest.mark.parametrize("present", [(5, 6), (4, 8), (5, 8, True)])
+def test_a_stream_does_not_go_on_with_other_options(present: Any) -> None:
+    """The states of its steps would be taken for those of other steps."""
+    made = make()
+    made.bptt = TruncatedBPTT(5, 8)
+    state = made.state_dict()
+    made.load_state_dict(state)
+    made.bptt = TruncatedBPTT(*present)
+    with pytest.raises(InputError, match=r"stream was saved with .*'k1': 5, 'k2': 8, .* has .*k1"):
+        made.load_state_dict(state)
+
+
 @pytest.mark.parametrize("bptt", [True, False])
 def test_resuming_with_or_without_truncated_bptt_names_it(tmp_path: Path, bptt: bool) -> None:
     def trainer(bptt: bool) -> Trainer:
@@ -132,6 +207,8 @@ SPOILT: dict[str, Any] = {
     "schedule": change("training", "schedule", value="x"),
     "rates": change("training", "schedule", "base_lrs", value=[-1.0]),
     "more rates": change("training", "schedule", "base_lrs", value=[0.1, 0.1]),
+    "schedule options": change("training", "schedule", "options", value=[1]),
+    "options": change("training", "options", value=3),
     "rates text": change("training", "schedule", "base_lrs", value="a"),
     "last_epoch": change("training", "schedule", "last_epoch", value=math.inf),
     "no last_epoch": lambda saved: saved["training"]["schedule"].pop("last_epoch"),
@@ -266,7 +343,7 @@ def test_options_of_schedules_may_be_of_any_numeric_type(schedule: Any, kind: An
             (group,) = optimizer.param_groups
             rates[-1].append((group["lr"], group["betas"]))
             assert {type(value) for value in (group["lr"], *group["betas"])} == {float}
-        other = schedule(optimizer, float)
+        other = schedule(optimizer, number)
         other.load_state_dict(json.loads(json.dumps(made.state_dict())))
         assert other.get_last_lr() == made.get_last_lr()
     assert rates[0] == rates[1]

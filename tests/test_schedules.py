@@ -145,6 +145,31 @@ def test_rates_do_not_fall_by_next_to_nothing() -> None:
             "one of 'cos' or 'linear', instead got sine",
         ),
         ("OneCycleLR", {"max_lr": [1.0], "total_steps": 9}, "max_lr has 1 values"),
+        ("ExponentialLR", {"gamma": math.inf}, "gamma must be positive, not inf"),
+        ("ExponentialLR", {"gamma": "0.9"}, "gamma must be positive, not 0.9"),
+        ("MultiStepLR", {"milestones": [2, math.nan]}, "milestones must be a finite number"),
+        ("CosineAnnealingLR", {"T_max": 3, "eta_min": math.nan}, "eta_min must be a finite"),
+        ("CosineAnnealingLR", {"T_max": 3, "eta_min": -0.1}, "eta_min must be a finite"),
+        ("LambdaLR", {"lr_lambda": lambda steps: math.nan}, "LambdaLR gives .*nan.* after 0"),
+        ("LambdaLR", {"lr_lambda": lambda steps: -1.0}, "LambdaLR gives .* after 0 steps"),
+        ("OneCycleLR", {"max_lr": math.nan, "total_steps": 9}, "max_lr must be a finite"),
+        ("OneCycleLR", {"max_lr": -1.0, "total_steps": 9}, "max_lr must be a finite"),
+        *(
+            ("OneCycleLR", {"max_lr": 1.0, "total_steps": 9, name: value}, message)
+            for name, value, message in (
+                ("div_factor", 0, "div_factor must be positive, not 0"),
+                ("final_div_factor", math.nan, "final_div_factor must be positive, not nan"),
+                ("max_momentum", 1.0, "momenta must lie in"),
+                ("base_momentum", -0.5, "base_momentum must be a finite number"),
+            )
+        ),
+        ("ReduceLROnPlateau", {"factor": -0.5}, "factor must be a finite number of at least 0"),
+        ("ReduceLROnPlateau", {"factor": math.nan}, "factor must be a finite number"),
+        ("ReduceLROnPlateau", {"patience": -1}, "patience must be a whole number from 0 on"),
+        ("ReduceLROnPlateau", {"patience": math.nan}, "patience must be a whole number"),
+        ("ReduceLROnPlateau", {"threshold": math.nan}, "threshold must be a finite number"),
+        ("ReduceLROnPlateau", {"eps": math.inf}, "eps must be a finite number"),
+        ("ReduceLROnPlateau", {"min_lr": math.nan}, "min_lr must be a finite number"),
         ("ReduceLROnPlateau", {"factor": 1.0}, "Factor should be < 1.0, not 1.0"),
         ("ReduceLROnPlateau", {"mode": "low"}, "mode low is unknown! It is 'min' or 'max'"),
         ("ReduceLROnPlateau", {"threshold_mode": "x"}, "threshold mode x is unknown!"),
@@ -262,3 +287,14 @@ def test_rates_stay_above_the_least(least: float) -> None:
     for _ in range(4):
         schedule.step(1.0)
     assert schedule.get_last_lr() == [max(0.125, least)]
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf, -0.5])
+def test_a_rate_that_makes_no_sense_is_an_error_before_it_is_set(rate: float) -> None:
+    optimizer = two_groups()
+    schedule = lr_scheduler.LambdaLR(optimizer, [lambda k: 1.0, lambda k: rate if k == 2 else 1.0])
+    schedule.step()
+    before = schedule.get_last_lr()
+    with pytest.raises(ValueError, match=r"LambdaLR gives \[.*\] after 2 steps"):
+        schedule.step()
+    assert schedule.get_last_lr() == before

@@ -6,6 +6,8 @@ Options are multiplied with arrays, whose dtype they must not change, and are sa
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
@@ -49,3 +51,15 @@ def probability(name: str, value: Any) -> float:
     if not isinstance(number, (int, float)) or not 0 <= number <= 1:
         raise ValueError(f"{name} probability must lie between 0 and 1, not {value}")
     return number
+
+
+def warn_of_changes(kind: str, saved: Mapping[str, Any] | None, present: Mapping[str, Any]) -> None:
+    """Warn of options that differ from those that were saved. The present ones apply."""
+    for name, value in present.items():
+        before = (saved or {}).get(name, value)
+        if plain(before) != plain(value):
+            warnings.warn(
+                f"{kind} was saved with {name}={before!r}, but now has {name}={value!r}, which "
+                "applies from here on; give it the saved value to continue unchanged",
+                stacklevel=3,
+            )

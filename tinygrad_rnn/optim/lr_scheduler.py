@@ -1,8 +1,8 @@
 """Learning-rate schedules: call `step()` after the optimiser's, and every group's "lr" follows.
 
 Rates are functions of the number of steps, not of the rates before, so that a schedule that goes on
-from a saved state gives the same numbers to the last bit. What is given to the constructor is not
-part of the state.
+from a saved state gives the same numbers to the last bit. The options of a restored schedule are
+those of its constructor; a warning names those that differ from the saved ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..scalars import plain, plain_count
+from ..scalars import plain, plain_count, plain_number, warn_of_changes
 from .optimizer import Group, Optimizer
 
 
@@ -23,6 +23,8 @@ class LRScheduler:
 
     kept: tuple[str, ...] = ("base_lrs", "last_epoch")
     """The attributes that change, and are saved."""
+    options: tuple[str, ...] = ()
+    """The attributes that the constructor sets, which are saved to be compared."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
@@ -51,7 +53,13 @@ class LRScheduler:
         self._apply()
 
     def _apply(self) -> None:
-        self._set = plain(self.rates(self.last_epoch))
+        rates = plain(self.rates(self.last_epoch))
+        if not all(isinstance(rate, (int, float)) and 0 <= rate < math.inf for rate in rates):
+            raise ValueError(
+                f"learning rates must be finite numbers of at least 0, but {type(self).__name__} "
+                f"gives {rates} after {self.last_epoch} steps"
+            )
+        self._set = rates
         for group, rate in self._groups(self._set):
             group["lr"] = rate
 
@@ -70,12 +78,15 @@ class LRScheduler:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the numbers that change, as JSON values, and the name of the schedule."""
+        """Return the numbers that change, as JSON values, and the schedule's name and options."""
         values = {name: plain(getattr(self, name)) for name in self.kept}
-        return {"schedule": type(self).__name__, **values}
+        return {"schedule": type(self).__name__, "options": self._options(), **values}
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.options}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state of `state_dict`.
+        """Restore a state of `state_dict`. A warning names options that differ from the saved ones.
 
         Raises
         ------
@@ -94,7 +105,8 @@ class LRScheduler:
         try:
             vars(self).update({name: self._checked(name, plain(state[name])) for name in self.kept})
             self._apply()
-        except (ArithmeticError, TypeError, ValueError) as error:
+            warn_of_changes(f"the schedule {kind}", state.get("options"), self._options())
+        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             vars(self).update(before)
             raise ValueError(f"the saved state of {kind} is malformed: {error}") from error
 
@@ -114,6 +126,8 @@ class LRScheduler:
 class ExponentialLR(LRScheduler):
     """The rate is multiplied by `gamma` at every step."""
 
+    options = ("gamma",)
+
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
         self.gamma = _positive("gamma", gamma)
         super().__init__(optimizer)
@@ -124,6 +138,8 @@ class ExponentialLR(LRScheduler):
 
 class StepLR(LRScheduler):
     """The rate is multiplied by `gamma` at every `step_size`-th step."""
+
+    options = ("step_size", "gamma")
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         self.step_size, self.gamma = _whole("step_size", step_size), _positive("gamma", gamma)
@@ -136,8 +152,11 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """The rate is multiplied by `gamma` at each of the steps in `milestones`."""
 
+    options = ("milestones", "gamma")
+
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
-        self.milestones, self.gamma = sorted(plain(milestones)), _positive("gamma", gamma)
+        self.milestones = sorted(plain_number("milestones", step) for step in plain(milestones))
+        self.gamma = _positive("gamma", gamma)
         super().__init__(optimizer)
 
     def factor(self, steps: int) -> float:
@@ -165,8 +184,10 @@ class CosineAnnealingLR(LRScheduler):
     (Loshchilov & Hutter 2017, equation 5, without restarts).
     """
 
+    options = ("T_max", "eta_min")
+
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        self.T_max, self.eta_min = _whole("T_max", T_max), plain(eta_min)
+        self.T_max, self.eta_min = _whole("T_max", T_max), plain_number("eta_min", eta_min)
         super().__init__(optimizer)
 
     def rates(self, steps: int) -> list[float]:
@@ -181,6 +202,8 @@ class OneCycleLR(LRScheduler):
     With `cycle_momentum`, the optimiser's momentum (or beta1) goes the other way, from
     `max_momentum` to `base_momentum` and back. `anneal_strategy` is "cos" or "linear".
     """
+
+    options = ("total_steps", "anneal_strategy", "phase_ends", "phase_rates", "phase_momenta")
 
     def __init__(
         self,
@@ -205,39 +228,47 @@ class OneCycleLR(LRScheduler):
                 )
             total_steps = _whole("epochs", epochs) * _whole("steps_per_epoch", steps_per_epoch)
         self.total_steps = _whole("total_steps", total_steps)
-        pct_start, div_factor, final_div_factor = plain((pct_start, div_factor, final_div_factor))
+        div_factor = _positive("div_factor", div_factor)
+        final_div_factor = _positive("final_div_factor", final_div_factor)
+        pct_start = plain_number("pct_start", pct_start)
         if not 0 <= pct_start <= 1:
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(
                 f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
             )
-        self._between = _cosine if anneal_strategy == "cos" else _line
+        self.anneal_strategy = anneal_strategy
         if cycle_momentum and not {"momentum", "betas"} & set(optimizer.defaults):
             raise ValueError(
                 "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
             )
 
         rise = pct_start * self.total_steps
-        self._ends = [rise - 1, *([2 * rise - 2] if three_phase else []), self.total_steps - 1]
-        self._rates, self._momenta = [], []
+        middle = [2 * rise - 2] if three_phase else []
+        self.phase_ends = [rise - 1, *middle, self.total_steps - 1]
+        self.phase_rates: list[list[float]] = []
+        self.phase_momenta: list[list[float]] = []
         for top in _each("max_lr", max_lr, optimizer):
-            low = top / div_factor
-            self._rates.append([low, top, *([low] if three_phase else []), low / final_div_factor])
+            low = plain_number("max_lr", top) / div_factor
+            rates = [low, top, *([low] if three_phase else []), low / final_div_factor]
+            self.phase_rates.append(rates)
         if cycle_momentum:
             highs = _each("max_momentum", max_momentum, optimizer)
-            for low, high in zip(
-                _each("base_momentum", base_momentum, optimizer), highs, strict=True
-            ):
-                self._momenta.append([high, low, high, high])
+            lows = _each("base_momentum", base_momentum, optimizer)
+            for low, high in zip(lows, highs, strict=True):
+                if not 0 <= plain_number("base_momentum", low) < 1 > plain_number("max", high):
+                    raise ValueError(f"momenta must lie in [0, 1), not {low} and {high}")
+                self.phase_momenta.append([high, low, high, high])
         super().__init__(optimizer)
 
     def _along(self, knots: list[float], steps: int) -> float:
         """The value between knots, of which there is one at the end of each phase."""
-        phase = next((k for k, end in enumerate(self._ends) if steps <= end), len(self._ends) - 1)
-        start, end = ([0.0, *self._ends])[phase], self._ends[phase]
+        ends = self.phase_ends
+        phase = next((k for k, end in enumerate(ends) if steps <= end), len(ends) - 1)
+        start, end = ([0.0, *ends])[phase], ends[phase]
         part = (steps - start) / (end - start) if end != start else 1.0
-        return self._between(knots[phase], knots[phase + 1], part)
+        between = _cosine if self.anneal_strategy == "cos" else _line
+        return between(knots[phase], knots[phase + 1], part)
 
     def rates(self, steps: int) -> list[float]:
         if steps > self.total_steps:
@@ -245,11 +276,11 @@ class OneCycleLR(LRScheduler):
                 f"Tried to step {steps} times. The specified number of total steps is "
                 f"{self.total_steps}"
             )
-        return [self._along(knots, steps) for knots in self._rates]
+        return [self._along(knots, steps) for knots in self.phase_rates]
 
     def _apply(self) -> None:
         super()._apply()
-        for group, knots in self._groups(self._momenta) if self._momenta else ():
+        for group, knots in self._groups(self.phase_momenta) if self.phase_momenta else ():
             momentum = self._along(knots, self.last_epoch)
             if "betas" in group:
                 group["betas"] = (momentum, *group["betas"][1:])
@@ -267,6 +298,10 @@ class ReduceLROnPlateau(LRScheduler):
     """
 
     kept = ("last_epoch", "best", "num_bad_epochs", "cooldown_counter")
+    options = (
+        *("sign", "reduction", "patience", "threshold", "relative", "cooldown"),
+        *("min_lrs", "eps"),
+    )
 
     def __init__(
         self,
@@ -280,7 +315,7 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        factor, patience, threshold, eps = plain((factor, patience, threshold, eps))
+        factor = plain_number("factor", factor)
         if not factor < 1:
             raise ValueError(f"Factor should be < 1.0, not {factor}")
         if mode not in ("min", "max"):
@@ -288,10 +323,15 @@ class ReduceLROnPlateau(LRScheduler):
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold mode {threshold_mode} is unknown! It is 'rel' or 'abs'")
         self.sign = 1 if mode == "min" else -1
-        self.reduction, self.patience, self.eps = factor, patience, eps
+        self.reduction, self.eps = factor, plain_number("eps", eps)
+        self.patience = plain_count("patience", patience, 0)
         self.cooldown = plain_count("cooldown", cooldown, 0)
-        self.threshold, self.relative = threshold, threshold_mode == "rel"
-        self.min_lrs = _each("min_lr", min_lr, optimizer)
+        self.threshold, self.relative = (
+            plain_number("threshold", threshold),
+            threshold_mode == "rel",
+        )
+        least = _each("min_lr", min_lr, optimizer)
+        self.min_lrs = [plain_number("min_lr", rate) for rate in least]
         self.best = self.sign * math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
         super().__init__(optimizer)
@@ -330,8 +370,8 @@ def _line(start: float, end: float, part: float) -> float:
 
 
 def _positive(name: str, value: Any) -> float:
-    number: float = plain(value)
-    if not number > 0:
+    number = plain(value)
+    if not (isinstance(number, (int, float)) and 0 < number < math.inf):
         raise ValueError(f"{name} must be positive, not {value}")
     return number
 

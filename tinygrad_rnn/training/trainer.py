@@ -25,7 +25,7 @@ from autograd._context import Undo
 from .. import nn, optim
 from ..data import DataLoader
 from ..errors import InputError, TrainingDiverged
-from ..scalars import plain, plain_count
+from ..scalars import plain, plain_count, warn_of_changes
 from .files import load_arrays, locked, reading
 from .loop import Limits, Note, Position, Session
 from .progress import Silent, shown_on
@@ -372,6 +372,7 @@ class Trainer:
         """Everything that the next update depends on: nested dicts of arrays and JSON values."""
         return {
             "at": asdict(self.at),
+            "options": self._options(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule else None,
@@ -381,9 +382,17 @@ class Trainer:
             "random": ag.random.get_state(),
         }
 
+    def _options(self) -> dict[str, Any]:
+        """Return the options on which the next updates depend."""
+        return {
+            "schedule_per": None if self.schedule is None else self.schedule_per,
+            "clip": self.clip,
+            "accumulate": self.accumulate,
+        }
+
     def load_state_dict(self, saved: dict[str, Any], source: str | Path = "the state") -> None:
         """Go to where `saved` was taken; InputError, naming `source`, if it belongs to another
-        model, optimizer, schedule or data, or is malformed.
+        model, optimizer, schedule or data, or is malformed. A warning names changed options.
         """
         with reading(source):
             at = Position(**saved["at"])
@@ -403,6 +412,7 @@ class Trainer:
             if self.bptt is not None:
                 self.bptt.load_state_dict(carried, self.model)
             ag.random.set_state(saved["random"])
+            warn_of_changes("the training", saved.get("options"), self._options())
             self.at, self._rest = at, iter(self.batches) if at.batch else None
 
 

@@ -129,12 +129,20 @@ class TruncatedBPTT:
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is: copies of states and inputs on the host."""
         values = {"read": self._read, "state": self._state, "later": self._later}
-        return {name: ag.tree_map(_on_host, value) for name, value in values.items()}
+        arrays = {name: ag.tree_map(_on_host, value) for name, value in values.items()}
+        return arrays | {"options": self._options()}
+
+    def _options(self) -> dict[str, Any]:
+        return {"k1": self.k1, "k2": self.k2, "batch_first": bool(self.axis)}
 
     def load_state_dict(self, saved: dict[str, Any], model: Any) -> None:
         """Go back to where `state_dict` was taken, on the device of the model's weights. The lists
-        that tuples become in a file are tuples again.
+        that tuples become in a file are tuples again. ValueError if the options were others, for
+        which the saved states belong to other steps of the stream.
         """
+        own = self._options()
+        if (options := saved.get("options", own)) != own:
+            raise ValueError(f"the stream was saved with {options}, but this one has {own}")
 
         def restored(value: Any) -> Any:
             if isinstance(value, (list, tuple)):
