@@ -43,6 +43,16 @@ def test_results_have_the_same_bits_for_any_number_of_threads(rows: int, classes
         np.testing.assert_array_equal(g, results[0][1])
 
 
+@pytest.mark.parametrize("shape", [(40, 10, 3), (1, 3), (0, 3)])
+def test_layers_have_the_same_bits_for_any_number_of_threads(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(s) for s in (shape, (2000, 3), (2000,)))
+    expected = ag.matmul(x, w.T) + b
+    for count in (1, 2, 3):
+        ag.set_num_threads(count)
+        np.testing.assert_array_equal(ag.linear(ag.tensor(x), w, b).numpy(), expected)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5, 1000])
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_every_row_is_computed_once(rows: int, count: int) -> None:
