@@ -31,7 +31,7 @@ class Node:
 
     `parents[i]` is the node of the i-th array argument, None where no gradient is wanted; `saved`
     is what the rules asked to keep, None once freed; of a leaf, the array that owns its memory.
-    `shape` and `dtype` are those of the operation's result, and so of its gradient. A node of
+    `shape` and `dtype` belong to the result of the operation, and so to its gradient. A node of
     several results holds tuples there; each result is then a node of its own, with the primitive
     OUTPUT and its position as `saved`.
     """

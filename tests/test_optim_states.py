@@ -139,7 +139,7 @@ def test_a_state_of_pytorchs_lbfgs_goes_on_here(shapes: Any, steps: int, search:
 
 
 def test_lbfgs_reads_the_names_of_pytorch() -> None:
-    """The same steps, to the last bit, as with its own names."""
+    """The steps equal, to the last bit, those taken with our names."""
     names = {"steps": "old_stps", "changes": "old_dirs", "scale": "H_diag", "g": "prev_flat_grad"}
     ours = moved(optim.LBFGS(parameters([1.0, 2.0]), max_iter=3), 3)
     saved = ours.state_dict()
@@ -339,7 +339,7 @@ NUMBERS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", NUMBERS.values(), ids=NUMBERS)
 @pytest.mark.parametrize("name", MAKERS)
 def test_options_of_any_numeric_type_are_numbers(tmp_path: Path, name: str, kind: Any) -> None:
-    """The same steps as with Python's floats of the same value, and a state that can be saved."""
+    """The steps equal those with Python floats of the same value, and the state can be saved."""
     defaults = MAKERS[name](parameters([1.0])).defaults
     plain: dict[str, Any] = {
         name: value for name, value in defaults.items() if isinstance(value, float)

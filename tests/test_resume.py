@@ -83,7 +83,7 @@ def test_one_seed_gives_one_run(workshop: Path) -> None:
 
 
 def test_killed_at_ten_random_moments(workshop: Path) -> None:
-    """The end is that of a run that nothing disturbed."""
+    """The result equals the result of an undisturbed run."""
     (workshop / "text.txt").write_text(TEXT[:1440])  # so that a session sees evaluations too
     words = ["text.txt", *MODEL, "--max-steps", 2500, "--epochs", 999, "--out"]
     succeeds("train", *words, "undisturbed", cwd=workshop)

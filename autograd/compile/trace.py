@@ -6,7 +6,7 @@ backward step.
 
 Where a primitive works element by element, its gradient is g times a factor that does not depend on
 g: what its rule makes of 1. Factors are kept apart from gradients as long as that goes, since all
-of them can be computed before the way back in time begins. A rule that selects has no such factor:
+of them can be computed before the backward loop begins. A rule that selects has no such factor:
 elements that are not selected are 0 even for an infinite g.
 """
 

@@ -49,7 +49,7 @@ def read_table(path: PathLike, columns: Sequence[str] | None, encoding: str) -> 
 
 
 def _csv_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[Row]:
-    advice = "a cell with a ',' in it stands in quotes"
+    advice = "a cell that contains ',' needs quotes"
     return _rows(name, _csv_lines(name, text), columns, ",", advice)
 
 

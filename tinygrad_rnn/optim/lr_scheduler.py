@@ -1,8 +1,8 @@
 """Learning-rate schedules: call `step()` after the optimiser's, and every group's "lr" follows.
 
-Rates are functions of the number of steps, not of the rates before, so that a schedule that goes on
-from a saved state gives the same numbers to the last bit. The options of a restored schedule are
-those of its constructor; a warning names those that differ from the saved ones.
+Rates are functions of the number of steps, not of the rates before, so that a schedule restored
+from a saved state gives the same numbers to the last bit. A restored schedule keeps the options of
+its constructor; a warning names the options that differ from the saved ones.
 """
 
 from __future__ import annotations

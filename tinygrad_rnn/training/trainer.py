@@ -353,7 +353,8 @@ class Trainer:
         with nullcontext() if folder is None else locked(folder):
             if folder is not None and not resume and (folder / "last.safetensors").exists():
                 raise InputError(
-                    f"{folder} holds a training: go on with it (resume=True), or name another"
+                    f"{folder} holds a training: continue it with resume=True, or name another "
+                    "folder"
                 )
             session = Session(folder, self, limits, on_step, on_epoch)
             with shown_on(sys.stdout) if progress else nullcontext(Silent()) as shown:
