@@ -76,6 +76,9 @@ CASES: dict[str, Case] = {
     "counts in an array": (lambda x, n: ag.repeat(x, n), array(1, 0, 2, 1, 3, 1)),
     "widths": (lambda x, n: ag.pad(x, n, "edge"), lambda: [1, 2]),
     "repetitions": (lambda x, n: ag.tile(x, n), lambda: [2, 2]),
+    "a diagonal": (lambda x, k: ag.diagonal(x.reshape(2, 3), k), lambda: np.array(1)),
+    "a triangle": (lambda x, k: ag.triu(x.reshape(2, 3), k), lambda: np.array(1)),
+    "a turn": (lambda x, k: ag.rot90(x.reshape(2, 3), k)[0] ** 2, lambda: np.array(2)),
     "a window": (
         lambda x, n: ag.sliding_window_view(x.reshape(2, 3), n, (0, 1)) ** 2,
         lambda: [2, 2],

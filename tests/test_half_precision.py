@@ -80,6 +80,7 @@ GRADIENTS: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
         lambda: ones(1),
         3000,
     ),
+    "the ends of linspace": (lambda x: ag.linspace(x[0], x[1], 5000), lambda: ones(2), 2500),
     "many uses": (lambda x: ag.stack([x for _ in range(3000)]) * 1, lambda: ones(1), 3000),
     "a matrix for a batch": (
         lambda x: ag.matmul(ag.ones((5000, 1, 1), np.float16), x),

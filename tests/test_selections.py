@@ -25,6 +25,16 @@ CASES: dict[str, tuple[Function, list[float], list[float], list[float]]] = {
     # name: f, x, the gradient of f(x), the gradient of x
     "relu": (ag.relu, [-1, 0, 2], [INF, -INF, 3], [0, 0, 3]),
     "leaky_relu": (ag.leaky_relu, [2, 3], [INF, 1], [INF, 1]),
+    "leaky_relu of slope 0": (
+        lambda x: ag.leaky_relu(x, 0.0),
+        [-1, 0, 2],
+        [INF, INF, 3],
+        [0, 0, 3],
+    ),
+    "elu of alpha 0": (lambda x: ag.elu(x, alpha=0), [-1, 0, 2], [INF, INF, 3], [0, 0, 3]),
+    "linspace, the first": (lambda x: ag.linspace(0.0, x[0], 3), [2], [INF, 4, 1], [3]),
+    "linspace, the last": (lambda x: ag.linspace(x[0], 0.0, 3), [2], [1, 4, INF], [3]),
+    "linspace of one": (lambda x: ag.linspace(0.0, x[0], 1), [2], [INF], [0]),
     "elu": (ag.elu, [-1000, 3], [1, INF], [0, INF]),
     "clip": (lambda x: ag.clip(x, 0, 1), [-1, 0.5, 2], [INF, 3, -INF], [0, 3, 0]),
     "clip from below": (lambda x: ag.clip(x, a_min=0), [-1, 2], [INF, INF], [0, INF]),

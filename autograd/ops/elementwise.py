@@ -340,14 +340,22 @@ erf = elementwise(
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
-    """x where it is positive, negative_slope x elsewhere (so the derivative at 0 is that)."""
+    """x where it is positive, negative_slope x elsewhere (so the derivative at 0 is that); `relu`
+    for a slope of 0.
+    """
     x = operand(x)
+    if type(negative_slope) in (int, float) and not negative_slope:
+        return relu(x)
     return where(x > 0, x, x * negative_slope)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
-    """x where it is positive, alpha (exp(x) - 1) elsewhere (Clevert et al. 2016)."""
+    """x where it is positive, alpha (exp(x) - 1) elsewhere (Clevert et al. 2016); `relu` for an
+    alpha of 0.
+    """
     x = operand(x)
+    if type(alpha) in (int, float) and not alpha:
+        return relu(x)
     positive = x > 0
     return where(positive, x, alpha * expm1(where(positive, 0, x)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from .. import backend
@@ -19,7 +20,7 @@ from ..backend import get_default_dtype
 from ..backend.base import AxisError
 from .elementwise import add, astype, floor, multiply, not_equal, subtract, where
 from .indexing import _scatter, getitem
-from .reduction import floating, sum
+from .reduction import floating, sum, wide, without_history
 from .replacing import promoted
 from .shape import broadcast_to, concatenate, moveaxis, over, reshape, split
 
@@ -72,6 +73,12 @@ def _moved(xp: Any, x: Any, *, move: Move) -> Any:
     return move(xp, x).copy()
 
 
+def _move(x: Any, name: str, *arguments: Any) -> Any:
+    """Apply the array function `name`; the caller may change the arguments before backward."""
+    function, fixed = attrgetter(name), frozen(arguments)
+    return _moved(x, move=lambda xp, a: function(xp)(a, *fixed))
+
+
 def flip(x: Any, axis: Axis = None) -> Any:
     """Reversed along `axis` (None: along all)."""
     x, axes = over(x, axis)
@@ -90,26 +97,22 @@ def fliplr(x: Any) -> Any:
 
 def roll(x: Any, shift: int | tuple[int, ...], axis: Axis = None) -> Any:
     """Shifted along `axis`, what falls off coming in again (None: the flat array)."""
-    shift, axis = frozen(shift), frozen(axis)
-    return _moved(x, move=lambda xp, a: xp.roll(a, shift, axis))
+    return _move(x, "roll", shift, axis)
 
 
 def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     """Turned k times by 90 degrees in the plane of `axes`."""
-    axes = frozen(axes)
-    return _moved(x, move=lambda xp, a: xp.rot90(a, k, axes))
+    return _move(x, "rot90", k, axes)
 
 
 def tile(x: Any, reps: int | tuple[int, ...]) -> Any:
     """The array repeated as a whole, `reps` times along each axis."""
-    reps = frozen(reps)
-    return _moved(x, move=lambda xp, a: xp.tile(a, reps))
+    return _move(x, "tile", reps)
 
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each element repeated, `repeats` times (an integer, or one for each place of `axis`)."""
-    repeats = frozen(repeats)  # CuPy takes no array
-    return _moved(x, move=lambda xp, a: xp.repeat(a, repeats, axis))
+    return _move(x, "repeat", repeats, axis)
 
 
 @primitive(
@@ -159,22 +162,22 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Any:
 
 def tril(x: Any, k: int = 0) -> Any:
     """The lower triangle, up to the k-th diagonal; zeros elsewhere."""
-    return _moved(x, move=lambda xp, a: xp.tril(a, k))
+    return _move(x, "tril", k)
 
 
 def triu(x: Any, k: int = 0) -> Any:
     """The upper triangle, from the k-th diagonal on; zeros elsewhere."""
-    return _moved(x, move=lambda xp, a: xp.triu(a, k))
+    return _move(x, "triu", k)
 
 
 def diag(x: Any, k: int = 0) -> Any:
     """A matrix with `x` on its k-th diagonal; of a matrix, that diagonal."""
-    return _moved(x, move=lambda xp, a: xp.diag(a, k))
+    return _move(x, "diag", k)
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of the matrices that stand in two axes, as a new last axis."""
-    return _moved(x, move=lambda xp, a: xp.diagonal(a, offset, axis1, axis2))
+    return _move(x, "diagonal", offset, axis1, axis2)
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any = None) -> Any:
@@ -184,12 +187,7 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any
 
 def sliding_window_view(x: Any, window_shape: Any, axis: Axis = None) -> Any:
     """All windows of `window_shape` along `axis`, as new last axes."""
-    window_shape, axis = frozen(window_shape), frozen(axis)
-
-    def move(xp: Any, a: Any) -> Any:
-        return xp.lib.stride_tricks.sliding_window_view(a, window_shape, axis)
-
-    return _moved(x, move=move)
+    return _move(x, "lib.stride_tricks.sliding_window_view", window_shape, axis)
 
 
 # --- joining and parting by NumPy's further names -------------------------------------------------
@@ -318,20 +316,25 @@ def linspace(
     else:
         dtype = dtype or get_default_dtype()
         start, stop = (Tensor(backend.get(device).asarray(float(end))) for end in (start, stop))
-    home, length = backend.of(_arrays(start)), stop - start
+    home, ends = backend.of(_arrays(start)), start.dtype
+    start, stop = wide(start), wide(stop)
+    length = subtract(stop, start)
     if device is not None and backend.get(device) is not home:
         raise backend.DeviceError(f"linspace: the ends are on {home.device}, not on {device}")
     parts = num - bool(endpoint)
     k = home.xp.arange(num).astype(length.dtype).reshape((num, *(1,) * length.ndim))
     step = length / parts if parts > 0 else length * math.nan
-    values = add(start, multiply(step if parts > 0 else length, k))
+    factor = step if parts > 0 else length
+    product = multiply(factor, home.xp.maximum(k, 1))
+    values = add(start, where(k == 0, without_history(factor) * 0, product))
     if endpoint and num > 1:
         values = where(k == parts, stop, values)
+    values = astype(values, ends)
     if dtype is not None:
         is_whole = home.asarray(0, dtype).dtype.kind in "iu"
         values = astype(floor(values) if is_whole else values, dtype)
     values = moveaxis(values, 0, axis)
-    return (values, step) if retstep else values
+    return (values, astype(step, ends)) if retstep else values
 
 
 def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:

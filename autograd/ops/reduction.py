@@ -309,7 +309,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     x, axes = over(x, axis, keepdims)
     x, peak = floating(x), 0.0
     if _count(x, axes):
-        peak = _max(_without_history(x), axes=axes, keepdims=True)
+        peak = _max(without_history(x), axes=axes, keepdims=True)
         peak = where(isfinite(peak), peak, 0)
     total = _sum(exp(x - peak), axes=axes, keepdims=True)
     none = total == 0
@@ -317,7 +317,8 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return reshape(shifted, reduced(x.shape, axes, keepdims))
 
 
-def _without_history(x: Any) -> Any:
+def without_history(x: Any) -> Any:
+    """`x` as a constant."""
     return x.detach() if hasattr(x, "detach") else x
 
 
