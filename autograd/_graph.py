@@ -118,24 +118,61 @@ def sweep(
     if create_graph and not recording.get():
         with enable_grad():
             return sweep(seeds, wanted, retain_graph, create_graph, inside)
-    found: dict[Node, Any] = {}
-    targets = between = None
     pairs = list(seeds)
-    parents: Any = [node for node, _ in pairs]
-    terms: Any = [gradient for _, gradient in pairs]
-    checked = checked_pass(pairs) if anomaly.get() else None
+    starts, gradients = [node for node, _ in pairs], [gradient for _, gradient in pairs]
+    checked = checked_pass(pairs) if anomaly.raw() else None
     rule = pull if checked is None else checked.pull
-    if wanted is not None:
-        targets = set(wanted)
-        between = _between(parents, targets) if inside is None else inside | targets
-        parents = [node if node in between else None for node in parents]
-    pending: dict[Node, Any] = {}  # gradients of nodes whose turn has not come
-    sums: set[Node] = set()  # nodes to whose pending gradient no other reference exists
-    order: list[tuple[int, Node]] = []  # the nodes as a heap, greatest number first
-    node, gradient = None, None  # the current node and its gradient; `terms` go to its `parents`
-    fresh = False  # True if no other reference to any of the `terms` exists
+    targets = None if wanted is None else set(wanted)
+    between = None
+    if targets is not None:
+        between = _between(starts, targets) if inside is None else inside | targets
+    pending = _Pending(in_place=not create_graph)
+    pending.add(starts if between is None else _chosen(starts, between), gradients)
+    found: dict[Node, Any] = {}
+    while pending.order:
+        node, gradient, owned = pending.pop()
+        if checked is not None:
+            checked.arrived(node, gradient)
+        if node.watch is not None and (inside is None or node in inside):
+            gradient, owned = _watched(node, gradient, owned, keep=targets is None)
+        if targets is not None and node in targets:
+            found[node] = _apart(gradient, owned)
+            if inside is not None:
+                continue
+        primitive = node.primitive
+        if primitive is None:
+            continue
+        if primitive is OUTPUT:
+            pending.add_part(node, gradient)
+            continue
+        if node.saved is None or node.number < _writes.last[0]:
+            _check_usable(node)
+        saved = primitive.rewrapped(node) if create_graph else node.saved
+        parents = node.parents if between is None else _chosen(node.parents, between)
+        pending.add(parents, rule(primitive, gradient, saved, parents), node, gradient)
+        if not (retain_graph or create_graph):
+            node.saved = None
+            node.parents = ()
+    return found
 
-    while True:
+
+class _Pending:
+    """Sums of gradients of the nodes whose turn has not come, which come in descending order."""
+
+    __slots__ = ("in_place", "order", "owned", "sums")
+
+    def __init__(self, in_place: bool) -> None:
+        self.in_place = in_place
+        self.sums: dict[Node, Any] = {}  # a list for a node of several results
+        self.owned: set[Node] = set()  # nodes to whose sum no other reference exists
+        self.order: list[tuple[int, Node]] = []  # a heap, greatest number first
+
+    def add(self, parents: Any, terms: Any, node: Any = None, gradient: Any = None) -> None:
+        """Add terms to the gradients of `parents`: what the rules of `node` returned for its
+        gradient, or the first gradients of all.
+        """
+        sums, owned = self.sums, self.owned
+        fresh = node is not None and self.in_place and node.primitive.fresh_gradients
         for parent, term in zip(parents, terms):
             if parent is None:
                 continue
@@ -145,68 +182,50 @@ def sweep(
                 fits = False
             if not fits and (term := fitted(term, parent, node, gradient, parents, terms)) is None:
                 continue
-            if parent not in pending:
-                pending[parent] = term
-                heappush(order, (-parent.number, parent))
-                if fresh and parent.dtype.char != "e":
-                    sums.add(parent)
-            elif parent in sums:
-                pending[parent] += term
-            else:
-                first = pending[parent]
-                if parent.dtype.char == "e":  # many halves do not add up in half precision
-                    first = first.astype("float32")
-                if not create_graph:
-                    sums.add(parent)
-                pending[parent] = first + term
-        if not order:
-            return found
-
-        node = heappop(order)[1]
-        gradient, parents = pending.pop(node), ()
-        if checked is not None:
-            checked.arrived(node, gradient)
-        if ours := node in sums:
-            sums.remove(node)
-        several = type(gradient) is list
-        if (ours or create_graph) and not several and gradient.dtype is not node.dtype:
-            gradient = fit(gradient, node.shape, node.dtype)
-        if node.watch is not None and (inside is None or node in inside):
-            gradient, ours = _watched(node, gradient, ours, keep=targets is None)
-        if targets is not None and node in targets:
-            found[node] = _apart(gradient, ours)
-            if inside is not None:
+            if parent not in sums:
+                sums[parent] = term
+                heappush(self.order, (-parent.number, parent))
+                if fresh:
+                    owned.add(parent)
                 continue
-        if node.primitive is None:
-            continue
-        if node.primitive is OUTPUT:  # one of several results: its place in the gradient of all
-            whole: Any = node.parents[0]
-            if whole not in pending:
-                pending[whole] = [None] * len(whole.shape)
-                heappush(order, (-whole.number, whole))
-            slots, i = pending[whole], node.saved
-            slots[i] = gradient if slots[i] is None else slots[i] + gradient
-            continue
-        parents, terms = _pulled(node, gradient, create_graph, between, rule)
-        fresh = node.primitive.fresh_gradients and not create_graph
-        if not (retain_graph or create_graph):
-            node.saved = None
-            node.parents = ()
+            total = sums[parent]
+            if total.dtype.char == "e":  # many halves do not add up in half precision
+                total = total.astype("float32") + term
+            elif parent in owned:
+                total += term
+            else:
+                total = total + term
+            sums[parent] = total
+            if self.in_place:
+                owned.add(parent)
+
+    def add_part(self, node: Node, gradient: Any) -> None:
+        """Add the gradient of one of several results to the gradients of all."""
+        whole: Any = node.parents[0]
+        if whole not in self.sums:
+            self.sums[whole] = [None] * len(whole.shape)
+            heappush(self.order, (-whole.number, whole))
+        parts, i = self.sums[whole], node.saved
+        parts[i] = (
+            gradient if parts[i] is None else parts[i] + gradient
+        )  # several nodes, one result
+
+    def pop(self) -> tuple[Node, Any, bool]:
+        """The next node, its gradient, and True if no other reference to that exists."""
+        node = heappop(self.order)[1]
+        gradient, owned = self.sums.pop(node), node in self.owned
+        if owned:
+            self.owned.remove(node)
+        if type(gradient) is list:
+            gradient = tuple(gradient)
+        elif (owned or not self.in_place) and gradient.dtype is not node.dtype:
+            gradient = fit(gradient, node.shape, node.dtype)
+        return node, gradient, owned
 
 
-def _pulled(
-    node: Node, gradient: Any, create_graph: bool, between: Any, rule: Callable[..., Any]
-) -> tuple[Any, Any]:
-    """The parents of a node, None where no gradient is wanted, and the gradient for each."""
-    primitive: Any = node.primitive
-    if node.saved is None or node.number < _writes.last[0]:
-        _check_usable(node)
-    saved = primitive.rewrapped(node) if create_graph else node.saved
-    parents = node.parents
-    if between is not None:
-        parents = tuple([parent if parent in between else None for parent in parents])
-    gradient = tuple(gradient) if type(gradient) is list else gradient
-    return parents, rule(primitive, gradient, saved, parents)
+def _chosen(nodes: Iterable[Node | None], between: set[Node]) -> tuple[Node | None, ...]:
+    """The nodes, with None in place of those that are not in `between`."""
+    return tuple([node if node in between else None for node in nodes])
 
 
 def pull(primitive: Any, gradient: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
@@ -275,7 +294,7 @@ def _check_usable(node: Node) -> None:
     _writes.check(node.primitive.name, flatten(node.saved), node.number)
 
 
-def _between(starts: list[Node], targets: set[Node]) -> set[Node]:
+def _between(starts: Iterable[Node], targets: set[Node]) -> set[Node]:
     """The nodes on the paths from `starts` down to `targets`."""
     oldest = min([node.number for node in targets], default=inf)
     reachable, _ = reached(oldest, starts)
@@ -327,7 +346,7 @@ def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bo
     """Show a complete gradient to hooks, whose result replaces it, and add it to `.grad`."""
     watch: Any = node.watch
     plain = not hasattr(gradient, "backward")
-    for hook in list(watch.hooks.values()):
+    for hook in list(watch.hooks.values()) if watch.hooks else ():
         gradient = _apart(gradient, ours)  # the hook's own: it may write into it, and keep it
         replaced, ours = hook(wrap(gradient, None) if plain else gradient), False
         if replaced is not None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import in_thread, leaf, on_device
+from helpers import in_thread, leaf, on_device, on_host
 from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd as ag
-from autograd import _graph, _growth, _writes
+from autograd import _graph, _growth, _writes, primitive
 from autograd.testing import check_gradients
 from tinygrad_rnn import optim
 from tinygrad_rnn.nn import Parameter
@@ -375,6 +375,38 @@ def test_a_graph_serves_once() -> None:
     y.backward()
     with pytest.raises(RuntimeError, match=r"exp: .* freed .* retain_graph=True"):
         y.backward()
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("allow_unused", [False, True])
+def test_a_freed_part_between_outputs_and_inputs_is_reported(
+    several: bool, allow_unused: bool
+) -> None:
+    """It may have led to the inputs, so that they must not be reported as unused."""
+    x = leaf(1, 2)
+    h, *_ = ag.split(x * x, 2) if several else [x * x]
+    (h * h).sum().backward()
+    y = (h * 2).sum() + x.sum()
+    with pytest.raises(RuntimeError, match="was freed by an earlier backward"):
+        ag.gradients(y, x, allow_unused=allow_unused)
+
+
+@pytest.mark.parametrize(("i", "j"), [(0, 1), (0, 0), (1, 1)])
+def test_gradients_of_a_result_that_its_own_rule_uses_add_up(i: int, j: int) -> None:
+    """The recorded rule refers to the result by another node than the caller does."""
+
+    @primitive(x=lambda g, y: sum((k + 1) * g[k] * y[k] for k in (0, 1) if g[k] is not None))
+    def exponentials(xp: Any, x: Any) -> Any:
+        return xp.exp(x), xp.exp(2 * x)
+
+    x = leaf(0.1, -0.2)
+    results = exponentials(x)
+    (slope,) = ag.gradients(results[i].sum(), x, create_graph=True)  # n exp(n x)
+    (slope * results[j]).sum().backward()  # n exp((n + m) x)
+    n, m = i + 1, j + 1
+    np.testing.assert_allclose(
+        on_host(x.grad), n * (n + m) * np.exp((n + m) * on_host(x.detach())), rtol=1e-6
+    )
 
 
 def test_a_retained_graph_serves_again() -> None:
