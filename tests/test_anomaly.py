@@ -177,6 +177,19 @@ def test_overflows_of_tensors_that_do_not_require_grad_are_found(overflow: Any) 
     caught(lambda: overflow(leaf(1, 2, 3).detach()))
 
 
+@pytest.mark.parametrize("value", [1e6, [1e6], np.float64(1e300), [1.0, -1e300], "tensor"])
+def test_overflows_of_assigned_values_are_found(value: Any) -> None:
+    t = leaf(1, 2).detach().astype("float16")
+    index = slice(None) if isinstance(value, list) and len(value) == 2 else slice(1)
+    value = leaf(1e6).detach() if value == "tensor" else value
+    assert "made an infinity" in str(caught(lambda: t.__setitem__(index, value)))
+    with ag.detect_anomaly():
+        t[0] = np.inf
+        t[:] = [np.nan, 2]
+        t.astype("int64")[0] = 3
+    np.testing.assert_array_equal(t.numpy(), [np.nan, 2])
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize(
     "masked",

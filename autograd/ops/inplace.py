@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import _graph, _writes, backend
 from .._tensor import Tensor, _arrays
+from .elementwise import astype
 
 
 def setitem(target: Tensor, index: Any, value: Any) -> None:
@@ -26,6 +27,10 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
             "`x = ag.index_update(x, index, value)` is the differentiable form"
         )
     _begin(target)
+    if _graph.anomaly.raw() and target.dtype.kind == "f":  # an operation, whose result is checked
+        is_array = hasattr(value, "dtype")
+        value = value if is_array else backend.of(target._data).asarray(value, "float64")
+        value = astype(value, target.dtype)
     target._data[_arrays(index)] = _arrays(value)
 
 
