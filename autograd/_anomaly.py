@@ -62,7 +62,7 @@ def _start(setting: Setting) -> None:
 
 
 def _stop_if_unused() -> None:
-    _users[:] = [setting for setting in _users if setting.is_open()]
+    _users[:] = [setting for setting in _users if setting.exit() is not None]
     if not _users and "__getitem__" in vars(Kernels):
         Node.__init__ = _plain_init  # type: ignore[method-assign]
         del Kernels.__getitem__

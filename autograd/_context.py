@@ -34,14 +34,17 @@ class Variable(Generic[T]):
 
     def get(self) -> T:
         """The value in the innermost open block, or the default."""
+        found = self.innermost()
+        return found.block.value if type(found) is Setting else found  # type: ignore[no-any-return]
+
+    def innermost(self) -> Any:
+        """The setting of the innermost open block, or the default. Forgets the others."""
         found = self.raw()
-        if type(found) is not Setting:
-            return found  # type: ignore[no-any-return]
-        if not found.is_open():
-            while type(found) is Setting and not found.is_open():
+        if type(found) is Setting and found.exit() is None:
+            while type(found) is Setting and found.exit() is None:
                 found = found.outer
             self.set(found)
-        return found.value if type(found) is Setting else found  # type: ignore[no-any-return]
+        return found
 
     def block(self, value: T) -> Block[T]:
         """A context manager in whose block the variable has this value."""
@@ -49,25 +52,21 @@ class Variable(Generic[T]):
 
 
 class Setting:
-    """A value of a variable in one block, and the setting around it."""
+    """A block of a variable, and the setting around it. `exit()` is None when the block is over."""
 
-    __slots__ = ("block", "closed", "exit", "opened", "outer", "value")
+    __slots__ = ("__weakref__", "block", "exit", "opened", "outer")
+
+    exit: Callable[[], Any]
 
     def __init__(self, block: Block[Any]) -> None:
-        self.block, self.value = block, block.value
-        self.outer: Any = None
-        self.opened = self.closed = False
-        self.exit: Callable[[], Any] = _always  # a weak reference
-
-    def is_open(self) -> bool:
-        return not self.closed and self.exit() is not None
+        self.block, self.outer, self.opened = block, None, False
 
     def __bool__(self) -> bool:
-        return bool(self.value if self.is_open() else self.block.variable.get())
+        return bool(self.block.variable.get() if self.exit() is None else self.block.value)
 
 
-def _always() -> bool:
-    return True
+def _ended() -> None:
+    """The `exit` of a block that has ended."""
 
 
 class _LookedUp(threading.local):
@@ -80,12 +79,11 @@ class _LookedUp(threading.local):
 _looked_up = _LookedUp()
 
 
-class _Exit:
-    """`__exit__` as an attribute: a function of its own whenever it is looked up."""
+class _Exit(property):
+    """`__exit__`, a new function whenever it is looked up at an instance."""
 
-    def __get__(self, block: Any, owner: Any) -> Callable[..., None]:
-        leave: Callable[..., None] = owner.end if block is None else block.exit_function()
-        return leave
+    def __call__(self, block: Any, *exception: Any) -> None:
+        block.end()
 
 
 class Block(Generic[T]):
@@ -104,26 +102,26 @@ class Block(Generic[T]):
         waiting = _looked_up.settings
         while waiting:
             setting = waiting.pop()
-            if setting.block is self and setting.is_open():
+            if setting.block is self and setting.exit() is not None:
                 break
         else:
             setting = Setting(self)
+            setting.exit = object  # never returns None
             self._by_hand.append(setting)
         self.opening(setting)
-        self.variable.get()  # forgets the blocks that have ended
-        setting.outer, setting.opened = self.variable.raw(), True
+        setting.outer, setting.opened = self.variable.innermost(), True
         if setting.outer is not self.value:
             self.variable.set(setting)
 
-    __exit__: Any = _Exit()
-
     def exit_function(self) -> Callable[..., None]:
-        """Return the `__exit__` that the `with` statement holds while its block is open."""
+        """Return the function that the `with` statement holds while its block is open."""
         setting = Setting(self)
         leave = functools.partial(_leave, setting)
         setting.exit = weakref.ref(leave)
         _looked_up.settings.append(setting)
         return leave
+
+    __exit__: Any = _Exit(exit_function)
 
     def end(self, *exception: Any) -> None:
         """End the innermost block of this context that was entered without `with`, or, if it was
@@ -132,6 +130,8 @@ class Block(Generic[T]):
         found = self.variable.raw()
         while type(found) is Setting and found not in self._by_hand:
             found = found.outer
+        if not self._by_hand:
+            raise RuntimeError(f"{type(self).__name__}: __exit__ was called without __enter__")
         setting = found if type(found) is Setting else self._by_hand[-1]
         self._by_hand.remove(setting)
         _leave(setting)
@@ -144,11 +144,13 @@ class Block(Generic[T]):
 
     def __call__(self, function: F) -> F:
         """`function`, run in such a block."""
-        if inspect.isgeneratorfunction(function):
+        code = function if inspect.isroutine(function) else type(function).__call__
+        code = function if isinstance(function, functools.partial) else code
+        if inspect.isgeneratorfunction(code):
             run = _generator(self, function)
-        elif inspect.isasyncgenfunction(function):
+        elif inspect.isasyncgenfunction(code):
             run = _async_generator(self, function)
-        elif inspect.iscoroutinefunction(function):
+        elif inspect.iscoroutinefunction(code):
             run = _coroutine(self, function)
         else:
             run = _function(self, function)
@@ -160,8 +162,8 @@ def _leave(setting: Setting, *exception: Any) -> None:
     the block, too.
     """
     if setting.opened:
-        setting.closed = True
-        setting.block.variable.get()
+        setting.exit = _ended
+        setting.block.variable.innermost()
         setting.block.closed()
     else:
         setting.block.end()
@@ -180,13 +182,13 @@ class Undo:
         self._done = False
         self._do()
 
-    __exit__: Any = _Exit()
-
     def exit_function(self) -> Callable[..., None]:
         """Return the `__exit__` of one block. When the block drops it, `undo` is called, too."""
         leave = functools.partial(self.end)
         self._dropped = weakref.ref(leave, self.end)
         return leave
+
+    __exit__: Any = _Exit(exit_function)
 
     def end(self, *exception: Any) -> None:
         if not self._done:

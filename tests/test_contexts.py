@@ -7,6 +7,7 @@ import types
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,41 @@ def test_one_instance_in_two_threads_and_in_itself(
             assert state() == before
 
     at_once([work, work, work])
+
+
+class GeneratorObject:
+    def __call__(self) -> Iterator[bool]:
+        yield is_recording()
+
+    def method(self) -> Iterator[bool]:
+        yield is_recording()
+
+
+class CoroutineObject:
+    async def __call__(self) -> bool:
+        return is_recording()
+
+
+def test_decorated_objects_methods_and_partial_functions_run_in_the_context() -> None:
+    async def result(function: Any) -> Any:
+        return await function()
+
+    generator, coroutine = GeneratorObject(), CoroutineObject()
+    for function in (generator, generator.method, partial(generator.method)):
+        assert [*ag.no_grad()(function)()] == [False]
+    for function in (coroutine, coroutine.__call__, partial(coroutine.__call__)):
+        assert not asyncio.run(result(ag.no_grad()(function)))
+    assert is_recording()
+
+
+@pytest.mark.parametrize(("context", "state", "inside"), CONTEXTS)
+def test_exit_without_enter_is_an_error(
+    context: Any, state: Callable[[], bool], inside: bool
+) -> None:
+    before, block = state(), context()
+    with block, pytest.raises(RuntimeError, match="__exit__ was called without __enter__"):
+        block.__exit__(None, None, None)
+    assert state() == before
 
 
 def test_contexts_entered_by_hand() -> None:
