@@ -71,6 +71,8 @@ $(VENV)/%.stamp: pyproject.toml | $(VENV)/python.stamp
 
 # The lowest versions are the bounds in pyproject.toml. Their wheels are for Python 3.11 and 3.12.
 $(VENV)/lowest.stamp: pyproject.toml | $(VENV)/python.stamp
+	@$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
+	    { echo 'The lowest versions need Python 3.11 or 3.12: make clean, then make lowest PYTHON=python3.12' >&2; exit 1; }
 	@echo 'Installing the lowest versions of all dependencies into $(VENV)/lowest ...'
 	@$(VENV)/bin/python -m venv --clear $(VENV)/lowest
 	@grep -oE '"[a-z-]+>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/' > $(VENV)/lowest/bounds.txt

@@ -133,7 +133,7 @@ def test_what_has_no_derivative_just_computes(name: str, x: np.ndarray) -> None:
         (lambda t: np.multiply.outer(t, t), ["np.multiply.outer ", "np.multiply"]),
         (lambda t: np.copyto(np.zeros((2, 3)), t), ["np.copyto "]),
         (lambda t: np.sum(t, 0, None, np.ones(3)), ["np.sum ", "out="]),
-        (lambda t: np.concatenate([t, t], dtype=np.float32), ["np.concatenate ", "dtype="]),
+        (lambda t: np.concatenate([t, t], dtype=np.float32), ["np.concatenate", "dtype"]),
         (lambda t: np.add(t, 1, out=np.zeros((2, 3))), ["np.add ", "out="]),
         (lambda t: np.linalg.norm(t, 1), ["np.linalg.norm", "ord=1"]),
         (lambda t: np.linalg.norm(t, 2), ["np.linalg.norm", "ord=2"]),  # the spectral norm
