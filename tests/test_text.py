@@ -225,7 +225,7 @@ def test_a_text_too_short_is_told_the_length_that_is_enough(
 
 
 def test_only_what_would_help_is_advised() -> None:
-    with pytest.raises(InputError, match=r"--batch \(now 32\) or --seq-len \(now 100\)"):
+    with pytest.raises(InputError, match=r"a smaller batch \(now 32\) or seq_len \(now 100\)"):
         TextCorpus("a" * 3000).split(batch=32, seq_len=100)
     with pytest.raises(InputError, match=r"give more text$"):
         TextCorpus("a" * 30).split(batch=32, seq_len=100)
@@ -290,7 +290,9 @@ def test_any_window_is_at_hand(epoch: tuple[int, int, int, int]) -> None:
 
 def test_a_text_that_fills_no_window_is_refused() -> None:
     assert len(StatefulBatches(np.arange(13), 3, 4)) == 1
-    with pytest.raises(InputError, match=r"12 characters .* 13 .*--batch \(now 3\)"):
+    with pytest.raises(
+        InputError, match=r"12 characters .* 13 .* batch \(now 3\) or seq_len \(now 4\)"
+    ):
         StatefulBatches(np.arange(12), 3, 4)
 
 

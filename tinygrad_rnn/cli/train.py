@@ -81,7 +81,10 @@ def _begun(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Option
     check_folder(arguments.out, arguments.overwrite)
     check_device(options.device)
     corpus = read_texts(arguments.text, arguments.encoding) or TextCorpus.default()
-    training = LanguageTraining(options, corpus)
+    try:
+        training = LanguageTraining(options, corpus)
+    except InputError as error:
+        raise InputError(f"{error} (--batch, --seq-len)") from error
     return Run.create(arguments.out, options, corpus, arguments.overwrite), training, options
 
 

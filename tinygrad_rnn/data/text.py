@@ -172,7 +172,7 @@ class TextCorpus:
         if len(self.text) < max(needed):
             remedy = "give more text"
             if len(self.text) >= max(needed[1:]):
-                remedy += f" or a smaller --batch (now {batch}) or --seq-len (now {seq_len})"
+                remedy += f" or a smaller batch (now {batch}) or seq_len (now {seq_len})"
             raise InputError(
                 f"{self.source}: {_characters(len(self.text))} are too few to train, validate "
                 f"and test on, at least {max(needed)} are needed; {remedy}"
@@ -205,7 +205,7 @@ class StatefulBatches:
         if len(ids) < needed:
             raise InputError(
                 f"{_characters(len(ids))} do not fill one window, at least {needed} are needed; "
-                f"give more text or a smaller --batch (now {batch}) or --seq-len (now {seq_len})"
+                f"give more text or a smaller batch (now {batch}) or seq_len (now {seq_len})"
             )
         cuts = shift + _cuts(len(ids) - 1 - shift, batch)
         steps = np.arange(np.diff(cuts).max() + 1)
