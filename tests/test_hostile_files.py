@@ -1,9 +1,11 @@
 """Files that lie, in each reader: every one is read or refused in one line, with little memory."""
 
 import gzip
+import io
 import os
 import random
 import struct
+import tarfile
 import tracemalloc
 import wave
 from collections.abc import Callable
@@ -172,6 +174,13 @@ def test_files_without_permission(reader: str, tmp_path: Path) -> None:
     assert "Permission denied" in refusal(load, tmp_path / name)
 
 
+def tar(form: int) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=form) as archive:
+        archive.addfile(tarfile.TarInfo("a.txt"))
+    return content.getvalue()
+
+
 @every_reader
 @pytest.mark.parametrize(
     ("begin", "says"),
@@ -181,8 +190,10 @@ def test_files_without_permission(reader: str, tmp_path: Path) -> None:
         (b"\x28\xb5\x2f\xfd12", "is compressed by zstd"),
         (b"PK\3\4\0\0", "is a zip archive"),
         (gzip.compress(gzip.compress(b"a")), "is compressed by gzip twice"),
+        (tar(tarfile.GNU_FORMAT), "is a tar archive"),
+        (gzip.compress(tar(tarfile.PAX_FORMAT)), "is a tar archive"),
     ],
-    ids=["bzip2", "xz", "zstd", "zip", "gzip"],
+    ids=["bzip2", "xz", "zstd", "zip", "gzip", "tar", "tar.gz"],
 )
 def test_other_compressed_files_are_recognized(
     reader: str, begin: bytes, says: str, tmp_path: Path

@@ -49,10 +49,12 @@ class Source:
         self._name = name
         self._file = gzip.GzipFile(fileobj=raw) if compressed else raw
         self._allowed = max(ALWAYS_ALLOWED, LARGEST_RATIO * size) if compressed else sys.maxsize
-        head = self._file.peek(16)
-        for begin, reason in UNREADABLE.items():
-            if head.startswith(begin):
-                raise InputError(f"{name}: {reason}; extract it first")
+        head = self._file.peek(512)
+        is_tar = head[257:262] == b"ustar" and b"\0" in head[:257]
+        reasons = ["is a tar archive"] * is_tar
+        reasons += [reason for begin, reason in UNREADABLE.items() if head.startswith(begin)]
+        if reasons:
+            raise InputError(f"{name}: {reasons[0]}; extract it first")
 
     def read(self, count: int = sys.maxsize) -> bytearray:
         """Return the next `count` bytes, or fewer at the end of the file."""

@@ -57,6 +57,8 @@ def _csv_lines(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of each row's first line, and its cells; quoted cells may span lines."""
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
+    # The default limit is 131,072 characters; the text is in memory already.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     try:
         for cells in lines:
             yield line, cells

@@ -268,13 +268,9 @@ class TimeSeries:
         names = rows[0].columns
         if columns is None and all(map(_is_number, names)) and not "".join(names).isdigit():
             raise InputError(
-                f"{path}: the first line has only numbers; it is to say what the columns are called"
+                f"{path}: the first line has only numbers; it must contain the names of the columns"
             )
-        values = [
-            [_number(row, name, cell) for name, cell in zip(names, row.cells, strict=True)]
-            for row in rows
-        ]
-        return cls(np.array(values), names)
+        return cls(_numbers(rows), names)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -320,27 +316,33 @@ class TimeSeries:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return abs(float(text)) < 1e100  # the squares of larger ones have no finite sum
     except ValueError:
         return False
-    return True
 
 
-def _number(row: Row, column: str, cell: str) -> float:
+def _numbers(rows: Sequence[Row]) -> npt.NDArray[np.float64]:
+    """Return the cells as an array. InputError names the first that is not a number."""
     try:
-        number = float(cell)
+        values = np.array([[*map(float, row.cells)] for row in rows])
+        if (np.abs(values) < 1e100).all():
+            return values
     except ValueError:
-        number = math.nan
-    if not abs(number) < 1e100:  # the squares of larger ones have no sum
-        raise InputError(
-            f"{row.place}: {column} is {shorten(cell)}, not a number (below 1e100)"
-            + (
-                other_delimiter(row.columns)
-                or "; leave out the line or the column (in a program, columns= chooses among "
-                f"{listed(row.columns)})"
-            )
+        pass
+    row, column, cell = next(
+        (row, column, cell)
+        for row in rows
+        for column, cell in zip(row.columns, row.cells, strict=True)
+        if not _is_number(cell)
+    )
+    raise InputError(
+        f"{row.place}: {column} is {shorten(cell)}, not a number (below 1e100)"
+        + (
+            other_delimiter(row.columns)
+            or "; leave out the line or the column (in a program, columns= chooses among "
+            f"{listed(row.columns)})"
         )
-    return number
+    )
 
 
 def _lines(path: PathLike, encoding: str) -> list[str]:
