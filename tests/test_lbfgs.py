@@ -123,3 +123,38 @@ def test_lbfgs_takes_the_same_steps_for_losses_of_any_size(
 
     first = float(optimizer.step(closure))
     assert float(closure()) < 1e-3 * first
+
+
+def steps_down(loss: Any, start: float, **options: Any) -> Any:
+    """An optimizer that has minimized a function of one number, and its state."""
+    (p,) = parameters([start])
+    optimizer = optim.LBFGS([p], max_eval=50, **options)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        value = loss(p).sum()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return p.item(), optimizer.state[p]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.125, 0.0625), (0.5, 0.25), (4.0, 3.5), (-8.0, -7.5)])
+def test_the_first_step_is_at_most_the_gradient_and_at_most_lr_long(
+    start: float, end: float
+) -> None:
+    assert steps_down(lambda p: p * p / 2, start, lr=0.5, max_iter=1)[0] == end
+
+
+@pytest.mark.parametrize(("curvature", "pairs"), [(1e-12, 0), (-1e-3, 0), (0.0, 0), (1e-6, 1)])
+def test_only_pairs_of_positive_curvature_are_remembered(curvature: float, pairs: int) -> None:
+    _, state = steps_down(lambda p: p + curvature / 2 * p * p, 0.0, max_iter=2)
+    assert len(state["steps"]) == len(state["changes"]) == pairs
+
+
+@pytest.mark.parametrize(("lr", "iterations"), [(1e-10, 1), (1e-9, 1), (1e-7, 3)])
+def test_a_step_search_ends_where_the_parameters_hardly_change(lr: float, iterations: int) -> None:
+    """However much the loss does."""
+    _, state = steps_down(lambda p: 1e12 * p, 0.0, lr=lr, max_iter=3)
+    assert state["n_iter"] == iterations

@@ -417,3 +417,13 @@ def test_only_leaves_are_optimised() -> None:
     for wrong in ([p], {"lr": 1.0}):
         with pytest.raises(TypeError, match=r'must be a dict with "params" in it, but got'):
             optim.Adam(p).add_param_group(wrong)
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_gradients_that_do_not_exist_are_not_made_by_zero_grad(zeros: bool) -> None:
+    p, q = parameters([1.0, 2.0], [3.0])
+    p.grad = np.array([4.0, 5.0])
+    optimizer = optim.SGD([{"params": [p]}, {"params": q}])
+    optimizer.zero_grad(set_to_none=not zeros)
+    assert q.grad is None
+    assert (p.grad.tolist() == [0, 0]) if zeros else (p.grad is None)

@@ -180,3 +180,15 @@ def test_utils_has_the_names_too() -> None:
 def test_what_does_not_fit_is_named(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(ag.zeros((3, 2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "order"),
+    [([2, 3, 2, 3], [1, 3, 0, 2]), ([1, 1, 1], [0, 1, 2]), ([1, 2, 2], [1, 2, 0])],
+)
+def test_sequences_of_the_same_length_keep_their_order(
+    lengths: list[int], order: list[int]
+) -> None:
+    packed = pack_padded_sequence(np.zeros((3, len(lengths), 1)), lengths, enforce_sorted=False)
+    assert packed.sorted_indices is not None
+    assert packed.sorted_indices.tolist() == order

@@ -196,6 +196,13 @@ SPOILT: dict[str, Any] = {
     **{f"seconds {v!r}": change("seconds", value=v) for v in (math.nan, math.inf, -1.0, None)},
     **{f"records {v!r}": change("records", value=v) for v in (math.inf, -1, 2.5, None, 10**9)},
     "at": change(*AT, value=[1, 2]),
+    **{
+        f"no {name}": lambda saved, name=name: saved["training"]["at"].pop(name)
+        for name in ("step", "epoch", "batch", "seen", "evaluated_step", "best", "idle_epochs")
+    },
+    "other batch": change(*AT, "batch", value=3),
+    "other place": change("training", "batches", "position", value=3),
+    "long": change("training", "batches", "seed", value="a" * 10**5),
     "at more": change(*AT, "further", value=1),
     "no at": lambda saved: saved["training"].pop("at"),
     "no model": lambda saved: saved["training"].pop("model"),
@@ -250,6 +257,7 @@ def test_a_malformed_checkpoint_is_one_line_of_input_error(finished: Path, name:
         path.write_bytes(content)
     assert str(finished) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(finished)) + 600
 
 
 def test_a_tree_that_is_not_a_checkpoint_is_an_input_error(finished: Path) -> None:

@@ -298,3 +298,24 @@ def test_a_rate_that_makes_no_sense_is_an_error_before_it_is_set(rate: float) ->
     with pytest.raises(ValueError, match=r"LambdaLR gives \[.*\] after 2 steps"):
         schedule.step()
     assert schedule.get_last_lr() == before
+
+
+@pytest.mark.parametrize(
+    ("make", "change"),
+    [
+        (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 9), {"last_epoch": 10}),
+        (lambda o: lr_scheduler.ExponentialLR(o, 2.0), {"last_epoch": 5000}),
+        (lambda o: lr_scheduler.LambdaLR(o, [lambda k: 1.0, lambda k: 4.0 - k]), {"last_epoch": 5}),
+        (lambda o: lr_scheduler.StepLR(o, 2), {"base_lrs": [1.0, 1.0], "last_epoch": -1}),
+        (lambda o: lr_scheduler.StepLR(o, 2), {"base_lrs": [1.0, 1.0], "options": [3]}),
+    ],
+)
+def test_a_state_that_is_refused_changes_nothing(make: Any, change: dict[str, Any]) -> None:
+    schedule = make(two_groups())
+    schedule.step()
+    before, rates = schedule.state_dict(), schedule.get_last_lr()
+    with pytest.raises(ValueError, match="malformed"):
+        schedule.load_state_dict(before | change)
+    assert schedule.state_dict() == before
+    assert schedule.get_last_lr() == rates
+    schedule.step()

@@ -373,12 +373,28 @@ def test_a_stream_is_not_for_lbfgs() -> None:
         Trainer(model, optim.LBFGS(model.parameters()), loss, [1], bptt=TruncatedBPTT(5))
 
 
-@pytest.mark.parametrize("returned", [None, 0.5, (ag.tensor(1.0), 0), (0.5, 3)])
+@pytest.mark.parametrize(
+    "returned",
+    [
+        *(None, 0.5, (0.5, 3), {"loss": 0.5}, ()),
+        *((ag.tensor(1.0), n) for n in (0, -1, math.nan, math.inf, "3", 2j, None, [4])),
+        (ag.tensor(1.0), 3, 4),
+    ],
+)
 def test_a_loss_that_is_none_is_refused(returned: Any) -> None:
     trainer = make()
     trainer.loss = lambda model, batch: returned
-    with pytest.raises(ValueError, match=r"loss\(model, batch\) returns the mean loss, a Tensor"):
+    with pytest.raises(
+        ValueError, match=r"loss\(model, batch\) must return the mean loss, a Tensor"
+    ):
         trainer.update()
+
+
+@pytest.mark.parametrize("value", [None, [0.5], np.ones(2), 2j, "low"])
+def test_a_validation_that_returns_no_number_is_refused(value: Any) -> None:
+    trainer = make(validation=lambda model: value)
+    with pytest.raises(TypeError, match=r"validation\(model\) must return a number, not"):
+        trainer.fit(1, progress=False)
 
 
 @pytest.mark.parametrize("validation", [False, True])

@@ -103,9 +103,9 @@ class LRScheduler:
             raise ValueError(f"the saved state does not belong to {kind}: it has no {missing[0]!r}")
         before = {name: getattr(self, name) for name in self.kept}
         try:
+            warn_of_changes(f"the schedule {kind}", state.get("options"), self._options())
             vars(self).update({name: self._checked(name, plain(state[name])) for name in self.kept})
             self._apply()
-            warn_of_changes(f"the schedule {kind}", state.get("options"), self._options())
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             vars(self).update(before)
             raise ValueError(f"the saved state of {kind} is malformed: {error}") from error

@@ -142,9 +142,9 @@ def reading(source: str | Path) -> Iterator[None]:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{source} does not fit: {error}") from error
+        raise InputError(f"{source} does not fit: {str(error)[:500]}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        raise InputError(f"{source} is damaged: {error!r}") from error
+        raise InputError(f"{source} is damaged: {repr(error)[:500]}") from error
 
 
 def read_json(path: Path) -> Any:

@@ -23,7 +23,7 @@ import autograd as ag
 from autograd._context import Undo
 
 from .. import nn, optim
-from ..data import DataLoader
+from ..data import DataLoader, Loader
 from ..errors import InputError, TrainingDiverged
 from ..scalars import plain, plain_count, warn_of_changes
 from .files import load_arrays, locked, reading
@@ -214,12 +214,13 @@ class Trainer:
     @staticmethod
     def _weighed(loss: Any) -> tuple[Any, float]:
         """The loss of a batch, and its weight as a number of Python's, which JSON takes."""
-        loss, n = loss if isinstance(loss, tuple) else (loss, 1)
+        loss, n = loss if isinstance(loss, tuple) and len(loss) == 2 else (loss, 1)
         n = n.item() if hasattr(n, "item") else n
-        if not (isinstance(loss, ag.Tensor) and n > 0):
+        counted = isinstance(n, (int, float)) and 0 < n < math.inf
+        if not (isinstance(loss, ag.Tensor) and counted):
             raise ValueError(
-                "loss(model, batch) returns the mean loss, a Tensor, or that and a number above 0 "
-                f"of what it is the mean, not the loss {loss!r} of {n!r}"
+                "loss(model, batch) must return the mean loss, a Tensor, or that and the number of "
+                f"examples, a finite number above 0, not the loss {loss!r} of {n!r}"
             )
         return loss, n
 
@@ -298,7 +299,11 @@ class Trainer:
 
     def _validation_loss(self) -> float:
         if callable(self.validation):
-            return float(self.validation(self.model))
+            value = self.validation(self.model)
+            try:
+                return float(value)
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"validation(model) must return a number, not {value!r}") from error
         bptt = None if self.bptt is None else self.bptt.reader()
         total = weight = 0.0
         self.validation.load_state_dict(self._beginning)
@@ -396,7 +401,7 @@ class Trainer:
         model, optimizer, schedule or data, or is malformed. A warning names changed options.
         """
         with reading(source):
-            at = Position(**saved["at"])
+            at = Position(**(dict.fromkeys(asdict(self.at)) | saved["at"]))
             schedule, carried = saved["schedule"], saved["carried"]
             _check_presence(
                 "schedule", self.schedule, schedule and schedule.get("schedule", "a schedule")
@@ -407,6 +412,7 @@ class Trainer:
             if self.schedule is not None:
                 self.schedule.load_state_dict(schedule)
             self.batches.load_state_dict(saved["batches"])
+            self._check_position(at)
             if self._beginning is not None and saved["validation"] is not None:
                 self.validation.load_state_dict(saved["validation"])
                 self._beginning = saved["validation"]
@@ -415,6 +421,16 @@ class Trainer:
             ag.random.set_state(saved["random"])
             warn_of_changes("the training", saved.get("options"), self._options())
             self.at, self._rest = at, iter(self.batches) if at.batch else None
+
+    def _check_position(self, at: Position) -> None:
+        """Raise ValueError if the data are not where the position says."""
+        if isinstance(self.batches, Loader):
+            place, length = self.batches.position, len(self.batches)
+            if at.batch != place % length:
+                raise ValueError(
+                    f"training is at batch {at.batch} of the epoch, but the data at batch {place} "
+                    f"of {length}"
+                )
 
 
 def _check_presence(what: str, present: Any, saved: str | None) -> None:
