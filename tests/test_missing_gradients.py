@@ -81,6 +81,44 @@ def test_unused_results_of_several_have_no_gradient(name: str) -> None:
     assert slope.tolist() == [expected] * 2
 
 
+SCANS: dict[str, tuple[Function, list[str]]] = {
+    # name: loss of scan, the arguments (of h, k, xs, w) that have a gradient
+    "a carry": (lambda scan: scan(lambda h, k, x, w: ((h * x, k * w), h))[0][0], ["h", "xs"]),
+    "the other carry": (
+        lambda scan: scan(lambda h, k, x, w: ((h * x, k * w), h))[0][1],
+        ["k", "w"],
+    ),
+    "the ys": (lambda scan: scan(lambda h, k, x, w: ((h, k * w), h * x))[1], ["h", "xs"]),
+    "exchanged carries": (lambda scan: scan(lambda h, k, x, w: ((k * x, h), w))[0][0], ["k", "xs"]),
+    "a carry without history": (
+        lambda scan: scan(lambda h, k, x, w: ((x, h), k * w))[0][1],
+        ["xs"],
+    ),
+    "behind a cut": (
+        lambda scan: scan(lambda h, k, x, w: ((h * x, k), w), detach_every=2)[0][0],
+        ["xs"],
+    ),
+    "reverse": (lambda scan: scan(lambda h, k, x, w: ((h, k), h * w), reverse=True)[1], ["h", "w"]),
+}
+
+
+@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("compile", [False, True])
+def test_what_only_unused_results_of_a_scan_depend_on_has_no_gradient(
+    name: str, compile: bool
+) -> None:
+    f, expected = SCANS[name]
+    h, k, xs, w = leaf(1.0, 2.0), leaf(3.0, 4.0), leaf(1.0, 2.0, 3.0), leaf(5.0, 6.0)
+
+    def scan(step: Function, **options: Any) -> Any:
+        with_w = lambda carry, x: step(*carry, x, w)  # noqa: E731
+        return ag.scan(with_w, (h, k), xs.reshape(3, 1), compile=compile, **options)
+
+    f(scan).sum().backward()
+    arguments = {"h": h, "k": k, "xs": xs, "w": w}
+    assert [name for name, t in arguments.items() if t.grad is not None] == expected
+
+
 @BY
 @pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
 @pytest.mark.parametrize("part", [0, 1])

@@ -7,7 +7,7 @@ lives, and goes back to its plan then. What a caller can see is never part of on
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -128,12 +128,13 @@ class Compiled:
         carry have one.
         """
         n = len(self.carry)
+        others = {k for sources in self.reach for k in sources if k >= n}
 
         def handed_on(live: set[int], steps: int) -> list[set[int]]:
-            """Which leaves have one before each step, and behind the last; -1 always does."""
-            found = [live | {-1}]
+            """Which leaves have one before each step, and behind the last; other sources do."""
+            found = [live | others]
             while len(found) <= steps:
-                live = {-1, *[j for j in range(n) if self.reach[j] & found[-1]]}
+                live = {*others, *[j for j in range(n) if self.reach[j] & found[-1]]}
                 if live in found:  # from there on it goes round
                     start = found.index(live)
                     return [*found, found[start + (steps - start) % (len(found) - start)]]
@@ -147,6 +148,20 @@ class Compiled:
         return [j in last for j in range(n)] + [
             stacked and any(reach & live for live in before) for reach in self.reach[n:]
         ]
+
+    def sources(self, outs: Iterable[int], steps: int, cuts: tuple[int, ...]) -> set[int]:
+        """Return the sources (see `Step.reach`) on which some results of the scan depend."""
+        n, used, cut = len(self.carry), set[int](), set(cuts)
+        carried = {i for i in outs if i < n}
+        of_ys = set[int]().union(*[self.reach[i] for i in outs if i >= n])
+        for t in reversed(range(steps)):
+            found = of_ys.union(*[self.reach[j] for j in carried])
+            used |= {k for k in found if k >= n}
+            earlier = set() if t in cut else {k for k in found if k < n}
+            if earlier == carried and not cut:
+                break
+            carried = earlier
+        return used | carried
 
     def run(
         self,
@@ -359,7 +374,9 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
             # Another thread may be differentiating the same graph.
             d_first, d_xs, d_parents = holding(lease.workspace.lock, vjp)
             d_xs = [None if d is None else d[order] for d in d_xs]
-            found = [*d_first, *d_xs, *d_parents, *behind]
+            found = [*d_first, *d_xs, *d_parents]
+            used = compiled.sources(given, it.steps, it.cuts)
+            found = [d if k in used else None for k, d in enumerate(found)] + behind
             found = [d for d, node in zip(found, sources, strict=True) if node is not None]
             # The loop reads zeros for results without a gradient. 0 times infinity is nan: record.
             if len(given) < len(places) and not all(map(_is_finite, found)):

@@ -115,11 +115,11 @@ class Step:
         return all(a is b or bool(((a == b) | (a != a)).all()) for (_, a), (_, b) in pairs)
 
     def reach(self) -> list[set[int]]:
-        """For each result to which leaves of the carry its graph goes back; -1 is another node."""
-        found: dict[Node, set[int]] = {node: {-1} for node in self.parents}
-        for n, node in enumerate(self._stand_ins):
-            if node is not None:
-                found[node] = {n if n < len(self.carry) else -1}
+        """Return the sources on which each result depends: positions among the leaves of the carry,
+        the leaves of xs, and `parents`, in this order.
+        """
+        sources = [*self._stand_ins, *self.parents]
+        found = {node: {n} for n, node in enumerate(sources) if node is not None}
         for node in sorted(self.nodes, key=lambda node: node.number):
             found[node] = set().union(*[found[p] for p in node.parents if p is not None])
         return [set() if node is None else found[node] for node in self._out_nodes]
