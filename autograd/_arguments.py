@@ -33,7 +33,7 @@ def count(name: str, value: Any) -> int:
 
 def check_flag(name: str, value: Any) -> None:
     """Raise TypeError if the argument `name` is not a bool or an integer."""
-    if not isinstance(value, (int, np.bool_, np.integer)):
+    if not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
@@ -99,4 +99,25 @@ def operands(*values: Any, name: str = "") -> list[Any]:
     try:
         return [operand(value, beside) for value in values]
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: {error}" if name else str(error)) from error
+        raise prefixed(name, error) if name else error from error
+
+
+def sequence(name: str, arrays: Any) -> list[Any]:
+    """The arrays in a list, tuple or array as arrays or Tensors; see `operand`."""
+    if not hasattr(arrays, "__iter__"):
+        raise TypeError(f"{name}: a sequence of arrays is needed, got {arrays!r}")
+    return operands(*arrays, name=name)
+
+
+_REBUILT = (ValueError, TypeError, IndexError, OverflowError, FloatingPointError, AxisError)
+
+
+def prefixed(text: str, error: BaseException) -> BaseException:
+    """Return `error` with `text` before its message. An exception whose type has a constructor of
+    its own (as NumPy's `_UFuncNoLoopError`) is the same object, with a note.
+    """
+    if type(error) in _REBUILT:
+        return type(error)(f"{text}: {error}")
+    if isinstance(error, Exception):
+        error.add_note(f"in {text}")
+    return error

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from ._arguments import operand
+from ._arguments import operand, prefixed
 from ._graph import OUTPUT, Node, recording
 from ._tensor import Tensor, snapshot
 from ._tree import flatten
@@ -214,11 +214,7 @@ def describe(value: Any) -> str:
 
 
 def failure(name: str, error: BaseException, arrays: Any) -> BaseException:
-    """Return `error` with the name of the operation and its arguments.
-
-    An exception whose type has a constructor of its own (as NumPy's `_UFuncNoLoopError`) is the
-    same object, with a note.
-    """
+    """Return `error` with the name of the operation and its arguments; see `prefixed`."""
     real = [a for a in arrays if hasattr(a, "dtype") and a.dtype.kind != "c"]
     homes = {backend.of(a).device for a in real}
     if len(homes) > 1:
@@ -229,14 +225,9 @@ def failure(name: str, error: BaseException, arrays: Any) -> BaseException:
     if len(real) < sum(hasattr(a, "dtype") for a in arrays):
         error = TypeError("complex arrays are not supported")
     call = f"{name}({', '.join(map(describe, arrays))})" if arrays else name
-    if type(error) in _REBUILT:
-        return type(error)(f"{call}: {error}")
-    if isinstance(error, Exception):
-        error.add_note(f"in {call}")
-    return error
+    return prefixed(call, error)
 
 
-_REBUILT = (ValueError, TypeError, IndexError, OverflowError, FloatingPointError)
 _NUMBERS = frozenset((bool, int, float))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from ._arguments import axes_of, operand, operands
+from ._arguments import axes_of, operand, operands, prefixed
 from ._tensor import Tensor
 from ._tree import flatten, tree_map
 from .ops import (
@@ -140,21 +140,20 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options:
 
 
 def _array_function(self: Tensor, function: Any, types: Any, args: Any, options: Any) -> Any:
-    if function in _PLAIN:
-        _refuse_gradients(function, args, options)
-        function = getattr(backend.of(self._data).xp, function.__name__, function)
-        return tree_map(_wrapped, function(*_unwrapped(args), **_unwrapped(options)))
     module = function.__module__.removeprefix("numpy").removeprefix(".")
     name = f"{module}.{function.__name__}" if module else function.__name__
-    if function not in _OPERATIONS:
+    if function not in _OPERATIONS and function not in _PLAIN:
         raise _unsupported(name)
     try:
+        if function in _PLAIN:
+            _refuse_gradients(function, args, options)
+            function = getattr(backend.of(self._data).xp, function.__name__, function)
+            return tree_map(_wrapped, function(*_unwrapped(args), **_unwrapped(options)))
         args, options = _translated(name, function, args, options)
         return _OPERATIONS[function](*args, **options)
     except (TypeError, ValueError, IndexError) as error:
-        if str(error).startswith("np."):
-            raise
-        raise type(error)(f"np.{name}: {error}") from error
+        named = error if str(error).startswith("np.") else prefixed(f"np.{name}", error)
+        raise named from (error.__cause__ if named is error else error)
 
 
 def _unsupported(name: str) -> TypeError:
@@ -254,7 +253,7 @@ def _unwrapped(value: Any) -> Any:
 def _wrapped(value: Any) -> Any:
     """Arrays as Tensors; numbers, dtypes and text as they are."""
     is_array = hasattr(value, "dtype") and not isinstance(value, (np.generic, type))
-    return Tensor(value) if is_array else value
+    return Tensor(creation.real_array(value)) if is_array else value
 
 
 Tensor.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]

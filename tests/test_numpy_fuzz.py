@@ -88,7 +88,7 @@ def check_derivatives(function: Any, arguments: Any, found: Any, order: int) -> 
         return [r for r in ag.flatten(function(*args, **options)) if isinstance(r, ag.Tensor)]
 
     rng = np.random.default_rng(0)
-    for _ in range(4):  # there may be a kink at a point, but hardly at four
+    for _ in range(8):  # there may be a kink at a point, but hardly at eight
         error = outcome(partial(check_gradients, of_arrays, *arrays, order=order))
         if not isinstance(error, AssertionError):
             break

@@ -210,6 +210,34 @@ def test_only_real_numbers_make_tensors(data: Any) -> None:
         ag.tensor(data)
 
 
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda t: ag.full(2, "a"),
+        lambda t: ag.full(2, 1j),
+        lambda t: ag.zeros(2, dtype=complex),
+        lambda t: ag.arange(3, dtype="c8"),
+        lambda t: ag.eye(2, dtype=object),
+        lambda t: ag.one_hot([0], 2, dtype=complex),
+        lambda t: ag.zeros_like(t, dtype=complex),
+        lambda t: ag.ones_like(t, dtype="U1"),
+        lambda t: np.zeros_like(t, dtype=complex),
+        lambda t: np.full_like(t, "a", dtype=object),
+    ],
+)
+def test_creation_functions_make_tensors_of_real_numbers_only(make: Any) -> None:
+    with pytest.raises(TypeError, match="real numbers"):
+        make(ag.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("join", ["concatenate", "stack", "vstack", "hstack", "column_stack"])
+@pytest.mark.parametrize("arrays", [3.0, None, np.float32])
+def test_functions_that_join_arrays_ask_for_a_sequence(join: str, arrays: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{join}: a sequence of arrays is needed"):
+        getattr(ag, join)(arrays)
+
+
 def test_a_gradient_has_its_tensors_shape_and_dtype() -> None:
     x = leaf(1.0, 2.0)
     for wrong in (np.ones(3), np.ones(2, np.float32)):
@@ -263,6 +291,9 @@ def coded(xp: Any, x: Any) -> Any:
 UNUSUAL: dict[str, tuple[type[Exception], Callable[[Any], Any], str]] = {
     "no loop of a ufunc": (TypeError, lambda t: t * np.array(["a", "b"]), "multiply"),
     "no loop of a comparison": (TypeError, lambda t: t < np.array(["a", "b"]), "less"),
+    "no loop in np.dot": (TypeError, lambda t: np.dot(t, np.array(["a", "b"])), "np.dot"),
+    "no loop in np.kron": (TypeError, lambda t: np.kron(t, np.array(["a"])), "np.kron"),
+    "no loop in np.outer": (TypeError, lambda t: np.outer(np.array(["a"]), t), "np.outer"),
     "out of memory": (MemoryError, ag.primitive()(out_of_memory), "out_of_memory"),
     "another constructor": (Coded, ag.primitive()(coded), "coded"),
     "a number too large": (OverflowError, lambda t: t.astype(np.uint8) + 300, "add"),
@@ -291,6 +322,18 @@ def test_equality_with_what_is_not_a_number_is_a_bool(t: Any, other: Any) -> Non
     assert (t != other) is (other != t) is True
     assert t in [other, t]
     assert other not in [t]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "other", [["a", "b"], ("a",), [None], (1, "a"), [{}], np.array(["a", "b"])]
+)
+def test_equality_with_sequences_of_other_things_is_false(other: Any) -> None:
+    t = ag.tensor([1.0, 2.0])
+    assert not np.any(t == other)
+    assert np.all(t != other)
+    if not isinstance(other, np.ndarray):
+        assert t in [other, t]
 
 
 def test_equality_with_numbers_is_elementwise() -> None:

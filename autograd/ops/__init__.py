@@ -6,6 +6,7 @@ from numbers import Number
 from typing import Any
 
 from .. import _graph
+from .._arguments import operand
 from .._tensor import Tensor
 from . import (
     creation,
@@ -41,11 +42,19 @@ _OPERATORS = {
 
 
 def _comparison(operation: Any) -> Any:
-    """Return `==` or `!=` of arrays that leaves None, strings and other objects to Python."""
+    """Return `==` or `!=` of arrays that leaves None, strings, lists of these and other objects to
+    Python.
+    """
 
     def compare(self: Any, other: Any) -> Any:
-        numeric = hasattr(other, "dtype") or isinstance(other, (Number, list, tuple, range))
-        return operation(self, other) if numeric and not isinstance(other, str) else NotImplemented
+        if isinstance(other, (list, tuple, range)):
+            try:
+                other = operand(other, self)
+            except TypeError:  # of strings, for example
+                return NotImplemented
+        kind = getattr(getattr(other, "dtype", None), "kind", "V")
+        numeric = isinstance(other, Number) or kind not in "USMmV"
+        return operation(self, other) if numeric else NotImplemented
 
     return compare
 

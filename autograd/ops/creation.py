@@ -33,7 +33,8 @@ def tensor(
     Python floats become the default dtype (float32), arrays keep theirs. Raises TypeError for what
     is no number (complex data too), DeviceError for a device that is not there.
     """
-    return Tensor(_real(asarray(_arrays(data), dtype, device)).copy()).requires_grad_(requires_grad)
+    array = real_array(asarray(_arrays(data), dtype, device))
+    return Tensor(array.copy()).requires_grad_(requires_grad)
 
 
 def from_dlpack(data: Any) -> Tensor:
@@ -49,10 +50,11 @@ def from_dlpack(data: Any) -> Tensor:
             f"an array of DLPack device type {int(kind)} cannot be taken over; "
             "there are cpu (1) and cuda (2)"
         )
-    return Tensor(_real(backend.get(device).xp.from_dlpack(data)))
+    return Tensor(real_array(backend.get(device).xp.from_dlpack(data)))
 
 
-def _real(array: Array) -> Array:
+def real_array(array: Array) -> Array:
+    """Return `array` itself; raise TypeError if it does not hold real numbers or booleans."""
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"cannot make a tensor of {array.dtype} data; real numbers and booleans are supported"
@@ -85,7 +87,8 @@ def full(
     if dtype is None and isinstance(value, float):
         dtype = get_default_dtype()
     home = backend.get(device)
-    return Tensor(home.asarray(home.xp.full(shape, value, dtype))).requires_grad_(requires_grad)
+    array = real_array(home.asarray(home.xp.full(shape, value, dtype)))
+    return Tensor(array).requires_grad_(requires_grad)
 
 
 def arange(*bounds: Any, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -93,27 +96,28 @@ def arange(*bounds: Any, dtype: Any = None, device: str | None = None) -> Tensor
     if dtype is None and any(isinstance(bound, float) for bound in bounds):
         dtype = get_default_dtype()
     home = backend.get(device)
-    return Tensor(home.asarray(home.xp.arange(*bounds, dtype=dtype)))
+    return Tensor(real_array(home.asarray(home.xp.arange(*bounds, dtype=dtype))))
 
 
 def eye(n: int, m: int | None = None, dtype: Any = None, device: str | None = None) -> Tensor:
     """Ones on the diagonal of an (n, m) matrix of zeros (m: n if left out)."""
     home = backend.get(device)
-    return Tensor(home.asarray(home.xp.eye(n, m, dtype=dtype or get_default_dtype())))
+    array = home.xp.eye(n, m, dtype=dtype or get_default_dtype())
+    return Tensor(real_array(home.asarray(array)))
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:
     """Zeros of the shape, dtype and device of `x`: a Tensor if `x` is one."""
     array = _arrays(operand(x))
     made = backend.of(array).xp.zeros_like(array, dtype=dtype)
-    return Tensor(made) if isinstance(x, Tensor) else made
+    return Tensor(real_array(made)) if isinstance(x, Tensor) else made
 
 
 def ones_like(x: Any, dtype: Any = None) -> Any:
     """Ones of the shape, dtype and device of `x`: a Tensor if `x` is one."""
     array = _arrays(operand(x))
     made = backend.of(array).xp.ones_like(array, dtype=dtype)
-    return Tensor(made) if isinstance(x, Tensor) else made
+    return Tensor(real_array(made)) if isinstance(x, Tensor) else made
 
 
 def integers(indices: Array) -> Array:
@@ -142,7 +146,7 @@ def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
                 f"the indices lie between {low} and {high}"
             )
     rows = home.xp.eye(classes, dtype=dtype or get_default_dtype())
-    return Tensor(home.asarray(rows[array]))
+    return Tensor(real_array(home.asarray(rows[array])))
 
 
 @primitive(x=lambda g, origin: _to_device(g, device=origin, origin=None))

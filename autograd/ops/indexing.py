@@ -95,6 +95,8 @@ for _reading in (_getitem, _take):
 def _beside(x: Any, indices: Any) -> Any:
     """Indices as an array of integers where `x` lives."""
     indices = _arrays(indices)
+    if getattr(indices, "dtype", None) is not None and indices.dtype.kind == "f":
+        raise TypeError(f"indices must be integers, got {indices.dtype}")
     if hasattr(type(indices), "home"):  # what stands for an array lives where that does
         return indices
     return integers(backend.of(_arrays(x)).asarray(indices))

@@ -64,7 +64,7 @@ def matmul(a: Any, b: Any) -> Any:
     a_ndim, b_ndim = getattr(a, "ndim", 0), getattr(b, "ndim", 0)
     if a_ndim > 1 and b_ndim > 1:
         return _matmul(a, b)
-    a, b = operands(a, b)
+    a, b = operands(a, b, name="matmul")
     a_ndim, b_ndim = a.ndim, b.ndim
     if not a_ndim or not b_ndim:
         raise ValueError("matmul: both arguments need at least one dimension; use * for scalars")

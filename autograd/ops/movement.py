@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from .. import backend
-from .._arguments import axis_of, count, frozen, integer, operand, operands
+from .._arguments import axis_of, count, frozen, integer, operand, operands, sequence
 from .._primitive import primitive
 from .._tensor import Axis, Tensor, _arrays
 from .._tree import flatten
@@ -221,23 +221,25 @@ def atleast_3d(*arrays: Any) -> Any:
 
 def vstack(arrays: Any) -> Any:
     """Joined along the first axis, vectors as rows."""
-    return concatenate([atleast_2d(x) for x in operands(*arrays)], 0)
+    return concatenate([atleast_2d(x) for x in sequence("vstack", arrays)], 0)
 
 
 def hstack(arrays: Any) -> Any:
     """Joined along the second axis, vectors along their only one."""
-    arrays = [atleast_1d(x) for x in operands(*arrays)]
+    arrays = [atleast_1d(x) for x in sequence("hstack", arrays)]
     return concatenate(arrays, 1 if arrays and arrays[0].ndim > 1 else 0)
 
 
 def dstack(arrays: Any) -> Any:
     """Joined along the third axis."""
-    return concatenate([atleast_3d(x) for x in operands(*arrays)], 2)
+    return concatenate([atleast_3d(x) for x in sequence("dstack", arrays)], 2)
 
 
 def column_stack(arrays: Any) -> Any:
     """Joined along the second axis, vectors as columns."""
-    columns = [reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in operands(*arrays)]
+    columns = [
+        reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in sequence("column_stack", arrays)
+    ]
     return concatenate(columns, 1)
 
 
@@ -312,7 +314,7 @@ def linspace(
     if num < 0:
         raise ValueError(f"linspace: num must not be negative, got {num}")
     if not {type(start), type(stop)} <= {bool, int, float}:
-        start, stop, _ = promoted(*operands(start, stop), 1.0)
+        start, stop, _ = promoted(*operands(start, stop, name="linspace"), 1.0)
     else:
         dtype = dtype or get_default_dtype()
         start, stop = (Tensor(backend.get(device).asarray(float(end))) for end in (start, stop))
@@ -323,7 +325,7 @@ def linspace(
         raise backend.DeviceError(f"linspace: the ends are on {home.device}, not on {device}")
     parts = num - bool(endpoint)
     k = home.xp.arange(num).astype(length.dtype).reshape((num, *(1,) * length.ndim))
-    step = length / parts if parts > 0 else length * math.nan
+    step = length / parts if parts > 0 else math.nan
     factor = step if parts > 0 else length
     product = multiply(factor, home.xp.maximum(k, 1))
     values = add(start, where(k == 0, without_history(factor) * 0, product))

@@ -13,7 +13,7 @@ from .._arguments import (
     integer,
     is_axis_of_number,
     operand,
-    operands,
+    sequence,
 )
 from .._primitive import _recorded, primitive
 from .._tensor import Axis
@@ -175,7 +175,7 @@ def _concatenate(xp: Any, *arrays: Any, axis: int) -> Any:
 
 def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     """Arrays joined along an axis that they have (None: the flat arrays)."""
-    arrays = operands(*arrays, name="concatenate")
+    arrays = sequence("concatenate", arrays)
     if not arrays:
         raise ValueError("concatenate: need at least one array")
     if axis is None:
@@ -209,7 +209,7 @@ def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
 
 def stack(arrays: Any, axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
-    arrays = operands(*arrays, name="stack")
+    arrays = sequence("stack", arrays)
     if not arrays:
         raise ValueError("stack: need at least one array")
     return _stack(*arrays, axis=axis_of(axis, arrays[0].ndim + 1))
