@@ -223,6 +223,13 @@ def test_ctrl_c_while_the_program_is_loaded(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
+def test_warnings_are_printed_without_source_code(tmp_path: Path) -> None:
+    lines = ["import warnings", 'CLAIM = "a"', "def main(show):", '    warnings.warn("b")']
+    (tmp_path / "own.py").write_text("\n".join(lines))
+    done = run("demo", "own.py", "--out", "out", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "tinygrad-rnn: warning: b\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_terminal_sees_a_live_line(tmp_path: Path) -> None:
     import pty

@@ -203,6 +203,12 @@ def test_other_compressed_files_are_recognized(
     assert says in refusal(load, tmp_path / name)
 
 
+@pytest.mark.parametrize("reader", ["wav", "midi", "idx", "fasta", "text"])
+def test_messages_name_standard_input(reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"not\xff this")))
+    assert refusal(READERS[reader][1], Path("-")).startswith("standard input")
+
+
 # --- sizes ----------------------------------------------------------------------------------------
 
 

@@ -191,6 +191,7 @@ BAD = {
         r"'label' is \[\[\[\[\[\[\[\.\.\.\]\]\]\]\]\]\]; a text or number is expected$",
     ),
     "no object": ("a.jsonl", '["a", "b"]\n', r"line 1: not an object"),
+    "no fields": ("a.jsonl", "{}\n", r"line 1: not an object with named fields"),
     "no field": ("a.jsonl", '{"text": "a"}\n', r"line 1: the field 'label' is missing"),
     "null": ("a.jsonl", '{"text": "a", "label": null}\n', r"line 1: the field 'label' is None"),
     "what is it": ("a.xls", "text,label\na,b\n", r"ends in .csv, .tsv, .jsonl"),

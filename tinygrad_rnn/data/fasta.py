@@ -10,7 +10,6 @@ code for a base that is not known.
 
 from __future__ import annotations
 
-import os
 import re
 from reprlib import repr as shorten
 from typing import NamedTuple
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..summary import summarized
-from .files import PathLike
+from .files import PathLike, called
 from .text import Ids, read_text
 
 BASES = "ACGTN"
@@ -51,7 +50,7 @@ def read_fasta(path: PathLike, labelled: bool = True) -> list[Sequence]:
     labelled: capitals and small letters say what codes (InputError for a region that is not made of
         whole codons, and for a file where all is the same); else all phases are 0.
     """
-    file = os.fspath(path)
+    file = called(path)
     if not (text := read_text(path)).strip():
         raise InputError(f"{file}: the file is empty; FASTA is expected")
     records: list[tuple[str, int, list[str]]] = []

@@ -97,12 +97,13 @@ def read_bytes(path: PathLike, kind: str) -> bytearray:
     with open_file(path, kind) as source:
         content = source.read()
     if not content:
-        raise InputError(f"{called(os.fspath(path))}: the file is empty; {kind} is expected")
+        raise InputError(f"{called(path)}: the file is empty; {kind} is expected")
     return content
 
 
-def called(name: str) -> str:
+def called(path: PathLike) -> str:
     """Return the name of a file as messages show it."""
+    name = os.fspath(path)
     return "standard input" if name == "-" else name
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .files import PathLike, open_file, visible
+from .files import PathLike, called, open_file, visible
 from .text import Ids
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -26,7 +26,7 @@ def read_idx(path: PathLike) -> npt.NDArray[Any]:
     the numbers, all with the highest byte first. The header is checked before the numbers are read.
     InputError says which byte is wrong.
     """
-    name = os.fspath(path)
+    name = called(path)
     with open_file(path, "an IDX file") as source:
         head = source.read(4)
         if not head:
@@ -66,7 +66,7 @@ def read_images(path: PathLike) -> npt.NDArray[np.float32]:
     images = read_idx(path)
     if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
         raise InputError(
-            f"{os.fspath(path)}: holds {images.dtype} of shape {images.shape}; images are bytes of "
+            f"{called(path)}: holds {images.dtype} of shape {images.shape}; images are bytes of "
             "three axes, none of them 0: number, height and width"
         )
     ink: npt.NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..summary import summarized
-from .files import PathLike, read_bytes
+from .files import PathLike, called, read_bytes
 from .text import Ids
 
 KEYS, LOWEST, DRUMS = 88, 21, 9
@@ -51,7 +51,7 @@ def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
     Drums are left out, and notes beyond a piano's keys are moved by octaves. InputError for a file
     that is not MIDI, holds no notes, or lasts for more than `MOST_STEPS` steps.
     """
-    name, mido = os.fspath(path), _mido()
+    name, mido = called(path), _mido()
     content = read_bytes(path, "a MIDI file")
     if _ENDLESS_NUMBER.search(content):
         raise InputError(f"{name}: holds a number without end; is it a MIDI file?")

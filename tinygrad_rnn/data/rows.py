@@ -136,7 +136,7 @@ def _json_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[
             record = parse_json(line, place)
         except InputError as error:
             raise InputError(f"{error}; one object a line is expected") from error
-        if not isinstance(record, dict):
+        if not isinstance(record, dict) or not record:
             raise InputError(f"{place}: not an object with named fields, but {shorten(record)}")
         columns = tuple(record) if columns is None else columns
         for column in columns:

@@ -276,7 +276,7 @@ def read_text(path: PathLike, encoding: str = "utf-8") -> str:
     """
     with open_file(path, "a text file") as source:
         content = source.read()
-    name = called(os.fspath(path))
+    name = called(path)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
