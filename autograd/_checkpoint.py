@@ -42,7 +42,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return f(*args, **kwargs)
         again = as_now(lambda: f(*args, **kwargs))
         start = clock()
-        out, digests = _with_digests(lambda: f(*args, **kwargs))
+        out, digests = with_digests(lambda: f(*args, **kwargs))
         if isinstance(out, (Generator, AsyncGenerator, Awaitable)):
             raise TypeError(
                 f"checkpoint takes functions that return their results, got a {type(out).__name__} "
@@ -51,13 +51,13 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         inputs = since(start, out)[1]
         if inputs:
             args, kwargs = tree_map(snapshot, (args, kwargs))
-        again = partial(_as_before, again, digests)
+        again = partial(as_before, again, digests)
         return on_one_node(out, lambda o: is_recorded(o) and o._node.number > start, inputs, again)
 
     return run
 
 
-def _with_digests(f: Callable[[], Any]) -> tuple[Any, set[bytes]]:
+def with_digests(f: Callable[[], Any]) -> tuple[Any, set[bytes]]:
     """The result of `f`, and digests of the caller's arrays and lists that it records."""
     digests: set[bytes] = set()
 
@@ -73,9 +73,9 @@ def _with_digests(f: Callable[[], Any]) -> tuple[Any, set[bytes]]:
     return out, digests
 
 
-def _as_before(f: Callable[[], Any], digests: set[bytes]) -> Any:
+def as_before(f: Callable[[], Any], digests: set[bytes]) -> Any:
     """The result of `f`; RuntimeError if arrays or lists have changed since their `digests`."""
-    out, now = _with_digests(f)
+    out, now = with_digests(f)
     if now != digests:
         raise RuntimeError(
             "under checkpointing, the second evaluation used arrays or lists with other values "

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from math import comb, inf, isqrt
 from typing import Any, NamedTuple
 
 from . import _graph, backend
 from ._arguments import integer
-from ._checkpoint import all_recorded, as_now, on_one_node, since
+from ._checkpoint import all_recorded, as_before, as_now, on_one_node, since, with_digests
 from ._graph import Node, no_grad
 from ._tensor import Tensor, _arrays
 from ._tree import flatten, tree_map, unflatten
@@ -35,6 +36,7 @@ class InParts:
     reverse: bool
     unit: int = 1  # so many steps are recorded at a time
     parameters: set[Node] = field(default_factory=set)  # what a step uses beside its carry and x
+    check: Callable[[], Any] | None = None  # raises an error if the arrays of a step have changed
 
     def run(
         self,
@@ -70,7 +72,13 @@ class InParts:
         self, first: int, last: int, carry: Any, xs: Any, plan: Plan | None, page: Page
     ) -> Any:
         """A part of which only the carry at its beginning is kept."""
-        again = as_now(lambda: self.run(first, last, carry, xs, plan))
+        run = as_now(lambda: self.run(first, last, carry, xs, plan))
+
+        def again() -> Any:
+            if self.check is not None:
+                self.check()
+            return run()
+
         inputs = {leaf._node for leaf in flatten((carry, xs)) if is_recorded(leaf)}
         with no_grad():
             out = self.run(first, last, carry, xs, segments(self.unit), page)
@@ -109,6 +117,7 @@ class InParts:
             return self.every("sqrt", carry, xs)  # nothing is kept, but for what precompute makes
         if self.steps < 3:
             return self.record(0, self.steps, carry, xs)
+        self._probe(1, carry, xs)
         self.parameters, two = self._probe(2, carry, xs)
         record = self._probe(3, carry, xs)[1] - two
         state = max(1, sum(leaf.data.nbytes for leaf in flatten(carry)))
@@ -132,7 +141,11 @@ class InParts:
         piece = slice(-steps, None) if self.reverse else slice(steps)
         start = clock()
         carry, xs = tree_map(_stand_in, (carry, tree_map(lambda leaf: leaf[piece], xs)))
-        inside, before = since(start, as_now(lambda: self.record(0, steps, carry, xs))())
+        evaluate = as_now(lambda: self.record(0, steps, carry, xs))
+        out, digests = with_digests(evaluate)
+        if digests and steps == 1:
+            self.check = partial(as_before, evaluate, digests)
+        inside, before = since(start, out)
         return before, size_of(inside)
 
 

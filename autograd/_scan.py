@@ -55,7 +55,8 @@ def scan(
     so many of them instead and records them again when backward arrives; "sqrt" takes the root of
     the number of steps (Chen et al. 2016). `memory_budget`, in bytes, evaluates as few steps again
     as that memory allows (Gruslys et al. 2016); it is for what is kept beside xs and ys. Under
-    both, `step` must be a pure function that uses the same tensors at every step.
+    both, `step` must be a pure function that uses the same tensors at every step. If an array that
+    it closes over changes before the backward pass, that raises RuntimeError.
 
     A step that does the same at every call is compiled: it is called a few times to see what it
     does, and executed without it, with the same results and gradients but for rounding. Any other

@@ -175,6 +175,14 @@ def test_what_is_not_recorded_is_not_copied() -> None:
         lambda x, i: ag.checkpoint(lambda x: ag.checkpoint(lambda x: x[i])(x * x))(x),
         lambda x, i: ag.checkpoint(lambda x: x[on_host(i).tolist()])(x),
         lambda x, i: ag.checkpoint(lambda x: x[:4] * (i * 2))(x),
+        lambda x, i: scanned(lambda h, i: h * i, checkpoint=2)(x[:4], i),
+        lambda x, i: scanned(lambda h, i: h * (i * 2), checkpoint=1, compile=False)(x[:4], i),
+        lambda x, i: ag.scan(lambda h, _: (h * i, h * h), x[:4], None, length=6, checkpoint=2)[1][
+            1
+        ],
+        lambda x, i: ag.scan(
+            lambda h, _: (ag.tanh(h * i), None), x[:4], None, length=2000, memory_budget=50_000
+        )[0],
     ],
 )
 def test_arrays_that_a_checkpointed_function_closes_over_must_not_change(f: Any) -> None:

@@ -131,7 +131,7 @@ class Compiled:
         others = {k for sources in self.reach for k in sources if k >= n}
 
         def handed_on(live: set[int], steps: int) -> list[set[int]]:
-            """Which leaves have one before each step, and behind the last; other sources do."""
+            """Leaves that have one before each step, and after the last; other sources do."""
             found = [live | others]
             while len(found) <= steps:
                 live = {*others, *[j for j in range(n) if self.reach[j] & found[-1]]}
