@@ -232,8 +232,9 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self._node is not None:
             raise RuntimeError(
-                "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy(), "
-                "or the functions of `autograd` (or ag.stack) for a list of tensors"
+                "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy(); "
+                "for a list of tensors, as in np.mean([t, u]), use the functions of `autograd`, as "
+                "in ag.mean([t, u]), or np.stack first"
             )
         if copy is False:
             raise ValueError("a tensor becomes a NumPy array by a copy; copy=False is not possible")

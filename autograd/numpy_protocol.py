@@ -6,7 +6,10 @@ through `__array_function__` (NEP 18). Both are answered by the operation of the
 arguments under NumPy's names brought to ours. What has no derivative by nature is computed on the
 arrays. All else is an error: an array computed behind the engine's back would have no gradient.
 
-CuPy does not ask: `t * array` works, `array * t` is a TypeError there.
+NumPy does not ask the elements of a list that it makes an array of, as in `np.mean([t, u])`: the
+result is a plain array, and RuntimeError is raised if a gradient would be lost. `ag.mean([t, u])`
+is the function to use, or `np.mean(np.stack([t, u]))`. CuPy does not ask at all: `t * array` works,
+`array * t` is a TypeError there.
 """
 
 from __future__ import annotations

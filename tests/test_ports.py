@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import autograd as ag
+
 ROOT = Path(__file__).parents[1]
 PORTS = ROOT / "examples" / "ports"
 LENGTH = ["--length", "12", "--count", "5", "--future", "3"]
@@ -46,6 +48,41 @@ def test_the_page_on_porting_lists_every_line_that_changed(name: str) -> None:
     section = page.partition(f"examples/ports/{name}.py")[2].partition("\n## ")[0]
     listed = re.findall(r"^```diff\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert sorted("".join(listed).splitlines()) == sorted(changes(name))
+
+
+# Each is a part of a line of the table, and what to write here for it.
+SILENT: dict[str, tuple[str, str]] = {
+    "t.std()": ("t.std()", "t.std(correction=1)"),
+    "x.max(1)": ("t.max(1)[1]", "ag.max_with_indices(t, 1)[1]"),
+    "[1, 2]": ("torch.split(t, [1, 2])[1]", "ag.split(t, [1])[1]"),
+    "t.repeat(2, 1)": ("t.repeat(2, 1)", "ag.tile(t, (2, 1))"),
+    "t.transpose(0, 1)": ("t.transpose(0, 1)", "t.swapaxes(0, 1)"),
+    "t.var(0, True)": ("t.var(0, True)", "t.var(0, correction=1)"),
+    "torch.norm(t, 1)": ("torch.norm(t, 1)", "ag.abs(t).sum()"),
+    "torch.sort(t)": ("torch.sort(t)[1]", "ag.argsort(t)"),
+    "torch.median(t)": ("torch.median(t[:2])", "ag.sort(ag.ravel(t[:2]))[(t[:2].size - 1) // 2]"),
+    "torch.equal(t, u)": ("torch.equal(t, t)", "np.array_equal(t, t)"),
+    "torch.arange(3) * t": ("torch.arange(3) * t", "ag.arange(3).astype(t.dtype) * t"),
+}
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("line", SILENT)
+def test_silent_differences_are_listed_with_what_to_write(line: str) -> None:
+    torch: Any = pytest.importorskip("torch")
+    table = (ROOT / "docs" / "porting.md").read_text().partition("## Silent differences")[2]
+    x = np.array([[3.0, 1, 2], [5, 9, 4], [8, 7, 6]], np.float32)
+    names = {"ag": ag, "np": np, "t": ag.tensor(x)}
+    theirs, ours = SILENT[line]
+    expected = eval(theirs, {"torch": torch, "t": torch.tensor(x)})
+    same_line = eval(theirs.replace("torch.", "ag."), names)
+    found = eval(ours, names)
+    assert line in table
+    assert found.dtype == expected.numpy().dtype if hasattr(expected, "numpy") else found is True
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    dtypes = {np.asarray(result).dtype for result in (same_line, expected)}
+    shapes = {np.shape(result) for result in (same_line, expected)}
+    assert len(dtypes) + len(shapes) > 2 or not np.allclose(same_line, expected)
 
 
 # That they run, and learn the same
