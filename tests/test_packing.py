@@ -192,3 +192,13 @@ def test_sequences_of_the_same_length_keep_their_order(
     packed = pack_padded_sequence(np.zeros((3, len(lengths), 1)), lengths, enforce_sorted=False)
     assert packed.sorted_indices is not None
     assert packed.sorted_indices.tolist() == order
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint64", "int8"])
+def test_lengths_of_any_integer_type_must_descend(dtype: str) -> None:
+    lengths = np.array([2, 3], dtype)
+    with pytest.raises(ValueError, match=r"sorted in decreasing order .* got \[2, 3\]"):
+        pack_padded_sequence(np.zeros((3, 2, 1)), lengths)
+    packed = pack_padded_sequence(np.zeros((3, 2, 1)), lengths, enforce_sorted=False)
+    assert packed.sorted_indices is not None
+    assert packed.sorted_indices.tolist() == [1, 0]

@@ -1,6 +1,7 @@
 """The trainer goes on as if uninterrupted, from a folder or after an error, in streams too."""
 
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -22,7 +23,9 @@ from trainers import (
 import autograd as ag
 from tinygrad_rnn import data, nn, optim
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.training import Trainer, TruncatedBPTT, files
+from tinygrad_rnn.training import Limits, Session, Trainer, TruncatedBPTT, files
+from tinygrad_rnn.training.loop import Interruption
+from tinygrad_rnn.training.progress import Silent
 
 # --- going on -------------------------------------------------------------------------------------
 
@@ -147,6 +150,60 @@ def test_a_signal_ends_it_after_the_update(
     whole.fit(5, progress=False)
     assert trainer.at.step == 3
     assert_same(weights(resumed), weights(whole))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGINT),
+        (signal.SIGINT, signal.SIGTERM),
+    ],
+)
+def test_a_second_signal_acts_at_once(first: int, second: int) -> None:
+    """The first is only noted; afterwards the handlers are those from before."""
+
+    def act(number: int, frame: Any) -> None:
+        raise ProcessLookupError(number)
+
+    before = {number: signal.signal(number, act) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        interruption = Interruption()
+        with interruption.noted():
+            os.kill(os.getpid(), first)
+            assert interruption.signal == first
+            with pytest.raises(ProcessLookupError):
+                os.kill(os.getpid(), second)
+        assert {signal.getsignal(number) for number in before} == {act}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [
+        ({"max_seconds": 1000.0}, 1000.0),
+        ({"max_seconds": 1000.0, "max_steps": 10**12}, 1000.0),
+        ({"max_seconds": 1e-9}, 0.0),
+        ({"patience": 1}, None),
+    ],
+)
+def test_the_time_left_is_bounded_by_the_limit_of_time(limits: Any, most: float | None) -> None:
+    class Display(Silent):
+        def update(self, status: Any) -> None:
+            shown.append(status.left)
+            session.limit = "enough"
+
+    shown: list[float] = []
+    session = Session(None, make(), Limits(**limits))
+    session.limit = None
+    session._look_at_limits = lambda: None  # type: ignore[method-assign]
+    session.train(Display())
+    (left,) = shown
+    assert left == math.inf if most is None else 0 <= left <= most
 
 
 # --- streams --------------------------------------------------------------------------------------

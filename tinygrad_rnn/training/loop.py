@@ -120,8 +120,8 @@ class Training(Protocol):
 
 
 class Interruption:
-    """While `noted()` is entered, Ctrl-C and SIGTERM are only noted, in `signal`. A second one acts
-    at once.
+    """While `noted()` is entered, the first Ctrl-C or SIGTERM is only noted, in `signal`. A second
+    signal of either kind acts at once.
     """
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
-        signal.signal(number, self._previous[number])
+        self._restore()
 
 
 class Metrics:
