@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd as ag
+from tinygrad_rnn import models, nn
 from tinygrad_rnn.nn.functional import cross_entropy
 
 
@@ -173,3 +174,15 @@ def test_gradients_vanish_or_explode_as_a_power(scale: float) -> None:
     )
     expected = scale**100 * np.linalg.norm(weights.numpy())
     assert np.linalg.norm(gradient.numpy()) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("warm_up", [0, 1, 2, 5])
+def test_the_error_of_a_forecast_is_that_after_the_warm_up(warm_up: int) -> None:
+    """The first value is never forecast, so a warm-up of 0 is one of 1."""
+    model = models.Forecaster(nn.RNN(2, 3))
+    series = np.random.default_rng(0).normal(size=(7, 2)).astype("float32")
+    first = max(warm_up, 1)
+    differences = (model.predict(series)[:-1] - series[1:]).astype(float)[first - 1 :]
+    assert len(differences) == 7 - first
+    expected = np.sqrt(np.square(differences).mean())
+    assert model.error(series, warm_up) == pytest.approx(expected, rel=1e-5)
