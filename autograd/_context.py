@@ -12,10 +12,11 @@ import functools
 import inspect
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -169,18 +170,19 @@ def _leave(setting: Setting, *exception: Any) -> None:
         setting.block.end()
 
 
-class Undo:
-    """Context manager that calls `do()` first and `undo()` when the block ends, at least once, even
-    if a Ctrl-C interrupts `do`, `undo` or the way to them. For state outside of this package.
+class Undo(Generic[T]):
+    """Context manager that returns `do()` first and calls `undo()` when the block ends, at least
+    once, even if a Ctrl-C interrupts `do`, `undo` or the calls to them. For state outside of this
+    package.
     """
 
-    def __init__(self, do: Callable[[], object], undo: Callable[[], object]) -> None:
+    def __init__(self, do: Callable[[], T], undo: Callable[[], object]) -> None:
         self._do, self._undo, self._done = do, undo, False
         self._dropped: weakref.ref[Any] | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> T:
         self._done = False
-        self._do()
+        return self._do()
 
     def exit_function(self) -> Callable[..., None]:
         """Return the `__exit__` of one block. When the block drops it, `undo` is called, too."""
@@ -194,6 +196,20 @@ class Undo:
         if not self._done:
             self._undo()
             self._done, self._dropped = True, None
+
+
+def context(function: Callable[P, Iterator[T]]) -> Callable[P, Undo[T]]:
+    """Return a context manager that runs a generator function up to its `yield`, and closes the
+    generator at the end, even if a Ctrl-C interrupts that (`contextlib.contextmanager` would leave
+    the generator's blocks open). The generator does not see exceptions of the `with` block.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Undo[T]:
+        generator: Any = function(*args, **kwargs)
+        return Undo(generator.__next__, generator.close)
+
+    return run
 
 
 def holding(lock: Any, function: Callable[[], R]) -> R:

@@ -206,9 +206,8 @@ class _Pending:
             self.sums[whole] = [None] * len(whole.shape)
             heappush(self.order, (-whole.number, whole))
         parts, i = self.sums[whole], node.saved
-        parts[i] = (
-            gradient if parts[i] is None else parts[i] + gradient
-        )  # several nodes, one result
+        # Several nodes may be the same result: a recorded rule refers to it by a node of its own.
+        parts[i] = gradient if parts[i] is None else parts[i] + gradient
 
     def pop(self) -> tuple[Node, Any, bool]:
         """The next node, its gradient, and True if no other reference to that exists."""

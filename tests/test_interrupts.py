@@ -1,5 +1,6 @@
 """A Ctrl-C at any line leaves the engine as it was."""
 
+import contextlib
 import signal
 import sys
 from collections.abc import Callable
@@ -24,14 +25,15 @@ from tinygrad_rnn.training.trainer import evaluating
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-SOURCES = tuple(str(Path(__file__).parents[1] / name) for name in ("autograd", "tinygrad_rnn"))
+ROOT = Path(__file__).parents[1]
+SOURCES = str(ROOT / "autograd"), str(ROOT / "tinygrad_rnn"), contextlib.__file__
 PLAIN = Node.__init__, Kernels.__getitem__, ag.Tensor.__init__
 THREADS = blas_threads()
 
 
 class InterruptedAt:
-    """Trace function that raises KeyboardInterrupt at the n-th line of the library or of the
-    function `body`; it counts the lines.
+    """Trace function that raises KeyboardInterrupt at the n-th line of the library, of
+    `contextlib` or of the function `body`; it counts the lines.
     """
 
     def __init__(self, n: int, body: Callable[..., Any]) -> None:
@@ -176,6 +178,12 @@ def evaluation() -> None:
         assert not MODEL.training
 
 
+def watching() -> None:
+    with insight.watch(MODEL) as runs:
+        MODEL(ag.ones((1, 1, 2)))
+    assert runs
+
+
 MODEL = nn.LSTM(2, 2, num_layers=2, dropout=0.5)
 
 
@@ -205,7 +213,7 @@ CONTEXTS: list[tuple[Callable[[], None], Callable[[], None]]] = [
         decorated_generator,
         raising,
     )
-] + [(evaluation, check_model), (threads, check_threads)]
+] + [(evaluation, check_model), (watching, check_model), (threads, check_threads)]
 
 
 def test_contexts_interrupted_at_every_line_leave_no_state_behind(

@@ -7,10 +7,9 @@ like a power of T - t.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +18,8 @@ from autograd import Tensor, enable_grad, random, stack, zeros_like
 from .. import nn
 from ..summary import summarized
 from .watching import Run, slopes, watch
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -58,8 +59,7 @@ def gradient_flow(
     Raises ValueError if no recurrent layer runs, RuntimeError if the loss does not come from what
     was computed, or is not one number.
     """
-    with _running(model) as runs:
-        error = loss(model(*args, **options))
+    runs, error = _watched(model, lambda: loss(model(*args, **options)))
     wanted = [(run, name) for run in runs for name in run.state if _is_float(run.at(name)[0])]
     found = iter(slopes(error, [t for run, name in wanted for t in run.at(name)]))
     flows = {run.name: Flow({}) for run in runs}
@@ -87,8 +87,7 @@ def saliency(
 
     Raises ValueError if no recurrent layer runs.
     """
-    with _running(model) as runs:
-        output = of(model(*args, **options)).sum()
+    runs, output = _watched(model, lambda: of(model(*args, **options)).sum())
     xs = runs[0].inputs
     gradient = slopes(output, [xs])[0].numpy().astype(np.float64)
     result: np.ndarray = (gradient * xs.numpy()).sum(-1) if times_input else _norms(gradient)
@@ -136,15 +135,15 @@ def memory(run: Run, of: str | None = None, by: str | None = None) -> np.ndarray
     return norms
 
 
-@contextmanager
-def _running(model: nn.Module) -> Iterator[list[Run]]:
-    """The model watched and recorded, and no random number used up; ValueError if it runs none of
-    its recurrent layers.
+def _watched(model: nn.Module, function: Callable[[], T]) -> tuple[list[Run], T]:
+    """Run a function that calls the model, and return the runs and the result. All is recorded, and
+    the random stream does not move. ValueError if no recurrent layer runs.
     """
     with random.replayed(random.get_state()), enable_grad(), watch(model) as runs:
-        yield runs
+        result = function()
     if not runs:
         raise ValueError(f"{type(model).__name__} has run none of its recurrent layers")
+    return runs, result
 
 
 def _norms(vectors: np.ndarray) -> np.ndarray:

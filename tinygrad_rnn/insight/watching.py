@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
@@ -30,7 +29,7 @@ from autograd import (
     where,
     zeros_like,
 )
-from autograd._context import Undo
+from autograd._context import Undo, context
 from autograd.compile import all_recorded
 
 from .. import nn
@@ -119,7 +118,7 @@ def slopes(of: Tensor, wanted: list[Tensor], weight: Tensor | None = None) -> li
     return [zeros_like(w.detach()) if g is None else g for w, g in zip(wanted, found, strict=True)]
 
 
-@contextmanager
+@context
 def watch(model: nn.Module) -> Iterator[list[Run]]:
     """`with watch(model) as runs:` whatever calls the model there leaves in `runs` what its
     recurrent layers (`nn.Recurrent` and what is derived from it; the model may be one) compute.
@@ -227,7 +226,7 @@ def _names(own: list[Any], count: int) -> tuple[str, ...]:
 
 def _at_returns(
     returned: Callable[[str, dict[str, Any], Any], None], paths: dict[int, str]
-) -> Undo:
+) -> Undo[None]:
     """Return a context manager in which `returned(path, variables, result)` is called whenever the
     method `step` of a cell returns, with the variables that are not as they were passed to it.
     `paths` are those of the cells inside another, by identity; whatever other cell there is, is
@@ -248,6 +247,8 @@ def _at_returns(
         if event == "call":
             arguments.append(variables)
             return
+        if not arguments:
+            return  # the call began before this block
         given = arguments.pop()
         new = {name: v for name, v in variables.items() if v is not given.get(name)}
         returned(paths.get(id(cell), ""), new, result)

@@ -32,7 +32,7 @@ def blas_threads() -> int:
     return max(pools, default=1)
 
 
-def limit_threads(count: int) -> Undo:
+def limit_threads(count: int) -> Undo[None]:
     """Return a context manager that limits BLAS and the CPU kernels of autograd to `count` threads.
 
     The threads of a matrix product wait for the slowest of them in a busy loop. On an idle machine

@@ -131,7 +131,7 @@ class Interruption:
             handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
             self._previous = {n: h for n, h in handlers.items() if h is not signal.SIG_IGN}
 
-    def noted(self) -> Undo:
+    def noted(self) -> Undo[None]:
         """Return the context manager."""
         return Undo(self._install, self._restore)
 

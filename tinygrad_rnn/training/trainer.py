@@ -44,7 +44,7 @@ _BAD_LOSS = (
 _BAD_GRADIENT = "the loss is finite but its derivative is not, like the derivative of sqrt at 0"
 
 
-def evaluating(model: nn.Module) -> Undo:
+def evaluating(model: nn.Module) -> Undo[nn.Module]:
     """Return a context manager in which a model is in evaluation mode; the modes of all modules are
     restored afterwards.
     """
