@@ -14,6 +14,7 @@ from ._anomaly import detect_anomaly
 from ._checkpoint import checkpoint
 from ._draw import draw
 from ._graph import enable_grad, no_grad
+from ._location import show_warnings_at_user_line as _show_warnings_at_user_line
 from ._primitive import primitive
 from ._scan import explain, scan
 from ._tensor import Tensor
@@ -97,3 +98,5 @@ __all__ += products.__all__
 __all__ += reduction.__all__
 __all__ += replacing.__all__
 __all__ += shape.__all__
+
+_show_warnings_at_user_line()

@@ -33,7 +33,15 @@ def user_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_name}"
 
 
-_show: Any = vars(warnings)["_showwarnmsg"]
+_show: Any = vars(warnings).get("_showwarnmsg")
+
+
+def show_warnings_at_user_line() -> None:
+    """Wrap the function that shows warnings. Without this function, or if another package has
+    replaced it, warnings name a line of the library.
+    """
+    if _show is not None and vars(warnings).get("_showwarnmsg") is _show:
+        vars(warnings)["_showwarnmsg"] = _show_at_user_line
 
 
 def _show_at_user_line(message: Any) -> None:
@@ -58,6 +66,3 @@ def _show_at_user_line(message: Any) -> None:
         module,
         registry,
     )
-
-
-vars(warnings)["_showwarnmsg"] = _show_at_user_line

@@ -15,6 +15,7 @@ import pytest
 from helpers import at_once, leaf
 
 import autograd as ag
+from autograd import _location
 
 
 def is_recording() -> bool:
@@ -243,3 +244,18 @@ def test_floating_point_warnings_name_the_users_line(warn: Callable[[], Any], ac
         (first, *_) = caught
         assert (first.filename, first.lineno) == (code.co_filename, code.co_firstlineno)
         assert first.category is RuntimeWarning
+
+
+@pytest.mark.host
+def test_warnings_are_shown_where_the_function_that_shows_them_cannot_be_wrapped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def other(message: Any) -> None:
+        pass
+
+    monkeypatch.setattr(warnings, "_showwarnmsg", other)  # another package's
+    _location.show_warnings_at_user_line()
+    assert vars(warnings)["_showwarnmsg"] is other
+    monkeypatch.delattr(warnings, "_showwarnmsg")
+    _location.show_warnings_at_user_line()
+    assert "_showwarnmsg" not in vars(warnings)
