@@ -51,17 +51,20 @@ def test_cleaning_keeps_the_runs(checkout: Path) -> None:
     assert (checkout / "runs" / "lstm-1").is_dir()
 
 
-def test_all_checks_start_from_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("lowest", "status"), [(["lowest"], 0), ([], 1)])
+def test_all_checks_start_from_nothing(tmp_path: Path, lowest: list[str], status: int) -> None:
+    """The lowest versions are tested where Python is old enough for them."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
     script(tmp_path / "bin" / "make", 'echo "$*" >> made; echo 1 passed')
+    script(tmp_path / ".venv" / "bin" / "python", f'[ "$1" != -c ] || exit {status}')
     environment = ENVIRONMENT | {"PATH": f"{tmp_path / 'bin'}:{ENVIRONMENT['PATH']}"}
     subprocess.run([".ci/run"], cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert (tmp_path / "made").read_text().split() == [
         "clean",
         ".venv/test.stamp",
         "test",
-        "lowest",
+        *lowest,
         "demos",
         "lint",
     ]
