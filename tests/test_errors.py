@@ -1,5 +1,7 @@
 """Checks of untrusted input, which every loader shares."""
 
+import json
+
 import pytest
 
 from tinygrad_rnn.errors import InputError, parse_json, plain_name
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.host
     ],
 )
 def test_json_of_moderate_depth_is_read(content: str | bytes) -> None:
-    parse_json(content, "a.json")
+    assert parse_json(content, "a.json") == json.loads(content)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def test_json_that_is_malformed_or_too_deep_is_an_input_error(
     content: str | bytes, says: str
 ) -> None:
     with pytest.raises(InputError, match=says):
-        parse_json(content, "a.json")
+        assert parse_json(content, "a.json") == json.loads(content)
 
 
 @pytest.mark.parametrize("name", ["a.png", "reads ü.html", ".hidden", "a..b", "-x"])

@@ -121,7 +121,7 @@ def _plus(y: Any, bias: Any) -> Any:
     plain = isinstance(out, home.array_type) and isinstance(b, home.array_type)
     if not (plain and b.dtype == out.dtype and b.shape == out.shape[-1:]):
         return y + bias
-    rows = out.reshape(-1, len(b)) if out.size else out.reshape(0, len(b))  # a view of new memory
+    rows = _rows(out)  # a view
     home.for_rows(lambda part: home.xp.add(rows[part], b, rows[part]), *rows.shape)
     parents = tuple([x._node if isinstance(x, Tensor) else None for x in (y, bias)])
     is_tensor = isinstance(y, Tensor) or isinstance(bias, Tensor)
