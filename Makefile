@@ -13,7 +13,7 @@ help:
 	@echo 'make test    run all tests but those of the demonstrations'
 	@echo 'make lowest  run some tests with the lowest versions of all dependencies'
 	@echo 'make demos   run every demonstration in its quick form, and their tests'
-	@echo 'make results run every demonstration in full, and write examples/RESULTS.md'
+	@echo 'make results run every demonstration in full, and write docs/results.md'
 	@echo 'make lint    check style, formatting and types'
 	@echo 'make clean   remove the virtual environment and all caches (keeps runs/)'
 	@echo
@@ -35,19 +35,24 @@ test: $(VENV)/test.stamp
 	    --hypothesis-profile=quick -m 'not demonstration' $(ARGS)
 
 # Tests of what depends on other packages: arrays, files, pictures and the terminal.
-LOWEST_TESTS := operations numpy_protocol random graph scan compile_state saved_files files tables \
-    training pictures insight_pictures draw standin
+LOWEST_TESTS := \
+    autograd/ops/test_operations autograd/numpy_protocol/test_numpy_protocol autograd/test_random \
+    autograd/core/test_graph autograd/recurrence/test_scan autograd/compile/test_compile_state \
+    autograd/debug/test_draw autograd/backend/test_fake_cupy tinygrad_rnn/data/test_files \
+    tinygrad_rnn/data/test_text_datasets tinygrad_rnn/training/test_serialization \
+    tinygrad_rnn/tasks/test_language_modeling tinygrad_rnn/insight/test_plots \
+    tinygrad_rnn/test_plotting
 
 lowest: $(VENV)/lowest.stamp
 	$(VENV)/lowest/bin/python -m pytest -n auto --maxprocesses 8 --hypothesis-profile=quick \
-	    $(LOWEST_TESTS:%=tests/test_%.py)
+	    $(LOWEST_TESTS:%=tests/%.py)
 
 demos: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --quick $(ARGS)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m demonstration
 
 results: $(VENV)/test.stamp
-	$(VENV)/bin/python -m tinygrad_rnn demo --all --seeds 3 --report examples/RESULTS.md $(ARGS)
+	$(VENV)/bin/python -m tinygrad_rnn demo --all --seeds 3 --report docs/results.md $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m ruff check

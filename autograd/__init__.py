@@ -8,52 +8,32 @@ CuPy. It is the engine of the distribution tinygrad-rnn.
 tensor([2., 4.])
 """
 
-from . import _growth as _growth  # it counts what is recorded
 from . import backend, numpy_protocol, random, testing
-from ._anomaly import detect_anomaly
-from ._checkpoint import checkpoint
-from ._draw import draw
-from ._graph import enable_grad, no_grad
-from ._location import show_warnings_at_user_line as _show_warnings_at_user_line
-from ._primitive import primitive
-from ._scan import explain, scan
-from ._tensor import Tensor
-from ._tree import flatten, tree_map
 from .backend import default_device, get_default_dtype, set_default_device, set_default_dtype
 from .backend.threads import get_num_threads, set_num_threads
-from .ops import (
-    creation,
-    elementwise,
-    indexing,
-    linalg,
-    movement,
-    ordering,
-    products,
-    reduction,
-    replacing,
-    shape,
-)
+from .core.graph import enable_grad, no_grad
+from .core.primitive import primitive
+from .core.pytree import flatten, tree_map
+from .core.tensor import Tensor
+from .debug import graph_growth as graph_growth  # it counts what is recorded
+from .debug.anomaly import detect_anomaly
+from .debug.draw import draw
+from .ops import OPERATIONS as _OPERATIONS
 from .ops.creation import *
+from .ops.einsum import *
 from .ops.elementwise import *
 from .ops.indexing import *
-from .ops.linalg import *
+from .ops.matmul import *
 from .ops.movement import *
-from .ops.ordering import *
-from .ops.products import *
 from .ops.reduction import *
-from .ops.replacing import *
+from .ops.selection import *
 from .ops.shape import *
+from .ops.sorting import *
 from .random import Generator, manual_seed
-from .transforms import (
-    grad,
-    gradients,
-    hessian,
-    hvp,
-    jacobian,
-    jvp,
-    value_and_grad,
-    vjp,
-)
+from .recompute import checkpoint
+from .recurrence.scan import explain, scan
+from .runtime.location import show_warnings_at_user_line as _show_warnings_at_user_line
+from .transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __all__ = [
     "Generator",
@@ -88,15 +68,6 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
-__all__ += creation.__all__
-__all__ += elementwise.__all__
-__all__ += indexing.__all__
-__all__ += linalg.__all__
-__all__ += movement.__all__
-__all__ += ordering.__all__
-__all__ += products.__all__
-__all__ += reduction.__all__
-__all__ += replacing.__all__
-__all__ += shape.__all__
+__all__ += _OPERATIONS
 
 _show_warnings_at_user_line()

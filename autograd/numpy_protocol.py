@@ -23,25 +23,25 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from ._arguments import axes_of, operand, operands, prefixed
-from ._tensor import Tensor
-from ._tree import flatten, tree_map
+from .core.arguments import axes_of, operand, operands, prefixed
+from .core.pytree import flatten, tree_map
+from .core.tensor import Tensor
 from .ops import (
     creation,
+    einsum,
     elementwise,
     indexing,
-    linalg,
+    matmul,
     movement,
-    ordering,
-    products,
     reduction,
-    replacing,
+    selection,
     shape,
+    sorting,
 )
 
 _MODULES = (
-    *(creation, elementwise, indexing, linalg, movement),
-    *(ordering, products, reduction, replacing, shape),
+    *(creation, elementwise, indexing, matmul, movement),
+    *(sorting, einsum, reduction, selection, shape),
 )
 
 
@@ -67,14 +67,14 @@ def _outer(a: Any, b: Any) -> Any:
     a, b = operands(a, b)
     if not a.ndim == b.ndim == 1:
         raise ValueError(f"np.linalg.outer: two vectors are needed, got {a.shape} and {b.shape}")
-    return products.outer(a, b)
+    return einsum.outer(a, b)
 
 
 def _cross(a: Any, b: Any, axis: int = -1) -> Any:
     a, b = operands(a, b)
     if not a.shape[axis] == b.shape[axis] == 3:
         raise ValueError(f"np.linalg.cross: vectors of 3 are needed, got {a.shape} and {b.shape}")
-    return products.cross(a, b, axis=axis)
+    return einsum.cross(a, b, axis=axis)
 
 
 _OPERATIONS: dict[Any, Callable[..., Any]] = {
@@ -86,10 +86,10 @@ _OPERATIONS: dict[Any, Callable[..., Any]] = {
     np.amax: reduction.max,
     np.amin: reduction.min,
     np.linalg.cross: _cross,
-    np.linalg.matmul: linalg.matmul,
+    np.linalg.matmul: matmul.matmul,
     np.linalg.norm: _norm,
     np.linalg.outer: _outer,
-    np.linalg.tensordot: products.tensordot,
+    np.linalg.tensordot: einsum.tensordot,
     np.lib.stride_tricks.sliding_window_view: movement.sliding_window_view,
     np.where: _where,
 }

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from ._context import Block, Variable, holding
-from ._tensor import Tensor
 from .backend import Array, get_default_dtype
+from .core.tensor import Tensor
+from .runtime.context import Block, Variable, holding
 
 
 class _Position:

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from . import _graph
-from ._arguments import count
-from ._graph import Node, enable_grad
-from ._tensor import Tensor
-from ._tree import flatten, structure, tree_map, unflatten
-from ._writes import clock
 from .backend import asarray, get_default_dtype
+from .core import graph
+from .core.arguments import count
+from .core.graph import Node, enable_grad
+from .core.mutation import clock
+from .core.pytree import flatten, structure, tree_map, unflatten
+from .core.tensor import Tensor
 from .ops.creation import zeros_beside, zeros_like
 from .ops.shape import reshape, stack
 
@@ -54,7 +54,7 @@ def gradients(
         if not isinstance(tensor, Tensor) or tensor._node is None:
             raise RuntimeError(f"input {i} requires no gradient: say so before computing with it")
     seeds = [o._seed(w, create_graph) for o, w in zip(outputs, weights, strict=True)]
-    found = _graph.sweep(seeds, [t._node for t in inputs], retain_graph, create_graph)
+    found = graph.sweep(seeds, [t._node for t in inputs], retain_graph, create_graph)
     results = [found.get(tensor._node) for tensor in inputs]
     for i, one in enumerate(results):
         if one is None and not allow_unused:
@@ -82,15 +82,15 @@ class _Call:
             self.out = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
         self.leaves = flatten(list(inputs.values()))
         self.outputs = flatten(self.out)
-        self.outer = _graph.dependent(self.start, _nodes(self.outputs))
+        self.outer = graph.dependent(self.start, _nodes(self.outputs))
 
     def records(self, weights: Any = ()) -> bool:
         """True if derivatives of the results, with these weights, must be recorded."""
-        return _graph.recording.get() and bool(self.outer or _nodes(flatten(weights)))
+        return graph.recording.get() and bool(self.outer or _nodes(flatten(weights)))
 
     def settled(self, values: list[Tensor], weights: Any = ()) -> list[Tensor]:
         """Derivatives, detached where they depend neither on a node outside nor on `weights`."""
-        outer = _graph.dependent(self.start, _nodes(values), {*_nodes(flatten(weights))})
+        outer = graph.dependent(self.start, _nodes(values), {*_nodes(flatten(weights))})
         return [_settled(value, outer) for value in values]
 
     def results(self, tree: Any) -> Any:
@@ -119,7 +119,7 @@ def _nodes(values: list[Any]) -> list[Node]:
 
 def _settled(value: Any, outer: set[Node]) -> Any:
     """A value, detached unless recording is on and its node is in `outer`."""
-    if is_recorded(value) and not (_graph.recording.get() and value._node in outer):
+    if is_recorded(value) and not (graph.recording.get() and value._node in outer):
         return value.detach()
     return value
 

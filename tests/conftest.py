@@ -8,8 +8,8 @@ looks at the same examples.
 
 import signal
 
+import fake_cupy  # noqa: F401  # registers the device "strict"
 import pytest
-import standin  # noqa: F401  # registers the device "strict"
 from hypothesis import HealthCheck, settings
 
 import autograd as ag

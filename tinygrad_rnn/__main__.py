@@ -11,7 +11,7 @@ def main() -> int:
     """
     warnings.formatwarning = lambda message, *_, **__: f"tinygrad-rnn: warning: {message}\n"
     try:
-        from tinygrad_rnn.cli import main as command
+        from .cli import main as command
     except KeyboardInterrupt:
         return 130
     return command()

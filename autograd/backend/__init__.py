@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .._context import Block, Variable, holding
+from ..runtime.context import Block, Variable, holding
 from .base import Array, Backend, DeviceError
 from .numpy import NumpyBackend
 

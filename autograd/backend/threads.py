@@ -16,7 +16,7 @@ from itertools import pairwise
 from operator import index
 from threading import Lock
 
-from .._context import holding
+from ..runtime.context import holding
 
 MIN_ELEMENTS = 1 << 17
 """Elements per thread from which a second thread saves more time than it costs."""

@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .. import _graph, _writes
-from .._checkpoint import all_recorded
-from .._context import holding
-from .._graph import no_grad
-from .._tree import flatten, tree_map
+from ..core import graph, mutation
+from ..core.graph import no_grad
+from ..core.pytree import flatten, tree_map
+from ..recompute import all_recorded
+from ..runtime.context import holding
 from .executor import Compiled, Recurrence, execute
 from .explain import Explanation
 from .kernels import on_paper
@@ -47,7 +47,7 @@ def unwanted(compile: bool | None) -> str:
         return "AUTOGRAD_COMPILE is 0"
     if compile is False or all_recorded.get():
         return "compile=False"
-    return "detect_anomaly looks at every step" if _graph.anomaly.get() else ""
+    return "detect_anomaly looks at every step" if graph.anomaly.get() else ""
 
 
 def run(it: Recurrence) -> tuple[Any, Any]:
@@ -136,7 +136,7 @@ def _traced(it: Recurrence, before: Untouched, first: Step | None = None) -> Ste
     """One step, written down; Untraceable if that cannot be, or if it does anything else."""
     try:
         try:
-            with _writes.refuse.block(_refuse):
+            with mutation.refuse.block(_refuse):
                 traced = Step(it.step, it.carry, it.xs, first)
         finally:
             changed = before.put_back()

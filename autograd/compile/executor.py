@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any, ClassVar
 
 from .. import backend
-from .._checkpoint import Again, as_now
-from .._context import holding
-from .._graph import Node, recording
-from .._primitive import result
-from .._tensor import Tensor
-from .._tree import flatten, unflatten
-from .._writes import overwritten
+from ..core.graph import Node, recording
+from ..core.mutation import overwritten
+from ..core.primitive import result
+from ..core.pytree import flatten, unflatten
+from ..core.tensor import Tensor
+from ..recompute import Again, as_now
+from ..runtime.context import holding
 from .gates import in_few_calls
 from .kernels import by_parts, fused
 from .loops import Loop

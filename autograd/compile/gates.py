@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._primitive import Primitive
+from ..core.primitive import Primitive
 from ..ops import elementwise
 from .plan import LINEAR, MATMUL, SPLIT
 from .program import Op, Symbol

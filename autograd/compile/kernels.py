@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from .._primitive import Primitive
+from ..core.primitive import Primitive
 from ..ops import elementwise as ew
 from .plan import SPLIT, Half, is_view
 from .program import NUMBERS, Op, Symbol

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .._primitive import Primitive
-from ..ops import indexing, linalg, reduction, shape
+from ..core.primitive import Primitive
+from ..ops import indexing, matmul, reduction, shape
 from .program import Op, Symbol, pointwise
 from .trace import Step
 
@@ -26,7 +26,7 @@ def _primitives(*operations: Any) -> set[Primitive]:
     return {operation.primitive for operation in operations}
 
 
-LINEAR, MATMUL = linalg._linear.primitive, linalg._matmul.primitive
+LINEAR, MATMUL = matmul._linear.primitive, matmul._matmul.primitive
 SUM, RESHAPE = reduction._sum.primitive, shape._reshape.primitive
 TRANSPOSE, REVERSED = shape._transpose.primitive, shape.reversed_axes.primitive
 SPLIT, UNSTACK = shape._split.primitive, shape._unstack.primitive

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .. import backend
-from .._primitive import Primitive, Unreadable
-from .._tree import flatten
+from ..core.primitive import Primitive, Unreadable
+from ..core.pytree import flatten
 from ..ops import METHODS
 from ..ops.elementwise import _astype, _clip, _round, multiply, where
 

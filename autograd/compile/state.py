@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import random
-from .._tensor import Tensor
+from ..core.tensor import Tensor
 from .program import NUMBERS, Untraceable
 
 MOST = 10_000

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import _graph, backend
-from .._graph import OUTPUT, Node, reached
-from .._primitive import Primitive
-from .._tensor import Tensor
-from .._tree import flatten, same_nesting, structure, tree_map, unflatten
-from .._writes import clock
+from .. import backend
+from ..core import graph
+from ..core.graph import OUTPUT, Node, reached
+from ..core.mutation import clock
+from ..core.primitive import Primitive
+from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
+from ..core.tensor import Tensor
 from ..ops.elementwise import SELECTIONS, add, multiply, where, zero_gradient
 from ..transforms import is_recorded
 from .program import Program, Symbol, Untraceable, pointwise
@@ -61,7 +62,7 @@ class Step:
         if not arrays:
             raise Untraceable("it has neither carry nor input")
         self.program = Program(backend.of(arrays[0]))
-        on = _graph.recording.get()
+        on = graph.recording.get()
 
         def stand_in(shape: Any, dtype: Any, wanted: bool) -> Tensor:
             node = Node(None, (), None, shape, dtype) if wanted and dtype.kind == "f" else None
@@ -232,16 +233,16 @@ class Step:
                 if like and (parent.shape, parent.dtype) == (node.shape, node.dtype):
                     yield parent, (base, slope)
                 else:
-                    g = _graph.fit(_times(base, slope), parent.shape, parent.dtype)
+                    g = graph.fit(_times(base, slope), parent.shape, parent.dtype)
                     yield parent, (g, None)
             return
         else:
             g = program.real(self._total(terms))
-        found = _graph.pull(primitive, g, saved, node.parents)
+        found = graph.pull(primitive, g, saved, node.parents)
         found = [self._selected(program.value(x)) if hasattr(x, "dtype") else x for x in found]
         for parent, gradient in zip(node.parents, found, strict=True):
             if parent is not None:
-                gradient = _graph.fitted(gradient, parent, node, g, node.parents, found)
+                gradient = graph.fitted(gradient, parent, node, g, node.parents, found)
                 if gradient is not None:
                     yield parent, (gradient, None)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .._graph import OUTPUT, Node
-from .._tensor import Tensor
-from .._writes import clock
+from ..core.graph import OUTPUT, Node
+from ..core.mutation import clock
+from ..core.tensor import Tensor
 from .executor import ScanBlock
 
 

@@ -5,26 +5,43 @@ from __future__ import annotations
 from numbers import Number
 from typing import Any
 
-from .. import _graph
-from .._arguments import operand
-from .._tensor import Tensor
+from ..core import graph
+from ..core.arguments import operand
+from ..core.tensor import Tensor
 from . import (
     creation,
+    einsum,
     elementwise,
     indexing,
     inplace,
-    linalg,
+    matmul,
     movement,
-    ordering,
-    products,
     reduction,
-    replacing,
+    selection,
     shape,
+    sorting,
 )
 
-_graph.wrap = Tensor
-_graph.fit = reduction.fit
-_graph.stack = shape.stack
+MODULES = (
+    creation,
+    elementwise,
+    indexing,
+    matmul,
+    movement,
+    sorting,
+    einsum,
+    reduction,
+    selection,
+    shape,
+)
+"""The modules of public operations."""
+
+OPERATIONS: list[str] = [name for module in MODULES for name in module.__all__]
+"""The names of all public operations."""
+
+graph.wrap = Tensor
+graph.fit = reduction.fit
+graph.stack = shape.stack
 
 _OPERATORS = {
     "add": elementwise.add,
@@ -34,7 +51,7 @@ _OPERATORS = {
     "floordiv": elementwise.floor_divide,
     "mod": elementwise.remainder,
     "pow": elementwise.power,
-    "matmul": linalg.matmul,
+    "matmul": matmul.matmul,
     "and": elementwise.bitwise_and,
     "or": elementwise.bitwise_or,
     "xor": elementwise.bitwise_xor,
@@ -80,14 +97,14 @@ METHODS: dict[str, Any] = {
     "T": property(shape.reversed_axes),
     "mT": property(lambda self: shape.swapaxes(self, -1, -2)),
     **{name: getattr(elementwise, name) for name in ("astype", "round")},
-    "clip": replacing.clip,
+    "clip": selection.clip,
     **{
         name: getattr(reduction, name)
         for name in ("all", "any", "sum", "mean", "var", "std", "max", "min", "argmax", "argmin")
     },
     **{name: getattr(movement, name) for name in ("diagonal", "repeat", "trace")},
-    **{name: getattr(ordering, name) for name in ("argsort", "cumprod", "cumsum", "prod")},
-    "dot": products.dot,
+    **{name: getattr(sorting, name) for name in ("argsort", "cumprod", "cumsum", "prod")},
+    "dot": einsum.dot,
     "flatten": shape.ravel,
     **{
         name: getattr(shape, name)

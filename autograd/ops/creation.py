@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import backend
-from .._arguments import operand
-from .._primitive import primitive
-from .._tensor import Tensor, _arrays
 from ..backend import Array, asarray, get_default_dtype
+from ..core.arguments import operand
+from ..core.primitive import primitive
+from ..core.tensor import Tensor, _arrays
 
 __all__ = [
     "arange",

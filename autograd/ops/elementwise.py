@@ -9,8 +9,8 @@ import math
 from typing import Any
 
 from .. import backend
-from .._arguments import operand
-from .._primitive import elementwise, primitive
+from ..core.arguments import operand
+from ..core.primitive import elementwise, primitive
 from .creation import zeros_like
 
 __all__ = [

@@ -7,10 +7,11 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from .. import _graph, backend
-from .._arguments import operand
-from .._primitive import primitive
-from .._tensor import _arrays
+from .. import backend
+from ..core import graph
+from ..core.arguments import operand
+from ..core.primitive import primitive
+from ..core.tensor import _arrays
 from .creation import integers
 from .shape import along
 
@@ -171,7 +172,7 @@ def index_update(x: Any, index: Any, value: Any) -> Any:
     value that requires a gradient and an `x` of integers or booleans, which cannot carry it.
     """
     x = operand(x)
-    if x.dtype.kind != "f" and _graph.recording.get() and getattr(value, "requires_grad", False):
+    if x.dtype.kind != "f" and graph.recording.get() and getattr(value, "requires_grad", False):
         raise TypeError(
             f"index_update of a {x.dtype} tensor would lose the gradient of a {value.dtype} value; "
             "convert the tensor with .astype(...), or pass value.detach()"

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import _graph, _writes, backend
-from .._tensor import Tensor, _arrays
+from .. import backend
+from ..core import graph, mutation
+from ..core.tensor import Tensor, _arrays
 from .elementwise import astype
 
 
@@ -20,14 +21,14 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
     Under `no_grad`, `target` may be a leaf or a view of a leaf.
     """
     recorded = target.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
-    refused = recorded if _graph.recording.get() else not _is_leaf_memory(target)
+    refused = recorded if graph.recording.get() else not _is_leaf_memory(target)
     if refused:
         raise TypeError(
             "assigning in a recorded graph would lose a gradient; "
             "`x = ag.index_update(x, index, value)` is the differentiable form"
         )
     _begin(target)
-    if _graph.anomaly.raw() and target.dtype.kind == "f":  # an operation, whose result is checked
+    if graph.anomaly.raw() and target.dtype.kind == "f":  # an operation, whose result is checked
         is_array = hasattr(value, "dtype")
         value = value if is_array else backend.of(target._data).asarray(value, "float64")
         value = astype(value, target.dtype)
@@ -41,7 +42,7 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
 
     def operator(target: Tensor, other: Any) -> Tensor:
         source = other._node if isinstance(other, Tensor) else None
-        if _graph.recording.get() and not (target._node is source is None):
+        if graph.recording.get() and not (target._node is source is None):
             result = operation(target, other)
             if target._node is not None and target._node.primitive is None:
                 raise RuntimeError(
@@ -51,7 +52,7 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
         _begin(target)
         array, operand = target._data, _arrays(other)
         home = backend.of(array)
-        if hasattr(operand, "dtype") and _writes.owner(operand) is _writes.owner(array):
+        if hasattr(operand, "dtype") and mutation.owner(operand) is mutation.owner(array):
             operand = operand.copy()  # CuPy does not notice operands that overlap
         elif isinstance(operand, (list, tuple)):
             operand = home.asarray(operand)
@@ -72,12 +73,12 @@ def _is_leaf_memory(target: Tensor) -> bool:
     while node is not None and node.primitive is not None:
         parents = [parent for parent in node.parents if parent is not None]
         node = parents[0] if len(parents) == 1 else None
-    return node is not None and node.saved is _writes.owner(target._data)
+    return node is not None and node.saved is mutation.owner(target._data)
 
 
 def _begin(target: Tensor) -> None:
     """Mark the graphs that saved the memory as stale. This is done before the write, so that an
     interrupt cannot leave a write that is not noted.
     """
-    _writes.begin()
-    _writes.note(target._data)
+    mutation.begin()
+    mutation.note(target._data)

@@ -12,16 +12,16 @@ from operator import attrgetter
 from typing import Any
 
 from .. import backend
-from .._arguments import axis_of, count, frozen, integer, operand, operands, sequence
-from .._primitive import primitive
-from .._tensor import Axis, Tensor, _arrays
-from .._tree import flatten
 from ..backend import get_default_dtype
 from ..backend.base import AxisError
+from ..core.arguments import axis_of, count, frozen, integer, operand, operands, sequence
+from ..core.primitive import primitive
+from ..core.pytree import flatten
+from ..core.tensor import Axis, Tensor, _arrays
 from .elementwise import add, astype, floor, multiply, not_equal, subtract, where
 from .indexing import _scatter, getitem
 from .reduction import floating, sum, wide, without_history
-from .replacing import promoted
+from .selection import promoted
 from .shape import broadcast_to, concatenate, moveaxis, over, reshape, split
 
 __all__ = [

@@ -7,9 +7,9 @@ from functools import wraps
 from math import inf
 from typing import Any, TypeVar
 
-from .._arguments import axes_of, axis_of, operand
-from .._primitive import primitive
-from .._tensor import Axis
+from ..core.arguments import axes_of, axis_of, operand
+from ..core.primitive import primitive
+from ..core.tensor import Axis
 from . import elementwise
 from .elementwise import absolute, astype, exp, isfinite, log, maximum, minimum, sqrt, square, where
 from .shape import broadcast_to, over, reduced, reshape

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from .._arguments import (
+from ..core.arguments import (
     axes_of,
     axis_of,
     check_flag,
@@ -15,8 +15,8 @@ from .._arguments import (
     operand,
     sequence,
 )
-from .._primitive import _recorded, primitive
-from .._tensor import Axis
+from ..core.primitive import _recorded, primitive
+from ..core.tensor import Axis
 from .creation import zeros_beside
 
 __all__ = [

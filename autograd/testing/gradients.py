@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from .._graph import enable_grad
-from .._tensor import Tensor
-from .._tree import flatten
+from ..core.graph import enable_grad
+from ..core.pytree import flatten
+from ..core.tensor import Tensor
 from ..ops.creation import zeros_like
 from ..transforms import gradients, jvp
 

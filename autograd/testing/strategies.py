@@ -184,7 +184,7 @@ _STEPS: dict[str, Callable[..., Any]] = {
     "outwards": lambda a: ops.shape.unstack(ops.shape.stack([a, -a, ops.elementwise.sin(a)]))[2],
     "product": lambda a, b: a * b / 4,
     "quotient": lambda a, b: a / (2 + b * b),
-    "running": lambda a: ops.ordering.cumsum(a, -1) / a.shape[-1] if a.ndim else a,
+    "running": lambda a: ops.sorting.cumsum(a, -1) / a.shape[-1] if a.ndim else a,
     "sin": ops.elementwise.sin,
     "softmax": lambda a: ops.reduction.softmax(a) if a.ndim else a,
     "tanh of sum": lambda a, b: ops.elementwise.tanh(a + b),

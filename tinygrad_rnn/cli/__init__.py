@@ -8,18 +8,18 @@ from collections.abc import Callable
 
 from .. import __version__
 from ..errors import InputError
-from . import demo, train, use
-from .console import PROGRAM, Parser, describe, did_you_mean
+from . import demo, sample, train
+from .argparsing import PROGRAM, Parser, describe, did_you_mean
 
 Command = Callable[[list[str]], int]
 
 COMMANDS: dict[str, tuple[Command, str]] = {
     "train": (train.main, "learn a character language model from text"),
-    "sample": (use.sample, "let a trained model write"),
-    "eval": (use.evaluate, "measure a trained model in bits per character"),
+    "sample": (sample.sample, "let a trained model write"),
+    "eval": (sample.evaluate, "measure a trained model in bits per character"),
     "demo": (demo.demo, "show a claim about recurrent networks, and measure whether it holds"),
     "predict": (demo.predict, "apply what a demonstration has learned to new input"),
-    "info": (use.info, "show versions, devices and threads"),
+    "info": (sample.info, "show versions, devices and threads"),
 }
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..demo import (
+from ..demos.runner import (
     CONFIG,
     MODEL,
     RESULTS,
@@ -29,11 +29,11 @@ from ..demo import (
     scripts,
 )
 from ..errors import InputError
-from ..training.files import locked
-from ..training.options import COUNT, DEVICE, SEED
+from ..tasks.language_modeling.options import COUNT, DEVICE, SEED
+from ..tasks.language_modeling.run_folder import HOME
 from ..training.progress import clock
-from ..training.run import HOME
-from .console import PROGRAM, Parser, check_device, did_you_mean, given, print_table
+from ..training.serialization import locked
+from .argparsing import PROGRAM, Parser, check_device, did_you_mean, given, print_table
 from .results import shares, write_report
 
 ASIDE = ".earlier"

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..demo import Row, read_results, scripts, written
+from ..demos.runner import Row, read_results, scripts, written
 from ..errors import InputError
 from ..training.environment import versions
-from ..training.files import write_file
 from ..training.progress import clock
-from .console import PROGRAM
+from ..training.serialization import write_file
+from .argparsing import PROGRAM
 
 
 def shares(rows: Sequence[Row]) -> bool:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from ..data import TextCorpus
 from ..errors import InputError
-from ..training import LanguageTraining, Options, Run, Session, generate, load
+from ..tasks.language_modeling import LanguageTraining, Options, Run, generate
+from ..tasks.language_modeling.report import comparison, draw_loss
+from ..tasks.language_modeling.run_folder import check_folder, name_a_run
+from ..training import Session, load
 from ..training.environment import limit_threads, versions
-from ..training.files import write_file
 from ..training.progress import clock, shown_on
-from ..training.report import comparison, draw_loss
-from ..training.run import check_folder, name_a_run
-from .console import PROGRAM, Parser, check_device, describe, given, print_table, read_texts
+from ..training.serialization import write_file
+from .argparsing import PROGRAM, Parser, check_device, describe, given, print_table, read_texts
 
 RULES = {entry.name: entry.metadata["rule"] for entry in fields(Options)}
 

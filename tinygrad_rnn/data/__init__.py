@@ -1,8 +1,10 @@
 """Data: where it comes from and how it is cut into batches."""
 
-from .fasta import Sequence, read_fasta, regions
 from .files import files_in, labelled_files, read_folder, read_labelled
-from .idx import read_idx, read_images, read_mnist, shifted
+from .formats.fasta import Sequence, read_fasta, regions
+from .formats.idx import read_idx, read_images, read_mnist, shifted
+from .formats.midi import Note, read_midi, write_midi
+from .formats.wav import log_mel, read_wav, resample, write_wav
 from .loader import (
     DataLoader,
     Generated,
@@ -13,9 +15,6 @@ from .loader import (
     pad_collate,
     random_split,
 )
-from .midi import Note, read_midi, write_midi
-from .sound import log_mel, read_wav, resample, write_wav
-from .tables import LabelledText, Lexicon, ParallelText, TimeSeries
 from .text import (
     StatefulBatches,
     TextCorpus,
@@ -25,6 +24,7 @@ from .text import (
     read_text,
     tokens,
 )
+from .text_datasets import LabelledText, Lexicon, ParallelText, TimeSeries
 
 __all__ = [
     "DataLoader",

@@ -9,7 +9,7 @@ from typing import Any
 from autograd import Tensor, flatten, mean, tree_map
 
 from .. import nn
-from .writer import Writer
+from .decoder import Writer
 
 
 class Captioner(Writer):

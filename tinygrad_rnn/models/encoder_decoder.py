@@ -8,7 +8,7 @@ from typing import Any
 from autograd import Tensor, concatenate, flatten, tree_map
 
 from .. import nn
-from .writer import Writer
+from .decoder import Writer
 
 
 class EncoderDecoder(Writer):

@@ -1,20 +1,8 @@
 """Networks: modules, recurrent cells and layers, losses, initial values."""
 
-from . import functional, init, interchange, utils
+from . import functional, init, utils
+from . import keras_weights as keras_weights
 from .attention import AdditiveAttention, Attention, DotAttention, GeneralAttention
-from .cell import Cell
-from .cells import (
-    CoupledLSTMCell,
-    GRUCell,
-    IRNNCell,
-    JordanRNNCell,
-    LayerNormLSTMCell,
-    LSTMCell,
-    MGUCell,
-    MinGRUCell,
-    PeepholeLSTMCell,
-    RNNCell,
-)
 from .containers import ModuleDict, ModuleList, Sequential
 from .layers import (
     Dropout,
@@ -40,8 +28,21 @@ from .losses import (
     SmoothL1Loss,
 )
 from .module import Module, Parameter
-from .recurrent import Recurrent
-from .rnn import GRU, LSTM, RNN, JordanRNN, LayerNormLSTM, PeepholeLSTM
+from .recurrent.cell import Cell
+from .recurrent.cells import (
+    CoupledLSTMCell,
+    GRUCell,
+    IRNNCell,
+    JordanRNNCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    MGUCell,
+    MinGRUCell,
+    PeepholeLSTMCell,
+    RNNCell,
+)
+from .recurrent.layer import Recurrent
+from .recurrent.layers import GRU, LSTM, RNN, JordanRNN, LayerNormLSTM, PeepholeLSTM
 
 __all__ = [
     "AdditiveAttention",

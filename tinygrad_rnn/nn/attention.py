@@ -13,17 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd import (
-    Tensor,
-    arange,
-    expand_dims,
-    matmul,
-    softmax,
-    swapaxes,
-    tanh,
-    tensor,
-    where,
-)
+from autograd import Tensor, arange, expand_dims, matmul, softmax, swapaxes, tanh, tensor, where
 
 from ..summary import summarized
 from .layers import Linear

@@ -19,16 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import (
-    Tensor,
-    backend,
-    concatenate,
-    full,
-    logaddexp,
-    scan,
-    take_along_axis,
-    where,
-)
+from autograd import Tensor, backend, concatenate, full, logaddexp, scan, take_along_axis, where
 
 
 def ctc_losses(

@@ -6,18 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Self
 
-from autograd import (
-    Tensor,
-    backend,
-    expand_dims,
-    no_grad,
-    relu,
-    sigmoid,
-    take,
-    tanh,
-    tensor,
-    where,
-)
+from autograd import Tensor, backend, expand_dims, no_grad, relu, sigmoid, take, tanh, tensor, where
 
 from ..scalars import plain, probability
 from . import functional, init

@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import autograd as ag
-from autograd._context import Undo
+from autograd.runtime.context import Undo
 
 from .. import __version__
 

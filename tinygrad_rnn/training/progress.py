@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
-from autograd._context import Undo
+from autograd.runtime.context import Undo
 
 
 @dataclass(frozen=True)

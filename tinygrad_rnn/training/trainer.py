@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 
 import autograd as ag
-from autograd._context import Undo
+from autograd.runtime.context import Undo
 
 from .. import nn, optim
 from ..data import DataLoader, Loader
 from ..errors import InputError, TrainingDiverged
 from ..scalars import plain, plain_count, warn_of_changes
-from .files import load_arrays, locked, reading
-from .loop import Limits, Note, Position, Session
 from .progress import Silent, shown_on
-from .truncated import TruncatedBPTT
+from .serialization import load_arrays, locked, reading
+from .session import Limits, Note, Position, Session
+from .truncated_bptt import TruncatedBPTT
 
 quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """What overflows shows in the loss, which is checked: no warning about it."""

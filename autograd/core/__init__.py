@@ -1,0 +1,1 @@
+"""The engine: tensors, the recorded graph, primitives, version counters and pytrees."""

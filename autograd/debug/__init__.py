@@ -1,0 +1,1 @@
+"""Anomaly detection, graph growth warnings and drawings of the graph."""

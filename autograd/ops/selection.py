@@ -1,0 +1,69 @@
+"""Operations that replace elements: by condition, by limits, and where they are not finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backend
+from ..core.arguments import operand
+from ..core.tensor import _arrays
+from .elementwise import _clip, astype, greater_equal, isnan, isneginf, isposinf, less_equal, where
+
+__all__ = ["clip", "nan_to_num", "select"]
+
+
+def promoted(*values: Any) -> list[Any]:
+    """Cast arrays to the dtype to which NumPy promotes all values; Python numbers stay numbers."""
+    beside = next((value for value in values if hasattr(value, "dtype")), None)
+    numbers = (bool, int, float)
+    values = tuple([v if type(v) in numbers else operand(v, beside) for v in values])
+    dtypes = [getattr(value, "dtype", value) for value in values]
+    dtype = backend.of(_arrays(beside)).xp.result_type(*dtypes)
+    return [v if type(v) in numbers else astype(v, dtype) for v in values]
+
+
+def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
+    """For each element the choice of the first condition that holds, else `default`."""
+    if not len(conditions):
+        raise ValueError("select: at least one condition is needed")
+    if len(conditions) != len(choices):
+        raise ValueError(f"select: {len(conditions)} conditions for {len(choices)} choices")
+    *choices, result = promoted(*choices, default)
+    for condition, choice in zip(conditions[::-1], choices[::-1], strict=True):
+        if operand(condition).dtype.kind != "b":
+            raise TypeError(f"select: conditions must be boolean, got {operand(condition).dtype}")
+        result = where(condition, choice, result)
+    return result
+
+
+def nan_to_num(
+    x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Any:
+    """nan and infinities replaced by numbers (the largest there are, unless given); the gradient
+    there is 0.
+    """
+    x = operand(x)
+    if (dtype := x.dtype).kind != "f":
+        return x
+    largest = float(backend.of(_arrays(x)).xp.finfo(dtype).max)
+    x = where(isnan(x), nan, x)
+    x = where(isposinf(x), largest if posinf is None else posinf, x)
+    return astype(where(isneginf(x), -largest if neginf is None else neginf, x), dtype)
+
+
+def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    """`x` limited to [a_min, a_max], or [min, max], which are numbers or arrays.
+
+    The gradient of `x` is 1 inside, the limits included. Outside it is 0, and an array of limits
+    has the gradient.
+    """
+    if not (a_min is None and a_max is None) and not (min is None and max is None):
+        raise ValueError("clip: give a_min and a_max, or min and max, not both")
+    low, high = min if a_min is None else a_min, max if a_max is None else a_max
+    if all(limit is None or type(limit) in (bool, int, float) for limit in (low, high)):
+        return _clip(x, low=low, high=high)
+    x, *limits = promoted(operand(x), *[limit for limit in (low, high) if limit is not None])
+    low, high = limits[0] if low is not None else None, limits[-1] if high is not None else None
+    if low is not None:
+        x = where(greater_equal(x, low) | isnan(x), x, low)
+    return x if high is None else where(less_equal(x, high) | isnan(x), x, high)

@@ -1,0 +1,1 @@
+"""Context variables that survive Ctrl-C, and the caller's line."""

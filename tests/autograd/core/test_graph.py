@@ -1,0 +1,466 @@
+"""The recorded graph: what accumulates in it, and how long it lives."""
+
+import copy
+import gc
+import itertools
+import pickle
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import in_thread, leaf, on_device, on_host
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autograd as ag
+from autograd import primitive
+from autograd.core import graph, mutation
+from autograd.debug import graph_growth
+from autograd.testing import check_gradients
+from tinygrad_rnn import optim
+from tinygrad_rnn.nn import Parameter
+
+# --- accumulation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("uses", [1, 2, 3, 8, 300])
+def test_one_tensor_used_many_times(uses: int) -> None:
+    x = leaf(1.0, -2.0)
+    ag.stack([x * x for _ in range(uses)]).sum().backward()
+    assert x.grad.tolist() == [2.0 * uses, -4.0 * uses]
+
+
+@given(st.lists(st.sampled_from(["add", "multiply", "subtract", "logaddexp"]), max_size=12))
+def test_any_chain_of_reuses(names: list[str]) -> None:
+    def f(x: ag.Tensor) -> ag.Tensor:
+        y = x
+        for name in names:
+            y = ag.tanh(getattr(ag, name)(y, x * 0.7))
+        return y + x
+
+    check_gradients(f, np.array([0.3, -0.8]))
+
+
+def test_backward_adds_to_what_is_there() -> None:
+    x = leaf(3.0)
+    (x * x).backward()
+    held = x.grad
+    (x * x).backward()
+    assert x.grad.tolist() == [12.0]
+    assert held.tolist() == [6.0]
+
+
+def by_backward(y: ag.Tensor, inputs: list[ag.Tensor], **options: Any) -> list[Any]:
+    y.backward(**options)
+    return [x.grad for x in inputs]
+
+
+GRADIENTS: dict[str, Callable[[ag.Tensor, list[ag.Tensor]], Any]] = {
+    "backward": by_backward,
+    "backward with history": lambda y, xs: by_backward(y, xs, create_graph=True),
+    "gradients": ag.gradients,
+    "gradients with history": lambda y, xs: ag.gradients(y, xs, create_graph=True),
+}
+
+
+@pytest.mark.parametrize("gradients", GRADIENTS.values(), ids=GRADIENTS)
+@pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
+def test_a_node_is_visited_once_not_once_per_path(gradients: Any, wrapped: Any) -> None:
+    """Forty doublings have 2^40 paths."""
+
+    def doubled(y: Any) -> Any:
+        for _ in range(40):
+            y = y + y
+        return y
+
+    x = leaf(1.0)
+    (slope,) = gradients(wrapped(doubled)(x), [x])
+    assert slope.tolist() == [2.0**40]
+
+
+def test_forward_mode_visits_a_node_once_too() -> None:
+    assert ag.jvp(lambda x: [x := x + x for _ in range(40)][-1], (1.0,), (1.0,))[1] == 2.0**40
+
+
+@pytest.mark.parametrize("gradients", GRADIENTS.values(), ids=GRADIENTS)
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3)])
+def test_gradients_share_no_memory(gradients: Any, shape: tuple[int, ...]) -> None:
+    a, b = ag.ones(shape, requires_grad=True), ag.ones(shape, requires_grad=True)
+    whole = ag.ones(shape)
+    seen: list[ag.Tensor] = []
+    b.register_hook(seen.append)
+    first, second = gradients((a + b * whole).sum(), [a, b])
+    first.data[...] = 7
+    second.data[...] = 8
+    assert (first.numpy() == 7).all()
+    assert (seen[0].numpy() == 1).all()
+    assert (whole.numpy() == 1).all()
+
+
+def test_a_given_gradient_is_not_handed_on() -> None:
+    x, given = leaf(1.0, 2.0), np.ones(2)
+    x.backward(given)
+    assert x.grad is not None
+    x.grad.data[...] = 5
+    assert given.tolist() == [1.0, 1.0]
+
+
+def test_what_a_hook_returns_is_not_handed_on() -> None:
+    x, replacement = leaf(1.0, 2.0), ag.tensor(np.ones(2))
+    x.register_hook(lambda gradient: replacement)
+    (x * x).sum().backward()
+    assert x.grad is not None
+    x.grad.data[...] = 5
+    assert replacement.tolist() == [1.0, 1.0]
+
+
+def test_transforms_return_arrays_that_can_be_written() -> None:
+    slope = ag.grad(lambda x: x.sum())(np.zeros((2, 3)))
+    slope *= 2
+    assert (slope == 2).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64])
+def test_indices_of_any_integer_type(dtype: Any) -> None:
+    x: Any = ag.zeros((300, 2), requires_grad=True)
+    x[np.array([100, 7, 100], dtype)].sum().backward()
+    counts = np.zeros((300, 2))
+    counts[[100, 7]] = [[2], [1]]
+    np.testing.assert_array_equal(x.grad.numpy(), counts)
+
+
+ONCE: dict[str, Any] = {
+    "an integer": 1,
+    "a slice": slice(None, None, -2),
+    "a newaxis": (None, 1),
+    "an ellipsis": (..., 0),
+    "a mask": np.array([True, False, True]),
+}
+
+
+@pytest.mark.parametrize("index", ONCE)
+def test_where_no_index_can_repeat_nothing_is_scattered(
+    index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adding at repeated indices is slow."""
+    monkeypatch.delattr(type(ag.backend.current()), "scatter_add")
+    x: Any = ag.zeros((3, 2), requires_grad=True)
+    x[ONCE[index]].sum().backward()
+    expected = np.zeros((3, 2))
+    expected[ONCE[index]] = 1
+    np.testing.assert_array_equal(x.grad.numpy(), expected)
+
+
+@given(data=st.data())
+def test_results_that_nobody_uses(data: st.DataObject) -> None:
+    use = data.draw(st.sets(st.integers(0, 3), min_size=1))
+    split = data.draw(st.sampled_from([ag.unstack, lambda x: ag.split(x, (1, 1, 3))]))
+    check_gradients(lambda x: [split(x * x)[i] for i in use], np.arange(1.0, 9).reshape(4, 2))
+
+
+def test_integers_take_part_without_a_gradient() -> None:
+    x, n = leaf(1.0, 2.0), ag.tensor([3, 4])
+    (x * n + n).sum().backward()
+    assert x.grad.tolist() == [3.0, 4.0]
+    assert n.grad is None
+
+
+def test_rounding_to_integers_ends_the_graph() -> None:
+    x = leaf(1.5, 2.5)
+    assert not x.astype(int).requires_grad
+
+
+# --- life and death -------------------------------------------------------------------------------
+
+
+SMALL_STACK = 256 * 1024  # bytes: a thousand or so nested calls
+
+
+@pytest.mark.host  # the graph is the same on every device, and a million launches take their time
+@pytest.mark.parametrize("free", ["by backward", "by dropping"])
+def test_a_million_operations_deep(free: str) -> None:
+    def work() -> None:
+        x = leaf(1.0)
+        y = x
+        for _ in range(1_000_000):
+            y = -y
+        if free == "by backward":
+            y.backward()
+            assert x.grad.tolist() == [1.0]
+        del y
+
+    in_thread(work, SMALL_STACK)
+
+
+def two_results(y: Any) -> Any:
+    first, second = ag.unstack(ag.stack([y, y]))
+    return first - second * 2
+
+
+DEEP: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
+    # name: a step whose slope is -1, and how the gradient is taken
+    "with history": (ag.negative, lambda y, x: ag.gradients(y, x, create_graph=True)[0]),
+    "between two tensors": (ag.negative, lambda y, x: ag.gradients(y, x)[0]),
+    "several results": (two_results, lambda y, x: ag.gradients(y, x)[0]),
+    "checkpoints": (ag.checkpoint(ag.negative), lambda y, x: ag.gradients(y, x)[0]),
+}
+
+
+@pytest.mark.parametrize("way", DEEP)
+def test_depth_by_other_ways(way: str) -> None:
+    step, gradient = DEEP[way]
+
+    def work() -> None:
+        y = x = leaf(1.0)
+        for _ in range(10_000):
+            y = step(y)
+        slope = gradient(y, x)
+        assert slope.tolist() == [1.0]
+        del y, slope
+
+    in_thread(work, SMALL_STACK)
+
+
+@pytest.fixture
+def no_gc() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def unstacked(inner: Any) -> Any:
+    first, second = ag.unstack(inner)
+    return first * second
+
+
+def scanned(inner: Any) -> Any:
+    return ag.scan(lambda c, x: (c * x, c + x), ag.tensor(1.0, dtype=float), inner)
+
+
+GRAPHS: dict[str, Callable[[Any], Any]] = {
+    "an operation": lambda inner: (inner * inner).sum(),
+    "several results": unstacked,
+    "scan": lambda inner: scanned(inner)[1].sum(),
+    "ragged scan": lambda inner: ag.scan(
+        lambda c, x: (c * x, c), ag.ones(1, float), inner.reshape(2, 1), lengths=[1]
+    )[0].sum(),
+    "a checkpoint around it": lambda inner: ag.checkpoint(lambda x: x * x)(inner).sum(),
+    "vjp": lambda inner: ag.vjp(lambda x: x * x, inner)[1](ag.ones_like(inner.detach()))[0].sum(),
+    "jvp": lambda inner: ag.jvp(lambda x: x * x, (inner,), (inner,))[1].sum(),
+    "a gradient inside": lambda inner: ag.grad(lambda x: (x**3).sum())(inner).sum(),
+}
+
+
+def recorded(graph: Callable[[Any], Any] = GRAPHS["an operation"]) -> tuple[Any, Any, Any]:
+    """A result, its leaf, and a reference to an array that only the graph keeps."""
+    x = leaf(1.0, 2.0)
+    inner = ag.exp(x)
+    return graph(inner), x, weakref.ref(inner.data)
+
+
+@pytest.mark.usefixtures("no_gc")
+@pytest.mark.parametrize("history", [False, True])
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_a_dropped_graph_is_freed_at_once(graph: Any, history: bool) -> None:
+    y, x, saved = recorded(graph)
+    slopes = ag.gradients(y, x, create_graph=True) if history else ()
+    assert saved() is not None
+    del y, slopes
+    assert saved() is None
+
+
+@pytest.mark.usefixtures("no_gc")
+@pytest.mark.parametrize("retain", [False, True])
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_backward_frees_the_graph_unless_told(graph: Any, retain: bool) -> None:
+    y, _, saved = recorded(graph)
+    y.backward(retain_graph=retain)
+    assert (saved() is not None) == retain
+
+
+@pytest.mark.usefixtures("no_gc")
+def test_ten_thousand_training_steps_do_not_grow() -> None:
+    """With a state that is carried from step to step, detached."""
+    weight = Parameter(np.full((2, 2), 0.5))
+    optimizer = optim.Adam([weight])
+    state = ag.ones(2, float)
+
+    def steps(count: int) -> None:
+        nonlocal state
+        for _ in range(count):
+            optimizer.zero_grad()
+            state = ag.tanh(weight @ state.detach())
+            (state * state).sum().backward()
+            optimizer.step()
+
+    def size() -> tuple[int, int]:
+        nodes = sum(isinstance(thing, graph.Node) for thing in gc.get_objects())
+        return nodes, len(mutation._times)
+
+    steps(5_000)  # Python's own free lists are full then
+    before, blocks = size(), sys.getallocatedblocks()
+    steps(5_000)
+    assert sys.getallocatedblocks() - blocks < 500  # one thing kept per step would be 5,000
+    assert size() == before
+
+
+CARRIED: dict[str, tuple[Callable[..., Any], str]] = {
+    "a state": (
+        lambda total, state, loss: (total, state),
+        r"shape \(2,\) made by tanh keeps them",
+    ),
+    "a running total": (
+        lambda total, state, loss: (total + loss, state.detach()),
+        r"shape \(\) made by add keeps them",
+    ),
+    "a list of losses": (
+        lambda total, state, loss: ([*total, loss] if total else [loss], state.detach()),
+        r"shape \(\) made by divide and [\d,]+ more like it keep them",
+    ),
+}
+
+
+@pytest.fixture
+def counting_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first count at once, the second when some thousand operations more are recorded."""
+    monkeypatch.setattr(graph_growth, "MANY", 100)
+    monkeypatch.setattr(graph_growth, "_last", (0, 0))
+    clock = itertools.count(1000).__next__
+    monkeypatch.setattr(graph, "clock", clock)
+    monkeypatch.setattr(mutation, "clock", clock)
+    monkeypatch.setattr(mutation, "count_at", 2000)
+
+
+def train(carry: Callable[..., Any], steps: int = 2000) -> None:
+    weight, state, total = Parameter(np.full((2, 2), 0.1)), ag.ones(2, float), ag.tensor(0.0)
+    optimizer = optim.Adam([weight], lr=1e-5)
+    for _ in range(steps):
+        state = ag.tanh(weight @ state)
+        loss = (state * state).mean()
+        weight.grad = ag.ones_like(weight.detach())
+        optimizer.step()
+        total, state = carry(total, state, loss)
+
+
+@pytest.mark.usefixtures("counting_from_now")
+@pytest.mark.parametrize("carried", CARRIED)
+def test_a_graph_that_grows_from_step_to_step_is_noticed(carried: str) -> None:
+    carry, holder = CARRIED[carried]
+    with pytest.warns(RuntimeWarning, match=rf"grows from step to step: .*{holder}\. detach\(\)"):
+        train(carry)
+
+
+@pytest.mark.usefixtures("counting_from_now")
+@pytest.mark.filterwarnings("error")
+def test_a_graph_that_does_not_grow_is_not() -> None:
+    keep = [ag.exp(leaf(1.0)) for _ in range(500)]
+    train(lambda total, state, loss: (total + loss.item(), state.detach()))
+    assert len(keep) == 500
+
+
+def test_a_state_that_was_not_detached_is_named() -> None:
+    state, w = ag.ones(3, float), leaf(0.5)
+    state = ag.tanh(state * w)
+    state.sum().backward()
+    loss = ag.exp(state * w).sum()
+    with pytest.raises(RuntimeError, match=r"tanh: .* shape \(3,\), was freed .* detach\(\) it"):
+        loss.backward()
+
+
+def test_a_graph_serves_once() -> None:
+    x = leaf(1.0)
+    y = ag.exp(x)
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"exp: .* freed .* retain_graph=True"):
+        y.backward()
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("allow_unused", [False, True])
+def test_a_freed_part_between_outputs_and_inputs_is_reported(
+    several: bool, allow_unused: bool
+) -> None:
+    """It may have led to the inputs, so that they must not be reported as unused."""
+    x = leaf(1, 2)
+    h, *_ = ag.split(x * x, 2) if several else [x * x]
+    (h * h).sum().backward()
+    y = (h * 2).sum() + x.sum()
+    with pytest.raises(RuntimeError, match="was freed by an earlier backward"):
+        ag.gradients(y, x, allow_unused=allow_unused)
+
+
+@pytest.mark.parametrize(("i", "j"), [(0, 1), (0, 0), (1, 1)])
+def test_gradients_of_a_result_that_its_own_rule_uses_add_up(i: int, j: int) -> None:
+    """The recorded rule refers to the result by another node than the caller does."""
+
+    @primitive(x=lambda g, y: sum((k + 1) * g[k] * y[k] for k in (0, 1) if g[k] is not None))
+    def exponentials(xp: Any, x: Any) -> Any:
+        return xp.exp(x), xp.exp(2 * x)
+
+    x = leaf(0.1, -0.2)
+    results = exponentials(x)
+    (slope,) = ag.gradients(results[i].sum(), x, create_graph=True)  # n exp(n x)
+    (slope * results[j]).sum().backward()  # n exp((n + m) x)
+    n, m = i + 1, j + 1
+    np.testing.assert_allclose(
+        on_host(x.grad), n * (n + m) * np.exp((n + m) * on_host(x.detach())), rtol=1e-6
+    )
+
+
+def test_a_retained_graph_serves_again() -> None:
+    x = leaf(0.0)
+    y = ag.exp(x)
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [2.0]
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("kind", [leaf, Parameter])
+def test_a_copy_of_a_leaf_is_a_leaf_of_its_own(kind: Any, duplicate: Any) -> None:
+    x = kind(2.0)
+    y = duplicate(x)
+    assert type(y) is type(x)
+    (x * y + y).backward()
+    assert x.grad.item() == 2.0
+    assert y.grad.item() == 3.0
+    y.data[...] = 7
+    assert x.item() == 2.0
+
+
+class Named(ag.Tensor):
+    """A Tensor with an attribute of its own."""
+
+    def __init__(self, data: Any, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_a_copy_keeps_the_attributes_of_a_subclass(duplicate: Any) -> None:
+    x = duplicate(Named(on_device(np.ones(2)), "weight"))
+    assert type(x) is Named
+    assert x.name == "weight"
+
+
+def test_an_array_that_a_users_rule_returns_is_never_written() -> None:
+    """Not into what the rule keeps or closes over, and not shared with `.grad` either."""
+    constant = on_device(np.full(3, 5.0, np.float32))
+    kept = ag.primitive(x=lambda g, c: c)(lambda xp, x, c: x * c)
+    closed_over = ag.primitive(x=lambda g: constant)(lambda xp, x: x * constant)
+    for own in (lambda a: kept(a, constant), closed_over):
+        a = ag.tensor([1.0, 1.0, 1.0], requires_grad=True)
+        (own(a) + a * 1.0 + own(a)).sum().backward()
+        assert a.grad is not None
+        assert a.grad.tolist() == [11.0] * 3
+        b = ag.tensor([1.0, 1.0, 1.0], requires_grad=True)
+        own(b).sum().backward()
+        assert b.grad is not None
+        b.grad.data[...] = 0
+        assert constant.tolist() == [5.0] * 3

@@ -1,0 +1,243 @@
+"""`scan` is the loop that one would write by hand, ragged batches and direction included."""
+
+from collections.abc import Callable
+from typing import Any
+
+import fake_cupy
+import numpy as np
+import pytest
+from helpers import executed, growth
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import autograd as ag
+from autograd.testing import check_gradients
+from autograd.testing.strategies import arrays
+
+T, B, N = 4, 3, 2  # time steps, batch, size of the state
+
+batches = arrays((T, B, N))
+states = arrays((B, N))
+lengths_of_batch = hnp.arrays(np.int64, B, elements=st.integers(0, T))
+
+
+def step(carry: Any, x: Any) -> tuple[Any, Any]:
+    """A recurrence without symmetries: a different result for any other order of its steps."""
+    carry = ag.tanh(carry * 0.8 + x) + 0.1 * carry
+    return carry, carry * x
+
+
+def run(carry: Any, xs: Any, **options: Any) -> tuple[Any, Any]:
+    return ag.scan(step, carry, xs, **options)
+
+
+def same(found: tuple[Any, Any], expected: tuple[Any, Any]) -> None:
+    for a, b in zip(found, expected, strict=True):
+        # Terms of the order of 1, which may cancel, each rounded once.
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-14, atol=1e-15)
+
+
+# --- the loop -------------------------------------------------------------------------------------
+
+
+@given(carry=states, xs=batches, reverse=st.booleans())
+def test_it_is_the_loop(carry: np.ndarray, xs: np.ndarray, reverse: bool) -> None:
+    state: Any = ag.tensor(carry)
+    xs = ag.tensor(xs)
+    ys: list[Any] = [None] * T
+    for t in reversed(range(T)) if reverse else range(T):
+        state, ys[t] = step(state, xs[t])
+    same(run(ag.tensor(carry), xs, reverse=reverse), (state, ag.stack(ys)))
+
+
+@given(carry=states, xs=batches, reverse=st.booleans(), lengths=st.none() | lengths_of_batch)
+def test_derivatives(carry: Any, xs: Any, reverse: bool, lengths: Any) -> None:
+    check_gradients(lambda c, x: run(c, x, reverse=reverse, lengths=lengths), carry, xs)
+
+
+@given(xs=batches, w=arrays((N, N)))
+def test_derivatives_by_a_weight_of_every_step(xs: np.ndarray, w: np.ndarray) -> None:
+    def f(w: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            return ag.tanh(x + h @ w), None
+
+        return ag.scan(step, ag.zeros((B, N), float), ag.tensor(xs))
+
+    check_gradients(f, w)
+
+
+def test_carry_and_xs_may_be_nested() -> None:
+    def nested(carry: Any, x: Any) -> tuple[Any, Any]:
+        total, (count,) = carry
+        total = total + x["a"] * x["b"][0]
+        return (total, [count + 1]), {"total": total, "count": (count,)}
+
+    a, b = ag.arange(3.0), ag.arange(3.0) + 1
+    (total, (count,)), ys = ag.scan(nested, (ag.zeros(()), [0]), {"a": a, "b": (b,)})
+    assert total.item() == 8
+    assert count == 3
+    assert ys["total"].tolist() == [0, 2, 8]
+    assert ys["count"][0].tolist() == [0, 1, 2]
+
+
+def test_without_xs_length_says_how_often() -> None:
+    carry, ys = ag.scan(lambda c, x: (c * 2, (c, x)), ag.tensor(1.0), None, length=5)
+    assert carry.item() == 32
+    assert ys[0].tolist() == [1, 2, 4, 8, 16]
+    assert ys[1] is None
+
+
+def test_no_steps_leave_the_carry_alone() -> None:
+    carry = ag.ones((B, N))
+    assert run(carry, np.empty((0, B, N)))[0] is carry
+
+
+def summed(steps: int) -> Any:
+    x: Any = ag.ones(steps, requires_grad=True)
+    carry, _ = ag.scan(lambda c, x: (c + x, None), ag.tensor(0.0), x)
+    carry.backward()
+    return x.grad
+
+
+def summed_by_indexing(steps: int) -> None:
+    """Each gradient of an element is an array of all: quadratic."""
+    x: Any = ag.ones(steps, requires_grad=True)
+    total = ag.tensor(0.0)
+    for t in range(steps):
+        total = total + x[t]
+    total.backward()
+
+
+def written(work: Callable[[int], Any]) -> Callable[[int], int]:
+    """The bytes that work of a size writes, on the device that counts them."""
+
+    def measure(size: int) -> int:
+        before = fake_cupy.Array.bytes_written
+        with ag.default_device("strict"):
+            work(size)
+        return int(fake_cupy.Array.bytes_written - before)
+
+    return measure
+
+
+def test_a_long_sequence() -> None:
+    assert (summed(100_000).numpy() == 1).all()
+
+
+def test_the_work_of_a_scan_grows_linearly() -> None:
+    assert growth(lambda n: executed(lambda: summed(n)), 1000) < 1.2
+    assert growth(written(summed), 1000) < 1.2
+    assert growth(written(summed_by_indexing), 100) > 1.5  # what the measure can see
+
+
+# --- ragged batches -------------------------------------------------------------------------------
+
+
+@given(carry=states, xs=batches, lengths=lengths_of_batch, reverse=st.booleans())
+def test_each_sequence_runs_as_if_alone(carry: Any, xs: Any, lengths: Any, reverse: bool) -> None:
+    carry, xs = ag.tensor(carry), ag.tensor(xs)
+    last, ys = run(carry, xs, lengths=lengths, reverse=reverse)
+    for b, n in enumerate(lengths):
+        alone, outputs = run(carry[b], xs[:n, b], reverse=reverse)
+        np.testing.assert_allclose(last[b].numpy(), alone.numpy(), rtol=1e-14)
+        assert (ys[n:, b].numpy() == 0).all()
+        if n:
+            np.testing.assert_allclose(ys[:n, b].numpy(), outputs.numpy(), rtol=1e-14)
+
+
+@given(
+    xs=batches,
+    lengths=lengths_of_batch,
+    padding=st.sampled_from([1.0, -1e300]),
+    reverse=st.booleans(),
+)
+def test_padding_changes_nothing(xs: Any, lengths: Any, padding: float, reverse: bool) -> None:
+    def everything(xs: np.ndarray) -> list[np.ndarray]:
+        """Results, and gradients by the initial carry, by a weight, and by the inputs."""
+        inputs = [ag.tensor(a, requires_grad=True) for a in (np.ones((B, N)), np.eye(N), xs)]
+
+        def weighted(carry: Any, x: Any) -> Any:
+            return step(carry, x @ inputs[1])
+
+        carry, ys = ag.scan(weighted, inputs[0], inputs[2], lengths=lengths, reverse=reverse)
+        found = ag.gradients([(carry * carry).sum(), ys.sum()], inputs)
+        return [t.numpy() for t in (carry, ys, *found)]
+
+    padded = np.where(np.arange(T)[:, None, None] < lengths[:, None], xs, padding)
+    zeroed = np.where(np.arange(T)[:, None, None] < lengths[:, None], xs, 0)
+    for found, expected in zip(everything(padded), everything(zeroed), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, ag.tensor])
+def test_lengths_of_any_kind(kind: Any) -> None:
+    last, _ = ag.scan(
+        lambda c, x: (c + x, c), ag.zeros(B), ag.ones((T, B)), lengths=kind([2, 0, 4])
+    )
+    assert last.tolist() == [2, 0, 4]
+
+
+# --- cutting the history --------------------------------------------------------------------------
+
+
+@given(every=st.integers(1, T + 1), reverse=st.booleans())
+def test_detach_every_cuts_the_history_and_nothing_else(every: int, reverse: bool) -> None:
+    x: Any = ag.tensor(np.full(T, 0.5), requires_grad=True)
+
+    def product(c: Any, x: Any) -> Any:
+        return c * x, c
+
+    carry, _ = ag.scan(product, ag.tensor(1.0), x, reverse=reverse, detach_every=every)
+    assert carry.item() == 0.5**T
+    carry.backward()
+    window = (T - 1) % every + 1  # steps since the last cut
+    slopes = np.where(np.arange(T) >= T - window, 0.5 ** (T - 1), 0)
+    assert x.grad.tolist() == (slopes[::-1] if reverse else slopes).tolist()
+
+
+# --- what it refuses ------------------------------------------------------------------------------
+
+XS = np.ones((T, B, N))
+
+REFUSED: dict[str, tuple[Any, dict[str, Any]]] = {
+    r"length= must say how many steps": (None, {}),
+    r"differ in length: \[4, 5\]": (XS, {"length": 5}),
+    r"differ in length: \[3, 4\]": ((XS, XS[1:]), {}),
+    r"between 0 and .* 4 steps .* 0 to 5": (XS, {"lengths": [5, 0, 1]}),
+    r"between 0 and .* -1 to 1": (XS, {"lengths": [-1, 0, 1]}),
+    r"2 lengths do not fit a carry of shape \(3, 2\)": (XS, {"lengths": [1, 2]}),
+    r"one integer per sequence, .* float64": (XS, {"lengths": [1.0, 2.0, 3.0]}),
+    r"one integer per sequence, .* \(1, 3\)": (XS, {"lengths": [[1, 2, 3]]}),
+    r"detach_every must be a positive number of steps, got 0": (XS, {"detach_every": 0}),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_refusals(message: str) -> None:
+    xs, options = REFUSED[message]
+    with pytest.raises(ValueError, match=message):
+        ag.scan(lambda c, x: (c, c), ag.ones((B, N)), xs, **options)
+
+
+@pytest.mark.parametrize("lengths", [None, [1, 2, 3]])
+def test_a_step_must_keep_the_nesting_of_its_carry(lengths: Any) -> None:
+    with pytest.raises(ValueError, match=r"nesting of its carry: it was \*, and became \(\*, \*\)"):
+        ag.scan(lambda c, x: ((c, c), c), ag.ones((B, N)), XS, lengths=lengths)
+
+
+def test_a_step_keeps_its_nesting() -> None:
+    """From the first step to the last, in carry and outputs; an error, not a result with less."""
+    zero, xs = ag.tensor(0.0), np.zeros(3)
+    with pytest.raises(ValueError, match="keep the nesting"):
+        ag.scan(lambda c, x: (c + 1, (c, c) if c.item() > 0 else c), zero, xs)
+    with pytest.raises(ValueError, match="keep the nesting"):
+        ag.scan(lambda c, x: ((c, c) if c.item() > 0 else c + 1, c), zero, xs)
+    with pytest.raises(TypeError, match=r"a step returns \(carry, y\)"):
+        ag.scan(lambda c, x: c, zero, xs)
+
+
+@pytest.mark.parametrize("length", [-3, 2.0])
+def test_a_length_is_a_number_of_steps(length: Any) -> None:
+    with pytest.raises(ValueError, match="length= must be a number of steps"):
+        ag.scan(lambda c, x: (c, c), ag.tensor(0.0), None, length=length)

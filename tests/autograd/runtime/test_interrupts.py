@@ -1,0 +1,360 @@
+"""A Ctrl-C at any line leaves the engine as it was."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import in_thread, leaf, on_host
+
+import autograd as ag
+from autograd import backend, recompute
+from autograd.compile import all_recorded
+from autograd.core import graph, mutation
+from autograd.core.graph import Node
+from autograd.core.primitive import Kernels
+from tinygrad_rnn import insight, nn, optim
+from tinygrad_rnn.nn.recurrent.layer import watcher
+from tinygrad_rnn.training.environment import blas_threads, limit_threads
+from tinygrad_rnn.training.serialization import locked, save
+from tinygrad_rnn.training.session import Interruption
+from tinygrad_rnn.training.trainer import evaluating
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+ROOT = Path(__file__).parents[3]
+SOURCES = str(ROOT / "autograd"), str(ROOT / "tinygrad_rnn"), contextlib.__file__
+PLAIN = Node.__init__, Kernels.__getitem__, ag.Tensor.__init__
+THREADS = blas_threads()
+
+
+class InterruptedAt:
+    """Trace function that raises KeyboardInterrupt at the n-th line of the library, of
+    `contextlib` or of the function `body`; it counts the lines.
+    """
+
+    def __init__(self, n: int, body: Callable[..., Any]) -> None:
+        self.n, self.count, self.body = n, 0, body.__code__
+
+    def __call__(self, frame: Any, event: str, _: Any) -> Any:
+        code = frame.f_code
+        if code is not self.body and not code.co_filename.startswith(SOURCES):
+            return None
+        if event == "line":
+            self.count += 1
+            if self.count == self.n:
+                raise KeyboardInterrupt
+        return self
+
+
+def run(body: Callable[[], Any], n: int) -> tuple[int, BaseException | None]:
+    """Run `body` with an interrupt at its n-th line. Return the number of lines and the exception,
+    whose traceback holds all frames, as `sys.last_value` does in an interactive session.
+    """
+    tracer = InterruptedAt(n, body)
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        body()
+    except KeyboardInterrupt as interrupt:
+        return tracer.count, interrupt
+    finally:
+        sys.settrace(before)
+    return tracer.count, None
+
+
+def step(h: Any, x: Any) -> Any:
+    h = ag.tanh(h * x)
+    return h, h
+
+
+def check_engine() -> None:
+    """Recording is on, gradients are right, scans are compiled, nothing is watched or locked."""
+    assert backend.current().device == DEVICE
+    assert [watcher.get(), mutation.refuse.get(), sys.getprofile()] == [None] * 3
+    assert recompute.between.get() == ()
+    assert [all_recorded.get(), graph.anomaly.get()] == [False] * 2
+    x = leaf(1.0, 2.0)
+    ((x * x).sum() * 2).backward()
+    np.testing.assert_array_equal(on_host(x.grad), [4, 8])
+    assert isinstance(ag.grad(lambda z: z * z)(3.0), float)  # a Tensor inside of a transform
+    assert (Node.__init__, Kernels.__getitem__, ag.Tensor.__init__) == PLAIN
+    assert ag.explain(step, x, leaf(*[[0.5, 0.5]] * 3)).compiled
+    assert ag.scan(step, x, leaf(*[[0.5, 0.5]] * 3))[1].requires_grad
+    with ag.no_grad():
+        assert not (x * x).requires_grad
+        x += 1
+    assert (x * x).requires_grad
+
+
+DEVICE = ""
+
+
+@pytest.fixture(autouse=True)
+def device() -> None:
+    global DEVICE
+    DEVICE = backend.current().device
+
+
+def interrupted(body: Callable[[], Any], at_most: int, check: Callable[[], None]) -> int:
+    """Interrupt `body` at each line, or at `at_most` lines, evenly spread. Return how often."""
+    body()
+    lines, _ = run(body, 0)
+    interrupts = 0
+    count = min(lines, at_most)
+    for n in [1 + i * lines // count for i in range(count)]:
+        executed, held = run(body, n)
+        interrupts += executed >= n  # Python ignores an exception in a finalizer
+        check_engine()
+        check()
+        del held
+    return interrupts
+
+
+# --- contexts: every line -------------------------------------------------------------------------
+
+
+def no_grad() -> None:
+    with ag.no_grad():
+        x = leaf(1.0) * 2
+    assert not x.requires_grad
+
+
+def nested_in_itself() -> None:
+    with SHARED, SHARED:
+        assert not (leaf(1.0) * 2).requires_grad
+    assert (leaf(1.0) * 2).requires_grad
+
+
+SHARED = ag.no_grad()
+
+
+def enable_grad_in_no_grad() -> None:
+    with ag.no_grad():
+        try:
+            with ag.enable_grad():
+                x = leaf(1.0) * 2
+        except KeyboardInterrupt:
+            assert not (leaf(1.0) * 2).requires_grad
+            raise
+        assert x.requires_grad
+        assert not (x * 2).requires_grad
+
+
+def detect_anomaly() -> None:
+    with ag.detect_anomaly():
+        (leaf(1.0) * 2).backward()
+
+
+def default_device() -> None:
+    with ag.default_device("cpu"):
+        assert ag.zeros(2).device == "cpu"
+
+
+def all_contexts() -> None:
+    with ag.no_grad(), ag.default_device("cpu"), ag.detect_anomaly(), ag.enable_grad():
+        (leaf(1.0) * 2).backward()
+
+
+def decorated() -> None:
+    ag.no_grad()(lambda: leaf(1.0) * 2)()
+
+
+def decorated_generator() -> None:
+    for _ in ag.no_grad()(lambda: (yield leaf(1.0) * 2))():
+        assert (leaf(1.0) * 2).requires_grad
+
+
+def raising() -> None:
+    with pytest.raises(ZeroDivisionError), ag.no_grad(), ag.detect_anomaly():
+        raise ZeroDivisionError
+
+
+def evaluation() -> None:
+    with evaluating(MODEL), ag.no_grad():
+        assert not MODEL.training
+
+
+def watching() -> None:
+    with insight.watch(MODEL) as runs:
+        MODEL(ag.ones((1, 1, 2)))
+    assert runs
+
+
+MODEL = nn.LSTM(2, 2, num_layers=2, dropout=0.5)
+
+
+def check_model() -> None:
+    assert all(module.training for module in MODEL.modules())
+
+
+def threads() -> None:
+    with limit_threads(1):
+        assert blas_threads() == 1
+
+
+def check_threads() -> None:
+    assert blas_threads() == THREADS
+
+
+CONTEXTS: list[tuple[Callable[[], None], Callable[[], None]]] = [
+    (body, lambda: None)
+    for body in (
+        no_grad,
+        nested_in_itself,
+        enable_grad_in_no_grad,
+        detect_anomaly,
+        default_device,
+        all_contexts,
+        decorated,
+        decorated_generator,
+        raising,
+    )
+] + [(evaluation, check_model), (watching, check_model), (threads, check_threads)]
+
+
+def test_contexts_interrupted_at_every_line_leave_no_state_behind(
+    record_property: Callable[[str, object], None],
+) -> None:
+    counts: dict[str, int] = {}
+
+    def interrupt_all() -> None:
+        for body, check in CONTEXTS:
+            counts[body.__name__] = interrupted(body, 1000, check)
+
+    in_thread(interrupt_all)  # CPython does not forget an exception whose handler is interrupted
+    record_property("interrupts", counts)
+    assert min(counts.values()) > 15, counts
+    assert sum(counts.values()) >= 300, counts
+
+
+# --- everything else: lines spread over the whole -------------------------------------------------
+
+
+def backward() -> None:
+    x = leaf(1.0, 2.0)
+    ag.exp(x * x).sum().backward(create_graph=True)
+
+
+def compiled_scan() -> None:
+    ag.scan(step, leaf(1.0, 2.0), leaf(*[[0.5, 0.5]] * 3))[1].sum().backward()
+
+
+def new_scan() -> None:
+    factor = leaf(next(FACTORS))
+    function = eval("lambda h, x: (h * x * factor, h)", {"factor": factor})  # never compiled before
+    ag.scan(function, leaf(1.0, 2.0), leaf(*[[0.5, 0.5]] * 3))[1].sum().backward()
+
+
+FACTORS = iter(range(1, 10**6))
+
+
+def checkpointed_scan() -> None:
+    xs = leaf(*[[0.5, 0.5]] * 9)
+    ag.scan(step, leaf(1.0, 2.0), xs, checkpoint=2)[1].sum().backward()
+
+
+def checkpoint_with_dropout() -> None:
+    f = ag.checkpoint(lambda x: ag.sin(x) * ag.random.default.uniform(x.shape))
+    f(leaf(1.0, 2.0)).sum().backward()
+
+
+def transform() -> None:
+    ag.hvp(lambda x: ag.sum(ag.sin(x) * x), (np.ones(2),), (np.ones(2),))
+
+
+def jacobian() -> None:
+    ag.jacobian(ag.grad(lambda x: ag.sum(x**3)))(np.ones(2))
+
+
+def optimizer_step() -> None:
+    weight = leaf(1.0, 2.0)
+    adam = optim.Adam([weight])
+
+    def closure() -> Any:
+        adam.zero_grad()
+        loss = (weight * weight).sum()
+        loss.backward()
+        return loss
+
+    adam.step(closure)
+
+
+def write_in_place() -> None:
+    with ag.no_grad():
+        x = leaf(1.0, 2.0)
+        x *= 2
+        x[0] = 1
+
+
+def watched_layers() -> None:
+    lstm = nn.LSTM(2, 2)
+    insight.gradient_flow(lstm, ag.ones((3, 1, 2)), loss=lambda out: out[0].sum())
+
+
+OTHERS = (
+    backward,
+    compiled_scan,
+    new_scan,
+    checkpointed_scan,
+    checkpoint_with_dropout,
+    transform,
+    jacobian,
+    optimizer_step,
+    write_in_place,
+    watched_layers,
+)
+
+
+@pytest.mark.parametrize("body", OTHERS)
+def test_computations_interrupted_anywhere_leave_no_state_behind(body: Callable[[], None]) -> None:
+    assert interrupted(body, 40, lambda: None) > 30
+
+
+@pytest.mark.parametrize("body", [checkpoint_with_dropout, watched_layers])
+def test_recomputation_never_moves_the_random_stream(body: Callable[[], None]) -> None:
+    ag.manual_seed(1)
+    body()
+    after = ag.random.get_state()
+    lines, _ = run(body, 0)
+    for n in range(lines // 2, lines, 1 + lines // 40):
+        ag.manual_seed(1)
+        _, held = run(body, n)
+        assert ag.random.get_state()["block"] <= after["block"]
+        del held
+
+
+@pytest.mark.host
+def test_an_interrupted_save_unlocks_the_folder_and_keeps_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save(path, MODEL)
+    content = path.read_bytes()
+
+    def body() -> None:
+        with locked(tmp_path):
+            save(path, MODEL)
+
+    def check() -> None:
+        assert path.read_bytes() == content
+        with locked(tmp_path):
+            assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+    assert interrupted(body, 60, check) > 30
+
+
+@pytest.mark.host
+def test_signal_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    def body() -> None:
+        with Interruption().noted():
+            pass
+
+    def check() -> None:
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+    assert interrupted(body, 100, check) > 10

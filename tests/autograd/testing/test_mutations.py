@@ -1,0 +1,246 @@
+"""Wrong rules, one at a time, put in place of right ones: the suite's own checks must notice each.
+
+A test that no mistake can fail is worth nothing (DeMillo, Lipton & Sayward 1978).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import instead, with_rule
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from operations import DIFFERENTIABLE, check_derivatives, check_dtypes, check_forward
+
+import autograd as ag
+from autograd.core import graph
+from autograd.ops import indexing, matmul, reduction, shape
+from tests.autograd.ops import test_singular
+
+Patch = pytest.MonkeyPatch
+Rule = Callable[..., Any]
+
+
+# --- how a rule is replaced -----------------------------------------------------------------------
+
+
+def instead_of_joint(operation: Any, wrong: Callable[[Rule], Rule]) -> Any:
+    """Replace the one rule of all arguments."""
+
+    def patch(monkeypatch: Patch) -> None:
+        rule = wrong(operation.primitive.rules["*"])
+        monkeypatch.setattr(operation.primitive, "pull", with_rule(operation, "*", rule))
+
+    return patch
+
+
+def attribute(owner: Any, name: str, wrong: Callable[[Any], Any]) -> Any:
+    return lambda monkeypatch: monkeypatch.setattr(owner, name, wrong(getattr(owner, name)))
+
+
+def of_the_backend(name: str, wrong: Callable[[Any], Any]) -> Any:
+    """Replace a method of the device that the tests run on."""
+    return lambda monkeypatch: attribute(type(ag.backend.current()), name, wrong)(monkeypatch)
+
+
+def constant(x: Any) -> Any:
+    """Without history: right at the first order, wrong at the second."""
+    return x.detach() if isinstance(x, ag.Tensor) else x
+
+
+def if_square(turn: Callable[[Any], Any]) -> Callable[[Rule], Rule]:
+    """Wrong only where the shape cannot tell."""
+
+    def wrong(rule: Rule) -> Rule:
+        def turned(*args: Any) -> Any:
+            found = rule(*args)
+            square = found.ndim > 1 and found.shape[-1] == found.shape[-2]
+            return turn(found) if square else found
+
+        return turned
+
+    return wrong
+
+
+def transposed(x: Any) -> Any:
+    return ag.swapaxes(x, -1, -2)
+
+
+# --- wrong central functions ----------------------------------------------------------------------
+
+
+def fit_first(fit: Any) -> Any:
+    """Un-broadcasting that takes the first of the copies, not their sum."""
+
+    def wrong(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        if 0 not in g.shape:
+            for _ in range(g.ndim - len(shape)):
+                g = g[0]
+            for axis, n in enumerate(shape):
+                if n == 1 and g.shape[axis] > 1:
+                    g = ag.expand_dims(ag.unstack(g, axis)[0], axis)
+        return fit(g, shape, dtype)
+
+    return wrong
+
+
+def fit_uncast(fit: Any) -> Any:
+    return lambda g, shape, dtype: fit(g, shape, g.dtype)
+
+
+def overwrite(scatter_add: Any) -> Any:
+    def wrong(self: Any, target: Any, index: Any, values: Any) -> None:
+        target[index] = values
+
+    return wrong
+
+
+def rolled(rule: Rule) -> Rule:
+    """A rule for the parts of something, each taken for its neighbour."""
+    return lambda g, *needs: rule((*g[1:], g[0]), *needs)
+
+
+# --- how a mutant is looked for -------------------------------------------------------------------
+
+
+def looked_for(check: Callable[[str, st.DataObject], None]) -> Callable[[str], Any]:
+    """The check of a named operation, on more cases than in one run of the suite."""
+
+    def of(name: str) -> Callable[[], None]:
+        @settings(
+            max_examples=500,
+            database=None,
+            phases=[Phase.generate],
+            report_multiple_bugs=False,
+            print_blob=False,
+        )
+        @given(data=st.data())
+        def run(data: st.DataObject) -> None:
+            check(name, data)
+
+        return run
+
+    return of
+
+
+@looked_for
+def derivatives(name: str, data: st.DataObject) -> None:
+    check_derivatives(DIFFERENTIABLE[name], data.draw(DIFFERENTIABLE[name].cases))
+
+
+@looked_for
+def values(name: str, data: st.DataObject) -> None:
+    check_forward(DIFFERENTIABLE[name], data.draw(DIFFERENTIABLE[name].cases))
+
+
+@looked_for
+def dtypes(name: str, data: st.DataObject) -> None:
+    case = data.draw(DIFFERENTIABLE[name].cases)
+    check_dtypes(DIFFERENTIABLE[name], case, [np.float32, np.float64])
+
+
+def convention(name: str) -> Callable[[], None]:
+    return lambda: test_singular.test_conventions(name)
+
+
+def ties(f: Any, *rest: Any) -> Callable[[], None]:
+    tied = np.array([[1.0, 1.0, 0.0]])
+    return lambda: f.hypothesis.inner_test(tied, *rest)
+
+
+MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
+    "sign": (instead(ag.tanh, lambda rule: lambda g, y: -rule(g, y)), derivatives("tanh")),
+    "factor 2": (instead(ag.square, lambda rule: lambda g, x: g * x), derivatives("square")),
+    "a constant slightly off": (
+        instead(ag.log2, lambda rule: lambda g, x: g / (x * 0.69315)),
+        derivatives("log2"),
+    ),
+    "a dropped argument": (
+        instead(ag.multiply, lambda rule: lambda g, a: None, argument=1),
+        derivatives("multiply"),
+    ),
+    "a dropped factor": (
+        instead(ag.power, lambda rule: lambda g, a, y: g * y, argument=1),
+        derivatives("power"),
+    ),
+    "a dropped term": (
+        instead(reduction._log_softmax, lambda rule: lambda g, y, axis: g),
+        derivatives("log_softmax"),
+    ),
+    "swapped branches": (
+        instead(ag.where, lambda rule: lambda g, c: rule(g, ~c), argument=1),
+        derivatives("where"),
+    ),
+    "no limits": (
+        instead(ag.ops.elementwise._clip, lambda rule: lambda g, *_: g),
+        derivatives("clip"),
+    ),
+    "half precision": (
+        instead(ag.sigmoid, lambda rule: lambda g, y: rule(g, y.astype(np.float16))),
+        derivatives("sigmoid"),
+    ),
+    "missing un-broadcast": (attribute(graph, "fit", fit_first), derivatives("add")),
+    "wrong dtype": (attribute(graph, "fit", fit_uncast), dtypes("multiply")),
+    "transposed product": (
+        instead(matmul._matmul, if_square(transposed)),
+        derivatives("matmul"),
+    ),
+    "transposed weight": (
+        instead(matmul._linear, if_square(transposed), argument=1),
+        derivatives("linear"),
+    ),
+    "wrong axis": (instead(reduction._sum, if_square(transposed)), derivatives("sum")),
+    "the permutation, not its inverse": (
+        instead(shape._transpose, lambda rule: lambda g, axes: ag.transpose(g, axes)),
+        derivatives("transpose"),
+    ),
+    "n - 1": (attribute(reduction, "_count", lambda f: lambda *args: f(*args) - 1), values("mean")),
+    "stack in wrong order": (
+        instead_of_joint(shape._stack, lambda rule: lambda g, axis: rule(g, axis)[::-1]),
+        derivatives("stack"),
+    ),
+    "split off by one": (instead(shape._split, rolled), derivatives("split")),
+    "unstack off by one": (instead(shape._unstack, rolled), derivatives("unstack")),
+    "scatter that overwrites": (
+        of_the_backend("scatter_add", overwrite),
+        derivatives("getitem"),
+    ),
+    "overwritten rows": (of_the_backend("scatter_add", overwrite), derivatives("take")),
+    "a gradient for what was overwritten": (
+        instead(indexing._index_update, lambda rule: lambda g, index: g),
+        derivatives("index_update"),
+    ),
+    "wrong only at the second order": (
+        instead(ag.exp, lambda rule: lambda g, y: g * constant(y)),
+        derivatives("exp"),
+    ),
+    "the incoming gradient taken for a constant": (
+        instead(ag.sin, lambda rule: lambda g, x: rule(constant(g), x)),
+        derivatives("sin"),
+    ),
+    "all to the first at ties": (
+        instead(ag.maximum, lambda rule: lambda g, a, b: g * (a >= b)),
+        ties(test_singular.test_equals_share_the_gradient_evenly, "maximum"),
+    ),
+    "all to everyone at ties": (
+        instead(reduction._max, lambda rule: lambda g, x, y, axes: g * (x == x.max())),
+        ties(test_singular.test_extremes_share_the_gradient_evenly, None, "max"),
+    ),
+    "relu'(0) = 1": (
+        instead(ag.relu, lambda rule: lambda g, y: g * (y >= 0)),
+        convention("relu'(0) = 0"),
+    ),
+    "abs'(0) = 1": (
+        instead(ag.absolute, lambda rule: lambda g, x: g * (2 * (x >= 0) - 1)),
+        convention("abs'(0) = 0"),
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MUTANTS)
+def test_a_wrong_rule_is_noticed(mistake: str, monkeypatch: Patch) -> None:
+    put_in_place, check = MUTANTS[mistake]
+    put_in_place(monkeypatch)
+    with np.errstate(all="ignore"), pytest.raises((AssertionError, ValueError)):
+        check()  # ValueError: the shape is wrong as well

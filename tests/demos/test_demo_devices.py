@@ -1,0 +1,40 @@
+"""A demonstration moved to another device by one word learns the very same."""
+
+from pathlib import Path
+from typing import Any
+
+import fake_cupy  # noqa: F401  # registers the device "strict"
+import numpy as np
+import pytest
+
+from tinygrad_rnn.demos import runner
+from tinygrad_rnn.demos.runner import Demo, scripts
+from tinygrad_rnn.training import Trainer
+
+pytestmark = [pytest.mark.host, pytest.mark.demonstration]
+
+NAMES = ("bidirectional", "elman", "handwriting", "jordan", "sentiment")
+
+
+def losses(name: str, device: str, folder: Path, monkeypatch: Any) -> list[float]:
+    """The losses of the first three updates of each training in the quick form."""
+    found = []
+
+    def fit(self: Demo, trainer: Trainer, steps: int, quick: int, **options: Any) -> Any:
+        assert next(trainer.model.parameters()).device.split(":")[0] == device
+        records = trainer.fit(max_steps=3, progress=False)
+        found.extend(r["loss"] for r in records if r["event"] == "update")
+        return records
+
+    monkeypatch.setattr(Demo, "fit", fit)
+    folder.mkdir()
+    runner.run(scripts()[name], Demo(name, folder, quick=True, device=device))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_word_moves_a_demonstration(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    here = losses(name, "cpu", tmp_path / "cpu", monkeypatch)
+    there = losses(name, "strict", tmp_path / "strict", monkeypatch)
+    assert len(here) >= 3
+    np.testing.assert_allclose(there, here, rtol=1e-4)

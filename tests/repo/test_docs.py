@@ -1,0 +1,60 @@
+"""What README and docs show is what happens: their Python blocks run and print what they say.
+
+A block marked `source=FILE` stands in that file, word for word. A block that follows the line
+"prints" is what the Python block before it prints.
+"""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from tinygrad_rnn.demos.runner import scripts
+
+pytestmark = pytest.mark.host
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\S*)(?: source=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str | None, str, bool]]:
+    """Language, source file, content, and whether the text before it ends with "prints"."""
+    text = page.read_text()
+    return [
+        (match[1], match[2], match[3], text[: match.start()].rstrip().endswith("prints"))
+        for match in FENCE.finditer(text)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_print_what_the_page_says(page: Path) -> None:
+    names: dict[str, object] = {}
+    printed = ""
+    for language, source, content, is_output in blocks(page):
+        if source is not None:
+            assert content in (ROOT / source).read_text(), f"not in {source}:\n{content}"
+        elif language == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as stream:
+                exec(compile(content, str(page), "exec"), names)
+            printed = stream.getvalue()
+        elif is_output:
+            assert content == printed
+
+
+def test_pages_are_found() -> None:
+    assert {"README.md", "engine.md"} <= {page.name for page in PAGES}
+    assert any(is_output for page in PAGES for *_, is_output in blocks(page))
+
+
+def test_every_demonstration_is_in_the_gallery() -> None:
+    """With a picture of its own that is there, and three sentences."""
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    parts = re.findall(r"^### (\w+)\n\n!\[.+?\]\((.+?)\)\n\n(.+?)\n\n?(?=#|\Z)", page, re.M | re.S)
+    assert sorted(name for name, _, _ in parts) == sorted(scripts())
+    for name, picture, words in parts:
+        assert (ROOT / "docs" / picture).is_file()
+        assert Path(picture).name.startswith(name)
+        assert len(re.findall(r"[.]\s", words + "\n")) == 3, name

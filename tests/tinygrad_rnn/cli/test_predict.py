@@ -1,0 +1,184 @@
+"""INPUT of `predict`, and commands that are given the folder of another command."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import is_one_line
+
+from tinygrad_rnn import cli, data, models, nn
+from tinygrad_rnn.demos.runner import Demo, scripts, text_of
+from tinygrad_rnn.errors import InputError
+
+pytestmark = pytest.mark.host
+
+
+def standard_input(monkeypatch: Any, content: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("nwe.txt", "a/b", "./a", "../a", "/nowhere/a b", "~/a", "my review.txt", "a b/c d.csv"),
+        *("a\\b", "C:\\a b.txt", "x.md", "two words.jsonl.gz", "reviews/", "a.TXT", ".hidden/x"),
+    ],
+)
+def test_an_argument_like_a_path_that_does_not_exist_is_an_error(
+    name: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="there is no such file"):
+        text_of(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("not bad at all", "It was good.", "Good!", "a", "", "good and/or bad", "it cost 3.50"),
+        *("ok...", "Mr. Smith was late.", "words\nin a.txt lines", "好", "one, two", "end. Begin"),
+    ],
+)
+def test_a_text_is_taken_as_it_is(text: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert text_of(text) == text
+
+
+@pytest.mark.parametrize("name", ["new.txt", "word", "two words", "sub/a.b.c"])
+def test_a_file_is_read(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / name).write_text("content")
+    assert text_of(name) == "content"
+
+
+@pytest.mark.parametrize("content", [b"not bad", b"a.txt", "好\r\nb\n".encode()])
+def test_a_dash_is_standard_input(content: bytes, monkeypatch: Any) -> None:
+    standard_input(monkeypatch, content)
+    assert text_of("-") == content.decode().replace("\r", "")
+
+
+def test_a_folder_is_no_text(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews").mkdir()
+    with pytest.raises(InputError, match="is a directory"):
+        text_of("reviews")
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: Any) -> Path:
+    """Folders of demonstrations: with a text model, with a sound model, without; and of a run."""
+    monkeypatch.chdir(tmp_path)
+    sizes: dict[str, Any] = {"words": ["bad", "good"], "classes": ["neg", "pos"]}
+    sizes |= {"size": 4, "dropout": 0.0}
+    network = scripts()["sentiment"].module().network(**sizes)
+    for name in ("sentiment", "elman", "trained"):
+        (tmp_path / name).mkdir()
+    Demo("sentiment", tmp_path / "sentiment").save(network, **sizes)
+    (tmp_path / "elman" / "results.json").write_text('{"demo": "elman"}')
+    (tmp_path / "trained" / "config.json").write_text(json.dumps({"format": "a language model"}))
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [["nwe.txt"], ["./good"], ["a good film.txt"]])
+def test_predict_does_not_judge_the_name_of_a_file(
+    runs: Path, words: list[str], capsys: Any
+) -> None:
+    assert cli.main(["predict", "sentiment", *words]) == 2
+    captured = capsys.readouterr()
+    assert is_one_line(captured.err)
+    assert f"{words[0]}: there is no such file" in captured.err
+    assert captured.out == ""
+
+
+def test_predict_judges_standard_input(runs: Path, monkeypatch: Any, capsys: Any) -> None:
+    answers = []
+    for argument in ("good bad", "-"):
+        standard_input(monkeypatch, b"good bad")
+        assert cli.main(["predict", "sentiment", argument]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1]
+    assert "not among" not in answers[0]
+
+
+@pytest.mark.parametrize("name", ["forecast", "genome", "handwriting", "audio"])
+def test_demos_of_files_refuse_names_of_none(
+    name: str, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    configs: dict[str, dict[str, Any]] = {
+        "forecast": {"columns": ["x"], "mean": [0], "std": [1]},
+        "genome": {"hidden": 2},
+        "handwriting": {"inputs": 2, "hidden": 2},
+        "audio": {"classes": ["a", "b"]},
+    }
+    Demo(name, tmp_path).save(nn.Linear(1, 1), **configs[name])
+    suffix = {"forecast": "csv"}.get(name, "x")
+    assert cli.main(["predict", ".", f"nwe.{suffix}"]) == 2
+    error = capsys.readouterr().err
+    assert is_one_line(error)
+
+
+def made(name: str, folder: Path) -> bytes:
+    """Save an untrained model of a demonstration in a folder, and return a file for it."""
+    module, show = scripts()[name].module(), Demo(name, folder)
+    if name == "forecast":
+        model = models.Forecaster(nn.GRU(1, module.HIDDEN))
+        show.save(model, columns=["x"], mean=[0.0], std=[1.0])
+        return b"x\n1\n2\n3\n"
+    if name == "genome":
+        show.save(module.tagger(True, 4), hidden=4)
+        return b">a\nACGTACGTAC\n"
+    if name == "handwriting":
+        show.save(module.classifier(inputs=5, hidden=4), inputs=5, hidden=4)
+        return bytes([0, 0, 8, 3, *(0, 0, 0, 1), *(0, 0, 0, 5), *(0, 0, 0, 5), *range(25)])
+    assert name == "audio"
+    show.save(module.classifier(2), classes=["a", "b"])
+    data.write_wav(folder / "a.wav", np.sin(np.arange(4000) / 9), 8000)
+    return (folder / "a.wav").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["forecast", "genome", "handwriting", "audio"])
+def test_demos_of_files_read_standard_input(
+    name: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    content = made(name, tmp_path)
+    path = tmp_path / ("file.csv" if name == "forecast" else "file")
+    path.write_bytes(content)
+    answers = []
+    for argument in (str(path), "-"):
+        standard_input(monkeypatch, content)
+        assert cli.main(["predict", str(tmp_path), argument]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] != ""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["sample", "sentiment"], "tinygrad-rnn predict sentiment INPUT"),
+        (["eval", "sentiment"], "tinygrad-rnn predict sentiment INPUT"),
+        (["train", "--resume", "--out", "sentiment"], "tinygrad-rnn predict sentiment INPUT"),
+        (["train", "--overwrite", "--out", "sentiment"], "the demonstration 'sentiment'"),
+        (["predict", "trained", "x"], "tinygrad-rnn sample trained"),
+        (["predict", "elman", "x"], "the demonstration did not save one"),
+        (["sample", "elman"], "elman is not a run"),
+        (["predict", "nowhere", "x"], "nowhere does not hold a trained model"),
+    ],
+)
+def test_a_folder_of_another_command_names_the_command_that_fits(
+    runs: Path, words: list[str], says: str, capsys: Any
+) -> None:
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert is_one_line(error)
+    assert says in error
+
+
+def test_names_of_folders_are_quoted_for_the_shell(runs: Path, capsys: Any) -> None:
+    (runs / "sentiment").rename(runs / "two words")
+    assert cli.main(["sample", "two words"]) == 2
+    assert "tinygrad-rnn predict 'two words' INPUT" in capsys.readouterr().err

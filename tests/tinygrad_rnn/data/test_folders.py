@@ -1,0 +1,111 @@
+"""Folders of files, whose names may be classes, and in which some files cannot be read."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_files import on, refuses, written
+
+from tinygrad_rnn import data
+from tinygrad_rnn.data.formats.midi import Note
+
+pytestmark = pytest.mark.host
+
+
+def test_folders_are_classes(tmp_path: Path) -> None:
+    for name in ("yes/2.wav", "yes/1.WAV", "yes/note.txt", "no/1.wav", "no/2.wav", ".git/x.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "no" / "._1.wav").write_bytes(b"what some systems put beside a file")
+    files, labels, classes = data.labelled_files(tmp_path, ".wav")
+    assert classes == ("no", "yes")
+    assert [(p.parent.name, p.name) for p in files] == [
+        ("no", "1.wav"),
+        ("no", "2.wav"),
+        ("yes", "1.WAV"),
+        ("yes", "2.wav"),
+    ]
+    assert labels == [0, 0, 1, 1]
+
+
+def test_subfolders_are_entered(tmp_path: Path) -> None:
+    for name in ("b/2.wav", "b/c/1.wav.gz", "a.wav", "b/.c/3.wav", "b/c/.3.wav", "b/x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = [tmp_path / name for name in ("a.wav", "b/2.wav", "b/c/1.wav.gz")]
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "circle").symlink_to("circle")
+    assert data.files_in(tmp_path, ".wav") == found
+
+
+def drums(path: Path) -> None:
+    written(path, [on(38, channel=9)])
+
+
+def test_unreadable_files_are_skipped_and_listed(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number // 10}").mkdir(exist_ok=True)
+        data.write_midi(tmp_path / f"{number // 10}/{number}.mid", [Note(0, number, 1)])
+    drums(tmp_path / "0/3.mid")
+    (tmp_path / "2/25.mid").write_bytes(b"RIFF")
+    (tmp_path / "2/26.mid").unlink()
+    (tmp_path / "2/26.mid").symlink_to("nowhere")
+    with pytest.warns(UserWarning, match="skipped 3 of 30 files") as warned:
+        pieces = data.read_folder(tmp_path, data.read_midi, ".mid")
+    _, *listed = str(warned[0].message).splitlines()
+    assert [line.split(": ")[0].split("/")[-1] for line in listed] == ["3.mid", "25.mid", "26.mid"]
+    kept = [number for number in range(30) if number not in (3, 25, 26)]
+    assert [notes[0].key for notes in pieces] == kept
+    with pytest.warns(UserWarning, match="skipped 3 of 30 files"):
+        pieces, labels, classes = data.read_labelled(tmp_path, data.read_midi, ".mid")
+    assert [notes[0].key for notes in pieces] == kept
+    assert labels == [number // 10 for number in kept]
+    assert classes == ("0", "1", "2")
+    drums(tmp_path / "1/11.mid")
+    refuses(
+        lambda path: data.read_folder(path, data.read_midi, ".mid"),
+        tmp_path,
+        "4 of 30 files cannot be read; at most 10%",
+        "3.mid: holds no note",
+        "and 1 more",
+    )
+
+
+@pytest.mark.parametrize(("broken_ones", "at_least"), [([0, 1], 1), ([0], 2), ([0, 1], 2)])
+def test_a_class_needs_readable_files(
+    tmp_path: Path, broken_ones: list[int], at_least: int
+) -> None:
+    for number in range(40):
+        path = tmp_path / ("few" if number < 2 else "many") / f"{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        data.write_wav(path, [0.5], 8000)
+    for number in broken_ones:
+        (tmp_path / "few" / f"{number}.wav").write_bytes(b"RIFX")
+
+    def load(path: Path) -> Any:
+        return data.read_labelled(path, data.read_wav, ".wav", at_least=at_least)
+
+    refuses(load, tmp_path, f"{len(broken_ones)} of 40", f"{at_least} must be left", "RIFX is")
+
+
+def test_a_missing_library_is_named_for_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data.write_midi(tmp_path / "a.mid", [Note(0, 1, 1)])
+    monkeypatch.setitem(sys.modules, "mido", None)
+    refuses(lambda path: data.read_folder(path, data.read_midi, ".mid"), tmp_path, "pip install")
+
+
+def test_folders_that_are_no_classes(tmp_path: Path) -> None:
+    def load(path: Path) -> Any:
+        return data.labelled_files(path, ".wav")
+
+    refuses(load, tmp_path / "none", "a folder is expected")
+    refuses(load, tmp_path, "at least two; there is none")
+    (tmp_path / "yes").mkdir()
+    refuses(load, tmp_path, "at least two; there is only yes")
+    (tmp_path / "no").mkdir()
+    refuses(load, tmp_path, "no: holds no file whose name ends in .wav")
+    (tmp_path / "no" / "1.wav").write_bytes(b"x")
+    refuses(load, tmp_path, "no: has 1 of the at least 2 examples")

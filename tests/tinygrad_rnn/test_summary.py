@@ -1,0 +1,92 @@
+"""Representations of results: a few short lines, whatever they hold."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from insights import last_output, watched
+
+import autograd as ag
+from tinygrad_rnn import data, insight, nn
+from tinygrad_rnn.data.formats.fasta import Sequence
+from tinygrad_rnn.data.formats.midi import Notation
+from tinygrad_rnn.demos.runner import Demo, Saved
+from tinygrad_rnn.models.decoding import Written
+from tinygrad_rnn.tasks.language_modeling import Options
+from tinygrad_rnn.tasks.language_modeling import Run as TrainingRun
+
+LONG = 900  # few enough that NumPy would print all of them
+
+
+def flow() -> Any:
+    layer = nn.LSTM(2, 8)
+    return insight.gradient_flow(layer, np.ones((40, 3, 2), "float32"), loss=last_output)["l0"]
+
+
+def run(**options: Any) -> Any:
+    return watched(nn.LSTM(2, 3, **options), np.ones((40, 3, 2), "float32"))[-1]
+
+
+def explained(**options: Any) -> Any:
+    lstm = nn.LSTMCell(2, 3)
+    return ag.explain(lstm.step, lstm.initial_state(4), ag.ones((50, 4, 12)), **options)
+
+
+def training_run() -> Any:
+    words = dict.fromkeys(("source", "sha256"), "x")
+    characters = map(chr, range(32, 5000))
+    return TrainingRun(Path("runs"), Options(), data.Vocabulary(characters), words, {})
+
+
+RESULTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
+    "flow": (flow, ["Flow(", "'h': array(shape=(40, 3, 8)", "'c': "]),
+    "run": (run, ["Run('l0', steps=40, batch=3", "'c'", "'f'"]),
+    "backward run": (lambda: run(bidirectional=True), ["'l0_reverse'", "reverse=True"]),
+    "compiled": (explained, ["Explanation(compiled=True", "print()"]),
+    "not compiled": (lambda: explained(compile=False), ["compiled=False, why="]),
+    "for a GPU": (lambda: explained(device="cuda"), ["Explanation(compiled=True"]),
+    "kernels": (lambda: explained(device="cuda").kernels[0], ["Kernel(", "operations"]),
+    "packed": (
+        lambda: nn.utils.rnn.pack_padded_sequence(ag.ones((40, 3, 9)), [40, 30, 20]),
+        ["PackedSequence(data=tensor(shape=(90, 9)", "sorted_indices=None"],
+    ),
+    "memory": (
+        lambda: nn.GeneralAttention(3, 4).prepare(ag.ones((20, 5, 4)), None),
+        ["Memory(keys=tensor(shape="],
+    ),
+    "series": (
+        lambda: data.TimeSeries(np.ones((LONG, 2)), ("a", "b")),
+        ["TimeSeries(values=array(shape=(900, 2), dtype=float64)", "'a'"],
+    ),
+    "sequence": (
+        lambda: Sequence("chr1", np.zeros(LONG, int), np.zeros(LONG, int)),
+        ["Sequence(name='chr1', bases=array(shape=(900,)"],
+    ),
+    "lexicon": (lambda: data.Lexicon(tuple(map(str, range(LONG)))), ["Lexicon(words=('0', '1'"]),
+    "vocabulary": (lambda: data.Vocabulary(map(chr, range(32, LONG))), ["Vocabulary(characters="]),
+    "notation": (lambda: Notation(tuple(range(LONG))), ["Notation(tokens=(0, 1"]),
+    "written": (lambda: Written(list(range(LONG)), -1.5), ["Written(tokens=[0, 1", "score=-1.5"]),
+    "training run": (training_run, ["Run(folder=", "vocabulary="]),
+    "saved": (lambda: Saved(Path("a"), "b", {"words": ["w"] * LONG}), ["Saved(folder=", "'b'"]),
+    "demo": (lambda: Demo("elman", Path("a")), ["elman"]),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_are_represented_in_few_lines(name: str) -> None:
+    make, parts = RESULTS[name]
+    shown = repr(make())
+    assert len(shown.splitlines()) <= 10
+    assert len(shown) <= 1000
+    assert all(part in shown for part in parts), shown
+
+
+def test_an_explanation_prints_the_whole_plan() -> None:
+    explanation = explained()
+    lines = str(explanation).splitlines()
+    assert len(lines) > 10
+    assert f"print() shows {len(lines)} lines" in repr(explanation)
+    kernel = explained(device="cuda").kernels[0]
+    assert len(str(kernel).splitlines()) > len(repr(kernel).splitlines())

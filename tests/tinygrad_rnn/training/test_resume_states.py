@@ -1,0 +1,410 @@
+"""Resuming from states that belong to something else, or are malformed: one line of InputError."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from trainers import SCHEDULES, evaluations, make
+
+import autograd as ag
+from tinygrad_rnn import data, nn, optim
+from tinygrad_rnn.errors import InputError
+from tinygrad_rnn.tasks.language_modeling import Options
+from tinygrad_rnn.training import Limits, Trainer, TruncatedBPTT, load_tree, save_tree
+
+MAKERS: dict[str, Any] = {
+    "StepLR": lambda o: SCHEDULES.StepLR(o, 3),
+    "ExponentialLR": lambda o: SCHEDULES.ExponentialLR(o, 0.9),
+    "CosineAnnealingLR": lambda o: SCHEDULES.CosineAnnealingLR(o, 7),
+    "OneCycleLR": lambda o: SCHEDULES.OneCycleLR(o, 0.5, 20),
+    "ReduceLROnPlateau": lambda o: SCHEDULES.ReduceLROnPlateau(o, patience=1, cooldown=2),
+}
+
+
+def refused(trainer: Trainer, folder: Path, says: str) -> None:
+    """Resuming is one line of InputError that names the file."""
+    with pytest.raises(InputError, match=says) as caught:
+        trainer.fit(5, folder=folder, resume=True, progress=False)
+    assert str(caught.value).startswith(f"{folder / 'last.safetensors'} ")
+    assert "\n" not in str(caught.value)
+
+
+# Other schedules and optimizers
+
+
+@pytest.mark.parametrize(
+    ("saved", "present"),
+    [
+        ("StepLR", "ExponentialLR"),
+        ("ExponentialLR", "StepLR"),
+        ("OneCycleLR", "CosineAnnealingLR"),
+        ("ReduceLROnPlateau", "StepLR"),
+        ("StepLR", "ReduceLROnPlateau"),
+        ("StepLR", None),
+        (None, "StepLR"),
+        (None, "ReduceLROnPlateau"),
+    ],
+)
+def test_resuming_with_another_kind_of_schedule_names_both(
+    tmp_path: Path, saved: str | None, present: str | None
+) -> None:
+    make(schedule=MAKERS.get(saved or "")).fit(1, folder=tmp_path, progress=False)
+    trainer = make(schedule=MAKERS.get(present or ""))
+    refused(trainer, tmp_path, f"{saved or 'no schedule'}, but this .* {present or 'no schedule'}$")
+    assert trainer.at.step == 0
+
+
+@pytest.mark.parametrize(
+    ("saved", "present"), [("Adam", "AdamW"), ("AdamW", "SGD"), ("SGD", "Adam")]
+)
+def test_resuming_with_another_optimizer_names_both(
+    tmp_path: Path, saved: str, present: str
+) -> None:
+    def trainer(name: str) -> Trainer:
+        made = make()
+        made.optimizer = getattr(optim, name)(made.model.parameters())
+        return made
+
+    trainer(saved).fit(1, folder=tmp_path, progress=False)
+    refused(trainer(present), tmp_path, f"optimizer is {saved}, but this one is {present}$")
+
+
+CHANGED: dict[str, tuple[Any, Any, str]] = {
+    "gamma": (
+        lambda o: SCHEDULES.StepLR(o, 3, 0.5),
+        lambda o: SCHEDULES.StepLR(o, 3, 0.25),
+        "StepLR was saved with gamma=0.5, but now has gamma=0.25",
+    ),
+    "milestones": (
+        lambda o: SCHEDULES.MultiStepLR(o, [2, 4]),
+        lambda o: SCHEDULES.MultiStepLR(o, [2, 5]),
+        r"milestones=\[2, 4\], but now has milestones=\[2, 5\]",
+    ),
+    "T_max": (
+        lambda o: SCHEDULES.CosineAnnealingLR(o, 5),
+        lambda o: SCHEDULES.CosineAnnealingLR(o, 9),
+        "T_max=5, but now has T_max=9",
+    ),
+    "anneal_strategy": (
+        lambda o: SCHEDULES.OneCycleLR(o, 0.5, 20),
+        lambda o: SCHEDULES.OneCycleLR(o, 0.5, 20, anneal_strategy="linear"),
+        "anneal_strategy='cos', but now has anneal_strategy='linear'",
+    ),
+    "max_lr": (
+        lambda o: SCHEDULES.OneCycleLR(o, 0.5, 20),
+        lambda o: SCHEDULES.OneCycleLR(o, 0.25, 20),
+        "phase_rates=.* but now has phase_rates=",
+    ),
+    "patience": (
+        lambda o: SCHEDULES.ReduceLROnPlateau(o, patience=1),
+        lambda o: SCHEDULES.ReduceLROnPlateau(o, patience=2),
+        "patience=1, but now has patience=2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("saved", "present", "says"), CHANGED.values(), ids=CHANGED)
+def test_resuming_with_other_options_of_a_schedule_names_both(
+    tmp_path: Path, saved: Any, present: Any, says: str
+) -> None:
+    make(schedule=saved).fit(1, folder=tmp_path, progress=False)
+    make(schedule=saved).fit(1, folder=tmp_path, resume=True, progress=False)
+    with pytest.warns(UserWarning, match=says):
+        make(schedule=present).fit(1, folder=tmp_path, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "saved", "present"),
+    [
+        ("accumulate", 2, 3),
+        ("clip", 1.0, None),
+        ("clip", None, 0.5),
+        ("schedule_per", "epoch", "step"),
+    ],
+)
+def test_resuming_with_other_options_of_the_trainer_names_both(
+    tmp_path: Path, name: str, saved: Any, present: Any
+) -> None:
+    options = {"schedule": MAKERS["StepLR"]}
+    make(**options, **{name: saved}).fit(1, folder=tmp_path, progress=False)
+    make(**options, **{name: saved}).fit(1, folder=tmp_path, resume=True, progress=False)
+    with pytest.warns(UserWarning, match=f"{name}={saved!r}, but now has {name}={present!r}"):
+        make(**options, **{name: present}).fit(1, folder=tmp_path, resume=True, progress=False)
+
+
+@pytest.mark.parametrize("present", [(5, 6), (4, 8), (5, 8, True)])
+def test_a_stream_does_not_go_on_with_other_options(present: Any) -> None:
+    """The states of its steps would be taken for those of other steps."""
+    made = make()
+    made.bptt = TruncatedBPTT(5, 8)
+    state = made.state_dict()
+    made.load_state_dict(state)
+    made.bptt = TruncatedBPTT(*present)
+    with pytest.raises(InputError, match=r"stream was saved with .*'k1': 5, 'k2': 8, .* has .*k1"):
+        made.load_state_dict(state)
+
+
+@pytest.mark.parametrize("bptt", [True, False])
+def test_resuming_with_or_without_truncated_bptt_names_it(tmp_path: Path, bptt: bool) -> None:
+    def trainer(bptt: bool) -> Trainer:
+        made = make()
+        made.bptt = TruncatedBPTT(5) if bptt else None
+        return made
+
+    state = trainer(bptt).state_dict()
+    with pytest.raises(InputError, match=r"saved with .*TruncatedBPTT|has TruncatedBPTT"):
+        trainer(not bptt).load_state_dict(state)
+
+
+@pytest.mark.parametrize("name", ["StepLR", "OneCycleLR", "ReduceLROnPlateau"])
+def test_states_of_schedules_without_a_name_are_read(name: str) -> None:
+    """As earlier versions wrote them."""
+    one, other = (make(schedule=MAKERS[name]).schedule for _ in range(2))
+    assert one is not None
+    assert other is not None
+    one.step(*([1.0] if name == "ReduceLROnPlateau" else []))
+    state = one.state_dict()
+    assert state.pop("schedule") == name
+    other.load_state_dict(state)
+    assert other.get_last_lr() == one.get_last_lr()
+    assert other.last_epoch == 1
+
+
+# Malformed states
+
+
+def change(*path: str, value: Any) -> Any:
+    def spoil(saved: Any) -> None:
+        for name in path[:-1]:
+            saved = saved[name]
+        saved[path[-1]] = value
+
+    return spoil
+
+
+AT = ("training", "at")
+SPOILT: dict[str, Any] = {
+    **{
+        f"{name} {value!r}": change(*AT, name, value=value)
+        for name in ("step", "epoch", "batch", "evaluated_step", "best_step", "idle_epochs")
+        for value in (math.inf, -math.inf, math.nan, -7, 1.5, "2", None, [1])
+    },
+    **{f"seen {v!r}": change(*AT, "seen", value=v) for v in (math.inf, math.nan, -1, "9")},
+    **{f"best {v!r}": change(*AT, "best", value=v) for v in (math.nan, None, "0.1")},
+    **{f"seconds {v!r}": change("seconds", value=v) for v in (math.nan, math.inf, -1.0, None)},
+    **{f"records {v!r}": change("records", value=v) for v in (math.inf, -1, 2.5, None, 10**9)},
+    "at": change(*AT, value=[1, 2]),
+    **{
+        f"no {name}": lambda saved, name=name: saved["training"]["at"].pop(name)
+        for name in ("step", "epoch", "batch", "seen", "evaluated_step", "best", "idle_epochs")
+    },
+    "other batch": change(*AT, "batch", value=3),
+    "other place": change("training", "batches", "position", value=3),
+    "long": change("training", "batches", "seed", value="a" * 10**5),
+    "at more": change(*AT, "further", value=1),
+    "no at": lambda saved: saved["training"].pop("at"),
+    "no model": lambda saved: saved["training"].pop("model"),
+    "model": change("training", "model", value=3),
+    "no optimizer": lambda saved: saved["training"].pop("optimizer"),
+    "lr": lambda saved: saved["training"]["optimizer"]["param_groups"][0].update(lr=-1.0),
+    "steps": lambda saved: saved["training"]["optimizer"]["state"]["0"].update(step=math.inf),
+    "no schedule": lambda saved: saved["training"].pop("schedule"),
+    "schedule": change("training", "schedule", value="x"),
+    "rates": change("training", "schedule", "base_lrs", value=[-1.0]),
+    "more rates": change("training", "schedule", "base_lrs", value=[0.1, 0.1]),
+    "schedule options": change("training", "schedule", "options", value=[1]),
+    "options": change("training", "options", value=3),
+    "rates text": change("training", "schedule", "base_lrs", value="a"),
+    "last_epoch": change("training", "schedule", "last_epoch", value=math.inf),
+    "no last_epoch": lambda saved: saved["training"]["schedule"].pop("last_epoch"),
+    "random": change("training", "random", value={"seed": math.inf, "block": 0}),
+    "random block": change("training", "random", value={"seed": 0, "block": -1}),
+    "no random": change("training", "random", value=None),
+    "batches": change("training", "batches", value=None),
+    "position": change("training", "batches", "position", value=math.inf),
+    "position -1": change("training", "batches", "position", value=-1),
+    "seed": change("training", "batches", "seed", value=-1),
+    "examples": change("training", "batches", "examples", value=25),
+    "validation": change("training", "validation", value=[3]),
+    "validation data": change("training", "validation", "examples", value=1),
+    "training": change("training", value=[]),
+    "no training": lambda saved: saved.pop("training"),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    make(schedule=MAKERS["StepLR"]).fit(1, folder=folder, progress=False)
+    return folder
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_malformed_checkpoint_is_one_line_of_input_error(finished: Path, name: str) -> None:
+    path = finished / "last.safetensors"
+    content = path.read_bytes()
+    saved = load_tree(path)
+    try:
+        SPOILT[name](saved)
+        save_tree(path, saved)
+        with pytest.raises(InputError) as caught:
+            make(schedule=MAKERS["StepLR"]).fit(
+                max_steps=6, folder=finished, resume=True, progress=False
+            )
+    finally:
+        path.write_bytes(content)
+    assert str(finished) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(finished)) + 600
+
+
+def test_a_tree_that_is_not_a_checkpoint_is_an_input_error(finished: Path) -> None:
+    path = finished / "last.safetensors"
+    content = path.read_bytes()
+    for tree in ([], 3, None, "text", {}, [np.ones(3)]):
+        save_tree(path, tree)
+        refused(make(schedule=MAKERS["StepLR"]), finished, "is damaged|does not fit")
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
+def test_a_best_model_that_cannot_be_read_is_noticed_before_training(
+    tmp_path: Path, damage: str
+) -> None:
+    """Not after all epochs."""
+    make().fit(1, folder=tmp_path, progress=False)
+    path = tmp_path / "model.safetensors"
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(content[:-4] if damage == "cut" else content[:-1] + bytes([7]))
+    trainer = make()
+    with pytest.raises(InputError, match=r"model\.safetensors is (missing|damaged)"):
+        trainer.fit(3, folder=tmp_path, resume=True, progress=False)
+    assert trainer.at.step == 5
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 100_000, b'{"a":' * 500 + b"1" + b"}" * 500, b"\xff", b"3"]
+)
+def test_malformed_records_are_an_input_error(tmp_path: Path, line: bytes) -> None:
+    make().fit(1, folder=tmp_path, progress=False)
+    path = tmp_path / "metrics.jsonl"
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([lines[0], line, *lines[2:]]) + b"\n")
+    with pytest.raises(InputError, match=r"metrics\.jsonl, line 2 is damaged"):
+        make().fit(2, folder=tmp_path, resume=True, progress=False)
+
+
+@pytest.mark.parametrize("validation", [None, "function", "loader"])
+def test_validation_may_be_added_or_removed_on_resuming(tmp_path: Path, validation: Any) -> None:
+    def options() -> dict[str, Any]:
+        kinds = {None: None, "function": lambda model: 0.5}
+        return {"validation": kinds[validation]} if validation in kinds else {}
+
+    make(**options()).fit(1, folder=tmp_path, progress=False)
+    for other in ({}, {"validation": None}, {"validation": lambda model: 0.25}):
+        resumed = make(**other)
+        resumed.fit(resumed_epochs(tmp_path), folder=tmp_path, resume=True, progress=False)
+    assert resumed.at.step == 20
+
+
+def resumed_epochs(folder: Path) -> int:
+    """One epoch more than the folder has."""
+    return int(load_tree(folder / "last.safetensors")["training"]["at"]["epoch"])
+
+
+# Options of NumPy's types
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, lambda x: np.array(x, "f"), ag.tensor])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda o, n: SCHEDULES.ExponentialLR(o, n(0.5)),
+        lambda o, n: SCHEDULES.StepLR(o, np.int64(2), n(0.5)),
+        lambda o, n: SCHEDULES.MultiStepLR(o, np.array([2, 4]), n(0.5)),
+        lambda o, n: SCHEDULES.LambdaLR(o, lambda steps: n(0.5**steps)),
+        lambda o, n: SCHEDULES.CosineAnnealingLR(o, np.int32(8), n(0.125)),
+        lambda o, n: SCHEDULES.OneCycleLR(
+            o, n(0.5), np.array(20), None, None, n(0.25), div_factor=n(4), final_div_factor=n(8)
+        ),
+        lambda o, n: SCHEDULES.OneCycleLR(
+            o, np.array([0.5]), 20, base_momentum=n(0.75), max_momentum=n(0.875)
+        ),
+        lambda o, n: SCHEDULES.ReduceLROnPlateau(
+            o, "min", n(0.5), np.int64(0), n(0.25), "rel", np.int64(1), n(0.125), n(1e-6)
+        ),
+    ],
+)
+def test_options_of_schedules_may_be_of_any_numeric_type(schedule: Any, kind: Any) -> None:
+    """The rates are the same, to the last bit, as with Python's numbers, and can be saved."""
+    rates: list[Any] = []
+    for number in (kind, float):
+        optimizer = optim.Adam([nn.Parameter(np.zeros(1))], lr=0.125)
+        made = schedule(optimizer, number)
+        rates.append([])
+        for _ in range(8):
+            made.step(*([1.0] if isinstance(made, SCHEDULES.ReduceLROnPlateau) else []))
+            (group,) = optimizer.param_groups
+            rates[-1].append((group["lr"], group["betas"]))
+            assert {type(value) for value in (group["lr"], *group["betas"])} == {float}
+        other = schedule(optimizer, number)
+        other.load_state_dict(json.loads(json.dumps(made.state_dict())))
+        assert other.get_last_lr() == made.get_last_lr()
+    assert rates[0] == rates[1]
+
+
+@pytest.mark.parametrize("whole", [np.int64, np.int8, np.array, lambda x: ag.tensor(x, dtype="i8")])
+def test_options_of_a_training_may_be_of_any_numeric_type(tmp_path: Path, whole: Any) -> None:
+    number = (lambda x: np.array(x, "f")) if whole is np.array else np.float32
+    options: dict[str, Any] = {"clip": 0.5, "accumulate": 2, "evaluate_every": 3}
+    one = make(5, dropout=0.25, lr=0.125, **options)
+    expected = one.fit(3, patience=2, max_steps=8, max_seconds=100.0, progress=False)
+    other = make(
+        whole(5),
+        dropout=number(0.25),
+        lr=number(0.125),
+        clip=number(0.5),
+        accumulate=whole(2),
+        evaluate_every=whole(3),
+    )
+    found = other.fit(
+        whole(3),
+        patience=whole(2),
+        max_steps=whole(8),
+        max_seconds=number(100),
+        folder=tmp_path,
+        progress=False,
+    )
+    assert evaluations(found) == evaluations(expected)
+    limits = Limits(whole(3), whole(8), number(2.5), whole(2))
+    assert limits == Limits(3, 8, 2.5, 2)
+    assert all(type(value) in (int, float) for value in vars(limits).values())
+    assert vars(TruncatedBPTT(whole(2), whole(3))) == vars(TruncatedBPTT(2, 3))
+    assert Options(hidden=whole(3), lr=number(0.5)) == Options(hidden=3, lr=0.5)
+    parts = data.random_split(range(8), [number(0.25), number(0.75)])
+    assert [len(part) for part in parts] == [2, 6]
+    assert len(data.Generated(lambda rng: 0, whole(3))) == 3
+
+
+@pytest.mark.parametrize("limit", [math.nan, -1.0, "5", [1]])
+def test_a_time_limit_is_a_number(limit: Any) -> None:
+    """With nan, training would never end."""
+    with pytest.raises(ValueError, match="max_seconds must be a finite number"):
+        Limits(max_seconds=limit)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, lambda x: np.array(x), ag.tensor])
+def test_probabilities_of_any_numeric_type_keep_the_dtype(kind: Any) -> None:
+    x = ag.ones((3, 2, 4), "float32")
+    assert nn.Dropout(kind(0.5))(x).dtype == np.float32
+    assert nn.functional.dropout(x, kind(0.25)).dtype == np.float32
+    layer = nn.LSTM(4, 3, 2, dropout=kind(0.5), recurrent_dropout=kind(0.25), zoneout=kind(0.125))
+    assert layer(x)[0].dtype == np.float32
+    assert repr(layer) == repr(nn.LSTM(4, 3, 2, dropout=0.5, recurrent_dropout=0.25, zoneout=0.125))
+    with pytest.raises(ValueError, match=r"dropout probability must lie between 0 and 1, not"):
+        nn.Dropout(kind(1.5))

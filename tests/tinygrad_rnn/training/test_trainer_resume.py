@@ -1,0 +1,274 @@
+"""The trainer goes on as if uninterrupted, from a folder or after an error, in streams too."""
+
+import json
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from trainers import (
+    SCHEDULES,
+    assert_same,
+    evaluations,
+    examples,
+    loss,
+    make,
+    stumble,
+    weights,
+)
+
+import autograd as ag
+from tinygrad_rnn import data, nn, optim
+from tinygrad_rnn.errors import InputError
+from tinygrad_rnn.training import Limits, Session, Trainer, TruncatedBPTT, serialization
+from tinygrad_rnn.training.progress import Silent
+from tinygrad_rnn.training.session import Interruption
+
+# --- going on -------------------------------------------------------------------------------------
+
+EVERYTHING: dict[str, Any] = {
+    "dropout": 0.3,
+    "clip": 1.0,
+    "accumulate": 2,
+    "schedule": lambda o: SCHEDULES.ReduceLROnPlateau(o, patience=0),
+    "evaluate_every": 2,
+}
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 7])
+def test_resuming_is_as_if_nothing_had_been(tmp_path: Path, steps: int) -> None:
+    """Within an epoch and at its end: the same updates, to the last bit, in a fresh process."""
+    whole = make(**EVERYTHING)
+    expected = whole.fit(4, folder=tmp_path / "whole", progress=False)
+    make(**EVERYTHING).fit(max_steps=steps, folder=tmp_path / "parts", progress=False)
+    ag.manual_seed(77)
+    resumed = make(**EVERYTHING)
+    found = resumed.fit(4, folder=tmp_path / "parts", resume=True, progress=False)
+
+    def updates(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [r | {"seconds": 0} for r in records if r["event"] == "update"]
+
+    assert updates(found) == updates(expected)
+    assert_same(weights(resumed), weights(whole))
+    for name in ("last.safetensors", "model.safetensors"):
+        one, other = (
+            serialization.read_arrays(tmp_path / run / name)[0] for run in ("whole", "parts")
+        )
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("options", [{"dropout": 0.3}, {"accumulate": 2}])
+@pytest.mark.parametrize("call", [1, 2, 5, 6, 7])
+def test_an_update_that_failed_can_be_done_again(call: int, options: dict[str, Any]) -> None:
+    whole = make(**options)
+    whole.fit(2, progress=False)
+    trainer = make(**options)
+    stumble(trainer, call)
+    trainer.fit(2, progress=False)
+    assert trainer.at == whole.at
+    assert_same(weights(trainer), weights(whole))
+
+
+def test_a_validation_that_shuffles_has_one_order(tmp_path: Path) -> None:
+    """However often it was asked before, and in a process with another seed too."""
+
+    def shuffled(seed: int) -> Trainer:
+        trainer = make()
+        generator = ag.Generator(seed)
+        batches = data.DataLoader(
+            examples(), 3, True, generator=generator, collate_fn=data.pad_collate
+        )
+        return Trainer(trainer.model, trainer.optimizer, order, trainer.batches, batches)
+
+    def order(model: Any, batch: Any) -> Any:
+        if not model.training:
+            orders[-1].append(batch[1].tolist())
+        return loss(model, batch)
+
+    orders: list[Any] = [[]]
+    one = shuffled(1)
+    one.fit(1, folder=tmp_path, progress=False)
+    half = len(orders[0]) // 2
+    assert orders[0][:half] == orders[0][half:] != sorted(orders[0][:half])
+    orders.append([])
+    two = shuffled(2)
+    two.fit(2, folder=tmp_path, resume=True, progress=False)
+    assert orders[1] == orders[0][:half]
+
+
+def test_a_folder_holds_what_fit_returns(tmp_path: Path) -> None:
+    records = make().fit(1, folder=tmp_path / "deep/run", progress=False)
+    lines = (tmp_path / "deep/run/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == records
+    assert {path.name for path in (tmp_path / "deep/run").iterdir()} == {
+        "last.safetensors",
+        "metrics.jsonl",
+        "model.safetensors",
+    }
+
+
+def test_without_validation_the_last_model_is_kept(tmp_path: Path) -> None:
+    trainer = make(validation=None)
+    trainer.fit(1, folder=tmp_path, progress=False)
+    assert_same(serialization.read_arrays(tmp_path / "model.safetensors")[0], weights(trainer))
+
+
+def test_a_training_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    make().fit(1, folder=tmp_path, progress=False)
+    before = (tmp_path / "last.safetensors").read_bytes()
+    with pytest.raises(InputError, match="resume=True"):
+        make().fit(2, folder=tmp_path, progress=False)
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    make().fit(1, folder=tmp_path, progress=False)
+    other = make()
+    other.model.readout = nn.Linear(6, 3)
+    with pytest.raises(InputError, match=r"last.safetensors belongs to another model"):
+        other.fit(2, folder=tmp_path, resume=True, progress=False)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_ends_it_after_the_update(
+    tmp_path: Path, number: int, ends: type[BaseException]
+) -> None:
+    def send(record: dict[str, Any]) -> None:
+        if record["step"] == 3:
+            os.kill(os.getpid(), number)
+
+    trainer = make()
+    with pytest.raises(ends):
+        trainer.fit(5, folder=tmp_path, on_step=send, progress=False)
+    resumed = make()
+    resumed.fit(5, folder=tmp_path, resume=True, progress=False)
+    whole = make()
+    whole.fit(5, progress=False)
+    assert trainer.at.step == 3
+    assert_same(weights(resumed), weights(whole))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGINT),
+        (signal.SIGINT, signal.SIGTERM),
+    ],
+)
+def test_a_second_signal_acts_at_once(first: int, second: int) -> None:
+    """The first is only noted; afterwards the handlers are those from before."""
+
+    def act(number: int, frame: Any) -> None:
+        raise ProcessLookupError(number)
+
+    before = {number: signal.signal(number, act) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        interruption = Interruption()
+        with interruption.noted():
+            os.kill(os.getpid(), first)
+            assert interruption.signal == first
+            with pytest.raises(ProcessLookupError):
+                os.kill(os.getpid(), second)
+        assert {signal.getsignal(number) for number in before} == {act}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [
+        ({"max_seconds": 1000.0}, 1000.0),
+        ({"max_seconds": 1000.0, "max_steps": 10**12}, 1000.0),
+        ({"max_seconds": 1e-9}, 0.0),
+        ({"patience": 1}, None),
+    ],
+)
+def test_the_time_left_is_bounded_by_the_limit_of_time(limits: Any, most: float | None) -> None:
+    class Display(Silent):
+        def update(self, status: Any) -> None:
+            shown.append(status.left)
+            session.limit = "enough"
+
+    shown: list[float] = []
+    session = Session(None, make(), Limits(**limits))
+    session.limit = None
+    session._look_at_limits = lambda: None  # type: ignore[method-assign]
+    session.train(Display())
+    (left,) = shown
+    assert left == math.inf if most is None else 0 <= left <= most
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+class Follower(nn.Module):
+    """A layer that returns its state, as truncated BPTT wants it."""
+
+    def __init__(self) -> None:
+        self.rnn = nn.RNN(1, 5)
+        self.readout = nn.Linear(5, 1)
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        y, state = self.rnn(x, state)
+        return self.readout(y), state
+
+
+def follower(k2: int) -> Trainer:
+    ag.manual_seed(2)
+    wave = np.sin(np.arange(61, dtype=np.float32) / 3)[:, None]
+    model = Follower()
+    return Trainer(
+        model,
+        optim.Adam(model.parameters(), lr=0.04),
+        lambda run, batch: nn.functional.mse_loss(run(batch[0]), batch[1]),
+        data.StatefulBatches(wave, 3, 5),
+        data.StatefulBatches(wave[:21], 1, 5),
+        bptt=TruncatedBPTT(5, k2),
+    )
+
+
+@pytest.mark.parametrize("k2", [5, 8])
+def test_a_stream_is_learned_from_and_resumed_within(tmp_path: Path, k2: int) -> None:
+    whole = follower(k2)
+    losses = evaluations(whole.fit(12, folder=tmp_path / "whole", progress=False))
+    assert losses[-1] < 0.5 * losses[0]
+    follower(k2).fit(max_steps=34, folder=tmp_path / "parts", progress=False)
+    resumed = follower(k2)
+    resumed.fit(12, folder=tmp_path / "parts", resume=True, progress=False)
+    assert_same(weights(resumed), weights(whole))
+
+
+@pytest.mark.parametrize("k2", [5, 8])
+@pytest.mark.parametrize("call", [5, 9])
+def test_a_piece_whose_update_failed_is_read_once_more(call: int, k2: int) -> None:
+    whole, trainer = follower(k2), follower(k2)
+    whole.validation = trainer.validation = None
+    whole.fit(3, progress=False)
+    stumble(trainer, call)
+    trainer.fit(3, progress=False)
+    assert_same(weights(trainer), weights(whole))
+
+
+def test_the_state_is_carried_from_batch_to_batch_and_not_into_the_next_epoch() -> None:
+    trainer = follower(5)
+    trainer.update()
+    assert trainer.bptt is not None
+    x, y = trainer.batches.dataset[1]
+    state = trainer.bptt._later
+    expected = nn.functional.mse_loss(trainer.model(ag.tensor(x), state)[0], y).item()
+    assert trainer.update()["loss"] == pytest.approx(expected, rel=1e-6)
+    while trainer.at.epoch == 1:
+        trainer.update()
+    x, y = trainer.batches.dataset[0]
+    fresh = nn.functional.mse_loss(trainer.model(ag.tensor(x))[0], y).item()
+    assert trainer.update()["loss"] == pytest.approx(fresh, rel=1e-6)

@@ -1,0 +1,204 @@
+"""Truncated back-propagation through time: what it computes, how far it reaches, what it keeps."""
+
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import autograd as ag
+from tinygrad_rnn import nn
+from tinygrad_rnn.training import TruncatedBPTT
+from tinygrad_rnn.training.serialization import load_tree, save_tree
+
+LAYERS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
+counts = st.integers(1, 9)
+
+
+def make(kind: str, steps: int, batch_first: bool = False, **options: Any) -> tuple[Any, Any, Any]:
+    """A layer in double precision, inputs (T, 2, 3) and targets (T, 2, 4)."""
+    layer = LAYERS[kind](3, 4, batch_first=batch_first, **options).to("float64")
+    shape = (2, steps) if batch_first else (steps, 2)
+    inputs, targets = (ag.random.Generator(n).normal((*shape, n), dtype="float64") for n in (3, 4))
+    return layer, inputs, targets
+
+
+def loss_of(outputs: Any, targets: Any) -> Any:
+    return ((outputs - targets) ** 2).sum()
+
+
+def gradients(layer: nn.Module) -> list[np.ndarray]:
+    found = [parameter.grad.numpy() for parameter in layer.parameters()]
+    layer.zero_grad()
+    return found
+
+
+@given(st.sampled_from(sorted(LAYERS)), counts, counts, st.integers(0, 9), st.booleans())
+@example("GRU", 3, 2, 0, False)  # the last piece is shorter
+def test_with_fixed_weights_and_a_long_memory_windows_sum_to_full_bptt(
+    kind: str, steps: int, k1: int, more: int, batch_first: bool
+) -> None:
+    """The gradients of all windows together, with k2 as long as the stream or longer."""
+    k2 = max(steps, k1) + more
+    layer, inputs, targets = make(kind, steps, batch_first, num_layers=2)
+    loss_of(layer(inputs)[0], targets).backward()
+    expected = gradients(layer)
+    for outputs, wanted in TruncatedBPTT(k1, k2, batch_first).windows(layer, inputs, targets):
+        loss_of(outputs, wanted).backward()
+    for found, full in zip(gradients(layer), expected, strict=True):
+        np.testing.assert_allclose(found, full, rtol=0, atol=1e-10)
+
+
+@given(st.sampled_from(sorted(LAYERS)), st.integers(1, 12), counts)
+def test_k1_equal_to_k2_is_the_loop_that_carries_a_detached_state(
+    kind: str, steps: int, k: int
+) -> None:
+    layer, inputs, targets = make(kind, steps)
+    state, expected = None, []
+    for start in range(0, steps, k):
+        outputs, state = layer(inputs[start : start + k], state)
+        loss_of(outputs, targets[start : start + k]).backward()
+        expected.append(gradients(layer))
+        state = ag.tree_map(ag.Tensor.detach, state)
+    bptt, found = TruncatedBPTT(k), []
+    for start in range(0, steps, k):
+        outputs = bptt(layer, inputs[start : start + k])
+        loss_of(outputs, targets[start : start + k]).backward()
+        found.append(gradients(layer))
+    for window, classic in zip(found, expected, strict=True):
+        for ours, theirs in zip(window, classic, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@given(st.integers(1, 4), st.integers(0, 9), st.integers(1, 15))
+def test_gradients_reach_back_k2_steps_and_no_further(k1: int, more: int, steps: int) -> None:
+    """The same as the newest k1 outputs of a pass that starts from the state k2 steps back."""
+    k2 = k1 + more
+    layer, inputs, targets = make("GRU", steps)
+    windows = TruncatedBPTT(k1, k2).windows(layer, inputs, targets)
+    for end, (outputs, wanted) in zip([*range(k1, steps, k1), steps], windows, strict=True):
+        loss_of(outputs, wanted).backward()
+        found = gradients(layer)
+        start = 0 if end <= k2 else end - len(wanted) - (k2 - k1)
+        with ag.no_grad():
+            state = layer(inputs[:start])[1] if start else None
+        plain = layer(inputs[start:end], state)[0][-len(wanted) :]
+        np.testing.assert_allclose(plain.numpy(), outputs.numpy(), rtol=0, atol=1e-12)
+        loss_of(plain, wanted).backward()
+        for ours, theirs in zip(found, gradients(layer), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-10)
+
+
+def test_the_window_is_computed_with_the_present_weights() -> None:
+    """After an update, the outputs are those of the new weights from the kept state on."""
+    layer, inputs, _ = make("RNN", 4)
+    bptt = TruncatedBPTT(1, 2)
+    bptt(layer, inputs[0:1])
+    bptt(layer, inputs[1:2])  # keeps the state after the first step
+    kept = layer(inputs[0:1])[1].detach()
+    for parameter in layer.parameters():
+        parameter.data = parameter.data * 1.5
+    expected = layer(inputs[1:3], kept)[0][-1:]
+    np.testing.assert_allclose(
+        bptt(layer, inputs[2:3]).numpy(), expected.numpy(), rtol=0, atol=1e-12
+    )
+
+
+def test_memory_is_bounded_by_k2() -> None:
+    """Inputs that lie further back are gone, with the record of what was made of them."""
+    layer, _, _ = make("LSTM", 1)
+    bptt = TruncatedBPTT(2, 4)
+    records = []
+    gc.disable()
+    try:
+        for _ in range(20):
+            outputs = bptt(layer, ag.random.default.normal((2, 2, 3), dtype="float64"))
+            records.append(weakref.ref(outputs))
+            outputs.sum().backward()
+        del outputs
+        assert not [record for record in records if record() is not None]
+    finally:
+        gc.enable()
+    kept = bptt.state_dict()
+    assert kept["read"].shape[0] == 4
+    leaves = ag.flatten((bptt._state, bptt._later, bptt._read))
+    assert not any(leaf.requires_grad or not leaf.is_leaf for leaf in leaves)
+
+
+def test_a_new_stream_begins_where_it_is_said_to() -> None:
+    layer, inputs, _ = make("LSTM", 6)
+    bptt = TruncatedBPTT(3, 5)
+    first = bptt(layer, inputs[:3]).numpy()
+    assert not np.array_equal(bptt(layer, inputs[:3]).numpy(), first)
+    bptt.reset()
+    np.testing.assert_array_equal(bptt(layer, inputs[:3]).numpy(), first)
+
+
+def test_a_whole_sequence_begins_anew_each_time() -> None:
+    layer, inputs, targets = make("GRU", 5)
+    bptt = TruncatedBPTT(2, 3)
+    first, second = (
+        [outputs.numpy() for outputs, _ in bptt.windows(layer, inputs, targets)] for _ in range(2)
+    )
+    np.testing.assert_array_equal(np.concatenate(first), np.concatenate(second))
+
+
+def test_inputs_that_were_computed_get_gradients_for_their_own_piece() -> None:
+    """What they were computed from is freed with it, and read again without its history."""
+    layer, inputs, _ = make("RNN", 4)
+    scale = ag.ones(3, dtype="float64").requires_grad_()
+    bptt = TruncatedBPTT(2, 4)
+    for start in (0, 2):
+        bptt(layer, inputs[start : start + 2] * scale).sum().backward()
+    assert scale.grad is not None
+
+
+@pytest.mark.parametrize("k2", [2, 3, 7])
+def test_a_stream_goes_on_from_a_file(k2: int, tmp_path: Any) -> None:
+    layer, inputs, _ = make("LSTM", 8)
+    bptt, copy = TruncatedBPTT(2, k2), TruncatedBPTT(2, k2)
+    for start in (0, 2):
+        bptt(layer, inputs[start : start + 2])
+    save_tree(tmp_path / "stream", bptt.state_dict())
+    copy.load_state_dict(load_tree(tmp_path / "stream"), layer)
+    for start in (4, 6):
+        piece = inputs[start : start + 2]
+        np.testing.assert_array_equal(copy(layer, piece).numpy(), bptt(layer, piece).numpy())
+
+
+def test_arrays_go_where_the_weights_are(device: str) -> None:
+    layer = nn.GRU(3, 4)
+    outputs = TruncatedBPTT(2, 3)(layer, np.ones((2, 1, 3), np.float32))
+    assert outputs.device == device
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(0, None), (0, 3), (3, 2), (-1, None)])
+def test_windows_that_cannot_be_are_refused(k1: int, k2: int | None) -> None:
+    with pytest.raises(ValueError, match="1 <= k1 <= k2"):
+        TruncatedBPTT(k1, k2)
+
+
+@pytest.mark.parametrize("steps", [0, 4])
+def test_pieces_that_do_not_fit_are_refused(steps: int) -> None:
+    layer, _, _ = make("RNN", 1)
+    with pytest.raises(ValueError, match=rf"from 1 to k1=3 steps, but axis 0 .* has {steps}"):
+        TruncatedBPTT(3)(layer, np.ones((steps, 2, 3)))
+
+
+def test_a_piece_of_fewer_streams_is_refused() -> None:
+    bptt = TruncatedBPTT(3)
+    model = nn.LSTM(2, 3)
+    bptt(model, ag.zeros((3, 4, 2)))
+    with pytest.raises(ValueError, match=r"shape \(3, 1, 2\) does not go on .*drop_last=True"):
+        bptt(model, ag.zeros((3, 1, 2)))
+    bptt.reset()
+    bptt(model, ag.zeros((3, 1, 2)))
+
+
+def test_targets_of_another_length_are_refused() -> None:
+    layer, inputs, targets = make("RNN", 5)
+    with pytest.raises(ValueError, match="inputs of 5 steps need as many targets"):
+        next(TruncatedBPTT(2).windows(layer, inputs, targets[:4]))

@@ -1,0 +1,1 @@
+"""Readers and writers of file formats: WAV, MIDI, FASTA and IDX."""

@@ -1,0 +1,1 @@
+"""Demos: scripts that train, measure and draw one claim about recurrent networks each."""

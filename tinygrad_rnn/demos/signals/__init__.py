@@ -1,0 +1,1 @@
+"""Demos on signals and other sequences."""

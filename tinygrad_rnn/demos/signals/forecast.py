@@ -1,0 +1,126 @@
+"""Forecasting: what a network adds to linear prediction, and where there is nothing to add.
+
+    tinygrad-rnn demo forecast
+    tinygrad-rnn demo forecast --data sensors.csv --out runs/sensors
+
+Four series, each learned from its past and tested on what came later, one step ahead: waves whose
+frequency wanders, the chaos of Mackey and Glass ("Oscillation and chaos in physiological control
+systems", 1977), a sensor with the seasons of day and week, and a "stock" that walks at random. The
+rivals are autoregression, its order chosen on held-out data (Box & Jenkins 1970), and persistence,
+which says that nothing will change.
+"""
+
+import sys
+
+import numpy as np
+
+import autograd as ag
+from tinygrad_rnn import data, models, nn
+from tinygrad_rnn.data.generators import synthetic
+from tinygrad_rnn.errors import InputError
+from tinygrad_rnn.plotting import COLOURS, legible, subplots
+
+CLAIM = (
+    "Recurrent networks forecast what linear models cannot, waves of changing frequency and chaos; "
+    "where a series is linear they are as good, and a random walk nobody can forecast."
+)
+DATA = "a .csv file with a header and one row of numbers for each step of time"
+HIDDEN, ORDERS = 32, (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+SERIES = {  # how it is made, and what its error is to be, as a share of AR's and of persistence's
+    "waves": (synthetic.waves, {"at_most": 0.7, "quick": 1.1}, {}),
+    "chaos": (synthetic.mackey_glass, {"at_most": 0.7, "quick": 0.9}, {}),
+    "seasons": (synthetic.seasons, {"at_most": 1.05, "quick": 1.2}, {}),
+    "random walk": (synthetic.random_walk, {}, {"at_least": 0.97}),
+}
+
+
+def loss(model, x):
+    """Of stretches (T + 1, B, C); the first steps only tell the network where it is."""
+    forecasts, _ = model(x[:-1])
+    return nn.functional.mse_loss(forecasts[8:], x[9:])
+
+
+def learn(show, x, valid, test, steps, quick):
+    """A forecaster of what is before `valid`; its weights are the best from there to `test`."""
+
+    def stretches(rng, steps=48):
+        begins = rng.integers(valid - steps, size=32)
+        return ag.tensor(x[begins + np.arange(steps + 1)[:, None]])
+
+    model = models.Forecaster(nn.GRU(x.shape[1], HIDDEN))
+    batches = data.Generated(stretches, per_epoch=show.choose(steps, quick) // 10)
+    judged = {"validation": lambda model: model.error(x[:test], valid)}
+    show.learn(model, loss, batches, steps, quick, rate=0.01, cycle=True, **judged)
+    return model
+
+
+def series_of(show):
+    """Series by name."""
+    if show.data is None:
+        made = {name: make(show.rng, 4000) for name, (make, *_) in SERIES.items()}
+        return {name: data.TimeSeries(x[:, None], (name,)) for name, x in made.items()}
+    series = data.TimeSeries.from_file(show.data)
+    if len(series) < 300:
+        raise InputError(f"{show.data}: fewer than 300 rows are too few to learn from")
+    return {show.data.stem: series}
+
+
+def main(show):
+    shown = {}
+    for name, series in series_of(show).items():
+        show.say(f"A network for {name}")
+        valid, test = len(series) * 7 // 10, len(series) * 8 // 10
+        past = data.TimeSeries(series.values[:valid], series.columns)
+        if (past.values == past.values[0]).all():
+            raise InputError(
+                f"{show.data}: the first {valid} rows, to learn from, are all the same"
+            )
+        x = series.scaled(past).values
+        steps = (1600, 300) if name == "waves" and show.data is None else (600, 150)
+        model = learn(show, x, valid, test, *steps)
+        shown[name] = x[test:], model.predict(x)[test - 1 : -1]
+        linear = models.best_autoregression(x[:valid], x[valid:test], ORDERS)
+        rivals = {"AR": linear, "persistence": models.persistence(x.shape[1])}
+        bounds = SERIES.get(name, (None, {}, {}))[1:]
+        for (rival, other), bound in zip(rivals.items(), bounds, strict=True):
+            error, others = model.error(x, test), other.error(x, test)
+            share = error / others if others else np.inf
+            show.measured(f"{name}: error, of {rival}'s", share, **bound)
+        if name == "chaos" or show.data is not None:
+            mean, std = past.scale()
+            show.save(model, columns=series.columns, mean=mean.tolist(), std=std.tolist())
+            show.picture("ahead.png", draw_ahead(name, model, x, test), "many steps ahead")
+    show.picture("forecasts.png", draw(shown), "one step ahead, on what was never seen")
+
+
+def draw(shown):
+    """The first steps of the test, one panel for each series."""
+    rows = -(-len(shown) // 2)
+    figure, panels = subplots(rows, min(2, len(shown)), 10, 1 + 2.5 * rows, squeeze=False)
+    for axes, (name, (true, forecasts)) in zip(panels.flat, shown.items(), strict=True):
+        axes.plot(true[:60, 0], color="0.6", linewidth=4, label="what came")
+        axes.plot(forecasts[:60, 0], color=COLOURS[1], label="forecast one step before")
+        axes.set(title=legible(name), ylabel="standard deviations", xlabel="step")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def draw_ahead(name, model, x, now):
+    """Forecasts of up to 100 steps from number `now` on."""
+    future = model.forecast(ag.tensor(x[:now, None]), min(100, len(x) - now)).numpy()[:, 0, 0]
+    figure, axes = subplots(height=3.5)
+    axes.plot(range(-50, len(future)), x[now - 50 : now + 100, 0], color="0.6", linewidth=4)
+    axes.plot(future, color=COLOURS[1])
+    axes.set(xlabel="steps after the last value that was read", ylabel="standard deviations")
+    axes.set_title(f"{legible(name)}: forecasts (thin) of forecasts, beside what came (thick)")
+    return figure
+
+
+def predict(run, input, steps=10):
+    """The next values after a file's, as CSV."""
+    columns, mean, std = (run.config[name] for name in ("columns", "mean", "std"))
+    series = data.TimeSeries.from_file(input, columns)
+    model = run.load(models.Forecaster(nn.GRU(len(columns), HIDDEN)))
+    x = ((series.values - mean) / std).astype(np.float32)
+    rows = model.forecast(ag.tensor(x[:, None]), steps).numpy()[:, 0] * std + mean
+    np.savetxt(sys.stdout, rows, "%.10g", ",", header=",".join(columns), comments="")

@@ -1,0 +1,1 @@
+"""Demos on text and images."""

@@ -1,0 +1,1 @@
+"""Demos of how recurrent networks work."""

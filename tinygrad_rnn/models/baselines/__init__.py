@@ -1,0 +1,1 @@
+"""Baselines without neural networks: Markov chains and autoregression."""

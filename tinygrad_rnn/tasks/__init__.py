@@ -1,0 +1,1 @@
+"""Applications: data, model, training and evaluation of one kind of problem each."""
