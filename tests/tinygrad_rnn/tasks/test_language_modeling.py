@@ -334,8 +334,8 @@ def test_checkpoints_are_seconds_apart_and_change_nothing(
         saved_at.append(now[0])
         save_tree(path, tree)
 
-    monkeypatch.setattr("tinygrad_rnn.training.loop.time.monotonic", tick)
-    monkeypatch.setattr("tinygrad_rnn.training.loop.save_tree", note)
+    monkeypatch.setattr("tinygrad_rnn.training.session.time.monotonic", tick)
+    monkeypatch.setattr("tinygrad_rnn.training.session.save_tree", note)
     session.train(Silent())
     assert len(saved_at) > 4
     assert max(np.diff(saved_at)) < session.SAVE_EVERY + 2
@@ -362,7 +362,7 @@ def test_a_disk_that_fills_up_at_any_write_loses_nothing(
             fsync(handle)
 
         with monkeypatch.context() as patch:
-            patch.setattr("tinygrad_rnn.training.files.os.fsync", limited)
+            patch.setattr("tinygrad_rnn.training.serialization.os.fsync", limited)
             try:
                 session.train(Silent())
                 break
@@ -379,7 +379,7 @@ def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     session = make_session(tmp_path / "run", SMALL)
     worse = iter([2.0, 3.0])
     monkeypatch.setattr(
-        "tinygrad_rnn.training.language.bits_per_character", lambda *arguments: next(worse)
+        "tinygrad_rnn.tasks.language_modeling.training.bits_per_character", lambda *arguments: next(worse)
     )
     before = session.training.model.state_dict()
     session.train(Silent())
