@@ -378,9 +378,8 @@ def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """An evaluation that is worse than an earlier one leaves model.safetensors alone."""
     session = make_session(tmp_path / "run", SMALL)
     worse = iter([2.0, 3.0])
-    monkeypatch.setattr(
-        "tinygrad_rnn.tasks.language_modeling.training.bits_per_character", lambda *arguments: next(worse)
-    )
+    task = "tinygrad_rnn.tasks.language_modeling.training"
+    monkeypatch.setattr(f"{task}.bits_per_character", lambda *arguments: next(worse))
     before = session.training.model.state_dict()
     session.train(Silent())
     saved = serialization.read_arrays(tmp_path / "run/model.safetensors")[0]
