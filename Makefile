@@ -10,10 +10,10 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 
 help:
 	@echo 'make train   learn a character language model of Python'\''s documentation'
-	@echo 'make test    run all tests but those of the demonstrations'
+	@echo 'make test    run all tests except those of the demos'
 	@echo 'make lowest  run some tests with the lowest versions of all dependencies'
-	@echo 'make demos   run every demonstration in its quick form, and their tests'
-	@echo 'make results run every demonstration in full, and write docs/results.md'
+	@echo 'make demos   run every demo in its quick form, and their tests'
+	@echo 'make results run every demo in full, and write docs/results.md'
 	@echo 'make lint    check style, formatting and types'
 	@echo 'make clean   remove the virtual environment and all caches (keeps runs/)'
 	@echo
@@ -30,9 +30,9 @@ train: $(VENV)/train.stamp
 test lowest demos: export OMP_NUM_THREADS = 1
 test lowest demos: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m 'not demonstration' $(ARGS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m 'not demo' $(ARGS)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --device strict \
-	    --hypothesis-profile=quick -m 'not demonstration' $(ARGS)
+	    --hypothesis-profile=quick -m 'not demo' $(ARGS)
 
 # Tests of what depends on other packages: arrays, files, pictures and the terminal.
 LOWEST_TESTS := \
@@ -49,7 +49,7 @@ lowest: $(VENV)/lowest.stamp
 
 demos: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --quick $(ARGS)
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m demonstration
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m demo
 
 results: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --seeds 3 --report docs/results.md $(ARGS)

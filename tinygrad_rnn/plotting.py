@@ -13,7 +13,7 @@ from typing import Any
 
 import autograd as ag
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 STYLE: dict[str, Any] = {
     "font.size": 12,
@@ -36,7 +36,7 @@ def style() -> Any:
     import matplotlib
     from cycler import cycler
 
-    return matplotlib.rc_context(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)})
+    return matplotlib.rc_context(STYLE | {"axes.prop_cycle": cycler(color=COLORS)})
 
 
 def subplots(
@@ -53,7 +53,7 @@ def subplots(
         return figure, figure.subplots(rows, columns, **options)
 
 
-def as_png(figure: Any) -> bytes:
+def to_png(figure: Any) -> bytes:
     """The figure as a PNG file's content."""
     picture = io.BytesIO()
     with style():
@@ -61,7 +61,7 @@ def as_png(figure: Any) -> bytes:
     return picture.getvalue()
 
 
-def legible(text: str) -> str:
+def safe_label(text: str) -> str:
     """The text, with the numbers of those characters that the figures' font does not have: it has
     no Chinese ones, and would show boxes. What stands between dollars is no formula.
     """
@@ -75,7 +75,7 @@ def legible(text: str) -> str:
 # --- what axes show -------------------------------------------------------------------------------
 
 
-def bars(
+def draw_bars(
     axes: Any, heights: Mapping[str, Sequence[float]], names: Sequence[str], rotation: float = 0
 ) -> None:
     """Draw groups of bars (N), in each group one for every key of `heights`, which the legend
@@ -91,7 +91,7 @@ def bars(
     axes.legend(ncols=len(heights) + 1)
 
 
-def heat_map(
+def draw_heat_map(
     axes: Any,
     table: Any,
     label: str = "",
@@ -112,7 +112,7 @@ def heat_map(
         axes.set_xticks(range(len(columns)), columns)
 
 
-def image(axes: Any, picture: Any, title: str = "", **options: Any) -> None:
+def draw_image(axes: Any, picture: Any, title: str = "", **options: Any) -> None:
     """Show a picture, (H, W) or (H, W, 3), of values from 0 to 1, and nothing else but a title;
     `options` are those of matplotlib's `imshow`."""
     axes.imshow(picture, **{"vmin": 0, "vmax": 1, "aspect": "equal"} | options)
@@ -123,7 +123,7 @@ def image(axes: Any, picture: Any, title: str = "", **options: Any) -> None:
 # --- networks, as their graphs have them ----------------------------------------------------------
 
 
-def arrows(results: Any, names: Mapping[str, Any]) -> list[tuple[str, str]]:
+def find_links(results: Any, names: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Which named tensors are made of which others, directly, as pairs (from, to): the recorded
     graph below `results` leads from the one to the other, and past no other named one."""
     drawing = ag.draw(results, dict(names), fold=False)
@@ -140,7 +140,7 @@ def arrows(results: Any, names: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def network(
+def draw_network(
     axes: Any, rows: Sequence[Sequence[str | None]], links: Iterable[tuple[str, str]]
 ) -> None:
     """Draw a network: boxes in `rows`, from below, None where there is none; a colour for each row;
@@ -155,7 +155,7 @@ def network(
         style = {"arrowstyle": "-|>", "color": "#444444", "shrinkA": 20, "shrinkB": 20, "lw": 1.8}
         axes.annotate("", places[target], places[source], arrowprops=style)
     for name, (column, row) in places.items():
-        box = {"boxstyle": "round,pad=0.45", "facecolor": COLOURS[row], "edgecolor": "none"}
+        box = {"boxstyle": "round,pad=0.45", "facecolor": COLORS[row], "edgecolor": "none"}
         symbol, number = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
         text = f"${symbol}_{{{number}}}$"
         axes.text(column, row, text, ha="center", va="center", color="white", fontsize=15, bbox=box)

@@ -13,11 +13,11 @@ import autograd as ag
 from autograd.ops import matmul
 from tinygrad_rnn import cli, nn
 from tinygrad_rnn.cli import demo as command
-from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, Row, Saved, scripts
+from tinygrad_rnn.demos import report, runner
+from tinygrad_rnn.demos.runner import Demo, Measurement, SavedModel, find_scripts
 from tinygrad_rnn.training.serialization import locked
 
-pytestmark = [pytest.mark.host, pytest.mark.demonstration]
+pytestmark = [pytest.mark.host, pytest.mark.demo]
 
 SCRIPT = '''"""Weights fall.
 
@@ -29,25 +29,25 @@ from tinygrad_rnn.plotting import subplots
 CLAIM = "Everything falls."
 DATA = "text files"
 
-def main(show):
-    show.measured("share", show.choose(0.9, 0.6), "%", at_least=0.8, quick=0.5)
-    show.measured("error", show.rng.uniform(), at_most=BOUND)
-    show.measured("P(a | b)", 3, "bits")
+def main(demo):
+    demo.record("share", demo.choose(0.9, 0.6), "%", at_least=0.8, quick=0.5)
+    demo.record("error", demo.rng.uniform(), at_most=BOUND)
+    demo.record("P(a | b)", 3, "bits")
     figure, axes = subplots()
     axes.plot([1, 2])
-    show.picture("line.png", figure, "a line")
-    show.path("note.txt", "a note").write_text("x")
-    show.save(nn.Linear(2, 1), sizes=[2, 1])
+    demo.save_figure("line.png", figure, "a line")
+    demo.path("note.txt", "a note").write_text("x")
+    demo.save(nn.Linear(2, 1), sizes=[2, 1])
 
 def predict(run, input):
     print(input, run.load(nn.Linear(*run.config["sizes"])).weight.shape)
 '''
 
 
-def rows_in(folder: Path) -> list[Row]:
+def rows_in(folder: Path) -> list[Measurement]:
     results = runner.read_results(folder)
     assert results is not None
-    rows: list[Row] = results["rows"]
+    rows: list[Measurement] = results["rows"]
     return rows
 
 
@@ -64,7 +64,7 @@ def test_a_demonstration_measures_draws_and_keeps(script: Path, tmp_path: Path) 
     assert "Weights fall." in printed
     assert "The claim: Everything falls." in printed
     rows = [line.split() for line in printed.splitlines()]
-    assert ["share", "90.0%", "at", "least", "80.0%", "reached"] in rows
+    assert ["share", "90.0%", "at", "least", "80.0%", "pass"] in rows
     assert ["P(a", "|", "b)", "3", "bits"] in rows
     assert f"{Path('out', 'line.png')}: a line" in printed
     assert (tmp_path / "out" / "line.png").read_bytes().startswith(b"\x89PNG")
@@ -78,14 +78,14 @@ def test_a_figure_that_is_missed_is_an_exit_code_of_1(script: Path, tmp_path: Pa
     script.write_text(SCRIPT.replace("BOUND", "-1"))
     done = run("demo", script, "--out", "out", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
-    assert "missed" in done.stdout
+    assert "fail" in done.stdout
 
 
 def test_a_quick_run_must_reach_what_is_said_for_it(script: Path, tmp_path: Path) -> None:
     succeeds("demo", script, "--out", "out", "--quick", cwd=tmp_path)
     share, error, _ = rows_in(tmp_path / "out")
-    assert (share.value, share.at_least, share.reached) == (0.6, 0.5, True)
-    assert (error.at_most, error.reached) == (None, None)
+    assert (share.value, share.at_least, share.passed) == (0.6, 0.5, True)
+    assert (error.at_most, error.passed) == (None, None)
 
 
 def test_the_seed_decides(script: Path, tmp_path: Path) -> None:
@@ -97,36 +97,36 @@ def test_the_seed_decides(script: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_wanted_of_ones_own_data(tmp_path: Path) -> None:
-    show = Demo("own", tmp_path, data=tmp_path)
-    show.measured("share", 0.1, "%", at_least=0.9, quick=0.5)
-    assert show.rows == [Row("share", 0.1, "%")]
-    assert show.reached
+    demo = Demo("own", tmp_path, data=tmp_path)
+    demo.record("share", 0.1, "%", at_least=0.9, quick=0.5)
+    assert demo.rows == [Measurement("share", 0.1, "%")]
+    assert demo.passed
 
 
 @pytest.mark.parametrize(
     ("row", "reached", "shown"),
     [
-        (Row("a", 0.95, "%", at_least=0.95), True, "95.0%"),
-        (Row("a", 0.9499, "%", at_least=0.95), False, "95.0%"),
-        (Row("a", 2e-11, "", at_most=1e-10), True, "2.00e-11"),
-        (Row("a", 1200.0, "steps", at_most=1000), False, "1,200 steps"),
-        (Row("a", float("nan"), "", at_most=1000), False, "nan"),
-        (Row("a", float("inf"), "", at_most=1000), False, "inf"),
-        (Row("a", 1.5), None, "1.500"),
+        (Measurement("a", 0.95, "%", at_least=0.95), True, "95.0%"),
+        (Measurement("a", 0.9499, "%", at_least=0.95), False, "95.0%"),
+        (Measurement("a", 2e-11, "", at_most=1e-10), True, "2.00e-11"),
+        (Measurement("a", 1200.0, "steps", at_most=1000), False, "1,200 steps"),
+        (Measurement("a", float("nan"), "", at_most=1000), False, "nan"),
+        (Measurement("a", float("inf"), "", at_most=1000), False, "inf"),
+        (Measurement("a", 1.5), None, "1.500"),
     ],
 )
-def test_a_row_says_whether_it_holds(row: Row, reached: bool | None, shown: str) -> None:
-    assert row.reached is reached
-    assert row.shown == shown
+def test_a_row_says_whether_it_holds(row: Measurement, reached: bool | None, shown: str) -> None:
+    assert row.passed is reached
+    assert row.formatted == shown
 
 
 def test_most_learn_alike(tmp_path: Path) -> None:
-    show, model = Demo("own", tmp_path, quick=True), nn.Linear(1, 1)
+    demo, model = Demo("own", tmp_path, quick=True), nn.Linear(1, 1)
     model.bias.requires_grad_(False)
     weight, bias = model.weight.item(), model.bias.item()
 
     def rates(**options: Any) -> list[float]:
-        records = show.learn(
+        records = demo.train(
             model,
             lambda model, x: ((model(x) - 3) ** 2).mean(),
             lambda rng: ag.tensor(rng.normal(size=(4, 1))),
@@ -154,7 +154,7 @@ def test_the_price_of_a_call_is_the_memory_that_it_holds_and_its_fastest_time(
 ) -> None:
     clock = iter([1.0, 4.0, 5.0, 7.0, 8.0, 11.0])
     monkeypatch.setattr(runner.time, "process_time", lambda: next(clock))
-    milliseconds, megabytes = runner.price(lambda: np.ones(10**6), repeats=3)
+    milliseconds, megabytes = runner.measure_cost(lambda: np.ones(10**6), repeats=3)
     assert milliseconds == 2000
     assert megabytes == pytest.approx(8, abs=0.1)
 
@@ -163,7 +163,7 @@ def test_what_was_learned_is_applied(
     script: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     succeeds("demo", script, "--out", "out", cwd=tmp_path)
-    monkeypatch.setattr(command, "scripts", lambda: {"falling": runner.described(script)})
+    monkeypatch.setattr(command, "find_scripts", lambda: {"falling": runner.read_script(script)})
     assert cli.main(["predict", str(tmp_path / "out"), "a word"]) == 0
     assert capsys.readouterr().out == "a word (1, 2)\n"
 
@@ -182,7 +182,7 @@ def test_results_replace_results_and_nothing_else(script: Path, tmp_path: Path) 
 
 def test_what_was_interrupted_is_replaced(script: Path, tmp_path: Path) -> None:
     text = script.read_text()
-    script.write_text(text.replace("    show.path", "    raise KeyboardInterrupt\n    show.path"))
+    script.write_text(text.replace("    demo.path", "    raise KeyboardInterrupt\n    demo.path"))
     done = run("demo", script, "--out", "out", cwd=tmp_path)
     assert done.returncode == 130
     assert (tmp_path / "out" / "line.png").is_file()
@@ -206,11 +206,11 @@ def test_an_earlier_run_comes_back_unless_another_ends(script: Path, tmp_path: P
     kill = "    import os\n    os.kill(os.getpid(), 9)\n"
     words = ["demo", script, "--out", "out", "--overwrite"]
     for end, code in ((refuse, 2), ("    raise KeyboardInterrupt\n", 130), (kill, -9)):
-        script.write_text(text.replace("    show.path", f"{end}    show.path"))
+        script.write_text(text.replace("    demo.path", f"{end}    demo.path"))
         assert run(*words, cwd=tmp_path).returncode == code
         if code != -9:
             assert held() == earlier
-    script.write_text(text.replace("    show.path", f"{refuse}    show.path"))
+    script.write_text(text.replace("    demo.path", f"{refuse}    demo.path"))
     assert run(*words, cwd=tmp_path).returncode == 2
     assert held() == earlier  # what was put aside when the last one was killed
     script.write_text(text)
@@ -225,7 +225,7 @@ def test_data_that_are_no_good_leave_nothing(script: Path, tmp_path: Path) -> No
 
 
 NO_GOOD = """
-def main(show):
+def main(demo):
     from tinygrad_rnn.errors import InputError
     raise InputError("no good")
 """
@@ -287,7 +287,7 @@ def test_mistakes_are_one_line(
     (tmp_path / "plain.py").write_text("print('no demonstration')\n")
     (tmp_path / "broken.py").write_text("CLAIM = (\n")
     (tmp_path / "half.py").write_text("CLAIM = 'x'\n")
-    (tmp_path / "made.py").write_text("CLAIM = str(1)\ndef main(show): pass\n")
+    (tmp_path / "made.py").write_text("CLAIM = str(1)\ndef main(demo): pass\n")
     for name, content in {
         "language": '{"format": "another"}',
         "strange": '{"demo": "strange", "config": {}}',
@@ -302,25 +302,25 @@ def test_mistakes_are_one_line(
 def test_all_run_apart_and_are_reported(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     """Three: one whose shares want several seeds, one that misses, one that fails."""
     texts = {
-        "shares": SCRIPT.replace("show.choose(0.9, 0.6)", "0.9 + 0.01 * show.seed"),
+        "shares": SCRIPT.replace("demo.choose(0.9, 0.6)", "0.9 + 0.01 * demo.seed"),
         "missing": SCRIPT.replace('"%"', '""').replace("BOUND", "-1"),
-        "failing": SCRIPT.replace("def main(show):", "def main(show):\n    raise KeyError('oh')"),
+        "failing": SCRIPT.replace("def main(demo):", "def main(demo):\n    raise KeyError('oh')"),
     }
     for name, text in texts.items():
         (tmp_path / f"{name}.py").write_text(text.replace("BOUND", "1"))
-    found = {name: runner.described(tmp_path / f"{name}.py") for name in texts}
-    for module in (command, cli.results):
-        monkeypatch.setattr(module, "scripts", lambda: found)
+    found = {name: runner.read_script(tmp_path / f"{name}.py") for name in texts}
+    for module in (command, report):
+        monkeypatch.setattr(module, "find_scripts", lambda: found)
     page, out = tmp_path / "pages" / "RESULTS.md", tmp_path / "out"
     words = ["demo", "--all", "--seeds", "3", "--out", str(out), "--report", str(page)]
     assert cli.main(words) == 1
     printed = capsys.readouterr().out
-    assert "shares-seed2       2 of 2 reached" in printed
-    assert "missed: error" in printed
+    assert "shares-seed2       2 of 2 pass" in printed
+    assert "fail: error" in printed
     assert "KeyError: 'oh'" in printed
     text = page.read_text()
-    assert "| share | 91.0% (90.0% to 92.0%) | at least 80.0% | reached |" in text
-    assert "| at most -1 | missed |" in text
+    assert "| share | 91.0% (90.0% to 92.0%) | at least 80.0% | pass |" in text
+    assert "| at most -1 | fail |" in text
     assert "| P(a \\| b) | 3 bits |  |  |" in text
     assert "Seeds 0, 1, 2; " in text
     assert "![a line](figures/shares-line.png)" in text
@@ -330,16 +330,16 @@ def test_all_run_apart_and_are_reported(tmp_path: Path, monkeypatch: Any, capsys
 
 def test_the_list_tells_all(tmp_path: Path) -> None:
     printed = succeeds("demo", "--list", cwd=tmp_path)
-    for name, found in scripts().items():
+    for name, found in find_scripts().items():
         assert f"{name} " in printed
         assert found.title in printed
 
 
 def missed(name: str, folder: Path) -> list[str]:
     """What a quick run misses."""
-    show = Demo(name, folder, quick=True)
-    runner.run(scripts()[name], show)
-    return [row.what for row in show.rows if row.reached is False]
+    demo = Demo(name, folder, quick=True)
+    runner.run(find_scripts()[name], demo)
+    return [row.name for row in demo.rows if row.passed is False]
 
 
 def forgetful(monkeypatch: Any) -> None:
@@ -375,7 +375,7 @@ def test_what_is_wrong_is_missed(name: str, tmp_path: Path, monkeypatch: Any) ->
     assert any(row in what for what in missed(name, tmp_path))
 
 
-@pytest.mark.parametrize("name", sorted(set(scripts()) - set(WRONG)))
+@pytest.mark.parametrize("name", sorted(set(find_scripts()) - set(WRONG)))
 def test_an_untrained_model_misses(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(Demo, "fit", lambda *args, **options: [])
     assert missed(name, tmp_path)
@@ -384,6 +384,6 @@ def test_an_untrained_model_misses(name: str, tmp_path: Path, monkeypatch: Any) 
 def test_models_of_demonstrations_are_kept(tmp_path: Path) -> None:
     model = nn.Linear(3, 2)
     Demo("elman", tmp_path).save(model, hidden=3)
-    saved = Saved.open(tmp_path)
+    saved = SavedModel.open(tmp_path)
     assert (saved.demo, saved.config) == ("elman", {"hidden": 3})
     assert (saved.load(nn.Linear(3, 2)).weight == model.weight).numpy().all()

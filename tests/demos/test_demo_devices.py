@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, scripts
+from tinygrad_rnn.demos.runner import Demo, find_scripts
 from tinygrad_rnn.training import Trainer
 
-pytestmark = [pytest.mark.host, pytest.mark.demonstration]
+pytestmark = [pytest.mark.host, pytest.mark.demo]
 
 NAMES = ("bidirectional", "elman", "handwriting", "jordan", "sentiment")
 
@@ -28,7 +28,7 @@ def losses(name: str, device: str, folder: Path, monkeypatch: Any) -> list[float
 
     monkeypatch.setattr(Demo, "fit", fit)
     folder.mkdir()
-    runner.run(scripts()[name], Demo(name, folder, quick=True, device=device))
+    runner.run(find_scripts()[name], Demo(name, folder, quick=True, device=device))
     return found
 
 

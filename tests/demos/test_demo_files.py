@@ -17,12 +17,12 @@ from tinygrad_rnn.data.generators import synthetic
 from tinygrad_rnn.data.generators.sentences import NAMES, SEEING, seeing
 from tinygrad_rnn.data.generators.synthetic import spoken, tune
 from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, Saved, scripts
+from tinygrad_rnn.demos.runner import Demo, SavedModel, find_scripts
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.models import Autoregression, Forecaster, best_autoregression, persistence
 from tinygrad_rnn.training import Trainer
 
-pytestmark = [pytest.mark.host, pytest.mark.demonstration]  # files, and the command on the host
+pytestmark = [pytest.mark.host, pytest.mark.demo]  # files, and the command on the host
 
 STRANGE = "$a_{$书"
 """A name that is no formula, though it could be taken for one, and that the font cannot write."""
@@ -41,25 +41,25 @@ def _shortly(monkeypatch: Any) -> None:
 @pytest.fixture
 def learn(tmp_path: Path) -> Callable[[str, Path], Demo]:
     def learned(name: str, path: Path) -> Demo:
-        show = Demo(name, tmp_path / "run", quick=True, data=path)
-        show.folder.mkdir()
-        runner.run(scripts()[name], show)
-        assert [row.reached for row in show.rows] == [None] * len(show.rows)
-        assert all(np.isfinite(row.value) for row in show.rows)
-        assert all((show.folder / file).is_file() for file in show.files)
-        return show
+        demo = Demo(name, tmp_path / "run", quick=True, data=path)
+        demo.folder.mkdir()
+        runner.run(find_scripts()[name], demo)
+        assert [row.passed for row in demo.rows] == [None] * len(demo.rows)
+        assert all(np.isfinite(row.value) for row in demo.rows)
+        assert all((demo.folder / file).is_file() for file in demo.files)
+        return demo
 
     return learned
 
 
-def answer(show: Demo, path: Path, capsys: Any) -> str:
+def answer(demo: Demo, path: Path, capsys: Any) -> str:
     capsys.readouterr()
-    scripts()[show.name].module().predict(Saved.open(show.folder), str(path))
+    find_scripts()[demo.name].load_module().predict(SavedModel.open(demo.folder), str(path))
     return str(capsys.readouterr().out)
 
 
 def script(name: str) -> Any:
-    return scripts()[name].module()
+    return find_scripts()[name].load_module()
 
 
 # --- sound ----------------------------------------------------------------------------------------
@@ -74,8 +74,8 @@ def test_sound_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
             t = np.arange(rate // 4) / rate
             samples = np.sin(900 * t) if name == STRANGE else rng.normal(0, 0.1, len(t))
             data.write_wav(tmp_path / "sounds" / name / f"{number}.wav", samples, rate)
-    show = learn("audio", tmp_path / "sounds")
-    printed = answer(show, tmp_path / "sounds" / STRANGE / "1.wav", capsys)
+    demo = learn("audio", tmp_path / "sounds")
+    printed = answer(demo, tmp_path / "sounds" / STRANGE / "1.wav", capsys)
     assert printed.split()[0] in ("noise", STRANGE)
 
 
@@ -114,16 +114,16 @@ def test_series_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     t, path = np.arange(400), tmp_path / f"{STRANGE}.csv"
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows([("up", "same"), *zip(5 + t / 100, [7] * 400, strict=True)])
-    show = learn("forecast", path)
-    rows = list(csv.reader(answer(show, path, capsys).splitlines()))
+    demo = learn("forecast", path)
+    rows = list(csv.reader(answer(demo, path, capsys).splitlines()))
     assert rows[0] == ["up", "same"]
     assert len(rows) == 11
     assert np.isfinite(np.array(rows[1:], float)).all()
     (tmp_path / "b.csv").write_text("x\n1\n2\n")
     with pytest.raises(InputError, match="fewer than 300 rows"):
-        runner.run(scripts()["forecast"], Demo("forecast", tmp_path, data=tmp_path / "b.csv"))
+        runner.run(find_scripts()["forecast"], Demo("forecast", tmp_path, data=tmp_path / "b.csv"))
     with pytest.raises(InputError, match="there is no column 'up'"):
-        answer(show, tmp_path / "b.csv", capsys)
+        answer(demo, tmp_path / "b.csv", capsys)
 
 
 def test_series_of_large_numbers_and_of_one(tmp_path: Path, learn: Any, capsys: Any) -> None:
@@ -133,19 +133,19 @@ def test_series_of_large_numbers_and_of_one(tmp_path: Path, learn: Any, capsys: 
     for name, chosen in (("a.csv", rows), ("b.csv", [rows[0], *[(7, 0.1)] * 400])):
         with open(tmp_path / name, "w", newline="") as file:
             csv.writer(file).writerows(chosen)
-    show = learn("forecast", tmp_path / "a.csv")
-    forecasts = answer(show, tmp_path / "a.csv", capsys).splitlines()[1:]
+    demo = learn("forecast", tmp_path / "a.csv")
+    forecasts = answer(demo, tmp_path / "a.csv", capsys).splitlines()[1:]
     assert len({line.split(",")[0] for line in forecasts}) == len(forecasts)
     with pytest.raises(InputError, match="the first 280 rows, to learn from, are all the same"):
-        runner.run(scripts()["forecast"], Demo("forecast", tmp_path, data=tmp_path / "b.csv"))
+        runner.run(find_scripts()["forecast"], Demo("forecast", tmp_path, data=tmp_path / "b.csv"))
 
 
 def test_a_rival_without_error_is_infinitely_better(tmp_path: Path) -> None:
     rows = ["x", *(str(t % 7) for t in range(300)), *["3"] * 100]
     (tmp_path / "a.csv").write_text("\n".join(rows))
-    show = Demo("forecast", tmp_path, data=tmp_path / "a.csv")
-    runner.run(scripts()["forecast"], show)
-    assert show.rows[1].value == np.inf
+    demo = Demo("forecast", tmp_path, data=tmp_path / "a.csv")
+    runner.run(find_scripts()["forecast"], demo)
+    assert demo.rows[1].value == np.inf
 
 
 def test_mackey_glass_is_the_equation() -> None:
@@ -252,15 +252,15 @@ def test_who_sees_stands_before_sees() -> None:
 def test_genes_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     path = tmp_path / "a.fa"
     path.write_text(">one\n" + ("acgtn" * 9 + "ATGGCTGCATAA" * 4) * 8 + "\n>two\n" + "acgATG" * 60)
-    show = learn("genome", path)
-    for line in answer(show, path, capsys).splitlines():
+    demo = learn("genome", path)
+    for line in answer(demo, path, capsys).splitlines():
         name, place = line.split()
         first, last = map(int, place.split(".."))
         assert name in ("one", "two")
         assert 1 <= first <= last <= (744 if name == "one" else 360)
     path.write_text(">one\nacgATG\n")
     with pytest.raises(InputError, match="at least 50 bases"):
-        runner.run(scripts()["genome"], Demo("genome", tmp_path, data=path))
+        runner.run(find_scripts()["genome"], Demo("genome", tmp_path, data=path))
 
 
 def test_genes_begin_and_end_as_genes_do() -> None:
@@ -293,16 +293,16 @@ def test_digits_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     folder.mkdir()
     (folder / "train-images-idx3-ubyte").write_bytes(idx(images, 8))
     (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(60, dtype=np.uint8) % 10, 8))
-    show = learn("handwriting", folder)
-    digits = answer(show, folder / "train-images-idx3-ubyte", capsys).split()
+    demo = learn("handwriting", folder)
+    digits = answer(demo, folder / "train-images-idx3-ubyte", capsys).split()
     assert len(digits) == 60
     assert set(digits) <= set("0123456789")
     (tmp_path / "other").write_bytes(idx(images[:, :, :4], 8))
     with pytest.raises(InputError, match="6 x 4 pixels, but the network has learned to read rows"):
-        answer(show, tmp_path / "other", capsys)
+        answer(demo, tmp_path / "other", capsys)
     (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(60, dtype=np.uint8), 8))
     with pytest.raises(InputError, match=r"labelled 0 to 9.* not 60 of .* labelled 0 to 59"):
-        runner.run(scripts()["handwriting"], Demo("handwriting", tmp_path, data=folder))
+        runner.run(find_scripts()["handwriting"], Demo("handwriting", tmp_path, data=folder))
 
 
 def test_ways_to_read_an_image() -> None:
@@ -337,20 +337,20 @@ def test_music_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     for number in range(3):
         scale = [Note(60 * number + 4 * i, 40 + number + 2 * i, 4) for i in range(9)]
         data.write_midi(folder / f"{number}.mid", scale)
-    show = learn("music", folder)
+    demo = learn("music", folder)
     opening = tmp_path / "opening.mid"
     data.write_midi(opening, [Note(8, 40, 4), Note(12, 42, 4)])
-    printed = answer(show, opening, capsys)
+    printed = answer(demo, opening, capsys)
     continued = tmp_path / "opening-continued.mid"
     assert printed.startswith(f"{continued}: ")
     with pytest.raises(InputError, match="exists already"):
-        answer(show, opening, capsys)
+        answer(demo, opening, capsys)
     notes = data.read_midi(continued)
     assert [(n.start, n.key) for n in notes[:2]] == [(8, 40), (12, 42)]
     for path in (folder / "1.mid", folder / "2.mid"):
         path.unlink()
     with pytest.raises(InputError, match=r"holds 1 \.mid or \.midi; at least 2 are"):
-        runner.run(scripts()["music"], Demo("music", tmp_path, data=folder))
+        runner.run(find_scripts()["music"], Demo("music", tmp_path, data=folder))
 
 
 def test_tunes_keep_their_key_and_their_form() -> None:

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn.demos.runner import scripts
+from tinygrad_rnn.demos.runner import find_scripts
 
-pytestmark = [pytest.mark.host, pytest.mark.demonstration]
+pytestmark = [pytest.mark.host, pytest.mark.demo]
 
 
 @pytest.fixture
 def gates(monkeypatch: Any) -> Any:
-    module = scripts()["gates"].module()
+    module = find_scripts()["gates"].load_module()
     monkeypatch.setattr(module, "STREAMS", 1)
     return module
 

@@ -10,14 +10,14 @@ import autograd as ag
 from tinygrad_rnn import cli, data, nn
 from tinygrad_rnn.data.formats.midi import Notation, Note
 from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, scripts
+from tinygrad_rnn.demos.runner import Demo, find_scripts
 from tinygrad_rnn.errors import InputError
 
-pytestmark = [pytest.mark.host, pytest.mark.demonstration]
+pytestmark = [pytest.mark.host, pytest.mark.demo]
 
 
 def script(name: str) -> Any:
-    return scripts()[name].module()
+    return find_scripts()[name].load_module()
 
 
 @pytest.mark.parametrize("count", [1, 2, 127, 128, 129, 300, 1000])
@@ -61,7 +61,7 @@ def test_music_trains_on_one_end_for_each_piece(
             targets.append(following[following != music.NONE])
         raise InterruptedError
 
-    monkeypatch.setattr(music, "pieces_of", lambda show: (pieces[:-1], pieces[-1:], None))
+    monkeypatch.setattr(music, "pieces_of", lambda demo: (pieces[:-1], pieces[-1:], None))
     monkeypatch.setattr(Demo, "learn", learn)
     with pytest.raises(InterruptedError):
         music.main(Demo("music", tmp_path))
@@ -103,7 +103,7 @@ def test_no_notes_are_said_and_no_file_is_written(name: str, tmp_path: Path) -> 
     run.save(model, known=[40 * 17 + 1], hidden=2)
     data.write_midi(tmp_path / name, [Note(0, 40, 4), Note(4, 40, 4)])
     with pytest.raises(InputError, match="0 notes were written"):
-        music.predict(runner.Saved.open(run.folder), str(tmp_path / name))
+        music.predict(runner.SavedModel.open(run.folder), str(tmp_path / name))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "run"])
 
 

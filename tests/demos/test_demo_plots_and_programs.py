@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.data.generators import programs, scenes
-from tinygrad_rnn.demos.runner import scripts
+from tinygrad_rnn.demos.runner import find_scripts
 
-pytestmark = [pytest.mark.host, pytest.mark.demonstration]
+pytestmark = [pytest.mark.host, pytest.mark.demo]
 
 
 def test_a_caption_says_what_is_to_be_seen() -> None:
@@ -65,7 +65,7 @@ def test_a_film_does_what_its_names_and_its_sentence_say() -> None:
 
 
 def test_statements_are_counted_as_the_page_says() -> None:
-    module = scripts()["python_writer"].module()
+    module = find_scripts()["python_writer"].load_module()
     text = (
         "import os\n\n@cache\ndef f(x):\n    return x\nclass C:\n    pass\n# no\nx = (1\ny = f(2)\n"
         "if x:\n    z = 1\nelse:\n    pass\nimport ast, re\nasync def g():\n    pass\niffy = 2\n"
@@ -77,7 +77,7 @@ def test_statements_are_counted_as_the_page_says() -> None:
 
 
 def test_the_library_is_code_alone() -> None:
-    module = scripts()["python_writer"].module()
+    module = find_scripts()["python_writer"].load_module()
     text = programs.library(np.random.default_rng(0), 50_000, longest=6000)
     assert len(text) >= 50_000
     for file in text.split(programs.NEXT_FILE)[1:]:

@@ -9,16 +9,16 @@ import pytest
 from tinygrad_rnn import cli
 from tinygrad_rnn.data.generators import sentences
 from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, scripts
+from tinygrad_rnn.demos.runner import Demo, find_scripts
 from tinygrad_rnn.errors import InputError
 
-pytestmark = [pytest.mark.host, pytest.mark.demonstration]
+pytestmark = [pytest.mark.host, pytest.mark.demo]
 
 
 @pytest.fixture
 def few_steps(monkeypatch: Any) -> None:
     monkeypatch.setattr(
-        Demo, "fit", lambda show, trainer, *_, **__: trainer.fit(max_steps=2, progress=False)
+        Demo, "fit", lambda demo, trainer, *_, **__: trainer.fit(max_steps=2, progress=False)
     )
 
 
@@ -78,6 +78,6 @@ def test_too_few_reviews(tmp_path: Path) -> None:
     for name in ("neg", "pos"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.txt").write_text("so so")
-    show = Demo("sentiment", tmp_path, data=tmp_path)
+    demo = Demo("sentiment", tmp_path, data=tmp_path)
     with pytest.raises(InputError, match="2 texts are too few"):
-        scripts()["sentiment"].module().main(show)
+        find_scripts()["sentiment"].load_module().main(demo)

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from tinygrad_rnn.demos.runner import scripts
+from tinygrad_rnn.demos.runner import find_scripts
 
-pytestmark = [pytest.mark.host, pytest.mark.demonstration]
+pytestmark = [pytest.mark.host, pytest.mark.demo]
 
 
 def test_the_bit_to_repeat_is_the_one_of_so_many_steps_ago() -> None:
-    tbptt = scripts()["tbptt"].module()
+    tbptt = find_scripts()["tbptt"].load_module()
     x, y = tbptt.stream(np.random.default_rng(0), 40)
     assert set(np.unique(x)) == {-1, 1}
     assert ((x[: -tbptt.LAG] > 0) == (y[tbptt.LAG :] > 0)).all()
 
 
 def test_the_whole_window_gives_the_gradient_of_the_summed_error() -> None:
-    tbptt = scripts()["tbptt"].module()
+    tbptt = find_scripts()["tbptt"].load_module()
     ag.manual_seed(0)
     model = tbptt.Repeater(4, dtype=float)
     x, y = tbptt.stream(np.random.default_rng(0), 12, float)

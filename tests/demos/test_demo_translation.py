@@ -9,11 +9,11 @@ import pytest
 from tinygrad_rnn import cli
 from tinygrad_rnn.data.generators import sentences
 from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, scripts
+from tinygrad_rnn.demos.runner import Demo, find_scripts
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.plotting import as_png, legible, subplots
+from tinygrad_rnn.plotting import safe_label, subplots, to_png
 
-pytestmark = [pytest.mark.host, pytest.mark.demonstration]
+pytestmark = [pytest.mark.host, pytest.mark.demo]
 
 
 def test_numbers() -> None:
@@ -53,13 +53,13 @@ def test_sentences_say_the_same_in_their_own_order() -> None:
 
 def test_pairs_of_ones_own(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr(
-        Demo, "fit", lambda show, trainer, *_, **__: trainer.fit(max_steps=2, progress=False)
+        Demo, "fit", lambda demo, trainer, *_, **__: trainer.fit(max_steps=2, progress=False)
     )
     pairs, out = tmp_path / "pairs.tsv", tmp_path / "out"
     lines = [f"{a} {b}\t{b.upper()} {a.upper()}" for a in "abcdef" for b in "uvwxyz"]
     pairs.write_text("source\ttarget\n" + "\n".join(lines), encoding="utf-8")
     assert cli.main(["demo", "translation", "--data", str(pairs), "--out", str(out)]) == 0
-    assert all(row.reached is None for row in runner.read_results(out)["rows"])
+    assert all(row.passed is None for row in runner.read_results(out)["rows"])
     assert (out / "attention.png").is_file()
     capsys.readouterr()
     assert cli.main(["predict", str(out), "a x"]) == 0
@@ -77,19 +77,19 @@ def test_pairs_of_ones_own(tmp_path: Path, monkeypatch: Any, capsys: Any) -> Non
 def test_too_few_pairs(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text("source,target\na,b\n")
-    show = Demo("translation", tmp_path, data=path)
+    demo = Demo("translation", tmp_path, data=path)
     with pytest.raises(InputError, match="1 pairs are too few"):
-        scripts()["translation"].module().main(show)
+        find_scripts()["translation"].load_module().main(demo)
 
 
 def test_labels_are_legible_with_the_font_that_there_is() -> None:
-    assert legible("shū, été") == "shū, été"
-    assert legible("a书") == "aU+4E66"
+    assert safe_label("shū, été") == "shū, été"
+    assert safe_label("a书") == "aU+4E66"
 
 
 def test_labels_are_no_formulas() -> None:
     figure, axes = subplots()
     for label in ("$a_{$", r"$\frac$", r"\$", "100 $"):
-        title = axes.set_title(legible(label))
+        title = axes.set_title(safe_label(label))
         assert title._preprocess_math(title.get_text()) == (label, False)
-    assert as_png(figure)
+    assert to_png(figure)

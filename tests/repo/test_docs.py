@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_rnn.demos.runner import scripts
+from tinygrad_rnn.demos.runner import find_scripts
 
 pytestmark = pytest.mark.host
 
@@ -53,7 +53,7 @@ def test_every_demonstration_is_in_the_gallery() -> None:
     """With a picture of its own that is there, and three sentences."""
     page = (ROOT / "docs" / "gallery.md").read_text()
     parts = re.findall(r"^### (\w+)\n\n!\[.+?\]\((.+?)\)\n\n(.+?)\n\n?(?=#|\Z)", page, re.M | re.S)
-    assert sorted(name for name, _, _ in parts) == sorted(scripts())
+    assert sorted(name for name, _, _ in parts) == sorted(find_scripts())
     for name, picture, words in parts:
         assert (ROOT / "docs" / picture).is_file()
         assert Path(picture).name.startswith(name)

@@ -6,15 +6,28 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from tinygrad_rnn.plotting import arrows, as_png, bars, heat_map, image, network, style, subplots
+from tinygrad_rnn.plotting import (
+    draw_bars,
+    draw_heat_map,
+    draw_image,
+    draw_network,
+    find_links,
+    style,
+    subplots,
+    to_png,
+)
 
 
 def test_arrows_lead_past_unnamed_results_and_stop_at_named_ones() -> None:
     a, b = (ag.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
     h = ag.tanh(a * 2 + 1)
     y = (h + ag.exp(b)).sum()
-    assert set(arrows(y, {"a": a, "b": b, "h": h, "y": y})) == {("a", "h"), ("h", "y"), ("b", "y")}
-    assert set(arrows(y, {"a": a, "b": b, "y": y})) == {("a", "y"), ("b", "y")}
+    assert set(find_links(y, {"a": a, "b": b, "h": h, "y": y})) == {
+        ("a", "h"),
+        ("h", "y"),
+        ("b", "y"),
+    }
+    assert set(find_links(y, {"a": a, "b": b, "y": y})) == {("a", "y"), ("b", "y")}
 
 
 def test_arrows_of_an_unrolled_network_are_not_folded() -> None:
@@ -22,28 +35,28 @@ def test_arrows_of_an_unrolled_network_are_not_folded() -> None:
     for _ in range(12):
         states.append(ag.tanh(states[-1]))
     named = {f"s{t}": state for t, state in enumerate(states)}
-    assert set(arrows(states[-1], named)) == {(f"s{t}", f"s{t + 1}") for t in range(12)}
+    assert set(find_links(states[-1], named)) == {(f"s{t}", f"s{t + 1}") for t in range(12)}
 
 
 def test_what_is_detached_has_no_arrow() -> None:
     x = ag.tensor([1.0], requires_grad=True)
     h = ag.tanh(x)
     y = h.detach() * x
-    assert arrows(y, {"x": x, "h": h, "y": y}) == [("x", "y")]
+    assert find_links(y, {"x": x, "h": h, "y": y}) == [("x", "y")]
 
 
 def test_a_network_is_drawn_with_a_box_for_each_name_and_a_line_for_each_arrow() -> None:
     figure, axes = subplots()
-    network(axes, [["x1", "x2"], [None, "h2"]], [("x1", "h2"), ("x2", "h2")])
+    draw_network(axes, [["x1", "x2"], [None, "h2"]], [("x1", "h2"), ("x2", "h2")])
     texts = [text.get_text() for text in axes.texts]
     assert sorted(texts) == ["", "", "$h_{2}$", "$x_{1}$", "$x_{2}$"]
-    assert as_png(figure).startswith(b"\x89PNG")
+    assert to_png(figure).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("rotation", [0, 45])
 def test_bars_stand_side_by_side_above_their_names(rotation: float) -> None:
     _, axes = subplots()
-    bars(axes, {"a": [1, 2], "b": [3, np.nan], "c": [5, 6]}, ["left", "right"], rotation)
+    draw_bars(axes, {"a": [1, 2], "b": [3, np.nan], "c": [5, 6]}, ["left", "right"], rotation)
     middles = [[bar.get_x() + bar.get_width() / 2 for bar in group] for group in axes.containers]
     assert np.mean(middles, axis=0) == pytest.approx(axes.get_xticks())
     edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches)
@@ -58,10 +71,10 @@ def test_bars_stand_side_by_side_above_their_names(rotation: float) -> None:
 def test_a_heat_map_has_a_scale_and_names_where_they_are_given() -> None:
     table = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
     figure, (plain, named) = subplots(1, 2)
-    heat_map(plain, table, vmin=-1)
+    draw_heat_map(plain, table, vmin=-1)
     assert plain.images[0].get_clim() == (-1, 1)
     assert len(figure.axes) == 2
-    heat_map(named, table, "share", rows=["r", "s"], columns=["x", "y", "z"])
+    draw_heat_map(named, table, "share", rows=["r", "s"], columns=["x", "y", "z"])
     assert named.images[0].get_clim() == (0, 1)
     np.testing.assert_array_equal(named.images[0].get_array(), table)
     assert [text.get_text() for text in named.get_yticklabels()] == ["r", "s"]
@@ -72,9 +85,9 @@ def test_a_heat_map_has_a_scale_and_names_where_they_are_given() -> None:
 def test_an_image_keeps_its_shape_and_has_no_axes() -> None:
     figure, axes = subplots()
     with style():
-        image(axes, np.full((2, 3), 0.5), "grey")
+        draw_image(axes, np.full((2, 3), 0.5), "grey")
     assert axes.get_aspect() == 1
     assert not axes.axison
     assert axes.images[0].get_clim() == (0, 1)
     assert axes.get_title() == "grey"
-    assert as_png(figure).startswith(b"\x89PNG")
+    assert to_png(figure).startswith(b"\x89PNG")

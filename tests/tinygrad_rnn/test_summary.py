@@ -12,7 +12,7 @@ import autograd as ag
 from tinygrad_rnn import data, insight, nn
 from tinygrad_rnn.data.formats.fasta import Sequence
 from tinygrad_rnn.data.formats.midi import Notation
-from tinygrad_rnn.demos.runner import Demo, Saved
+from tinygrad_rnn.demos.runner import Demo, SavedModel
 from tinygrad_rnn.models.decoding import Written
 from tinygrad_rnn.tasks.language_modeling import Options
 from tinygrad_rnn.tasks.language_modeling import Run as TrainingRun
@@ -69,7 +69,10 @@ RESULTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "notation": (lambda: Notation(tuple(range(LONG))), ["Notation(tokens=(0, 1"]),
     "written": (lambda: Written(list(range(LONG)), -1.5), ["Written(tokens=[0, 1", "score=-1.5"]),
     "training run": (training_run, ["Run(folder=", "vocabulary="]),
-    "saved": (lambda: Saved(Path("a"), "b", {"words": ["w"] * LONG}), ["Saved(folder=", "'b'"]),
+    "saved": (
+        lambda: SavedModel(Path("a"), "b", {"words": ["w"] * LONG}),
+        ["SavedModel(folder=", "'b'"],
+    ),
     "demo": (lambda: Demo("elman", Path("a")), ["elman"]),
 }
 

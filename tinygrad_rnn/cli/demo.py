@@ -15,18 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..demos.report import has_fraction_targets, write_report
 from ..demos.runner import (
     CONFIG,
     MODEL,
     RESULTS,
     Demo,
-    Saved,
+    SavedModel,
     Script,
-    described,
-    is_demonstrations,
+    find_scripts,
+    is_demo_folder,
     read_results,
+    read_script,
     run,
-    scripts,
 )
 from ..errors import InputError
 from ..tasks.language_modeling.options import COUNT, DEVICE, SEED
@@ -34,7 +35,6 @@ from ..tasks.language_modeling.run_folder import HOME
 from ..training.progress import clock
 from ..training.serialization import locked
 from .argparsing import PROGRAM, Parser, check_device, did_you_mean, given, print_table
-from .results import shares, write_report
 
 ASIDE = ".earlier"
 """Where an earlier run's results wait within its folder until they are replaced."""
@@ -93,7 +93,7 @@ def _parser() -> Parser:
     parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
     parser.add_option("jobs", _cores(), COUNT, "with --all: so many at the same time")
     parser.add_option(
-        "seeds", 1, COUNT, "with --all: so many seeds where shares (%%) must reach something"
+        "seeds", 1, COUNT, "with --all: so many seeds where fractions (%%) must reach something"
     )
     parser.add_argument(
         "--report",
@@ -117,11 +117,11 @@ def predict(words: list[str]) -> int:
         "input", metavar="INPUT", help="text, the name of a file, or - (standard input)"
     )
     arguments = parser.parse(words)
-    saved = Saved.open(arguments.run)
-    script = scripts().get(saved.demo)
+    saved = SavedModel.open(arguments.run)
+    script = find_scripts().get(saved.demo)
     if script is None:
         raise InputError(f"{arguments.run} is of a demonstration {saved.demo!r}, which is not here")
-    module = script.module()
+    module = script.load_module()
     if not hasattr(module, "predict"):
         raise InputError(
             f"{arguments.run}: the demonstration {saved.demo} has no predict(run, input)"
@@ -147,11 +147,11 @@ def _find(name: str) -> Script:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"{name}: there is no such file")
-        script = described(path)
+        script = read_script(path)
         if script is None:
-            raise InputError(f"{name} is no demonstration: it has no CLAIM and main(show)")
+            raise InputError(f"{name} is no demonstration: it has no CLAIM and main(demo)")
         return script
-    known = scripts()
+    known = find_scripts()
     if name not in known:
         raise InputError(
             f"there is no demonstration {name!r}{did_you_mean(name, known)} "
@@ -164,7 +164,7 @@ def _run_one(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
     script = _find(arguments.name)
     if arguments.data is not None:
         if script.data is None:
-            own = ", ".join(name for name, other in scripts().items() if other.data)
+            own = ", ".join(name for name, other in find_scripts().items() if other.data)
             raise InputError(f"{script.name} takes no data of one's own; these do: {own}")
         if not arguments.data.exists():
             raise InputError(f"--data {arguments.data}: there is no such file or folder")
@@ -175,14 +175,14 @@ def _run_one(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
             raise InputError(f"--out {out} and --data {data} are within one another: part them")
     check_device(options["device"])
     folder = arguments.out or HOME / "demo" / script.name
-    show = Demo(
+    demo = Demo(
         script.name, folder, arguments.quick, options["seed"], options["device"], arguments.data
     )
     with _folder(folder, arguments.overwrite or arguments.out is None):
-        print(f"{script.text}\n", flush=True)
-        run(script, show)
-    _conclude(script, show)
-    return 0 if show.reached else 1
+        print(f"{script.description}\n", flush=True)
+        run(script, demo)
+    _conclude(script, demo)
+    return 0 if demo.passed else 1
 
 
 @contextmanager
@@ -201,7 +201,7 @@ def _folder(folder: Path, overwrite: bool) -> Iterator[None]:
         if any(folder.iterdir()):
             if not overwrite:
                 raise InputError(f"{folder} is not empty: name another --out, or --overwrite it")
-            if not is_demonstrations(folder):
+            if not is_demo_folder(folder):
                 raise InputError(f"{folder} is not empty, and not of a demonstration: name another")
             earlier = read_results(folder) or {"files": ()}
             aside.mkdir()
@@ -229,22 +229,22 @@ def _bring_back(folder: Path, aside: Path) -> None:
         aside.rmdir()
 
 
-def _conclude(script: Script, show: Demo) -> None:
+def _conclude(script: Script, demo: Demo) -> None:
     """The claim, the table, and what there is to look at."""
     print(f"\nThe claim: {script.claim}\n")
     print_table(
-        ["", "measured", "wanted", ""],
-        [[row.what, row.shown, row.wanted, row.verdict] for row in show.rows],
+        ["", "measured", "target", ""],
+        [[row.name, row.formatted, row.target, row.verdict] for row in demo.rows],
         highlighted=-1,
     )
-    for name, shows in show.files.items():
-        print(f"{show.folder / name}: {shows}")
-    if (show.folder / CONFIG).is_file():
-        print(f"\nNext:\n  {PROGRAM} predict {shlex.quote(str(show.folder))} INPUT")
+    for name, shows in demo.files.items():
+        print(f"{demo.folder / name}: {shows}")
+    if (demo.folder / CONFIG).is_file():
+        print(f"\nNext:\n  {PROGRAM} predict {shlex.quote(str(demo.folder))} INPUT")
 
 
 def _list() -> int:
-    known = scripts()
+    known = find_scripts()
     width = max(map(len, known))
     for name, script in known.items():
         print(f"{name:{width}} {'+' if script.data else ' '} {script.title}")
@@ -264,28 +264,28 @@ def _cores() -> int:
 
 def _run_all(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
     """Every demonstration in a process of its own; lines for each that ends."""
-    home, begin, missed = arguments.out or HOME / "demo", time.monotonic(), 0
+    home, begin, failed = arguments.out or HOME / "demo", time.monotonic(), 0
     home.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(options["jobs"]) as pool:
         tasks = [
             pool.submit(_run_apart, script, home, arguments.quick, options)
-            for script in scripts().values()
+            for script in find_scripts().values()
         ]
         for task in as_completed(tasks):
             for folder, code in task.result():
-                missed += code != 0
+                failed += code != 0
                 print(_told(folder, code), flush=True)
     print(f"\n{clock(time.monotonic() - begin)} in all; what each printed and drew is in {home}")
     if "report" in arguments:
         write_report(arguments.report, home)
         print(f"{arguments.report} shows it.")
-    return 1 if missed else 0
+    return 1 if failed else 0
 
 
 def _run_apart(
     script: Script, home: Path, quick: bool, options: dict[str, Any]
 ) -> list[tuple[Path, int]]:
-    """Run one with each seed, the others only where shares must reach something. Returns folders
+    """Run one with each seed, the others only where fractions must reach something. Returns folders
     and exit codes."""
     done: list[tuple[Path, int]] = []
     for seed in range(options["seed"], options["seed"] + options["seeds"]):
@@ -304,7 +304,7 @@ def _run_apart(
             )
         done.append((folder, process.returncode))
         results = _results_of(folder, process.returncode)
-        if results is None or not shares(results["rows"]):
+        if results is None or not has_fraction_targets(results["rows"]):
             break
     return done
 
@@ -320,12 +320,12 @@ def _told(folder: Path, code: int) -> str:
     if results is None:
         printed = Path(f"{folder}.txt").read_text(encoding="utf-8", errors="replace")
         return f"{folder.name:18} failed:\n{printed[-2000:]}"
-    wanted = [row for row in results["rows"] if row.reached is not None]
-    missed = [row for row in wanted if not row.reached]
+    targets = [row for row in results["rows"] if row.passed is not None]
+    failures = [row for row in targets if not row.passed]
     return "\n".join(
         [
-            f"{folder.name:18} {len(wanted) - len(missed)} of {len(wanted)} reached"
+            f"{folder.name:18} {len(targets) - len(failures)} of {len(targets)} pass"
             f"  {clock(results['seconds'])}",
-            *(f"    missed: {row.what}: {row.shown}, wanted {row.wanted}" for row in missed),
+            *(f"    fail: {row.name}: {row.formatted}, target {row.target}" for row in failures),
         ]
     )

@@ -4,13 +4,13 @@ A script is a Python file with a docstring, whose first line is its title, and
 
     CLAIM = "What textbooks say, in a sentence or two."
 
-    def main(show: Demo) -> None:       # train, measure, draw
+    def main(demo: Demo) -> None:       # train, measure, draw
         ...
-        show.measured("words told apart", accuracy, unit="%", at_least=0.97, quick=0.8)
-        show.picture("words.png", figure, "What the picture shows.")
+        demo.record("words told apart", accuracy, unit="%", at_least=0.97, quick=0.8)
+        demo.save_figure("words.png", figure, "What the picture shows.")
 
-One that learns from its user's own data says in `DATA` which files it takes, reads `show.data`,
-saves what it has learned with `show.save`, and has `predict(run: Saved, input: str)`.
+One that learns from its user's own data says in `DATA` which files it takes, reads `demo.data`,
+saves what it has learned with `demo.save`, and has `predict(run: SavedModel, input: str)`.
 """
 
 from __future__ import annotations
@@ -50,28 +50,28 @@ RESULTS, CONFIG, MODEL = "results.json", "config.json", "model.safetensors"
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One figure that a demonstration has measured, and what it must reach, if anything."""
 
-    what: str
+    name: str
     value: float
     unit: str = ""
     at_least: float | None = None
     at_most: float | None = None
 
     @property
-    def shown(self) -> str:
-        return written(self.value, self.unit)
+    def formatted(self) -> str:
+        return format_value(self.value, self.unit)
 
     @property
-    def wanted(self) -> str:
+    def target(self) -> str:
         """The bound in words, "" if there is none."""
         if self.at_least is not None:
-            return f"at least {written(self.at_least, self.unit)}"
-        return "" if self.at_most is None else f"at most {written(self.at_most, self.unit)}"
+            return f"at least {format_value(self.at_least, self.unit)}"
+        return "" if self.at_most is None else f"at most {format_value(self.at_most, self.unit)}"
 
     @property
-    def reached(self) -> bool | None:
+    def passed(self) -> bool | None:
         """Whether it holds (None: nothing was wanted); a nan reaches nothing."""
         if self.at_least is not None:
             return self.value >= self.at_least
@@ -79,18 +79,18 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        return {None: "", True: "reached", False: "missed"}[self.reached]
+        return {None: "", True: "pass", False: "fail"}[self.passed]
 
 
-def written(value: float, unit: str) -> str:
-    """A figure in its unit; shares are shown as percentages."""
+def format_value(value: float, unit: str) -> str:
+    """A figure in its unit; fractions are shown as percentages."""
     if unit == "%":
         return f"{100 * value:.1f}%"
     text = f"{value:,.0f}" if float(value).is_integer() else figure(value)
     return f"{text} {unit}".rstrip()
 
 
-def price(work: Callable[[], Any], repeats: int = 1) -> tuple[float, float]:
+def measure_cost(work: Callable[[], Any], repeats: int = 1) -> tuple[float, float]:
     """What a call of `work` costs: milliseconds of the processor, the fewest of some repeats, and
     the most memory (MB) that it holds. The memory is that of a call before: then it compiles, and
     makes what it works in, which later calls find there."""
@@ -116,7 +116,7 @@ class Demo:
     seed: int = 0
     device: str = "cpu"
     data: Path | None = None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Measurement] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     """What each file shows, by its name."""
 
@@ -127,7 +127,7 @@ class Demo:
         """The first, or the second in a quick run."""
         return quick if self.quick else full
 
-    def learn(
+    def train(
         self,
         model: Module,
         loss: Callable[..., Any],
@@ -175,12 +175,12 @@ class Demo:
         """Train for so many updates, showing progress; `options` are those of `Trainer.fit`."""
         return trainer.fit(max_steps=self.choose(steps, quick), **options)
 
-    def say(self, *words: Any) -> None:
+    def log(self, *words: Any) -> None:
         print(*words, flush=True)
 
-    def measured(
+    def record(
         self,
-        what: str,
+        name: str,
         value: float,
         unit: str = "",
         *,
@@ -188,7 +188,7 @@ class Demo:
         at_most: float | None = None,
         quick: float | None = None,
     ) -> None:
-        """Note a figure for the final table. `unit` "%" is for shares from 0 to 1. In a quick run
+        """Note a figure for the final table. `unit` "%" is for fractions of 1. In a quick run
         `quick` takes the bound's place, and without it nothing is wanted. On the user's own data
         nothing is wanted either."""
         if self.data is not None:
@@ -196,7 +196,7 @@ class Demo:
         elif self.quick:
             at_least = quick if at_least is not None else None
             at_most = quick if at_most is not None else None
-        self.rows.append(Row(what, float(value), unit, at_least, at_most))
+        self.rows.append(Measurement(name, float(value), unit, at_least, at_most))
 
     def path(self, name: str, shows: str) -> Path:
         """Return the path of a new file in the folder, and record what the file shows."""
@@ -206,9 +206,9 @@ class Demo:
         self.files[name] = shows
         return path
 
-    def picture(self, name: str, figure: Any, shows: str) -> None:
+    def save_figure(self, name: str, figure: Any, shows: str) -> None:
         """Save a figure as PNG."""
-        write_file(self.path(name, shows), plotting.as_png(figure))
+        write_file(self.path(name, shows), plotting.to_png(figure))
 
     def save(self, model: Module, **config: Any) -> None:
         """Keep the model for `predict`, with what is needed to make it again (JSON values)."""
@@ -218,12 +218,12 @@ class Demo:
         write_file(self.folder / CONFIG, as_json(content))
 
     @property
-    def reached(self) -> bool:
-        return all(row.reached is not False for row in self.rows)
+    def passed(self) -> bool:
+        return all(row.passed is not False for row in self.rows)
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedModel:
     """What `Demo.save` has kept in a folder."""
 
     folder: Path
@@ -235,7 +235,7 @@ class Saved:
     __repr__ = summarized
 
     @classmethod
-    def open(cls, folder: Path) -> Saved:
+    def open(cls, folder: Path) -> SavedModel:
         """Read the configuration in a folder; InputError if it is missing or damaged."""
         path = folder / CONFIG
         if not path.is_file():
@@ -273,7 +273,7 @@ _LIKE_A_PATH = re.compile(
 )
 
 
-def text_of(argument: str) -> str:
+def read_text_argument(argument: str) -> str:
     """Return the text that an argument of the command line means.
 
     Parameters
@@ -305,7 +305,7 @@ class Script:
     """A demonstration's file, as it describes itself; nothing of it was executed."""
 
     path: Path
-    text: str
+    description: str
     claim: str
     data: str | None
 
@@ -315,9 +315,9 @@ class Script:
 
     @property
     def title(self) -> str:
-        return self.text.partition("\n")[0].rstrip(".")
+        return self.description.partition("\n")[0].rstrip(".")
 
-    def module(self) -> Any:
+    def load_module(self) -> Any:
         """The script, imported."""
         spec = util.spec_from_file_location(f"tinygrad_rnn.examples.{self.name}", self.path)
         assert spec is not None
@@ -334,14 +334,14 @@ class Script:
         return module
 
 
-def scripts() -> dict[str, Script]:
+def find_scripts() -> dict[str, Script]:
     """All demonstrations by name: those that are installed, or those of the source folder."""
     paths = sorted(Path(__file__).parent.glob("*/*.py"), key=lambda path: path.stem)
-    found = (described(path) for path in paths if path.stem != "__init__")
+    found = (read_script(path) for path in paths if path.stem != "__init__")
     return {script.name: script for script in found if script is not None}
 
 
-def described(path: Path) -> Script | None:
+def read_script(path: Path) -> Script | None:
     """What a script says of itself; None if it is no demonstration."""
     try:
         tree = ast.parse(path.read_bytes())
@@ -365,31 +365,31 @@ def described(path: Path) -> Script | None:
     return Script(path, text, words["CLAIM"], words.get("DATA"))
 
 
-def run(script: Script, show: Demo) -> None:
+def run(script: Script, demo: Demo) -> None:
     """Run a demonstration, and write what it has measured into its folder."""
-    module = script.module()
+    module = script.load_module()
     results = {
         "demo": script.name,
         "title": script.title,
         "claim": script.claim,
-        "quick": show.quick,
-        "seed": show.seed,
-        "device": show.device,
+        "quick": demo.quick,
+        "seed": demo.seed,
+        "device": demo.device,
         "versions": versions(),
     }
-    write_file(show.folder / RESULTS, as_json(results))
+    write_file(demo.folder / RESULTS, as_json(results))
     begin = time.monotonic()
-    ag.manual_seed(show.seed)
-    with ag.default_device(show.device), limit_threads(1), plotting.style():
-        module.main(show)
+    ag.manual_seed(demo.seed)
+    with ag.default_device(demo.device), limit_threads(1), plotting.style():
+        module.main(demo)
     seconds = time.monotonic() - begin
-    rows = [asdict(row) for row in show.rows]
-    results |= {"seconds": round(seconds, 1), "rows": rows, "files": show.files}
-    write_file(show.folder / RESULTS, as_json(results))
-    show.say(f"It took {clock(seconds)}.")
+    rows = [asdict(row) for row in demo.rows]
+    results |= {"seconds": round(seconds, 1), "rows": rows, "files": demo.files}
+    write_file(demo.folder / RESULTS, as_json(results))
+    demo.log(f"It took {clock(seconds)}.")
 
 
-def is_demonstrations(folder: Path) -> bool:
+def is_demo_folder(folder: Path) -> bool:
     """Whether a demonstration has written into a folder."""
     paths = [folder / name for name in (RESULTS, CONFIG)]
     contents = [read_json(path) for path in paths if path.is_file()]
@@ -397,7 +397,7 @@ def is_demonstrations(folder: Path) -> bool:
 
 
 _RESULTS = {"title": str, "claim": str, "seed": int, "seconds": float, "rows": list, "files": dict}
-_ROW = {"what": str, "value": float, "unit": str, "at_least": float | None, "at_most": float | None}
+_ROW = {"name": str, "value": float, "unit": str, "at_least": float | None, "at_most": float | None}
 
 
 def read_results(folder: Path) -> dict[str, Any] | None:
@@ -414,7 +414,9 @@ def read_results(folder: Path) -> dict[str, Any] | None:
         return None
     results = checked_fields(content, _RESULTS, path)
     rows = enumerate(results["rows"], 1)
-    results["rows"] = [Row(**checked_fields(row, _ROW, f"{path}, row {n}")) for n, row in rows]
+    results["rows"] = [
+        Measurement(**checked_fields(row, _ROW, f"{path}, row {n}")) for n, row in rows
+    ]
     names = [plain_name(name, path) for name in results["files"]]
     checked_fields(results["files"], dict.fromkeys(names, str), path)
     if not math.isfinite(results["seconds"]):

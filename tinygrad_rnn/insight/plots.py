@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plotting import COLOURS, subplots
+from ..plotting import COLORS, subplots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def draw_over_time(
         The figure of the axes.
     """
     axes = subplots(width=7, height=4)[1] if axes is None else axes
-    styles = zip(cycle(COLOURS), cycle(DASHES), strict=False)
+    styles = zip(cycle(COLORS), cycle(DASHES), strict=False)
     for (name, values), (colour, dash) in zip(_named(curves).items(), styles, strict=False):
         y = _numbers(values, name)
         shown = np.where(np.isfinite(y) & (y > 0), y, np.nan)

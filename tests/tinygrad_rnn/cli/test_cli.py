@@ -224,7 +224,7 @@ def test_ctrl_c_while_the_program_is_loaded(tmp_path: Path) -> None:
 
 
 def test_warnings_are_printed_without_source_code(tmp_path: Path) -> None:
-    lines = ["import warnings", 'CLAIM = "a"', "def main(show):", '    warnings.warn("b")']
+    lines = ["import warnings", 'CLAIM = "a"', "def main(demo):", '    warnings.warn("b")']
     (tmp_path / "own.py").write_text("\n".join(lines))
     done = run("demo", "own.py", "--out", "out", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "tinygrad-rnn: warning: b\n")

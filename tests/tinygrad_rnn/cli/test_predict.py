@@ -10,7 +10,7 @@ import pytest
 from command import is_one_line
 
 from tinygrad_rnn import cli, data, models, nn
-from tinygrad_rnn.demos.runner import Demo, scripts, text_of
+from tinygrad_rnn.demos.runner import Demo, find_scripts, read_text_argument
 from tinygrad_rnn.errors import InputError
 
 pytestmark = pytest.mark.host
@@ -32,7 +32,7 @@ def test_an_argument_like_a_path_that_does_not_exist_is_an_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="there is no such file"):
-        text_of(name)
+        read_text_argument(name)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_an_argument_like_a_path_that_does_not_exist_is_an_error(
 )
 def test_a_text_is_taken_as_it_is(text: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    assert text_of(text) == text
+    assert read_text_argument(text) == text
 
 
 @pytest.mark.parametrize("name", ["new.txt", "word", "two words", "sub/a.b.c"])
@@ -52,20 +52,20 @@ def test_a_file_is_read(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / name).write_text("content")
-    assert text_of(name) == "content"
+    assert read_text_argument(name) == "content"
 
 
 @pytest.mark.parametrize("content", [b"not bad", b"a.txt", "好\r\nb\n".encode()])
 def test_a_dash_is_standard_input(content: bytes, monkeypatch: Any) -> None:
     standard_input(monkeypatch, content)
-    assert text_of("-") == content.decode().replace("\r", "")
+    assert read_text_argument("-") == content.decode().replace("\r", "")
 
 
 def test_a_folder_is_no_text(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews").mkdir()
     with pytest.raises(InputError, match="is a directory"):
-        text_of("reviews")
+        read_text_argument("reviews")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def runs(tmp_path: Path, monkeypatch: Any) -> Path:
     monkeypatch.chdir(tmp_path)
     sizes: dict[str, Any] = {"words": ["bad", "good"], "classes": ["neg", "pos"]}
     sizes |= {"size": 4, "dropout": 0.0}
-    network = scripts()["sentiment"].module().network(**sizes)
+    network = find_scripts()["sentiment"].load_module().network(**sizes)
     for name in ("sentiment", "elman", "trained"):
         (tmp_path / name).mkdir()
     Demo("sentiment", tmp_path / "sentiment").save(network, **sizes)
@@ -124,19 +124,19 @@ def test_demos_of_files_refuse_names_of_none(
 
 def made(name: str, folder: Path) -> bytes:
     """Save an untrained model of a demonstration in a folder, and return a file for it."""
-    module, show = scripts()[name].module(), Demo(name, folder)
+    module, demo = find_scripts()[name].load_module(), Demo(name, folder)
     if name == "forecast":
         model = models.Forecaster(nn.GRU(1, module.HIDDEN))
-        show.save(model, columns=["x"], mean=[0.0], std=[1.0])
+        demo.save(model, columns=["x"], mean=[0.0], std=[1.0])
         return b"x\n1\n2\n3\n"
     if name == "genome":
-        show.save(module.tagger(True, 4), hidden=4)
+        demo.save(module.tagger(True, 4), hidden=4)
         return b">a\nACGTACGTAC\n"
     if name == "handwriting":
-        show.save(module.classifier(inputs=5, hidden=4), inputs=5, hidden=4)
+        demo.save(module.classifier(inputs=5, hidden=4), inputs=5, hidden=4)
         return bytes([0, 0, 8, 3, *(0, 0, 0, 1), *(0, 0, 0, 5), *(0, 0, 0, 5), *range(25)])
     assert name == "audio"
-    show.save(module.classifier(2), classes=["a", "b"])
+    demo.save(module.classifier(2), classes=["a", "b"])
     data.write_wav(folder / "a.wav", np.sin(np.arange(4000) / 9), 8000)
     return (folder / "a.wav").read_bytes()
 

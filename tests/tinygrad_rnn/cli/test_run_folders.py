@@ -11,7 +11,7 @@ from command import contents, is_one_line
 
 from tinygrad_rnn import cli, nn
 from tinygrad_rnn.cli import demo as command
-from tinygrad_rnn.demos import runner
+from tinygrad_rnn.demos import report, runner
 from tinygrad_rnn.demos.runner import Demo
 from tinygrad_rnn.training.serialization import write_file
 
@@ -23,10 +23,10 @@ from tinygrad_rnn import nn
 CLAIM = "It ends."
 DATA = "text files"
 
-def main(show):
-    show.measured("share", 1, "%", at_least=0.5)
-    show.path("note.txt", "a note").write_text("new")
-    show.save(nn.Linear(2, 1), sizes=[2, 1])
+def main(demo):
+    demo.record("share", 1, "%", at_least=0.5)
+    demo.path("note.txt", "a note").write_text("new")
+    demo.save(nn.Linear(2, 1), sizes=[2, 1])
 
 def predict(run, input):
     print(run.load(nn.Linear(*run.config["sizes"])).weight.shape)
@@ -43,9 +43,9 @@ def place(tmp_path: Path, monkeypatch: Any) -> Path:
     (tmp_path / "outside").mkdir()
     for name in ("precious.txt", "results.json", "note.txt"):
         (tmp_path / "outside" / name).write_text("precious")
-    script = runner.described(tmp_path / "quick.py")
-    for module in (command, cli.results):
-        monkeypatch.setattr(module, "scripts", lambda: {"quick": script, "out": script})
+    script = runner.read_script(tmp_path / "quick.py")
+    for module in (command, report):
+        monkeypatch.setattr(module, "find_scripts", lambda: {"quick": script, "out": script})
     return tmp_path
 
 
@@ -143,7 +143,7 @@ def test_links_are_not_copied_into_a_report(place: Path, target: str) -> None:
     (place / "out" / "secret.png").symlink_to(place / target)
     change(place, files={"secret.png": "a picture"})
     with pytest.raises(ValueError, match="symbolic link"):
-        cli.results.write_report(place / "page.md", place)
+        report.write_report(place / "page.md", place)
     assert not [*(place / "figures").iterdir()]
 
 
@@ -152,12 +152,12 @@ def test_a_report_does_not_write_through_links(place: Path) -> None:
     change(place, files={"line.png": "a picture"})
     (place / "figures").mkdir()
     (place / "figures" / "out-line.png").symlink_to(place / "outside" / "precious.txt")
-    cli.results.write_report(place / "page.md", place)
+    report.write_report(place / "page.md", place)
     assert (place / "outside" / "precious.txt").read_text() == "precious"
     assert (place / "figures" / "out-line.png").read_bytes() == b"picture"
 
 
-ROW = {"what": "share", "value": 1, "unit": "", "at_least": None, "at_most": None}
+ROW = {"name": "share", "value": 1, "unit": "", "at_least": None, "at_most": None}
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ ROW = {"what": "share", "value": 1, "unit": "", "at_least": None, "at_most": Non
         {"rows": [ROW | {"value": "1"}]},
         {"rows": [ROW | {"value": None}]},
         {"rows": [ROW | {"value": 10**400}]},
-        {"rows": [ROW | {"what": 3}]},
+        {"rows": [ROW | {"name": 3}]},
         {"rows": [ROW | {"unit": None}]},
         {"rows": [ROW | {"at_least": "x"}]},
         {"rows": [ROW | {"at_most": []}]},
@@ -191,13 +191,13 @@ def test_malformed_results_are_one_line(place: Path, fields: dict[str, Any], cap
     change(place, **fields)
     fails(OVERWRITE, capsys, "results.json")
     with pytest.raises(ValueError, match=r"results\.json"):
-        cli.results.write_report(place / "page.md", place)
+        report.write_report(place / "page.md", place)
 
 
 @pytest.mark.parametrize("row", [ROW | {"value": float("inf")}, ROW | {"more": 1}, ROW])
 def test_unusual_results_are_read(place: Path, row: dict[str, Any]) -> None:
     change(place, rows=[row], title="\ud800", more={"a": 1})
-    cli.results.write_report(place / "page.md", place)
+    report.write_report(place / "page.md", place)
     assert "share" in (place / "page.md").read_text()
 
 
@@ -206,7 +206,7 @@ def test_runs_that_measured_other_things_are_not_averaged(place: Path) -> None:
     content = json.loads((place / "out" / "results.json").read_text()) | {"rows": [ROW, ROW]}
     (place / "out-seed1" / "results.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="differ in what they measured"):
-        cli.results.write_report(place / "page.md", place)
+        report.write_report(place / "page.md", place)
 
 
 @pytest.mark.parametrize("content", [DEEP, '{"a":' * 5000, "", "{", b"\xff", "1" * 5000])
@@ -266,4 +266,4 @@ def test_a_defect_of_a_script_keeps_its_traceback(place: Path) -> None:
 
 def test_checksums_do_not_depend_on_tuples(tmp_path: Path) -> None:
     Demo("own", tmp_path).save(nn.Linear(1, 1), a=(1, (2.5, "é\ud800")), b={"c": None})
-    assert runner.Saved.open(tmp_path).verified
+    assert runner.SavedModel.open(tmp_path).verified

@@ -13,7 +13,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import data, nn
-from tinygrad_rnn.plotting import COLOURS, bars, subplots
+from tinygrad_rnn.plotting import COLORS, draw_bars, subplots
 
 CLAIM = (
     "A bidirectional network sees a word's future as well as its past, and tags words that no "
@@ -63,25 +63,25 @@ def loss(model, batch):
     return nn.functional.cross_entropy(scores.reshape(-1, 3), tags.ravel(), ignore_index=NONE)
 
 
-def main(show):
-    words, lengths, tags = test = batch(show.rng, 2000)
+def main(demo):
+    words, lengths, tags = test = batch(demo.rng, 2000)
     tags, words_ = tags.numpy(), words.numpy()
     names = (tags == THING) | (tags == PERSON)
     answers = {}
     for title, both in (("forward", False), ("bidirectional", True)):
         model = Tagger(both)
-        show.learn(model, loss, batch, steps=800, quick=150, rate=0.01)
+        demo.train(model, loss, batch, steps=800, quick=150, rate=0.01)
         with ag.no_grad():
             answers[title] = ag.softmax(model(*test[:2]), axis=2).numpy()
     right = {title: p.argmax(2) == tags for title, p in answers.items()}
     best = {name: max(p, 1 - p) for name, p in PERSONS.items()}
     bayes = np.mean([*best.values()])
     forward, both = (right[title][names].mean() for title in right)
-    show.measured("bidirectional: names tagged right", both, "%", at_least=0.99, quick=0.95)
-    show.measured("forward: names tagged right", forward, "%")
-    show.measured("the most that the past allows", bayes, "%")
-    show.measured("forward: apart from that", abs(forward - bayes), "%", at_most=0.02, quick=0.1)
-    show.measured("bidirectional: all words", right["bidirectional"][tags != NONE].mean(), "%")
+    demo.record("bidirectional: names tagged right", both, "%", at_least=0.99, quick=0.95)
+    demo.record("forward: names tagged right", forward, "%")
+    demo.record("the most that the past allows", bayes, "%")
+    demo.record("forward: apart from that", abs(forward - bayes), "%", at_most=0.02, quick=0.1)
+    demo.record("bidirectional: all words", right["bidirectional"][tags != NONE].mean(), "%")
 
     figure, axes = subplots(height=4)
     places = range(len(PERSONS))
@@ -90,11 +90,11 @@ def main(show):
     }
     for i, p in enumerate(best.values()):
         label = "the best without the future" * (not i)
-        axes.plot([i - 0.4, i], [p, p], color=COLOURS[6], label=label)
-    bars(axes, hits, [*PERSONS])
+        axes.plot([i - 0.4, i], [p, p], color=COLORS[6], label=label)
+    draw_bars(axes, hits, [*PERSONS])
     axes.set(ylabel="tagged right (share)", ylim=(0, 1.3))
     axes.set_title("Names are clear only to who reads on")
-    show.picture("names.png", figure, "how often each name is tagged right, in each direction")
+    demo.save_figure("names.png", figure, "how often each name is tagged right, in each direction")
 
     figure, axes = subplots(height=4)
     example = int(np.argmin(abs(lengths - 13)))
@@ -104,6 +104,6 @@ def main(show):
         title: np.where(shown, p[: len(line), example, PERSON], np.nan)
         for title, p in answers.items()
     }
-    bars(axes, believed, line, rotation=45)
+    draw_bars(axes, believed, line, rotation=45)
     axes.set(ylabel="p(person)", title="The verb decides, and it comes later", ylim=(0, 1.25))
-    show.picture("sentence.png", figure, "what each network takes the names of a sentence for")
+    demo.save_figure("sentence.png", figure, "what each network takes the names of a sentence for")

@@ -16,7 +16,7 @@ from functools import partial
 import autograd as ag
 from tinygrad_rnn import models, nn
 from tinygrad_rnn.data.generators.synthetic import adding
-from tinygrad_rnn.plotting import COLOURS, subplots
+from tinygrad_rnn.plotting import COLORS, subplots
 
 CLAIM = (
     "A plain recurrent network forgets what lies some dozens of steps back; gated ones carry it "
@@ -56,10 +56,10 @@ def sum_loss(model, batch):
     return nn.functional.mse_loss(model(x)[:, 0], ag.tensor(sums))
 
 
-def learn(show, model, loss, draw, rate, growing, steps, quick):
+def learn(demo, model, loss, draw, rate, growing, steps, quick):
     """Stages of so many updates each, up to a longest length; in the last, smaller steps."""
     for stage, longest in enumerate(growing, 1):
-        show.learn(
+        demo.train(
             model,
             loss,
             lambda rng, n=longest: draw(rng, int(rng.integers(2, n + 1)), 32),
@@ -75,7 +75,7 @@ def right(model, batch):
     return (model(batch[0]).numpy().argmax(1) == batch[1]).mean()
 
 
-def main(show):
+def main(demo):
     known = {}
     for name, layer, rate, growing in (
         ("LSTM", nn.LSTM, 0.02, (10, 30, 100, 300, LAG)),
@@ -83,42 +83,42 @@ def main(show):
         ("RNN", nn.RNN, 0.005, (LAG,) * 5),
     ):
         model = Reader(layer, DISHES + WORDS + 1, DISHES)
-        learn(show, model, story_loss, stories, rate, growing, 150, 30)
-        known[name] = [right(model, stories(show.rng, lag, 400)) for lag in LAGS]
+        learn(demo, model, story_loss, stories, rate, growing, 150, 30)
+        known[name] = [right(model, stories(demo.rng, lag, 400)) for lag in LAGS]
         bounds = {"LSTM": {"at_least": 0.99, "quick": 0.6}, "RNN": {"at_most": 0.2, "quick": 0.3}}
         for lag, share in zip(LAGS[-2:], known[name][-2:], strict=True):
-            show.measured(f"{name}: dish known after {lag:,}", share, "%", **bounds.get(name, {}))
-    show.measured("guessing", 1 / DISHES, "%")
+            demo.record(f"{name}: dish known after {lag:,}", share, "%", **bounds.get(name, {}))
+    demo.record("guessing", 1 / DISHES, "%")
 
     draw, model = partial(stories, answers=2, fillers=LAG), Reader(nn.LSTM, LAG + 3, 2)
-    learn(show, model, story_loss, draw, 0.02, (30, 100, 300, LAG), 75, 25)
-    share = right(model, draw(show.rng, LAG, 400))
-    show.measured("1997's long lag: right", share, "%", at_least=0.99, quick=0.6)
-    show.measured("  sequences read", 32 * 4 * show.choose(75, 25))
-    show.measured("  in 1997", 49000)
+    learn(demo, model, story_loss, draw, 0.02, (30, 100, 300, LAG), 75, 25)
+    share = right(model, draw(demo.rng, LAG, 400))
+    demo.record("1997's long lag: right", share, "%", at_least=0.99, quick=0.6)
+    demo.record("  sequences read", 32 * 4 * demo.choose(75, 25))
+    demo.record("  in 1997", 49000)
 
     adder = models.SequenceClassifier(nn.GRU(2, 32), 1)
-    learn(show, adder, sum_loss, adding, 0.02, (20, 60, TERMS, TERMS, TERMS), 500, 40)
-    x, wanted = adding(show.rng, TERMS, 1000)
+    learn(demo, adder, sum_loss, adding, 0.02, (20, 60, TERMS, TERMS, TERMS), 500, 40)
+    x, wanted = adding(demo.rng, TERMS, 1000)
     with ag.no_grad():
         found = adder(x).numpy()[:, 0]
     error, guessing = ((found - wanted) ** 2).mean(), ((1 - wanted) ** 2).mean()
-    show.measured(f"adding, T={TERMS}: GRU, squared error", error, at_most=1e-3, quick=0.1)
-    show.measured("  always saying 1", guessing)
+    demo.record(f"adding, T={TERMS}: GRU, squared error", error, at_most=1e-3, quick=0.1)
+    demo.record("  always saying 1", guessing)
 
     figure, axes = subplots(height=4)
     for name, shares in known.items():
         axes.semilogx(LAGS, shares, "o-", label=name)
-    axes.axhline(1 / DISHES, color=COLOURS[6], linestyle=":", label="guessing")
-    axes.axvline(LAG, color=COLOURS[6], linewidth=1, label="longest learned from")
+    axes.axhline(1 / DISHES, color=COLORS[6], linestyle=":", label="guessing")
+    axes.axvline(LAG, color=COLORS[6], linewidth=1, label="longest learned from")
     axes.set_xticks(LAGS, [f"{lag:,}" for lag in LAGS])
     axes.set(xlabel="words between the dish and the question", ylabel="dish known (share)")
     axes.set(title="The dish at a long story's end", ylim=(0, 1.05))
     axes.legend(loc="center right")
-    show.picture("story.png", figure, "how often the dish is known after so many words")
+    demo.save_figure("story.png", figure, "how often the dish is known after so many words")
 
     figure, axes = subplots(width=5, height=4.5)
-    axes.plot([0, 2], [0, 2], color=COLOURS[6], linewidth=1)
-    axes.plot(wanted[:300], found[:300], ".", color=COLOURS[0])
+    axes.plot([0, 2], [0, 2], color=COLORS[6], linewidth=1)
+    axes.plot(wanted[:300], found[:300], ".", color=COLORS[0])
     axes.set(xlabel="sum", ylabel="GRU's answer", title=f"Two numbers of {TERMS}, added")
-    show.picture("adding.png", figure, "answers to sums never seen")
+    demo.save_figure("adding.png", figure, "answers to sums never seen")

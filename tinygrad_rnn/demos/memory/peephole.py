@@ -14,7 +14,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import data, nn, optim, training
-from tinygrad_rnn.plotting import COLOURS, subplots
+from tinygrad_rnn.plotting import COLORS, subplots
 
 CLAIM = "Peephole connections let an LSTM measure the time between events exactly."
 SHORTEST, LONGEST, STEPS = 10, 25, 60
@@ -54,15 +54,15 @@ def exact(model, test):
     return (said == test[1])[test[1] > 0].mean()
 
 
-def main(show):
-    seeds, steps = show.choose(range(3), range(1)), show.choose(2000, 500)
-    checks, test = trains(show.rng, 200), trains(show.rng, 1000)
+def main(demo):
+    seeds, steps = demo.choose(range(3), range(1)), demo.choose(2000, 500)
+    checks, test = trains(demo.rng, 200), trains(demo.rng, 1000)
     figure, (above, below) = subplots(2, 1, height=6)
     for name, layer in (("peephole", nn.PeepholeLSTM), ("LSTM", nn.LSTM)):
-        colour = COLOURS[layer is nn.LSTM]
+        colour = COLORS[layer is nn.LSTM]
         reached, shares = [], []
         for seed in seeds:
-            ag.manual_seed(100 * show.seed + seed)
+            ag.manual_seed(100 * demo.seed + seed)
             model = Clock(layer)
             optimizer = optim.Adam(model.parameters(), lr=0.02)
             slower = optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1 - k / steps)
@@ -76,24 +76,24 @@ def main(show):
                 schedule_per="step",
                 clip=1,
             )
-            records = show.fit(trainer, 2000, 500) or []
+            records = demo.fit(trainer, 2000, 500) or []
             wrong = {r["step"]: r["loss"] for r in records if r["event"] == "evaluation"}
             reached.append(min((k for k, w in wrong.items() if w <= 0.01), default=steps))
             shares.append(exact(model, test))
             label = name if seed == 0 else None
             above.plot(wrong.keys(), 1 - np.array([*wrong.values()]), color=colour, label=label)
         bounds = {"at_least": 0.99, "quick": 0.2} if name == "peephole" else {}
-        show.measured(f"{name}: exact, the worst seed", min(shares), "%", **bounds)
+        demo.record(f"{name}: exact, the worst seed", min(shares), "%", **bounds)
         for seed, k in zip(seeds, reached, strict=True):
             never = " (never)" if k == steps else ""
-            show.measured(f"  seed {seed}: updates to 99%{never}", k)
+            demo.record(f"  seed {seed}: updates to 99%{never}", k)
         with ag.no_grad():
             below.plot(model(test[0][:, :1]).numpy(), color=colour)
     above.set(xlabel="updates", ylabel="exact (share)", title="Intervals measured to the step")
     above.legend()
     at = np.flatnonzero(test[1][:, 0])
-    below.plot(at, test[1][at, 0], "o", color=COLOURS[6], label="since the last spike")
+    below.plot(at, test[1][at, 0], "o", color=COLORS[6], label="since the last spike")
     below.set(
         xlabel="step", ylabel="said (steps)", title="Only at spikes (dots) is an answer wanted"
     )
-    show.picture("intervals.png", figure, "learning to measure, and a train of spikes measured")
+    demo.save_figure("intervals.png", figure, "learning to measure, and a train of spikes measured")

@@ -14,7 +14,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import nn
 from tinygrad_rnn.data.generators.grammars import REBER, embedded_reber, encoded
-from tinygrad_rnn.plotting import COLOURS, heat_map, subplots
+from tinygrad_rnn.plotting import COLORS, draw_heat_map, subplots
 
 CLAIM = (
     "LSTM learns the embedded Reber grammar; a simple recurrent network learns all of it but the "
@@ -67,10 +67,10 @@ def only_legal(p, legal):
     return ((rank < legal.sum(-1, keepdims=True)) == legal).all(-1)
 
 
-def main(show):
-    known = draw(show.rng, 1000)
+def main(demo):
+    known = draw(demo.rng, 1000)
     symbols, _, lengths = encoded([*known], [*known.values()])
-    unseen = draw(show.rng, 1000, without=known)
+    unseen = draw(demo.rng, 1000, without=known)
     test, follows, ends = encoded([*unseen], [*unseen.values()])
     padding = np.arange(len(follows))[:, None] >= ends
 
@@ -81,31 +81,31 @@ def main(show):
     steps, legal, shown = (600, 350), {}, {}
     for name, layer, rate in (("LSTM", nn.LSTM, 0.02), ("Elman", nn.RNN, 0.01)):
         runs = []
-        for seed in range(show.choose(10, 1)):
-            ag.manual_seed(1000 * show.seed + seed)
+        for seed in range(demo.choose(10, 1)):
+            ag.manual_seed(1000 * demo.seed + seed)
             model = Predictor(layer)
-            show.learn(model, loss, batch, *steps, rate=rate)
+            demo.train(model, loss, batch, *steps, rate=rate)
             p = probabilities(model, test, ends)
             runs.append(only_legal(p, follows) | padding)
         legal[name], shown[name] = np.array(runs), p[:, EXAMPLE]
 
     lstm, elman = (runs.all(1) for runs in legal.values())
-    show.measured("seeds of 10 with all legal", lstm.all(1).sum(), at_least=9, quick=1)
-    show.measured("LSTM: strings all legal", lstm.mean(), "%")
-    show.measured("Elman: seeds with all legal", elman.all(1).sum())
-    show.measured("Elman: strings all legal", elman.mean(), "%")
-    show.measured("strings that each has read", 32 * show.choose(*steps))
-    show.measured("1997: LSTM, strings read", 8440)
-    show.measured("1997: LSTM, trials that succeed", 1, "%")
-    show.measured("1997: Elman, trials that succeed", 0, "%")
+    demo.record("seeds of 10 with all legal", lstm.all(1).sum(), at_least=9, quick=1)
+    demo.record("LSTM: strings all legal", lstm.mean(), "%")
+    demo.record("Elman: seeds with all legal", elman.all(1).sum())
+    demo.record("Elman: strings all legal", elman.mean(), "%")
+    demo.record("strings that each has read", 32 * demo.choose(*steps))
+    demo.record("1997: LSTM, strings read", 8440)
+    demo.record("1997: LSTM, trials that succeed", 1, "%")
+    demo.record("1997: Elman, trials that succeed", 0, "%")
 
     figure, both = subplots(2, 1, height=6.4)
     string = [*unseen][EXAMPLE][:-1]
     for axes, (name, p) in zip(both, shown.items(), strict=True):
-        heat_map(axes, p[: len(string)].T, rows=REBER, columns=string)
-        axes.plot(*follows[: len(string), EXAMPLE].nonzero(), "o", color=COLOURS[1])
+        draw_heat_map(axes, p[: len(string)].T, rows=REBER, columns=string)
+        axes.plot(*follows[: len(string), EXAMPLE].nonzero(), "o", color=COLORS[1])
         axes.set(ylabel="next", title=f"{name}: what may follow (dots), and its probability")
-    show.picture("string.png", figure, "what is expected (bright) after each symbol of a string")
+    demo.save_figure("string.png", figure, "predictions after each symbol of a string")
 
     figure, axes = subplots(height=4)
     for (name, runs), marker in zip(legal.items(), "os", strict=True):
@@ -117,4 +117,4 @@ def main(show):
     axes.set(xlabel="symbols before the last", ylabel="legal (share)", ylim=(0, 1.05))
     axes.set(title="The second T or P is what has to be remembered")
     axes.legend()
-    show.picture("end.png", figure, "how often predictions are legal, up to a string's end")
+    demo.save_figure("end.png", figure, "how often predictions are legal, up to a string's end")

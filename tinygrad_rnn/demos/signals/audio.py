@@ -14,7 +14,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators.synthetic import spoken
-from tinygrad_rnn.plotting import heat_map, legible, subplots
+from tinygrad_rnn.plotting import draw_heat_map, safe_label, subplots
 
 CLAIM = "A recurrent network tells spoken words apart, whoever says them, however fast, in noise."
 DATA = "a folder with one folder of .wav files for each class; subfolders are entered"
@@ -33,21 +33,21 @@ def features(samples):
     return (energies - energies.mean()) / (energies.std() + 1e-3)
 
 
-def examples(show):
+def examples(demo):
     """Sounds with the numbers of their classes, to learn from and held out; and the classes."""
-    if show.data is None:
+    if demo.data is None:
         parts = []
-        for speakers in (show.choose(60, 25), 30):
-            voices = [speaker(show.rng) for _ in range(speakers)]
-            words = [(spoken(show.rng, w, *v), n) for v in voices for n, w in enumerate(WORDS)]
+        for speakers in (demo.choose(60, 25), 30):
+            voices = [speaker(demo.rng) for _ in range(speakers)]
+            words = [(spoken(demo.rng, w, *v), n) for v in voices for n, w in enumerate(WORDS)]
             parts.append(words)
         return *parts, WORDS
     sounds, labels, classes = data.read_labelled(
-        show.data, lambda file: data.read_wav(file, RATE)[0], ".wav"
+        demo.data, lambda file: data.read_wav(file, RATE)[0], ".wav"
     )
     held_out = set()
     for number in range(len(classes)):
-        own = show.rng.permutation(np.flatnonzero(np.array(labels) == number))
+        own = demo.rng.permutation(np.flatnonzero(np.array(labels) == number))
         held_out |= set(own[: max(1, len(own) // 5)].tolist())
     pairs = list(zip(sounds, labels, strict=True))
     train = [pair for i, pair in enumerate(pairs) if i not in held_out]
@@ -63,29 +63,29 @@ def loss(model, batch):
     return nn.functional.cross_entropy(model(x, lengths), labels)
 
 
-def main(show):
-    train, test, classes = examples(show)
+def main(demo):
+    train, test, classes = examples(demo)
     train, unseen = ([(features(sound), label) for sound, label in part] for part in (train, test))
     batches = data.DataLoader(train, 32, shuffle=True, collate_fn=data.pad_collate)
     model = classifier(len(classes))
-    show.learn(model, loss, batches, steps=400, quick=120, rate=0.005)
-    show.save(model, classes=classes)
+    demo.train(model, loss, batches, steps=400, quick=120, rate=0.005)
+    demo.save(model, classes=classes)
     right = []
     with ag.no_grad():
         for x, lengths, labels in data.DataLoader(unseen, 100, collate_fn=data.pad_collate):
             right.append(model(x, lengths).numpy().argmax(1) == labels.numpy())
-    who = "speakers" if show.data is None else "recordings"
+    who = "speakers" if demo.data is None else "recordings"
     share = np.concatenate(right).mean()
-    show.measured(f"right, of {who} never heard", share, "%", at_least=0.97, quick=0.7)
-    show.measured("right by guessing", 1 / len(classes), "%")
-    chosen = [len(classes) + i if show.data is None else i * (len(test) - 1) for i in (0, 1)]
-    data.write_wav(show.path("word.wav", "the first of these"), test[chosen[0]][0], RATE)
+    demo.record(f"right, of {who} never heard", share, "%", at_least=0.97, quick=0.7)
+    demo.record("right by guessing", 1 / len(classes), "%")
+    chosen = [len(classes) + i if demo.data is None else i * (len(test) - 1) for i in (0, 1)]
+    data.write_wav(demo.path("word.wav", "the first of these"), test[chosen[0]][0], RATE)
     figure = draw(model, [unseen[i] for i in chosen], classes)
-    show.picture("words.png", figure, "two sounds, and what the network holds them for meanwhile")
+    demo.save_figure("words.png", figure, "two sounds and the class probabilities over time")
 
 
 def draw(model, sounds, classes):
-    names = [*map(legible, classes)]
+    names = [*map(safe_label, classes)]
     figure, panels = subplots(2, 2, width=10, height=6, sharex="col")
     for (above, below), (x, label) in zip(panels.T, sounds, strict=True):
         with ag.no_grad():
@@ -95,7 +95,7 @@ def draw(model, sounds, classes):
         above.set(title=f'"{names[label]}"', ylabel="mel band")
         above.grid(visible=False)
         scale = "probability" if below is panels[-1, -1] else ""
-        heat_map(below, held_for.T, scale, rows=names, extent=(0, seconds, bottom, -0.5))
+        draw_heat_map(below, held_for.T, scale, rows=names, extent=(0, seconds, bottom, -0.5))
         below.set_xlabel("seconds")
     return figure
 

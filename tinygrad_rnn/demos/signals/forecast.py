@@ -18,7 +18,7 @@ import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators import synthetic
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.plotting import COLOURS, legible, subplots
+from tinygrad_rnn.plotting import COLORS, safe_label, subplots
 
 CLAIM = (
     "Recurrent networks forecast what linear models cannot, waves of changing frequency and chaos; "
@@ -40,7 +40,7 @@ def loss(model, x):
     return nn.functional.mse_loss(forecasts[8:], x[9:])
 
 
-def learn(show, x, valid, test, steps, quick):
+def learn(demo, x, valid, test, steps, quick):
     """A forecaster of what is before `valid`; its weights are the best from there to `test`."""
 
     def stretches(rng, steps=48):
@@ -48,36 +48,36 @@ def learn(show, x, valid, test, steps, quick):
         return ag.tensor(x[begins + np.arange(steps + 1)[:, None]])
 
     model = models.Forecaster(nn.GRU(x.shape[1], HIDDEN))
-    batches = data.Generated(stretches, per_epoch=show.choose(steps, quick) // 10)
+    batches = data.Generated(stretches, per_epoch=demo.choose(steps, quick) // 10)
     judged = {"validation": lambda model: model.error(x[:test], valid)}
-    show.learn(model, loss, batches, steps, quick, rate=0.01, cycle=True, **judged)
+    demo.train(model, loss, batches, steps, quick, rate=0.01, cycle=True, **judged)
     return model
 
 
-def series_of(show):
+def series_of(demo):
     """Series by name."""
-    if show.data is None:
-        made = {name: make(show.rng, 4000) for name, (make, *_) in SERIES.items()}
+    if demo.data is None:
+        made = {name: make(demo.rng, 4000) for name, (make, *_) in SERIES.items()}
         return {name: data.TimeSeries(x[:, None], (name,)) for name, x in made.items()}
-    series = data.TimeSeries.from_file(show.data)
+    series = data.TimeSeries.from_file(demo.data)
     if len(series) < 300:
-        raise InputError(f"{show.data}: fewer than 300 rows are too few to learn from")
-    return {show.data.stem: series}
+        raise InputError(f"{demo.data}: fewer than 300 rows are too few to learn from")
+    return {demo.data.stem: series}
 
 
-def main(show):
+def main(demo):
     shown = {}
-    for name, series in series_of(show).items():
-        show.say(f"A network for {name}")
+    for name, series in series_of(demo).items():
+        demo.log(f"A network for {name}")
         valid, test = len(series) * 7 // 10, len(series) * 8 // 10
         past = data.TimeSeries(series.values[:valid], series.columns)
         if (past.values == past.values[0]).all():
             raise InputError(
-                f"{show.data}: the first {valid} rows, to learn from, are all the same"
+                f"{demo.data}: the first {valid} rows, to learn from, are all the same"
             )
         x = series.scaled(past).values
-        steps = (1600, 300) if name == "waves" and show.data is None else (600, 150)
-        model = learn(show, x, valid, test, *steps)
+        steps = (1600, 300) if name == "waves" and demo.data is None else (600, 150)
+        model = learn(demo, x, valid, test, *steps)
         shown[name] = x[test:], model.predict(x)[test - 1 : -1]
         linear = models.best_autoregression(x[:valid], x[valid:test], ORDERS)
         rivals = {"AR": linear, "persistence": models.persistence(x.shape[1])}
@@ -85,12 +85,12 @@ def main(show):
         for (rival, other), bound in zip(rivals.items(), bounds, strict=True):
             error, others = model.error(x, test), other.error(x, test)
             share = error / others if others else np.inf
-            show.measured(f"{name}: error, of {rival}'s", share, **bound)
-        if name == "chaos" or show.data is not None:
+            demo.record(f"{name}: error, of {rival}'s", share, **bound)
+        if name == "chaos" or demo.data is not None:
             mean, std = past.scale()
-            show.save(model, columns=series.columns, mean=mean.tolist(), std=std.tolist())
-            show.picture("ahead.png", draw_ahead(name, model, x, test), "many steps ahead")
-    show.picture("forecasts.png", draw(shown), "one step ahead, on what was never seen")
+            demo.save(model, columns=series.columns, mean=mean.tolist(), std=std.tolist())
+            demo.save_figure("ahead.png", draw_ahead(name, model, x, test), "many steps ahead")
+    demo.save_figure("forecasts.png", draw(shown), "one step ahead, on what was never seen")
 
 
 def draw(shown):
@@ -99,8 +99,8 @@ def draw(shown):
     figure, panels = subplots(rows, min(2, len(shown)), 10, 1 + 2.5 * rows, squeeze=False)
     for axes, (name, (true, forecasts)) in zip(panels.flat, shown.items(), strict=True):
         axes.plot(true[:60, 0], color="0.6", linewidth=4, label="what came")
-        axes.plot(forecasts[:60, 0], color=COLOURS[1], label="forecast one step before")
-        axes.set(title=legible(name), ylabel="standard deviations", xlabel="step")
+        axes.plot(forecasts[:60, 0], color=COLORS[1], label="forecast one step before")
+        axes.set(title=safe_label(name), ylabel="standard deviations", xlabel="step")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
@@ -110,9 +110,9 @@ def draw_ahead(name, model, x, now):
     future = model.forecast(ag.tensor(x[:now, None]), min(100, len(x) - now)).numpy()[:, 0, 0]
     figure, axes = subplots(height=3.5)
     axes.plot(range(-50, len(future)), x[now - 50 : now + 100, 0], color="0.6", linewidth=4)
-    axes.plot(future, color=COLOURS[1])
+    axes.plot(future, color=COLORS[1])
     axes.set(xlabel="steps after the last value that was read", ylabel="standard deviations")
-    axes.set_title(f"{legible(name)}: forecasts (thin) of forecasts, beside what came (thick)")
+    axes.set_title(f"{safe_label(name)}: forecasts (thin) of forecasts, beside what came (thick)")
     return figure
 
 

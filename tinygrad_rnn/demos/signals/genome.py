@@ -17,7 +17,7 @@ from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.formats.fasta import BASES
 from tinygrad_rnn.data.generators.synthetic import dna
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.plotting import COLOURS, subplots
+from tinygrad_rnn.plotting import COLORS, subplots
 
 CLAIM = (
     "A network that reads DNA both ways labels each base with what it is for, and finds genes with "
@@ -79,42 +79,42 @@ def f1(found, true):
     return 2 * (found & true).sum() / max(1, found.sum() + true.sum())
 
 
-def main(show):
-    if show.data is None:
-        sequences = [parted(dna(show.rng, 100)) for _ in range(show.choose(30, 5))]
+def main(demo):
+    if demo.data is None:
+        sequences = [parted(dna(demo.rng, 100)) for _ in range(demo.choose(30, 5))]
     else:
-        sequences = [parted(sequence) for sequence in data.read_fasta(show.data)]
+        sequences = [parted(sequence) for sequence in data.read_fasta(demo.data)]
         if min(len(bases) for bases, *_ in sequences) < 40:
-            raise InputError(f"{show.data}: sequences should have at least 50 bases each")
+            raise InputError(f"{demo.data}: sequences should have at least 50 bases each")
     true = np.concatenate([phases for *_, phases in sequences])
-    batches, found, p = windows(sequences, show.choose(300, 200)), {}, {}
+    batches, found, p = windows(sequences, demo.choose(300, 200)), {}, {}
     for name, bidirectional in (("both ways", True), ("forwards only", False)):
-        show.say(f"A network that reads {name}")
+        demo.log(f"A network that reads {name}")
         model = tagger(bidirectional)
-        show.learn(model, loss, batches, steps=300, quick=80, rate=0.02, cycle=True)
+        demo.train(model, loss, batches, steps=300, quick=80, rate=0.02, cycle=True)
         read = [labels(model, bases) for _, _, bases, _ in sequences]
         found[name], p[name] = map(np.concatenate, zip(*read, strict=True))
         if bidirectional:
-            show.save(model, hidden=HIDDEN)
+            demo.save(model, hidden=HIDDEN)
     both, forwards, coding = *found.values(), true > 0
-    show.measured("coding bases", coding.mean(), "%")
-    show.measured("F1 of coding bases, both ways", f1(both > 0, coding), at_least=0.98, quick=0.78)
-    show.measured("F1 of coding bases, forwards only", f1(forwards > 0, coding))
+    demo.record("coding bases", coding.mean(), "%")
+    demo.record("F1 of coding bases, both ways", f1(both > 0, coding), at_least=0.98, quick=0.78)
+    demo.record("F1 of coding bases, forwards only", f1(forwards > 0, coding))
     framed = ((both == true) & coding).sum() / max(1, coding.sum())
-    show.measured("frame right where coding", framed, "%")
+    demo.record("frame right where coding", framed, "%")
     genes = set(data.regions(true))
     for name, guessed in found.items():
         right = len(genes & set(data.regions(guessed))) / max(1, len(genes))
-        show.measured(f"genes exact to the base, {name}", right, "%")
+        demo.record(f"genes exact to the base, {name}", right, "%")
 
     figure, panels = subplots(2, 1, height=5, sharex=True, sharey=True)
     base = np.arange(min(900, len(true)))
-    for axes, name, colour in zip(panels, p, COLOURS, strict=False):
+    for axes, name, colour in zip(panels, p, COLORS, strict=False):
         axes.fill_between(base, coding[base], step="mid", color="0.85")
         axes.plot(base, p[name][base], color=colour)
         axes.set(ylabel="p(coding)", title=f"Read {name}")
     panels[1].set_xlabel("base (grey: within a gene)")
-    show.picture("genes.png", figure, "what they hold for coding in a stretch they have never seen")
+    demo.save_figure("genes.png", figure, "probability of coding on held-out DNA")
 
 
 def predict(run, input):

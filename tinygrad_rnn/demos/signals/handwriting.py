@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.plotting import heat_map, image, subplots
+from tinygrad_rnn.plotting import draw_heat_map, draw_image, subplots
 
 CLAIM = (
     "A recurrent network recognises digits that it reads a row at a time, and even a pixel at a "
@@ -62,52 +62,52 @@ def loss(model, examples):
     return nn.functional.cross_entropy(model(sequences), labels)
 
 
-def own_or_digits(show):
+def own_or_digits(demo):
     """Images and labels to learn from, and held-out ones."""
-    if show.data is None:
+    if demo.data is None:
         digits = load_digits()
         images, labels = (digits.images / 16).astype(np.float32), digits.target
     else:
-        images, labels = data.read_mnist(show.data)
+        images, labels = data.read_mnist(demo.data)
         if labels.min() < 0 or labels.max() > 9 or len(images) < 50 or images.shape[1] < 4:
             raise InputError(
-                f"{show.data}: at least 50 images of 4 x 4 pixels or more, labelled 0 to 9, are "
+                f"{demo.data}: at least 50 images of 4 x 4 pixels or more, labelled 0 to 9, are "
                 f"needed, not {len(images)} of {images.shape[1]} x {images.shape[2]} pixels, "
                 f"labelled {labels.min()} to {labels.max()}"
             )
-    order = show.rng.permutation(len(images))
+    order = demo.rng.permutation(len(images))
     test, train = np.split(order, [min(len(images) // 5, 10000)])
     return images[train], labels[train], images[test], labels[test]
 
 
-def main(show):
-    images, labels, unseen, true = own_or_digits(show)
+def main(demo):
+    images, labels, unseen, true = own_or_digits(demo)
     hidden = 64 if len(images) < 10_000 else 128
     for order, (steps, quick, bounds) in ORDERS.items():
-        if (show.quick and not quick) or (show.data is not None and order != "rows"):
+        if (demo.quick and not quick) or (demo.data is not None and order != "rows"):
             continue
         sequences = ag.tensor(read(unseen, order))
         length, _, inputs = sequences.shape
-        show.say(f"Digits as {length} {order}")
+        demo.log(f"Digits as {length} {order}")
         model = classifier(inputs, hidden)
         shown = partial(batch, images=images, labels=labels, order=order)
-        show.learn(model, loss, shown, steps, quick, rate=0.01, cycle=True)
+        demo.train(model, loss, shown, steps, quick, rate=0.01, cycle=True)
         with ag.no_grad():
             right = (model(sequences).numpy().argmax(1) == true).mean()
             held_for = model.over_time(sequences[:, :1]).numpy()[:, 0]
-        show.measured(f"right, read as {length} {order}", right, "%", **bounds)
+        demo.record(f"right, read as {length} {order}", right, "%", **bounds)
         if order == "rows":
-            show.save(model, inputs=inputs, hidden=hidden)
+            demo.save(model, inputs=inputs, hidden=hidden)
         if order in ("rows", "pixels"):
             figure = draw(unseen[0], true[0], order, held_for)
-            show.picture(f"{order}.png", figure, f"what a digit is held for as {order} come")
+            demo.save_figure(f"{order}.png", figure, f"what a digit is held for as {order} come")
 
 
 def draw(digit, label, order, held_for):
     figure, (left, right) = subplots(1, 2, height=3.6, width_ratios=[1, 2])
-    image(left, digit, f"An unseen {label}", cmap="Greys")
+    draw_image(left, digit, f"An unseen {label}", cmap="Greys")
     span = (0.5, len(held_for) + 0.5, 9.5, -0.5)
-    heat_map(right, held_for.T, "probability", rows=range(10), extent=span)
+    draw_heat_map(right, held_for.T, "probability", rows=range(10), extent=span)
     right.set(xlabel=f"{order} read so far", ylabel="digit", title="What it is held for")
     return figure
 

@@ -22,7 +22,7 @@ from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.formats.midi import Notation, as_roll, sound
 from tinygrad_rnn.data.generators.synthetic import BAR, tune
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.plotting import heat_map, subplots
+from tinygrad_rnn.plotting import draw_heat_map, subplots
 
 CLAIM = (
     "A network that has learned tunes foresees the next note better than a Markov chain of order "
@@ -36,13 +36,13 @@ TRIES = 10
 """Continuations that are drawn, at most, until one has a note."""
 
 
-def pieces_of(show):
+def pieces_of(demo):
     """Pieces to learn from, unseen ones, and the keys of the latter, if they are known."""
-    if show.data is None:
-        notes, keys = zip(*(tune(show.rng) for _ in range(show.choose(2500, 400))), strict=True)
+    if demo.data is None:
+        notes, keys = zip(*(tune(demo.rng) for _ in range(demo.choose(2500, 400))), strict=True)
         return notes[:-100], notes[-100:], keys[-100:]
-    found = data.read_folder(show.data, data.read_midi, ".mid", ".midi", at_least=2)
-    pieces = [found[i] for i in show.rng.permutation(len(found))]
+    found = data.read_folder(demo.data, data.read_midi, ".mid", ".midi", at_least=2)
+    pieces = [found[i] for i in demo.rng.permutation(len(found))]
     held_out = max(1, len(pieces) // 5)
     return pieces[held_out:], pieces[:held_out], None
 
@@ -96,43 +96,43 @@ def language_model(known, hidden):
     return models.LanguageModel(1 + len(known), hidden=hidden, dropout=0.1)
 
 
-def main(show):
-    pieces, unseen, keys = pieces_of(show)
+def main(demo):
+    pieces, unseen, keys = pieces_of(demo)
     notation = Notation.of(pieces)
     train, test = texts_of(pieces, notation), texts_of(unseen, notation)
     parts = [part for text in train for part in parts_of(text)]
     batches = data.DataLoader(parts, 32, shuffle=True, collate_fn=batch)
     model = language_model(notation.tokens, hidden=128)
-    show.learn(model, loss, batches, steps=900, quick=110, rate=0.01, cycle=True)
-    show.save(model, known=notation.tokens, hidden=128)
+    demo.train(model, loss, batches, steps=900, quick=110, rate=0.01, cycle=True)
+    demo.save(model, known=notation.tokens, hidden=128)
     with ag.no_grad():
         bits = loss(model, batch([part for text in test for part in parts_of(text)])).item()
     bits /= np.log(2)
     learned, unseen_text = (np.concatenate([[BETWEEN], *(t[1:] for t in x)]) for x in (train, test))
     chain = models.MarkovModel(10, len(notation)).fit(learned)
     _, *by_order = chain.bits_by_order(unseen_text)
-    show.measured("surprise at a note, Markov of order 3", by_order[3], "bits")
-    show.measured("that of the best order up to 10", min(by_order), "bits")
-    show.measured("surprise at a note, network", bits, "bits")
-    show.measured("network, of Markov's", bits / by_order[3], at_most=0.95, quick=1.1)
+    demo.record("surprise at a note, Markov of order 3", by_order[3], "bits")
+    demo.record("that of the best order up to 10", min(by_order), "bits")
+    demo.record("surprise at a note, network", bits, "bits")
+    demo.record("network, of Markov's", bits / by_order[3], at_most=0.95, quick=1.1)
     openings = [[n for n in notes if n.start < notes[0].start + 2 * BAR] for notes in unseen[:30]]
     composed = [compose(model, notation, notes) for notes in openings]
     if keys is not None:
         triples = zip(composed, openings, keys[:30], strict=True)
         share = np.mean([n.key % 12 in key for p, own, key in triples for n in p[len(own) :]])
-        show.measured("composed in the opening's key", share, "%", at_least=0.95, quick=0.7)
+        demo.record("composed in the opening's key", share, "%", at_least=0.95, quick=0.7)
         ends = np.array([piece[-1].start + piece[-1].length for piece in composed])
-        show.measured("pieces that end after eight bars", (ends == 8 * BAR).mean(), "%")
-    data.write_midi(show.path("composed.mid", "a piece, after an opening of two bars"), composed[0])
-    data.write_wav(show.path("composed.wav", "the same, to be heard"), sound(composed[0]), 22050)
-    show.picture("composed.png", draw(composed[0]), "the same as a piano roll")
+        demo.record("pieces that end after eight bars", (ends == 8 * BAR).mean(), "%")
+    data.write_midi(demo.path("composed.mid", "a piece, after an opening of two bars"), composed[0])
+    data.write_wav(demo.path("composed.wav", "the same, to be heard"), sound(composed[0]), 22050)
+    demo.save_figure("composed.png", draw(composed[0]), "the same as a piano roll")
 
 
 def draw(piece):
     roll = as_roll(piece)[piece[0].start :]
     low, high = np.flatnonzero(roll.any(0))[[0, -1]]
     figure, axes = subplots(width=10, height=4)
-    heat_map(axes, roll.T, origin="lower", extent=(0, len(roll) / BAR, -0.5, 87.5))
+    draw_heat_map(axes, roll.T, origin="lower", extent=(0, len(roll) / BAR, -0.5, 87.5))
     axes.axvline(2, color="white", linestyle=":")
     axes.set(ylim=(low - 2, high + 2), xlabel="bar", ylabel="key of the piano")
     axes.set_title("Composed after an opening of two bars")

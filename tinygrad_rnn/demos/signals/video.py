@@ -18,7 +18,7 @@ import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators.scenes import EVENTS, FILM_WORDS, LONGEST, SIZE, film
 from tinygrad_rnn.data.text_datasets import BEGIN, END, PADDING
-from tinygrad_rnn.plotting import image, subplots
+from tinygrad_rnn.plotting import draw_image, subplots
 
 CLAIM = (
     "From many to many, in two ways: a network names what happens in a film while it happens, and "
@@ -69,10 +69,10 @@ def loss(model, examples):
     return naming + nn.functional.cross_entropy(told, words[1:].ravel(), ignore_index=PADDING)
 
 
-def main(show):
+def main(demo):
     model = Viewer(96)
-    show.learn(model, loss, batch, steps=1500, quick=200, rate=0.005, cosine=True)
-    frames, lengths, events, words = batch(show.rng, 500)
+    demo.train(model, loss, batch, steps=1500, quick=200, rate=0.005, cosine=True)
+    frames, lengths, events, words = batch(demo.rng, 500)
     with ag.no_grad():
         named = ag.argmax(model(frames, lengths, words[:-1])[0], -1).numpy()
         told = model.tell(frames, lengths)
@@ -80,14 +80,14 @@ def main(show):
     right, common = (named == events.numpy())[counted].mean(), np.bincount(events.numpy()[counted])
     wanted = [" ".join(WORDS.decode(sentence)) for sentence in words.numpy().T]
     exact = np.mean([a == b for a, b in zip(told, wanted, strict=True)])
-    show.measured("sentences exact", exact, "%", at_least=0.95)
-    show.measured("frames named right", right, "%", at_least=0.97, quick=0.8)
-    show.measured("frames: the commonest name", common.max() / common.sum(), "%")
+    demo.record("sentences exact", exact, "%", at_least=0.95)
+    demo.record("frames named right", right, "%", at_least=0.97, quick=0.8)
+    demo.record("frames: the commonest name", common.max() / common.sum(), "%")
 
     frames, names = frames.numpy().reshape(*named.shape, SIZE, SIZE), np.array(EVENTS)[named]
     films = [(frames[:n, b], names[:n, b], told[b]) for b, n in enumerate(lengths)]
-    show.picture("films.png", draw(films[:4]), "what it says of films")
-    animate(*max(films, key=lambda f: len(set(f[1]))), show.path("film.gif", "one, as it runs"))
+    demo.save_figure("films.png", draw(films[:4]), "what it says of films")
+    animate(*max(films, key=lambda f: len(set(f[1]))), demo.path("film.gif", "one, as it runs"))
 
 
 def draw(films):
@@ -98,7 +98,7 @@ def draw(films):
     for row, (frames, names, sentence) in zip(rows, films, strict=True):
         row[0].text(0, 0.5, fill(sentence, 13), va="center", fontweight="bold")
         for cell, frame, name in zip(row[1:], frames[::2], names[::2], strict=False):
-            image(cell, frame, name)
+            draw_image(cell, frame, name)
     return figure
 
 
@@ -109,6 +109,6 @@ def animate(frames, names, sentence, path):
     def show(t):
         axes.clear()
         over = t >= len(frames)
-        image(axes, frames[-1 if over else t], fill(sentence, 30) if over else names[t])
+        draw_image(axes, frames[-1 if over else t], fill(sentence, 30) if over else names[t])
 
     FuncAnimation(figure, show, len(frames) + 6).save(path, PillowWriter(fps=3))

@@ -13,7 +13,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import data, models, nn
-from tinygrad_rnn.plotting import bars, subplots
+from tinygrad_rnn.plotting import draw_bars, subplots
 
 CLAIM = (
     "A Markov chain needs a state for every context and runs out of examples of long ones; a "
@@ -42,7 +42,7 @@ def chances(model, window):
     return ag.softmax(scores).numpy()
 
 
-def main(show):
+def main(demo):
     corpus = data.TextCorpus.default()
     vocabulary, V = corpus.vocabulary, len(corpus.vocabulary)
     ids = vocabulary.encode(corpus.text)
@@ -50,28 +50,28 @@ def main(show):
     bits = list(models.markov_table(learned, unseen, V, ORDERS).values())
     chain = models.MarkovModel(1, V).fit(learned)
 
-    model = models.LanguageModel(V + 1, embed=32, hidden=show.choose(128, 64))
-    rate = show.choose(0.006, 0.015)
+    model = models.LanguageModel(V + 1, embed=32, hidden=demo.choose(128, 64))
+    rate = demo.choose(0.006, 0.015)
 
     def batch(rng):
         return windows(learned, rng.integers(0, len(learned) - T, B), V)
 
-    show.learn(model, loss, batch, steps=3200, quick=550, rate=rate, cosine=True)
+    demo.train(model, loss, batch, steps=3200, quick=550, rate=rate, cosine=True)
 
     surprise = []
-    for starts in np.array_split(np.arange(0, len(unseen) - T, show.choose(5, 64)), 20):
+    for starts in np.array_split(np.arange(0, len(unseen) - T, demo.choose(5, 64)), 20):
         window = windows(unseen, starts, V)
         right = np.take_along_axis(chances(model, window), window[1:, :, None], axis=2)
         surprise.append(-np.log2(right[..., 0]))
     network = np.concatenate(surprise, axis=1).mean(1)  # by the number of characters read
     for order in ORDERS:
-        show.measured(f"chain, {order} characters known", bits[order], "bits")
-        show.measured(f"network, {order} characters known", network[order], "bits")
-    show.measured(f"network, {T - 1} characters known", network[-1], "bits")
+        demo.record(f"chain, {order} characters known", bits[order], "bits")
+        demo.record(f"network, {order} characters known", network[order], "bits")
+    demo.record(f"network, {T - 1} characters known", network[-1], "bits")
     gain = network[5] - network[-8:].mean()
-    show.measured("network: gain beyond 5 characters", gain, "bits", at_least=0.05)
+    demo.record("network: gain beyond 5 characters", gain, "bits", at_least=0.05)
     contexts = np.unique(np.lib.stride_tricks.sliding_window_view(learned, 5), axis=0)
-    show.measured("states of the chain of order 5", len(contexts))
+    demo.record("states of the chain of order 5", len(contexts))
 
     # What follows q: on average over all that precedes it in the corpus.
     q = vocabulary.encode("q")[0]
@@ -82,10 +82,12 @@ def main(show):
     after_q = {"corpus": counted, "chain": chain.probabilities([q]), "network": learned_q}
     u = vocabulary.encode("u")[0]
     for name, p in after_q.items():
-        show.measured(f"P(u | q), {name}", p[u])
+        demo.record(f"P(u | q), {name}", p[u])
     apart = abs(learned_q[u] - counted[u])
-    show.measured("P(u | q): network off by", apart, at_most=0.02, quick=0.3)
-    show.picture("markov.png", draw(bits, network, after_q, vocabulary), "chains and the network")
+    demo.record("P(u | q): network off by", apart, at_most=0.02, quick=0.3)
+    demo.save_figure(
+        "markov.png", draw(bits, network, after_q, vocabulary), "Markov chains and the network"
+    )
 
 
 def draw(bits, network, after_q, vocabulary):
@@ -97,6 +99,6 @@ def draw(bits, network, after_q, vocabulary):
     left.legend()
     often = np.argsort(-after_q["corpus"])[:5]
     names = [repr(vocabulary.decode([i])) for i in often]
-    bars(right, {name: p[often] for name, p in after_q.items()}, names)
+    draw_bars(right, {name: p[often] for name, p in after_q.items()}, names)
     right.set(xlabel="character", ylabel="probability", title="What follows q")
     return figure

@@ -21,7 +21,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import data, models
 from tinygrad_rnn.data.generators.programs import NEXT_FILE, library
-from tinygrad_rnn.plotting import COLOURS, subplots
+from tinygrad_rnn.plotting import COLORS, subplots
 from tinygrad_rnn.tasks import language_modeling
 
 CLAIM = (
@@ -66,50 +66,50 @@ def share(lines):
     return np.mean([parses(line) for line in lines]) if lines else 0.0
 
 
-def main(show):
-    text = library(show.rng, show.choose(1_000_000, 150_000))
+def main(demo):
+    text = library(demo.rng, demo.choose(1_000_000, 150_000))
     corpus = data.TextCorpus(text, "the standard library")
     vocabulary = corpus.vocabulary
     options = language_modeling.Options(
-        hidden=show.choose(192, 96), seed=show.seed, device=show.device, lr=0.006
+        hidden=demo.choose(192, 96), seed=demo.seed, device=demo.device, lr=0.006
     )
     trainer = language_modeling.LanguageTraining(options, corpus)
-    show.fit(trainer, 2800, 60)
+    demo.fit(trainer, 2800, 60)
     learned, _, unseen = corpus.split()
     network = trainer.model.eval()
     chain = models.MarkovModel(ORDER, len(vocabulary)).fit(vocabulary.encode(learned))
 
     ids = vocabulary.encode(unseen)
     bits = language_modeling.bits_per_character(network, ids)
-    show.measured("unseen code", bits, "bits per character", at_most=2.5, quick=4.5)
-    show.measured("unseen code: Markov chain", chain.bits_per_character(ids), "bits per character")
-    count, length = show.choose((128, 300), (16, 100))
+    demo.record("unseen code", bits, "bits per character", at_most=2.5, quick=4.5)
+    demo.record("unseen code: Markov chain", chain.bits_per_character(ids), "bits per character")
+    count, length = demo.choose((128, 300), (16, 100))
     end = learned.index(NEXT_FILE, len(learned) // 2)
     before = learned[end - 300 : end]
     lines = {
-        heat: found(write(network, vocabulary, before, heat, count, length, show.seed))
+        heat: found(write(network, vocabulary, before, heat, count, length, demo.seed))
         for heat in TEMPERATURES
     }
     shares = [share(some) for some in lines.values()]
     half = lines[0.5]
     new = [line for line in half if line not in learned]
-    show.measured("statements that parse", share(half), "%", at_least=0.4)
-    show.measured("statements counted", len(half))
-    show.measured("statements that are new", len(new) / max(len(half), 1), "%")
-    show.measured("new ones that parse", share(new), "%")
-    beside = share(found(write(chain, vocabulary, before, 0.5, count // 2, length, show.seed)))
-    show.measured("Markov chain: statements that parse", beside, "%")
-    show.measured("unseen code: statements that parse", share(statements(unseen)), "%")
-    (program,) = write(network, vocabulary, before, 0.5, 1, show.choose(3000, 300), show.seed)
-    show.path("program.py", "a file that it has written").write_text(program, encoding="utf-8")
-    show.say("\n".join(program.split("\n")[:20]))
+    demo.record("statements that parse", share(half), "%", at_least=0.4)
+    demo.record("statements counted", len(half))
+    demo.record("statements that are new", len(new) / max(len(half), 1), "%")
+    demo.record("new ones that parse", share(new), "%")
+    beside = share(found(write(chain, vocabulary, before, 0.5, count // 2, length, demo.seed)))
+    demo.record("Markov chain: statements that parse", beside, "%")
+    demo.record("unseen code: statements that parse", share(statements(unseen)), "%")
+    (program,) = write(network, vocabulary, before, 0.5, 1, demo.choose(3000, 300), demo.seed)
+    demo.path("program.py", "a file that it has written").write_text(program, encoding="utf-8")
+    demo.log("\n".join(program.split("\n")[:20]))
 
     figure, axes = subplots(height=4)
     axes.plot(TEMPERATURES, 100 * np.array(shares), "o-", label="LSTM")
-    axes.plot([0.5], [100 * beside], "s", color=COLOURS[1], label=f"Markov chain of order {ORDER}")
+    axes.plot([0.5], [100 * beside], "s", color=COLORS[1], label=f"Markov chain of order {ORDER}")
     axes.axhline(40, color="black", linestyle=":", label="to be reached at 0.5")
     axes.set(xlabel="temperature (more is bolder)", ylabel="statements that parse (%)")
     axes.set_title("What it writes is mostly Python, as long as it is not too bold")
     axes.set_ylim(0, 100)
     axes.legend()
-    show.picture("parses.png", figure, "how much of what it writes is Python")
+    demo.save_figure("parses.png", figure, "how much of what it writes is Python")

@@ -15,9 +15,9 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators.sentences import REVIEWS, review
-from tinygrad_rnn.demos.runner import text_of
+from tinygrad_rnn.demos.runner import read_text_argument
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.plotting import COLOURS, bars, legible, subplots
+from tinygrad_rnn.plotting import COLORS, draw_bars, safe_label, subplots
 
 CLAIM = (
     "A recurrent network that reads a review word by word understands negation and contrast; a bag "
@@ -58,33 +58,33 @@ def accuracy(model, examples):
     return np.concatenate(right).mean()
 
 
-def main(show):
-    if show.data is None:
-        texts = dict(review(show.rng) for _ in range(8000))  # each once
+def main(demo):
+    if demo.data is None:
+        texts = dict(review(demo.rng) for _ in range(8000))  # each once
         reviews = data.LabelledText(list(texts), list(texts.values()), text_split=words)
     else:
-        reviews = data.LabelledText.from_folders(show.data, text_split=words)
+        reviews = data.LabelledText.from_folders(demo.data, text_split=words)
     if len(reviews) < 20:
-        raise InputError(f"{show.data}: {len(reviews)} texts are too few; 20 at least are needed")
+        raise InputError(f"{demo.data}: {len(reviews)} texts are too few; 20 at least are needed")
     train, validation, unseen = data.random_split(reviews, [0.8, 0.1, 0.1])
-    sizes = {"size": 32, "dropout": 0.0} if show.data is None else {"size": 64, "dropout": 0.4}
+    sizes = {"size": 32, "dropout": 0.0} if demo.data is None else {"size": 64, "dropout": 0.4}
     config = {"words": reviews.lexicon.words, "classes": reviews.classes, **sizes}
     held_out = {"validation": batches(validation), "patience": 5}
     lstm = network(**config)
-    show.learn(lstm, loss, batches(train, shuffle=True), 600, 300, rate=0.01, **held_out)
+    demo.train(lstm, loss, batches(train, shuffle=True), 600, 300, rate=0.01, **held_out)
     bag = BagOfWords(len(reviews.lexicon), len(reviews.classes), padding_idx=0)
-    show.learn(bag, loss, batches(train, shuffle=True), 600, 200, rate=0.03, **held_out)
-    show.save(lstm, **config)
+    demo.train(bag, loss, batches(train, shuffle=True), 600, 200, rate=0.03, **held_out)
+    demo.save(lstm, **config)
 
-    show.measured("unseen texts right", accuracy(lstm, unseen), "%", at_least=0.99, quick=0.9)
-    show.measured("a bag of words: right", accuracy(bag, unseen), "%", at_most=0.85, quick=0.85)
+    demo.record("unseen texts right", accuracy(lstm, unseen), "%", at_least=0.99, quick=0.9)
+    demo.record("a bag of words: right", accuracy(bag, unseen), "%", at_most=0.85, quick=0.85)
     shown = [" ".join(reviews.lexicon.decode(text)[:20]) for text, _ in data.Subset(unseen, [0, 1])]
-    if show.data is None:
-        figure = draw_kinds({"bag of words": bag, "LSTM": lstm}, reviews, show.rng)
-        show.picture("kinds.png", figure, "which reviews each understands")
+    if demo.data is None:
+        figure = draw_kinds({"bag of words": bag, "LSTM": lstm}, reviews, demo.rng)
+        demo.save_figure("kinds.png", figure, "which reviews each understands")
         shown = ["The story was not good, but the music was far from bad."]
         shown += ["Although the hero was never dull, the ending was awful."]
-    show.picture("reading.png", draw_reading(lstm, reviews, shown), "a verdict, word by word")
+    demo.save_figure("reading.png", draw_reading(lstm, reviews, shown), "a verdict, word by word")
 
 
 def draw_kinds(networks, reviews, rng):
@@ -93,7 +93,7 @@ def draw_kinds(networks, reviews, rng):
     kinds = [data.LabelledText(*some, like=reviews) for some in kinds]
     right = {name: [accuracy(model, some) for some in kinds] for name, model in networks.items()}
     figure, axes = subplots(height=3.8)
-    bars(axes, right, [*REVIEWS])
+    draw_bars(axes, right, [*REVIEWS])
     axes.set(ylim=(0, 1.2), ylabel="right (share; 0.5: guessing)")
     axes.set_title("Where words depend on each other a bag of them fails")
     return figure
@@ -105,15 +105,15 @@ def draw_reading(model, reviews, texts):
     for axes, text in zip(rows, texts, strict=True):
         with ag.no_grad():
             p = model.over_time(reviews.lexicon.encode(words(text))[:, None]).numpy()[:, 0, -1]
-        axes.bar(range(len(p)), p - 0.5, bottom=0.5, color=np.where(p > 0.5, *COLOURS[:2]))
-        axes.set_xticks(range(len(p)), map(legible, words(text)), rotation=45, ha="right")
-        axes.set(ylim=(0, 1), ylabel=f"p({legible(reviews.classes[-1])})")
+        axes.bar(range(len(p)), p - 0.5, bottom=0.5, color=np.where(p > 0.5, *COLORS[:2]))
+        axes.set_xticks(range(len(p)), map(safe_label, words(text)), rotation=45, ha="right")
+        axes.set(ylim=(0, 1), ylabel=f"p({safe_label(reviews.classes[-1])})")
     rows[0].set_title("The verdict turns when a word turns the meaning")
     return figure
 
 
 def predict(run, input):
-    text = words(text_of(input))
+    text = words(read_text_argument(input))
     if not text:
         raise InputError("there is no word in the text")
     lexicon, model = data.Lexicon(tuple(run.config["words"])), run.load(network(**run.config))

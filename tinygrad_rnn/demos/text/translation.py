@@ -17,9 +17,9 @@ import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators.sentences import PINYIN, translated
 from tinygrad_rnn.data.text_datasets import BEGIN, END, PADDING
-from tinygrad_rnn.demos.runner import text_of
+from tinygrad_rnn.demos.runner import read_text_argument
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.plotting import heat_map, legible, subplots
+from tinygrad_rnn.plotting import draw_heat_map, safe_label, subplots
 
 CLAIM = (
     "An encoder and a decoder translate between languages of another order. With attention, which "
@@ -66,54 +66,54 @@ def exact(model, pairs, width):
     return np.mean([[BEGIN, *a, END] == [*b] for a, (_, b) in zip(found, pairs, strict=True)])
 
 
-def main(show):
-    if show.data is None:
-        sentences = dict(translated(show.rng) for _ in range(show.choose(14000, 4000)))
+def main(demo):
+    if demo.data is None:
+        sentences = dict(translated(demo.rng) for _ in range(demo.choose(14000, 4000)))
         texts, size, steps = (list(sentences), list(sentences.values())), 64, 1300
         pairs = data.ParallelText(*texts, text_split=data.tokens)
     else:
-        pairs = data.ParallelText.from_file(show.data, text_split=data.tokens)
+        pairs = data.ParallelText.from_file(demo.data, text_split=data.tokens)
         size, steps = 128, 3000
     if len(pairs) < 20:
-        raise InputError(f"{show.data}: {len(pairs)} pairs are too few to learn from; 20 at least")
+        raise InputError(f"{demo.data}: {len(pairs)} pairs are too few to learn from; 20 at least")
     train, validation, unseen = data.random_split(pairs, [0.8, 0.1, 0.1])
-    unseen = data.Subset(unseen, range(min(show.choose(300, 50), len(unseen))))
+    unseen = data.Subset(unseen, range(min(demo.choose(300, 50), len(unseen))))
     lexicons = pairs.source_lexicon, pairs.target_lexicon
     numbers = [len(lexicon) for lexicon in lexicons]
-    show.say(f"{len(train)} pairs to learn from; words here and there: {numbers}")
+    demo.log(f"{len(train)} pairs to learn from; words here and there: {numbers}")
     train, validation = batches(train, shuffle=True), batches(validation)
     options = {"rate": 0.01, "cycle": True, "validation": validation, "patience": 5}
     model = translator(*numbers, size)
-    show.learn(model, loss, train, steps, quick=70, **options)
+    demo.train(model, loss, train, steps, quick=70, **options)
     blind = translator(*numbers, size, attention=None)
-    show.learn(blind, loss, train, steps, quick=30, **options)
-    show.save(model, source=lexicons[0].words, target=lexicons[1].words, size=size)
+    demo.train(blind, loss, train, steps, quick=30, **options)
+    demo.save(model, source=lexicons[0].words, target=lexicons[1].words, size=size)
 
     scores, wanted = (x.numpy() for x in scored(model, data.pad_collate(list(unseen))))
     right = (scores.argmax(1) == wanted)[wanted != PADDING].mean()
     share, less = exact(model, unseen, width=4), exact(blind, unseen, width=4)
-    show.measured("characters right, given those before", right, "%", at_least=0.99, quick=0.5)
-    show.measured("sentences exact, beam of 4", share, "%", at_least=0.98)
-    show.measured("sentences exact, greedily", exact(model, unseen, width=1), "%")
-    show.measured("without attention: exact, beam of 4", less, "%")
-    show.measured("without attention: fewer by", share - less, "%", at_least=0.01)
+    demo.record("characters right, given those before", right, "%", at_least=0.99, quick=0.5)
+    demo.record("sentences exact, beam of 4", share, "%", at_least=0.98)
+    demo.record("sentences exact, greedily", exact(model, unseen, width=1), "%")
+    demo.record("without attention: exact, beam of 4", less, "%")
+    demo.record("without attention: fewer by", share - less, "%", at_least=0.01)
 
     source, target = pair = max(unseen, key=lambda pair: len(pair[0]) * (len(pair[0]) < 18))
     (weights,) = model.alignment(source[:, None], [len(source)], target[:-1, None]).numpy()
     words, characters = (lexicon.decode(x) for lexicon, x in zip(lexicons, pair, strict=True))
-    spoken = [PINYIN.get(character) or legible(character) for character in characters]
+    spoken = [PINYIN.get(character) or safe_label(character) for character in characters]
     figure, axes = subplots(width=7.5, height=6.5)
-    heat_map(axes, weights, "weight of the attention", rows=[*spoken, "(end)"])
-    axes.set_xticks(range(len(words)), map(legible, words), rotation=60, ha="right")
+    draw_heat_map(axes, weights, "weight of the attention", rows=[*spoken, "(end)"])
+    axes.set_xticks(range(len(words)), map(safe_label, words), rotation=60, ha="right")
     axes.set(xlabel="read", ylabel="written", title="Each character looks at the words it needs")
-    show.picture("attention.png", figure, "where it looks as it writes")
+    demo.save_figure("attention.png", figure, "where it looks as it writes")
 
 
 def predict(run, input):
     """The translation of a sentence, or of each line of a file."""
     read, written = (data.Lexicon(tuple(run.config[name])) for name in ("source", "target"))
     model = run.load(translator(len(read), len(written), run.config["size"]))
-    text = text_of(input)
+    text = read_text_argument(input)
     sentences = [words for line in text.splitlines() if (words := data.tokens(line))]
     if not sentences:
         raise InputError("there is no word in the text")

@@ -13,7 +13,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import nn
-from tinygrad_rnn.plotting import arrows, heat_map, network, subplots
+from tinygrad_rnn.plotting import draw_heat_map, draw_network, find_links, subplots
 
 CLAIM = (
     "dE/dW is the sum over t and k <= t of dE_t/ds_t, times the product of ds_j/ds_(j-1) for j "
@@ -68,14 +68,14 @@ def layers(U, W, V, inputs, targets):
     return [weight.grad.numpy() for weight in weights]
 
 
-def main(show):
-    I, H, C, T = 3, 16, 4, show.choose(40, 20)
+def main(demo):
+    I, H, C, T = 3, 16, 4, demo.choose(40, 20)
     # W shrinks what goes through it, so that one sees the terms fade with t - k.
-    W = 0.9 * np.linalg.qr(show.rng.normal(size=(H, H)))[0]
-    weights = show.rng.normal(size=(H, I)) / 2, W, show.rng.normal(size=(C, H))
-    inputs, targets = show.rng.normal(size=(T, I)), show.rng.integers(0, C, T)
+    W = 0.9 * np.linalg.qr(demo.rng.normal(size=(H, H)))[0]
+    weights = demo.rng.normal(size=(H, I)) / 2, W, demo.rng.normal(size=(C, H))
+    inputs, targets = demo.rng.normal(size=(T, I)), demo.rng.integers(0, C, T)
 
-    show.say(f"{T * (T + 1) // 2} terms for {T} steps")
+    demo.log(f"{T * (T + 1) // 2} terms for {T} steps")
     sums, norms = closed_sums(*weights, inputs, targets)
     leaves = [ag.tensor(weight, requires_grad=True) for weight in weights]
     _, losses = unroll(*leaves, ag.tensor(inputs), targets)
@@ -85,24 +85,24 @@ def main(show):
     for name, wanted, *both in zip("UWV", sums, recorded, compiled, strict=True):
         for way, found in zip(("the recorded graph", "nn.RNN, compiled"), both, strict=True):
             apart = np.abs(found - wanted).max() / np.abs(wanted).max()
-            show.measured(f"dE/d{name}: sums against {way}", apart, at_most=1e-10, quick=1e-10)
+            demo.record(f"dE/d{name}: sums against {way}", apart, at_most=1e-10, quick=1e-10)
     lag = np.subtract.outer(np.arange(T), np.arange(T))
     near = np.nansum(norms[lag < 10]) / np.nansum(norms)
-    show.measured("share of the terms with t - k < 10", near, "%")
+    demo.record("share of the terms with t - k < 10", near, "%")
 
     figure, (left, right) = subplots(1, 2, width=11, height=4.6)
     scale = {"vmin": None, "vmax": None, "extent": (0.5, T + 0.5, T + 0.5, 0.5)}
-    heat_map(left, np.ma.log10(norms), "log10 of the term's norm", **scale)
+    draw_heat_map(left, np.ma.log10(norms), "log10 of the term's norm", **scale)
     left.set(xlabel="k: where the weights were used", ylabel="t: where the error arose")
     left.set_title("The terms of dE/dW fade away from the diagonal")
     right.semilogy([np.diagonal(norms, -lag).mean() for lag in range(T - 5)])
     right.set(xlabel="t - k (steps)", ylabel="mean norm of a term")
     right.set_title("by about the same factor at every step")
-    show.picture("terms.png", figure, "the terms of dE/dW, over t and k")
-    draw_network(show, leaves, show.rng.normal(size=(5, I)), targets[:5])
+    demo.save_figure("terms.png", figure, "the terms of dE/dW, over t and k")
+    draw_unrolled(demo, leaves, demo.rng.normal(size=(5, I)), targets[:5])
 
 
-def draw_network(show, leaves, inputs, targets):
+def draw_unrolled(demo, leaves, inputs, targets):
     """The unrolled network, read off its graph, and that graph."""
     xs = [ag.tensor(x, requires_grad=True) for x in inputs]
     states, losses = unroll(*leaves, xs, targets)
@@ -110,8 +110,8 @@ def draw_network(show, leaves, inputs, targets):
     named = {f"{row}{t}": x for row, some in rows.items() for t, x in enumerate(some, 1)}
     figure, axes = subplots(width=9, height=4)
     numbers = range(1, len(xs) + 1)
-    network(axes, [[f"{row}{t}" for t in numbers] for row in rows], arrows(losses, named))
+    draw_network(axes, [[f"{row}{t}" for t in numbers] for row in rows], find_links(losses, named))
     axes.set_title("The network unrolled: gradients go back along these arrows")
-    show.picture("unrolled.png", figure, "the unrolled network, as its graph has it")
+    demo.save_figure("unrolled.png", figure, "the unrolled network, as its graph has it")
     graph = ag.draw(sum(losses), dict(zip("UWV", leaves, strict=True)))
-    graph.save(show.path("graph.svg", "what was recorded; equal steps are folded"))
+    graph.save(demo.path("graph.svg", "what was recorded; equal steps are folded"))

@@ -15,7 +15,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import nn
-from tinygrad_rnn.demos.runner import price
+from tinygrad_rnn.demos.runner import measure_cost
 from tinygrad_rnn.plotting import subplots
 
 CLAIM = (
@@ -57,7 +57,7 @@ def cost(kind, repeats, T, B, H):
         (outputs * outputs).mean().backward()
         model.zero_grad()
 
-    return price(step, repeats)
+    return measure_cost(step, repeats)
 
 
 def parameters(kind, T):
@@ -70,16 +70,16 @@ def straightness(xs, ys):
     return 1 - ((ys - line) ** 2).sum() / ((ys - ys.mean()) ** 2).sum()
 
 
-def main(show):
+def main(demo):
     sizes = {
-        "T": show.choose([32, 64, 128, 256, 512, 1024], [32, 128, 256]),
-        "B": show.choose([1, 4, 16, 64, 256], [1, 16]),
-        "H": show.choose([8, 16, 32, 64, 128, 256], [16, 64]),
+        "T": demo.choose([32, 64, 128, 256, 512, 1024], [32, 128, 256]),
+        "B": demo.choose([1, 4, 16, 64, 256], [1, 16]),
+        "H": demo.choose([8, 16, 32, 64, 128, 256], [16, 64]),
     }
-    repeats = show.choose(7, 3)
+    repeats = demo.choose(7, 3)
     costs = {}
     for axis, values in sizes.items():
-        show.say(f"against {axis}")
+        demo.log(f"against {axis}")
         for kind in KINDS:
             found = [cost(kind, repeats, **USUAL | {axis: value}) for value in values]
             costs[axis, kind] = np.array(found)
@@ -88,13 +88,13 @@ def main(show):
         grown = parameters(kind, 1000) - parameters(kind, 10)
         ms, mb = costs["T", kind].T
         if kind == "MLP":
-            show.measured("MLP: more parameters at T = 1000", grown)
+            demo.record("MLP: more parameters at T = 1000", grown)
             continue
-        show.measured(f"{kind}: more parameters at T = 1000", grown, at_most=0, quick=0)
+        demo.record(f"{kind}: more parameters at T = 1000", grown, at_most=0, quick=0)
         line = straightness(T, ms)
-        show.measured(f"{kind}: R² of time over T", line, at_least=0.95)
+        demo.record(f"{kind}: R² of time over T", line, at_least=0.95)
         line = straightness(T, mb)
-        show.measured(f"{kind}: R² of memory over T", line, at_least=0.99, quick=0.95)
+        demo.record(f"{kind}: R² of memory over T", line, at_least=0.99, quick=0.95)
 
     figure, axes = subplots(2, 3, width=13, height=7, sharex="col")
     units = {"T": "steps T", "B": "sequences B", "H": "units H"}
@@ -111,4 +111,4 @@ def main(show):
         others = ", ".join(f"{name} = {value}" for name, value in USUAL.items() if name != axis)
         axes[0, column].set_title(f"against {axis} ({others})")
     axes[0, 0].legend(loc="upper left")
-    show.picture("cost.png", figure, "time and memory of a training step")
+    demo.save_figure("cost.png", figure, "time and memory of a training step")

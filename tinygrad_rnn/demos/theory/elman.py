@@ -13,7 +13,7 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 
 import autograd as ag
 from tinygrad_rnn import nn
-from tinygrad_rnn.plotting import COLOURS, subplots
+from tinygrad_rnn.plotting import COLORS, subplots
 
 CLAIM = "Structure in time shows in the error of predictions: it rises where a new word begins."
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -62,37 +62,37 @@ def letters(rng, length=60, size=32):
     return streams, begins > 0
 
 
-def main(show):
+def main(demo):
     model = Predictor(symbols=2, hidden=8)
-    show.learn(model, loss, temporal_xor, steps=1500, quick=600, rate=0.01)
-    streams = temporal_xor(show.rng, size=200)
+    demo.train(model, loss, temporal_xor, steps=1500, quick=600, rate=0.01)
+    streams = temporal_xor(demo.rng, size=200)
     bits = surprise(model, streams).mean(1)
     third = np.arange(1, len(streams)) % 3 == 2
-    show.measured("XOR: every third bit", bits[third].mean(), "bits", at_most=0.1, quick=0.2)
-    show.measured("XOR: the two before it", bits[~third].mean(), "bits")
+    demo.record("XOR: every third bit", bits[third].mean(), "bits", at_most=0.1, quick=0.2)
+    demo.record("XOR: the two before it", bits[~third].mean(), "bits")
 
     reader = Predictor(symbols=26, hidden=32)
-    show.learn(reader, loss, lambda rng: letters(rng)[0], steps=1500, quick=300, rate=0.01)
-    streams, begins = letters(show.rng, size=200)
+    demo.train(reader, loss, lambda rng: letters(rng)[0], steps=1500, quick=300, rate=0.01)
+    streams, begins = letters(demo.rng, size=200)
     found, begins = surprise(reader, streams), begins[1:]
     first, later = found[begins].mean(), found[~begins].mean()
-    show.measured("letters: where a word begins", first, "bits")
-    show.measured("letters: within words", later, "bits")
-    show.measured("letters: how many times as much", first / later, at_least=4, quick=2)
+    demo.record("letters: where a word begins", first, "bits")
+    demo.record("letters: within words", later, "bits")
+    demo.record("letters: how many times as much", first / later, at_least=4, quick=2)
 
     figure, (above, below) = subplots(2, 1, height=6)
     draw(above, bits[:24], third, range(2, 26), "Temporal XOR: every third bit can be known")
     line = [LETTERS[i] for i in streams[1:37, 0]]
     draw(below, found[:36, 0], begins[:, 0], line, "Letters: hard to foresee is where words begin")
-    show.picture("error.png", figure, "the error at every bit, and at every letter of a new line")
-    path = show.path("unrolled.gif", "the network as it reads")
-    unroll(model, temporal_xor(show.rng, triples=3, size=1), path)
+    demo.save_figure("error.png", figure, "prediction error at each bit and at each letter")
+    path = demo.path("unrolled.gif", "the network as it reads")
+    unroll(model, temporal_xor(demo.rng, triples=3, size=1), path)
 
 
 def draw(axes, surprises, marked, names, title):
     """A bar for each element, those that the title speaks of in a colour of their own."""
     places = range(len(surprises))
-    axes.bar(places, surprises, color=np.where(marked[: len(places)], COLOURS[1], COLOURS[0]))
+    axes.bar(places, surprises, color=np.where(marked[: len(places)], COLORS[1], COLORS[0]))
     axes.set_xticks(places, names)
     axes.set(ylabel="surprise (bits)", title=title)
 

@@ -17,7 +17,7 @@ import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators.sentences import NAMES, SEEING, seeing
 from tinygrad_rnn.data.generators.synthetic import chain, chained
-from tinygrad_rnn.plotting import heat_map, subplots
+from tinygrad_rnn.plotting import draw_heat_map, subplots
 
 CLAIM = (
     "A feed-forward network is made for inputs of one size that come without order or past, such "
@@ -41,38 +41,38 @@ def answers(model, x):
     return model(ag.tensor(x)).numpy().argmax(-1)
 
 
-def digits(show):
+def digits(demo):
     x, labels = load_digits(return_X_y=True)
-    order, pixels = show.rng.permutation(len(x)), show.rng.permutation(64)
+    order, pixels = demo.rng.permutation(len(x)), demo.rng.permutation(64)
     train, test = order[:1400], order[1400:]
     for name, places in (("digits", np.arange(64)), ("digits, pixels shuffled", pixels)):
         seen = (x[:, places] / 16).astype("float32")
         dataset = data.TensorDataset(seen[train], labels[train])
         batches, model = data.DataLoader(dataset, 32, shuffle=True), perceptron(64, 10, 256, 0.5)
-        show.learn(model, loss, batches, 1500, 400, rate=0.002)
+        demo.train(model, loss, batches, 1500, 400, rate=0.002)
         share = (answers(model, seen[test]) == labels[test]).mean()
-        show.measured(name, share, "%", at_least=0.97, quick=0.9)
+        demo.record(name, share, "%", at_least=0.97, quick=0.9)
 
 
-def memory(show, n=6):
-    table, pairs = chain(show.rng, n)
+def memory(demo, n=6):
+    table, pairs = chain(demo.rng, n)
 
     def streams(rng, size=32):
         """Symbols (T, B, n), and the numbers of the next ones (T, B)."""
         x = chained(rng, table, 40, size)[10:]
         return np.eye(n, dtype="float32")[x[:-1]], x[1:]
 
-    x, following = streams(show.rng, 1000)
+    x, following = streams(demo.rng, 1000)
     best = np.einsum("ab,abc->bc", pairs, table).max(1).sum(), (pairs * table.max(2)).sum()
     given = "the present", "the past as well"
     for k, name in enumerate(("perceptron", "Elman")):
         batches = data.Generated(streams)
         model = models.SequenceTagger(nn.RNN(n, 32), n) if k else perceptron(n, n)
-        show.learn(model, loss, batches, 2000, 400, rate=0.005)
+        demo.train(model, loss, batches, 2000, 400, rate=0.005)
         right = (answers(model, x) == following).mean()
-        show.measured(f"next symbol: {name}", right, "%")
-        show.measured(f"  the best, given {given[k]}", best[k], "%")
-        show.measured("  apart from that", abs(right - best[k]), "%", at_most=0.02, quick=0.1)
+        demo.record(f"next symbol: {name}", right, "%")
+        demo.record(f"  the best, given {given[k]}", best[k], "%")
+        demo.record("  apart from that", abs(right - best[k]), "%", at_most=0.02, quick=0.1)
 
 
 class BagOfWords(nn.Sequential):
@@ -94,29 +94,29 @@ def sentences(rng, size=64):
     return encoded(texts), np.array(who)
 
 
-def order(show):
-    x, who = sentences(show.rng, 2000)
+def order(demo):
+    x, who = sentences(demo.rng, 2000)
     said, sizes = encoded(SENTENCES), (len(SEEING), len(NAMES))
     bag = BagOfWords(perceptron(*sizes))
-    show.learn(bag, loss, sentences, 1000, 200, rate=0.005)
-    show.measured("who sees: bag of words", (answers(bag, x) == who).mean(), "%")
+    demo.train(bag, loss, sentences, 1000, 200, rate=0.005)
+    demo.record("who sees: bag of words", (answers(bag, x) == who).mean(), "%")
     different = len({*answers(bag, said)})
-    show.measured("  answers to three orders", different, at_most=1, quick=1)
+    demo.record("  answers to three orders", different, at_most=1, quick=1)
     elman = models.SequenceClassifier(nn.RNN(sizes[0], 32), sizes[1])
-    show.learn(elman, loss, sentences, 1000, 400, rate=0.005)
+    demo.train(elman, loss, sentences, 1000, 400, rate=0.005)
     right, different = (answers(elman, x) == who).mean(), len({*answers(elman, said)})
-    show.measured("who sees: Elman", right, "%", at_least=0.99, quick=0.9)
-    show.measured("  answers to three orders", different, at_least=3, quick=3)
+    demo.record("who sees: Elman", right, "%", at_least=0.99, quick=0.9)
+    demo.record("  answers to three orders", different, at_least=3, quick=3)
 
     figure, panels = subplots(1, 2, width=9.5, height=3, sharey=True)
     for axes, name, model in zip(panels, ("A bag of words", "Elman"), (bag, elman), strict=True):
         p = ag.softmax(model(ag.tensor(said))).numpy()
-        heat_map(axes, p[:, :3], "p(who sees)", SENTENCES, NAMES[:3])
+        draw_heat_map(axes, p[:, :3], "p(who sees)", SENTENCES, NAMES[:3])
         axes.set_title(name)
-    show.picture("order.png", figure, "who sees: the same words forwards, backwards, shuffled")
+    demo.save_figure("order.png", figure, "who sees: the same words forwards, backwards, shuffled")
 
 
-def main(show):
-    digits(show)
-    memory(show)
-    order(show)
+def main(demo):
+    digits(demo)
+    memory(demo)
+    order(demo)

@@ -15,7 +15,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import nn
-from tinygrad_rnn.plotting import COLOURS, heat_map, subplots
+from tinygrad_rnn.plotting import COLORS, draw_heat_map, subplots
 
 CLAIM = (
     "A network whose output is fed back and one whose hidden state is both turn a plan into a "
@@ -62,47 +62,49 @@ def secrets(rng, size=32):
     return ag.tensor(np.stack([heard, sign], axis=2)), ag.tensor(told[..., None])
 
 
-def main(show):
+def main(demo):
     recited, told, spoken = {}, {}, {}
-    by_heart = plans(show.rng)
-    inputs, targets = secrets(show.rng, 2000)
+    by_heart = plans(demo.rng)
+    inputs, targets = secrets(demo.rng, 2000)
     other = inputs.numpy()[:, :1].copy()
     other[0] *= -1
     pair = ag.tensor(np.concatenate([inputs.numpy()[:, :1], other], axis=1))
     for kind in (Jordan, Elman):
         name = kind.__name__
         model = kind(PLANS, 32, SYMBOLS)
-        show.learn(model, loss, [by_heart], steps=2000, quick=1000, rate=0.01)
+        demo.train(model, loss, [by_heart], steps=2000, quick=1000, rate=0.01)
         with ag.no_grad():
             recited[name] = model(by_heart[0]).numpy()
         right = recited[name].argmax(2) == by_heart[1].numpy().argmax(2)
         share = right.all(0).mean()
-        show.measured(f"{name}: plans turned into sequences", share, "%", at_least=1, quick=1)
+        demo.record(f"{name}: plans turned into sequences", share, "%", at_least=1, quick=1)
 
         model = kind(2, 24, 1)
-        show.learn(model, loss, secrets, steps=2000, quick=700, rate=0.005)
+        demo.train(model, loss, secrets, steps=2000, quick=700, rate=0.005)
         with ag.no_grad():
             right = np.sign(model(inputs).numpy()) == targets.numpy()
             spoken[name] = model(pair).numpy()[..., 0]
-        show.measured(f"{name}: repeats what it hears", right[:-1].mean(), "%")
+        demo.record(f"{name}: repeats what it hears", right[:-1].mean(), "%")
         told[name] = right[-1].mean()
-    show.measured("Elman: tells the secret", told["Elman"], "%", at_least=0.99, quick=0.9)
-    show.measured("Jordan: tells the secret", told["Jordan"], "%", at_most=0.6, quick=0.7)
+    demo.record("Elman: tells the secret", told["Elman"], "%", at_least=0.99, quick=0.9)
+    demo.record("Jordan: tells the secret", told["Jordan"], "%", at_most=0.6, quick=0.7)
 
     figure, axes = subplots(1, 2, height=3.6, sharey=True)
     for axis, (name, outputs) in zip(axes, recited.items(), strict=True):
-        heat_map(axis, outputs[:, 0].T)
-        axis.plot(by_heart[1].numpy()[:, 0].argmax(1), "o", color=COLOURS[1])
+        draw_heat_map(axis, outputs[:, 0].T)
+        axis.plot(by_heart[1].numpy()[:, 0].argmax(1), "o", color=COLORS[1])
         axis.set(xlabel="step", title=f"{name}: a plan (dots), carried out")
     axes[0].set_ylabel("symbol")
-    show.picture("plan.png", figure, "both networks produce the sequence that a plan names")
+    demo.save_figure("plan.png", figure, "both networks produce the sequence that a plan names")
 
     figure, axes = subplots(2, 1, height=5, sharex=True)
     for axis, (name, outputs) in zip(axes, spoken.items(), strict=True):
         for k, secret in enumerate(("secret -1", "secret +1")):
             axis.plot(outputs[:, np.argsort(pair.numpy()[0, :, 0])[k]], "os"[k] + "-", label=secret)
-        axis.axvline(STEPS - 1, color=COLOURS[6], linestyle=":")
+        axis.axvline(STEPS - 1, color=COLORS[6], linestyle=":")
         axis.set(ylabel="output", title=f"{name}: two secrets (step 0), the same heard after")
     axes[1].set(xlabel="step (at the last, dotted, the secret is to be told)")
     axes[0].legend(loc="center left")
-    show.picture("secret.png", figure, "what each network says when only its first input differs")
+    demo.save_figure(
+        "secret.png", figure, "outputs for two sequences that differ in the first input only"
+    )

@@ -13,7 +13,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import nn
-from tinygrad_rnn.plotting import arrows, network, subplots
+from tinygrad_rnn.plotting import draw_network, find_links, subplots
 
 CLAIM = (
     "Recurrent networks are not bound to one input and one output of fixed size: sequences may be "
@@ -57,31 +57,31 @@ def influences(inputs, outputs):
     return found
 
 
-def main(show):
+def main(demo):
     cell, readout = nn.RNNCell(3, 8), nn.Linear(8, 2)
     figure, axes = subplots(1, len(SHAPES), width=15, height=3.6, width_ratios=[1.6, 3, 3, 5, 3])
     disagreeing = 0
     for (shape, (reads, writes)), ax in zip(SHAPES.items(), axes, strict=True):
-        inputs = {t: ag.tensor(show.rng.normal(size=(1, 3)), requires_grad=True) for t in reads}
+        inputs = {t: ag.tensor(demo.rng.normal(size=(1, 3)), requires_grad=True) for t in reads}
         states, outputs = run(cell, readout, inputs, writes)
         named = {
             f"{letter}{t}": tensor
             for letter, some in zip("xhy", (inputs, states, outputs), strict=True)
             for t, tensor in some.items()
         }
-        found = arrows(list(outputs.values()), named)
+        found = find_links(list(outputs.values()), named)
         apart = len(set(found) ^ wanted(reads, writes))
-        show.measured(f"{shape}: arrows in the graph", len(found))
-        show.measured(f"{shape}: missing or too many", apart, at_most=0, quick=0)
+        demo.record(f"{shape}: arrows in the graph", len(found))
+        demo.record(f"{shape}: missing or too many", apart, at_most=0, quick=0)
         earlier = {(s, t) for s in reads for t in writes if s <= t}
         disagreeing += len(influences(inputs, outputs) ^ earlier)
 
         graph = ag.draw(list(outputs.values()), named)
         name = f"{shape.replace(',', '').replace(' ', '-')}.svg"
-        graph.save(show.path(name, f"{shape}: the graph, with every operation"))
+        graph.save(demo.path(name, f"{shape}: the graph, with every operation"))
         steps = range(1, len(states) + 1)
         rows = [[f"{row}{t}" if f"{row}{t}" in named else None for t in steps] for row in "xhy"]
-        network(ax, rows, found)
+        draw_network(ax, rows, found)
         ax.set_title(shape)
-    show.measured("pairs (x, y) where gradients disagree", disagreeing, at_most=0, quick=0)
-    show.picture("shapes.png", figure, "what is read (x), carried on (h) and written (y)")
+    demo.record("pairs (x, y) where gradients disagree", disagreeing, at_most=0, quick=0)
+    demo.save_figure("shapes.png", figure, "what is read (x), carried on (h) and written (y)")

@@ -14,8 +14,8 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import nn, training
-from tinygrad_rnn.demos.runner import price
-from tinygrad_rnn.plotting import COLOURS, subplots
+from tinygrad_rnn.demos.runner import measure_cost
+from tinygrad_rnn.plotting import COLORS, subplots
 
 CLAIM = (
     "Truncation bounds memory and time, and biases the gradient: a lag is learned if, and only if, "
@@ -50,11 +50,11 @@ def loss(read, step):
     return error(read(x[None]), y[None])
 
 
-def learn(show, model, k2):
+def learn(demo, model, k2):
     """Train on one stream, step by step; return how many bits of another one come out right."""
-    steps, bptt = list(zip(*stream(show.rng, 2000), strict=True)), training.TruncatedBPTT(1, k2)
-    show.learn(model, loss, steps, steps=1500, quick=600, rate=0.01, bptt=bptt)
-    x, y = stream(show.rng, 500)
+    steps, bptt = list(zip(*stream(demo.rng, 2000), strict=True)), training.TruncatedBPTT(1, k2)
+    demo.train(model, loss, steps, steps=1500, quick=600, rate=0.01, bptt=bptt)
+    x, y = stream(demo.rng, 500)
     scores, _ = model(ag.tensor(x))
     return ((scores.numpy() > 0) == (y > 0))[LAG:].mean()
 
@@ -70,49 +70,49 @@ def gradient(model, x, y, k1, k2):
 def cost(k1, k2):
     """Milliseconds for each step of a stream, and the most memory (MB) it takes."""
     model, (x, y) = Repeater(64, echo=True), stream(np.random.default_rng(0), 512)
-    milliseconds, memory = price(lambda: gradient(model, x, y, k1, k2))
+    milliseconds, memory = measure_cost(lambda: gradient(model, x, y, k1, k2))
     return milliseconds / len(x), memory
 
 
-def main(show):
+def main(demo):
     shares = {}
-    for k2 in show.choose([3, 4, 5, 6, 8, 12], [5, 8]):
-        show.say(f"k2 = {k2}")
-        shares[k2] = learn(show, Repeater(32), k2)
+    for k2 in demo.choose([3, 4, 5, 6, 8, 12], [5, 8]):
+        demo.log(f"k2 = {k2}")
+        shares[k2] = learn(demo, Repeater(32), k2)
         wanted = {"at_most": 0.7, "quick": 0.7} if k2 <= LAG else {"at_least": 0.97, "quick": 0.9}
-        show.measured(f"k2 = {k2}: bits right", shares[k2], "%", **wanted)
-    show.say("k2 = 1, an echo state network")
+        demo.record(f"k2 = {k2}: bits right", shares[k2], "%", **wanted)
+    demo.log("k2 = 1, an echo state network")
     echo = Repeater(64, echo=True)
     echo.rnn.requires_grad_(False)  # the readout alone is learned
-    carried = learn(show, echo, 1)
-    show.measured("k2 = 1, echo state: bits right", carried, "%", at_least=0.97, quick=0.9)
+    carried = learn(demo, echo, 1)
+    demo.record("k2 = 1, echo state: bits right", carried, "%", at_least=0.97, quick=0.9)
 
-    x, y = stream(show.rng, 48, float)
+    x, y = stream(demo.rng, 48, float)
     model = Repeater(32, echo=True, dtype=float)
     full = gradient(model, x, y, len(x), len(x))
-    ks = range(1, len(x) + 1, show.choose(1, 47))
+    ks = range(1, len(x) + 1, demo.choose(1, 47))
     found = np.array([gradient(model, x, y, 1, k2) for k2 in ks])
     bias = np.linalg.norm(found - full, axis=1) / np.linalg.norm(full)
     cosines = found @ full / np.linalg.norm(found, axis=1) / np.linalg.norm(full)
     angles = np.degrees(np.arccos(np.minimum(cosines, 1)))
-    show.measured("gradient's error, k2 = 1", bias[0], "%")
-    show.measured("gradient's angle, k2 = 1", angles[0], "degrees")
-    show.measured("gradient's error, k2 = T", bias[-1], at_most=1e-10, quick=1e-10)
+    demo.record("gradient's error, k2 = 1", bias[0], "%")
+    demo.record("gradient's angle, k2 = 1", angles[0], "degrees")
+    demo.record("gradient's error, k2 = T", bias[-1], at_most=1e-10, quick=1e-10)
 
-    spans = show.choose([16, 32, 64, 128, 256], [16, 64])
+    spans = demo.choose([16, 32, 64, 128, 256], [16, 64])
     by_k2 = np.array([cost(16, k2) for k2 in spans])
     by_k1 = np.array([cost(k1, spans[-1]) for k1 in spans])
     for what, (least, *_, most) in zip(("time", "memory"), by_k2.T, strict=True):
-        show.measured(f"{what}, k2 = {spans[-1]} over 16", most / least, "x")
+        demo.record(f"{what}, k2 = {spans[-1]} over 16", most / least, "x")
 
     figure, axes = subplots(width=8, height=4)
-    colours = [COLOURS[k2 > LAG] for k2 in shares] + [COLOURS[2]]
+    colours = [COLORS[k2 > LAG] for k2 in shares] + [COLORS[2]]
     axes.bar([*map(str, shares), "1\necho state"], [*shares.values(), carried], color=colours)
     axes.axhline(0.5, color="black", linestyle="--", label="guessing")
     axes.set(xlabel="k2 (steps that gradients go through)", ylabel="bits right (share)")
     axes.set(ylim=(0.4, 1.02), title=f"A lag of {LAG} steps is learned if k2 is more")
     axes.legend(loc="upper left")
-    show.picture("lag.png", figure, f"which windows learn a lag of {LAG}")
+    demo.save_figure("lag.png", figure, f"which windows learn a lag of {LAG}")
 
     figure, (left, *others) = subplots(1, 3, width=13, height=4)
     left.plot(ks, 100 * bias, label="error (% of its norm)")
@@ -126,4 +126,4 @@ def main(show):
         axes.plot(spans, by_k1[:, n], "s--", label=f"of k1, with k2 = {spans[-1]}")
         axes.set(xlabel="k1 or k2 (steps)", ylabel=unit, ylim=(0, None), title=titles[n])
         axes.legend()
-    show.picture("price.png", figure, "what truncation costs and saves")
+    demo.save_figure("price.png", figure, "what truncation costs and saves")

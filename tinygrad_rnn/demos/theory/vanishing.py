@@ -55,41 +55,41 @@ def loss(model, x):
     return nn.functional.mse_loss(outputs[-1].mean(-1), x.mean((0, 2)))
 
 
-def tame(show, clip):
+def tame(demo, clip):
     """The losses of a training of rectified units that start with too large a matrix."""
-    ag.manual_seed(show.seed)
+    ag.manual_seed(demo.seed)
     model = nn.RNN(1, H, nonlinearity="relu")
     nn.init.orthogonal_(model.weight_hh_l0, gain=2.2)
     batches = data.Generated(lambda rng: rng.uniform(0, 1, (20, 32, 1)).astype("float32"))
     trainer = training.Trainer(model, optim.SGD(model.parameters(), 0.01), loss, batches, clip=clip)
     losses = []
     try:
-        show.fit(trainer, 1000, 500, on_step=lambda record: losses.append(record["loss"]))
+        demo.fit(trainer, 1000, 500, on_step=lambda record: losses.append(record["loss"]))
     except InputError as error:
-        show.say(f"Without clipping: {error}")
+        demo.log(f"Without clipping: {error}")
         losses.append(np.inf)
     return losses
 
 
-def main(show):
-    T = show.choose(200, 100)
-    Q, _ = np.linalg.qr(show.rng.normal(size=(H, H)))  # orthogonal
+def main(demo):
+    T = demo.choose(200, 100)
+    Q, _ = np.linalg.qr(demo.rng.normal(size=(H, H)))  # orthogonal
     linear = {f"{gain} Q": linear_flow(gain * Q, T) for gain in GAINS}
     apart = [abs(slope(n) - np.log(g)) for n, g in zip(linear.values(), GAINS, strict=True)]
-    show.measured("W = g Q: slopes against log g", max(apart), at_most=1e-10, quick=1e-10)
+    demo.record("W = g Q: slopes against log g", max(apart), at_most=1e-10, quick=1e-10)
     W = np.kron(np.eye(H // 2), [[0.8, 2.0], [0.0, 0.7]])
     linear["not normal"] = linear_flow(W, T)
     late = slope(linear["not normal"][-20:])
-    show.measured("not normal W: largest singular value", np.linalg.norm(W, 2), at_least=1, quick=1)
-    show.measured("its slope against log 0.8", abs(late - np.log(0.8)), at_most=1e-4, quick=1e-4)
+    demo.record("not normal W: largest singular value", np.linalg.norm(W, 2), at_least=1, quick=1)
+    demo.record("its slope against log 0.8", abs(late - np.log(0.8)), at_most=1e-4, quick=1e-4)
 
     squashed = [ag.tensor(np.linspace(-6, 6, 121), requires_grad=True)]
     for n in range(4):
         squashed.append(ag.sigmoid(squashed[n]))
     steepest = ag.gradients(squashed[4].sum(), [squashed[0]])[0].numpy().max()
-    show.measured("sigmoid, 4 times: steepest slope", steepest, at_most=0.25**4, quick=0.25**4)
+    demo.record("sigmoid, 4 times: steepest slope", steepest, at_most=0.25**4, quick=0.25**4)
 
-    noise = show.rng.normal(size=(T, 4, H)).astype("float32")
+    noise = demo.rng.normal(size=(T, 4, H)).astype("float32")
     cells = {
         "RNN, tanh": nn.RNN(H, H),
         "RNN, ReLU": nn.RNN(H, H, nonlinearity="relu"),
@@ -105,12 +105,12 @@ def main(show):
         held.weight_hh_l0[:] = 0  # no gate sees the state
     flows = {name: flow(cell, noise) for name, cell in cells.items()}
     for name, norms in flows.items():
-        show.measured(f"{name}: gradient left", norms[-1] / norms[0])
+        demo.record(f"{name}: gradient left", norms[-1] / norms[0])
     with insight.watch(held) as runs:
-        held(show.rng.normal(size=(50, 4, 3)))
+        held(demo.rng.normal(size=(50, 4, 3)))
     slopes = np.einsum("bii->bi", insight.jacobian(runs[0], "c", "c")[-1])
     apart = np.abs(slopes / runs[0]["f"].numpy().prod(0) - 1).max()
-    show.measured("dc_T/dc_0, gates held, against prod f", apart, at_most=1e-10, quick=1e-10)
+    demo.record("dc_T/dc_0, gates held, against prod f", apart, at_most=1e-10, quick=1e-10)
 
     figure, (left, right) = subplots(1, 2, width=13, height=5.2)
     insight.draw_over_time(
@@ -118,11 +118,11 @@ def main(show):
     )
     insight.draw_over_time(flows, "steps back", title="Seven cells, untrained", axes=right)
     right.set_ylim(1e-12, 1e4)
-    show.picture("flow.png", figure, "norms of gradients by how many steps they went back")
+    demo.save_figure("flow.png", figure, "norms of gradients by how many steps they went back")
 
-    clipped, free = tame(show, 1.0), tame(show, None)
-    show.measured("loss, gradients clipped", np.median(clipped[-20:]), at_most=0.01, quick=0.02)
-    show.measured("loss, not clipped", free[-1], at_least=100, quick=100)
+    clipped, free = tame(demo, 1.0), tame(demo, None)
+    demo.record("loss, gradients clipped", np.median(clipped[-20:]), at_most=0.01, quick=0.02)
+    demo.record("loss, not clipped", free[-1], at_least=100, quick=100)
     curves = {"clipped at norm 1": clipped, "not clipped": free}
     figure, (left, right) = subplots(1, 2, width=13, height=4.2)
     x, *ys = [y.numpy() for y in squashed]
@@ -131,4 +131,4 @@ def main(show):
     left.set(xlabel="x", ylabel="y - min y", title="y = sigmoid(sigmoid(...(x))) is flat")
     left.legend()
     insight.draw_over_time(curves, "update", "loss", "Clipping tames an explosion", axes=right)
-    show.picture("clipping.png", figure, "why gradients vanish, and what helps if they explode")
+    demo.save_figure("clipping.png", figure, "why gradients vanish, and what helps if they explode")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...data.text import Ids
 from ...models import LanguageModel, markov_table
-from ...plotting import as_png, subplots
+from ...plotting import subplots, to_png
 from ...training.serialization import write_file
 from .options import Options
 from .training import bits_per_character
@@ -60,7 +60,7 @@ def draw_loss(path: Path, records: list[dict[str, Any]], markov: Mapping[str, fl
     if min(axes.dataLim.y0, markov[best]) < unigram < axes.dataLim.y1:
         axes.set_ylim(top=unigram)
     axes.legend(frameon=False)
-    write_file(path, as_png(figure))
+    write_file(path, to_png(figure))
 
 
 def _columns(records: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ the other.
 import numpy as np
 
 from tinygrad_rnn import data, insight, models, nn, training
-from tinygrad_rnn.plotting import COLOURS, subplots
+from tinygrad_rnn.plotting import COLORS, subplots
 from tinygrad_rnn.tasks import language_modeling
 
 CLAIM = (
@@ -61,27 +61,27 @@ def loss(model, window):
     return nn.functional.cross_entropy(scores.reshape(-1, scores.shape[-1]), targets.ravel())
 
 
-def main(show):
+def main(demo):
     corpus = data.TextCorpus.default()
     vocabulary = corpus.vocabulary
     learned, *others = corpus.split((0.9, 0.05, 0.05))
     model = models.LanguageModel(len(vocabulary), embed=32, hidden=128)
     windows = list(data.StatefulBatches(vocabulary.encode(learned), 32, 64))
     bptt = training.TruncatedBPTT(64)
-    show.learn(model, loss, windows, 1200, 130, rate=0.01, cosine=True, bptt=bptt)
+    demo.train(model, loss, windows, 1200, 130, rate=0.01, cosine=True, bptt=bptt)
 
     rest = "".join(others)
     bits = language_modeling.bits_per_character(model, vocabulary.encode(rest))
-    show.measured("bits per character, unseen text", bits, "bits", at_most=2.1, quick=3.4)
-    rest = rest[: STREAMS * show.choose(len(rest) // STREAMS, 300)]
+    demo.record("bits per character, unseen text", bits, "bits", at_most=2.1, quick=3.4)
+    rest = rest[: STREAMS * demo.choose(len(rest) // STREAMS, 300)]
     seen, known = read(model, vocabulary, rest), features(rest)
     units = {}
     for name, values in known.items():
         even, odd = (correlations(seen["c"][WARM:, k::2], values[WARM:, k::2]) for k in (0, 1))
         units[name] = unit = int(np.abs(odd).argmax())
         r = even[unit] * np.sign(odd[unit])
-        show.measured(f"{name}: |r|, unit {unit}", r, at_least=FOLLOWED.get(name))
-    show.measured("forget gates, mean", seen["f"][WARM:].mean(), "%")
+        demo.record(f"{name}: |r|, unit {unit}", r, at_least=FOLLOWED.get(name))
+    demo.record("forget gates, mean", seen["f"][WARM:].mean(), "%")
 
     T, piece = len(seen["c"]), slice(WARM, WARM + 700)
     stream = int(np.argmax(known["inside quotation marks"][: WARM + 70].sum(0)))
@@ -91,20 +91,20 @@ def main(show):
     unit = units["inside quotation marks"]
     rows |= {f"{NAMES[gate]} of unit {unit}": shown[gate][:, unit] for gate in "ifo"}
     page = insight.coloured_text(text, rows, "What an LSTM's units see")
-    show.path("units.html", "a text in the colours of units; choose one").write_text(page, "utf-8")
+    demo.path("units.html", "a text in the colours of units; choose one").write_text(page, "utf-8")
 
     figure, axes = subplots(4, 1, width=12, height=11)
     most = np.argsort(-shown["c"][:70].std(0))[:16]  # the units whose memory changes most
     for ax, (gate, name) in zip(axes, NAMES.items(), strict=True):
         insight.draw_over_text(shown[gate][:70, most], text[:70], name, name, axes=ax)
-    show.picture("gates.png", figure, "gates and memory over unseen text")
+    demo.save_figure("gates.png", figure, "gates and memory over unseen text")
 
     figure, axes = subplots(len(FOLLOWED), 1, width=11, height=5.5, sharex=True)
     for ax, name in zip(axes, FOLLOWED, strict=True):
-        ax.plot(shown["c"][:250, units[name]], color=COLOURS[0])
+        ax.plot(shown["c"][:250, units[name]], color=COLORS[0])
         ax.set(ylabel=f"unit {units[name]}: tanh(c)", title=f"{name} (dashed), and a unit")
         other = ax.twinx()
-        other.plot(shown[name][:250], "--", color=COLOURS[1])
+        other.plot(shown[name][:250], "--", color=COLORS[1])
         other.grid(visible=False)
     axes[-1].set_xlabel("character")
-    show.picture("units.png", figure, "units with a meaning")
+    demo.save_figure("units.png", figure, "units with a meaning")

@@ -17,7 +17,7 @@ import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators.scenes import CAPTION_WORDS, scene
 from tinygrad_rnn.data.text_datasets import BEGIN, END, PADDING
-from tinygrad_rnn.plotting import COLOURS, image, subplots
+from tinygrad_rnn.plotting import COLORS, draw_image, subplots
 
 CLAIM = (
     "A network that has seen pictures with captions writes one for a new picture, also of things "
@@ -66,30 +66,30 @@ def write(model, pictures):
     return [WORDS.decode(caption.tokens) for caption in written]
 
 
-def main(show):
+def main(demo):
     cell = nn.LSTMCell(32, 64)
     model = models.Captioner(Reader(64), len(WORDS), cell, nn.GeneralAttention, picture_size=128)
-    show.learn(model, loss, batch, steps=1000, quick=150, rate=0.006, cosine=True)
+    demo.train(model, loss, batch, steps=1000, quick=150, rate=0.006, cosine=True)
     for kind in ("known", "unseen"):
-        pictures, target = batch(show.rng, 400, unseen=kind == "unseen")
+        pictures, target = batch(demo.rng, 400, unseen=kind == "unseen")
         captions = [WORDS.decode(column) for column in target.numpy().T]
         with ag.no_grad():
             said, likeliest = write(model, pictures), ag.argmax(model(pictures, target[:-1]), -1)
         exact = np.mean([a == b for a, b in zip(said, captions, strict=True)])
         wanted = {"at_least": 0.95} if kind == "unseen" else {}
-        show.measured(f"{kind} combinations: exact captions", exact, "%", **wanted)
+        demo.record(f"{kind} combinations: exact captions", exact, "%", **wanted)
     right = (likeliest == target[1:]).numpy()[target[1:].numpy() != PADDING].mean()
-    show.measured("words right, given those before", right, "%", at_least=0.98, quick=0.7)
-    show.picture("captions.png", draw(pictures, said, captions), "what it says of unseen scenes")
-    show.picture("attention.png", draw_attention(model, pictures[0], said[0]), "where it looks")
+    demo.record("words right, given those before", right, "%", at_least=0.98, quick=0.7)
+    demo.save_figure("captions.png", draw(pictures, said, captions), "captions of unseen scenes")
+    demo.save_figure("attention.png", draw_attention(model, pictures[0], said[0]), "where it looks")
 
 
 def draw(pictures, said, captions):
     """Eight pictures with what is said of them, in another colour where it is wrong."""
     figure, axes = subplots(2, 4, width=11, height=6.4)
     for cell, picture, words, wanted in zip(axes.flat, pictures, said, captions, strict=False):
-        image(cell, picture, f"{' '.join(words[:3])}\n{' '.join(words[3:])}")
-        cell.title.set(fontsize=12, color="black" if words == wanted else COLOURS[1])
+        draw_image(cell, picture, f"{' '.join(words[:3])}\n{' '.join(words[3:])}")
+        cell.title.set(fontsize=12, color="black" if words == wanted else COLORS[1])
     figure.suptitle("No picture that it has learned from shows any of these combinations")
     return figure
 
@@ -101,5 +101,5 @@ def draw_attention(model, picture, words):
     figure, axes = subplots(1, len(words), width=1.45 * len(words), height=1.9, squeeze=False)
     for cell, word, weight in zip(axes.flat, words, weights, strict=False):
         light = np.kron((weight / weight.max()).reshape(4, 4, 1), np.ones((8, 8, 1)))
-        image(cell, picture * (0.15 + 0.85 * light), word)
+        draw_image(cell, picture * (0.15 + 0.85 * light), word)
     return figure

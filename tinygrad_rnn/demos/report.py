@@ -8,17 +8,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..demos.runner import Row, read_results, scripts, written
 from ..errors import InputError
 from ..training.environment import versions
 from ..training.progress import clock
 from ..training.serialization import write_file
-from .argparsing import PROGRAM
+from .runner import Measurement, find_scripts, format_value, read_results
 
 
-def shares(rows: Sequence[Row]) -> bool:
+def has_fraction_targets(rows: Sequence[Measurement]) -> bool:
     """Whether some share must reach something: then one seed says little."""
-    return any(row.unit == "%" and row.reached is not None for row in rows)
+    return any(row.unit == "%" and row.passed is not None for row in rows)
 
 
 def write_report(page: Path, home: Path) -> None:
@@ -27,7 +26,7 @@ def write_report(page: Path, home: Path) -> None:
     pictures = page.parent / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
     sections = []
-    for name in scripts():
+    for name in find_scripts():
         folders = [home / name, *sorted(home.glob(f"{name}-seed*"))]
         if runs := [results for results in map(read_results, folders) if results is not None]:
             sections.append(_section(name, home / name, runs, pictures))
@@ -35,7 +34,7 @@ def write_report(page: Path, home: Path) -> None:
     words = f"tinygrad-rnn {made['tinygrad-rnn']}, Python {made['python']}, NumPy {made['numpy']}"
     head = [
         "# Results",
-        f"Written by `{PROGRAM} demo --all --report`. {words}, {os.cpu_count()} cores, "
+        f"Written by `tinygrad-rnn demo --all --report`. {words}, {os.cpu_count()} cores, "
         f"{made['machine']}. Where a share (%) must reach something, the figure is the median over "
         "the seeds, with its range.",
     ]
@@ -51,7 +50,7 @@ def _section(name: str, folder: Path, runs: list[dict[str, Any]], pictures: Path
     lines = [
         f"## {name}: {first['title']}",
         first["claim"],
-        "\n".join(["| | measured | wanted | |", "|---|---|---|---|", *_table(name, runs)]),
+        "\n".join(["| | measured | target | |", "|---|---|---|---|", *_table(name, runs)]),
         f"Seed{'s' * (len(runs) > 1)} {seeds}; {took}.",
     ]
     for file, shows in first["files"].items():
@@ -65,15 +64,15 @@ def _section(name: str, folder: Path, runs: list[dict[str, Any]], pictures: Path
 
 def _table(name: str, runs: list[dict[str, Any]]) -> list[str]:
     lines = []
-    if len({tuple((row.what, row.unit) for row in run["rows"]) for run in runs}) > 1:
+    if len({tuple((row.name, row.unit) for row in run["rows"]) for run in runs}) > 1:
         raise InputError(f"the runs of {name} differ in what they measured: run them again")
     for row, *others in zip(*(run["rows"] for run in runs), strict=True):
         values = sorted([row.value, *(other.value for other in others)])
-        middle = Row(row.what, median(values), row.unit, row.at_least, row.at_most)
-        shown = middle.shown
+        middle = Measurement(row.name, median(values), row.unit, row.at_least, row.at_most)
+        shown = middle.formatted
         if values[0] != values[-1]:
             share = "%" if row.unit == "%" else ""
-            shown += f" ({written(values[0], share)} to {written(values[-1], share)})"
-        what = row.what.replace("|", "\\|")
-        lines.append(f"| {what} | {shown} | {row.wanted} | {middle.verdict} |")
+            shown += f" ({format_value(values[0], share)} to {format_value(values[-1], share)})"
+        what = row.name.replace("|", "\\|")
+        lines.append(f"| {what} | {shown} | {row.target} | {middle.verdict} |")
     return lines
