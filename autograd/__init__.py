@@ -19,10 +19,12 @@ from .debug import graph_growth as graph_growth  # it counts what is recorded
 from .debug.anomaly import detect_anomaly
 from .debug.draw import draw
 from .ops import OPERATIONS as _OPERATIONS
+from .ops.activations import *
 from .ops.creation import *
 from .ops.einsum import *
 from .ops.elementwise import *
 from .ops.indexing import *
+from .ops.logic import *
 from .ops.matmul import *
 from .ops.movement import *
 from .ops.reduction import *

@@ -60,7 +60,7 @@ def _where(condition: Any, a: Any = None, b: Any = None, /) -> Any:
         return np.nonzero(condition)
     if a is None or b is None:
         raise ValueError("np.where: give both x and y, or neither")
-    return elementwise.where(condition, a, b)
+    return selection.where(condition, a, b)
 
 
 def _outer(a: Any, b: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..ops.elementwise import relu
+from ..ops.activations import relu
 from .gates import OPENED, SCALED, SIGMOID, Sections, along
 from .plan import (
     BROADCAST,

@@ -13,11 +13,12 @@ import numpy as np
 
 from ..core.primitive import Primitive
 from ..ops import elementwise
+from ..ops.activations import sigmoid
 from .plan import LINEAR, MATMUL, SPLIT
 from .program import Op, Symbol
 from .trace import Step
 
-SIGMOID, TANH = elementwise.sigmoid.primitive, elementwise.tanh.primitive
+SIGMOID, TANH = sigmoid.primitive, elementwise.tanh.primitive
 
 Sections = tuple[tuple[float, int], ...]
 """Factors along an axis, each with the number of entries that it is for."""

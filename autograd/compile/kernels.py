@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import backend
 from ..core.primitive import Primitive
-from ..ops import elementwise as ew
+from ..ops import activations, creation, elementwise, logic, selection
 from .plan import SPLIT, Half, is_view
 from .program import NUMBERS, Op, Symbol
 from .trace import Step
@@ -56,7 +56,7 @@ EXACT = {  # of all types
 }
 FLOATING = {  # of floating types
     "divide": "a / b",
-    "_product_or_zero": "(b != 0 ? a : (T)0) * b",
+    "product_or_zero": "(b != 0 ? a : (T)0) * b",
     "reciprocal": "1 / x",
     "sigmoid": "1 / (1 + exp(-x))",
     "logaddexp": "a == b ? a + (T)0.6931471805599453 : a > b ? a + log1p(exp(b - a)) : "
@@ -120,7 +120,9 @@ def _astype(op: Op) -> str | None:
 
 
 def _by_primitive(table: dict[str, Any]) -> dict[Primitive, Any]:
-    return {getattr(ew, name).primitive: rule for name, rule in table.items()}
+    modules = (elementwise, activations, logic, selection, creation)
+    operations = {name: operation for module in modules for name, operation in vars(module).items()}
+    return {operations[name].primitive: rule for name, rule in table.items()}
 
 
 floating = _by_primitive(
@@ -163,7 +165,7 @@ def line(op: Op) -> str | None:
             return None  # of 64-bit integers with and without sign
     values = {"T": _computed(kind)}
     for name, x in zip(op.primitive.arguments, op.args, strict=True):
-        as_it_is = name == "condition" or op.primitive is ew._astype.primitive
+        as_it_is = name == "condition" or op.primitive is creation._astype.primitive
         value = _value(x, x.dtype if as_it_is and isinstance(x, Symbol) else kind)
         if value is None:
             return None

@@ -17,7 +17,9 @@ from .. import backend
 from ..core.primitive import Primitive, Unreadable
 from ..core.pytree import flatten
 from ..ops import METHODS
-from ..ops.elementwise import _astype, _clip, _round, multiply, where
+from ..ops.creation import _astype
+from ..ops.elementwise import _round, multiply
+from ..ops.selection import _clip, where
 
 POINTWISE = {operation.primitive for operation in (_astype, _clip, _round, where)}
 NUMBERS = (bool, int, float)

@@ -25,7 +25,8 @@ from ..core.mutation import clock
 from ..core.primitive import Primitive
 from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
 from ..core.tensor import Tensor
-from ..ops.elementwise import SELECTIONS, add, multiply, where, zero_gradient
+from ..ops.elementwise import add, multiply, zero_gradient
+from ..ops.selection import SELECTIONS, where
 from ..transforms import is_recorded
 from .program import Program, Symbol, Untraceable, pointwise
 

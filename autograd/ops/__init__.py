@@ -9,11 +9,13 @@ from ..core import graph
 from ..core.arguments import operand
 from ..core.tensor import Tensor
 from . import (
+    activations,
     creation,
     einsum,
     elementwise,
     indexing,
     inplace,
+    logic,
     matmul,
     movement,
     reduction,
@@ -24,7 +26,9 @@ from . import (
 
 MODULES = (
     creation,
+    logic,
     elementwise,
+    activations,
     indexing,
     matmul,
     movement,
@@ -52,9 +56,9 @@ _OPERATORS = {
     "mod": elementwise.remainder,
     "pow": elementwise.power,
     "matmul": matmul.matmul,
-    "and": elementwise.bitwise_and,
-    "or": elementwise.bitwise_or,
-    "xor": elementwise.bitwise_xor,
+    "and": logic.bitwise_and,
+    "or": logic.bitwise_or,
+    "xor": logic.bitwise_xor,
 }
 
 
@@ -85,18 +89,19 @@ METHODS: dict[str, Any] = {
     "__neg__": elementwise.negative,
     "__pos__": lambda self: self,
     "__abs__": elementwise.absolute,
-    "__eq__": _comparison(elementwise.equal),
-    "__ne__": _comparison(elementwise.not_equal),
-    "__lt__": elementwise.less,
-    "__le__": elementwise.less_equal,
-    "__gt__": elementwise.greater,
-    "__ge__": elementwise.greater_equal,
-    "__invert__": elementwise.invert,
+    "__eq__": _comparison(logic.equal),
+    "__ne__": _comparison(logic.not_equal),
+    "__lt__": logic.less,
+    "__le__": logic.less_equal,
+    "__gt__": logic.greater,
+    "__ge__": logic.greater_equal,
+    "__invert__": logic.invert,
     "__getitem__": indexing.getitem,
     "__iter__": lambda self: iter(shape.unstack(self)) if len(self) else iter(()),
     "T": property(shape.reversed_axes),
     "mT": property(lambda self: shape.swapaxes(self, -1, -2)),
-    **{name: getattr(elementwise, name) for name in ("astype", "round")},
+    "astype": creation.astype,
+    "round": elementwise.round,
     "clip": selection.clip,
     **{
         name: getattr(reduction, name)

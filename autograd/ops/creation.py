@@ -12,6 +12,7 @@ from ..core.tensor import Tensor, _arrays
 
 __all__ = [
     "arange",
+    "astype",
     "eye",
     "from_dlpack",
     "full",
@@ -147,6 +148,17 @@ def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
             )
     rows = home.xp.eye(classes, dtype=dtype or get_default_dtype())
     return Tensor(real_array(home.asarray(rows[array])))
+
+
+@primitive(x=lambda g: g)  # the sweep casts the gradient back
+def _astype(xp: Any, x: Any, *, dtype: Any) -> Any:
+    return x.astype(dtype)
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """`x` in another dtype; the gradient comes back in its own."""
+    x = operand(x)
+    return x if x.dtype == dtype else _astype(x, dtype=dtype)
 
 
 @primitive(x=lambda g, origin: _to_device(g, device=origin, origin=None))

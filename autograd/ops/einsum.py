@@ -7,8 +7,8 @@ from typing import Any
 
 from ..core.arguments import axes_of, count, integer, operands
 from ..core.primitive import primitive
-from .creation import zeros_beside
-from .elementwise import astype, multiply
+from .creation import astype, zeros_beside
+from .elementwise import multiply
 from .indexing import getitem
 from .movement import atleast_1d, diagonal
 from .reduction import sum

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import backend
 from ..core.arguments import operand
 from ..core.primitive import elementwise, primitive
-from .creation import zeros_like
+from .creation import astype, zeros_like
+from .logic import isfinite, isnan
+from .selection import product_or_zero, where
 
 __all__ = [
     "abs",
@@ -25,10 +26,6 @@ __all__ = [
     "arctan",
     "arctan2",
     "arctanh",
-    "astype",
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_xor",
     "cbrt",
     "ceil",
     "conj",
@@ -38,9 +35,6 @@ __all__ = [
     "deg2rad",
     "degrees",
     "divide",
-    "elu",
-    "equal",
-    "erf",
     "exp",
     "exp2",
     "expm1",
@@ -51,54 +45,30 @@ __all__ = [
     "fmax",
     "fmin",
     "fmod",
-    "gelu",
-    "greater",
-    "greater_equal",
     "hypot",
     "imag",
-    "invert",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "isneginf",
-    "isposinf",
-    "leaky_relu",
-    "less",
-    "less_equal",
     "log",
     "log10",
     "log1p",
     "log2",
-    "logaddexp",
-    "logaddexp2",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
     "maximum",
     "minimum",
     "mod",
     "multiply",
     "negative",
-    "not_equal",
     "power",
     "rad2deg",
     "radians",
     "real",
     "real_if_close",
     "reciprocal",
-    "relu",
     "remainder",
     "rint",
     "round",
-    "sigmoid",
     "sign",
-    "signbit",
-    "silu",
     "sin",
     "sinc",
     "sinh",
-    "softplus",
     "sqrt",
     "square",
     "subtract",
@@ -106,24 +76,12 @@ __all__ = [
     "tanh",
     "true_divide",
     "trunc",
-    "where",
 ]
 
 
 def zero_gradient(g: Any) -> Any:
     """The rule of what is constant almost everywhere: 0, even for an infinite `g`."""
     return zeros_like(g)
-
-
-# Rules select instead of multiplying by 0, since the gradient may be infinite. A selection is the
-# outermost operation of its rule: by that the scan compiler knows it (`compile.trace`).
-_product_or_zero = elementwise(
-    "product_or_zero",
-    lambda g, b: _product_or_zero(g, b),
-    lambda g, a: g * a,
-    forward=lambda xp, a, b: xp.where(b != 0, a, 0) * b,
-    doc="a b, and 0 where b is 0, even if a is infinite or nan.",
-)
 
 
 # --- arithmetic -----------------------------------------------------------------------------------
@@ -142,7 +100,7 @@ def _power_base(g: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b != 0 else zeros_like(g)
     constant = (b == 0) & ~(absolute(a) > 0)
-    return _product_or_zero(g * a ** where(constant, 0, b - 1.0), b)
+    return product_or_zero(g * a ** where(constant, 0, b - 1.0), b)
 
 
 def _power_exponent(g: Any, a: Any, y: Any) -> Any:
@@ -152,14 +110,14 @@ def _power_exponent(g: Any, a: Any, y: Any) -> Any:
     if isinstance(a, (int, float)):
         a = zeros_like(y) + a
     constant = (a == 0) & isfinite(y)
-    return _product_or_zero(g * log(where(constant, math.e, a)), where(constant, 0, y))
+    return product_or_zero(g * log(where(constant, math.e, a)), where(constant, 0, y))
 
 
 power = elementwise("power", _power_base, _power_exponent, doc="a to the power b.")
 remainder = elementwise(
-    "remainder", lambda g: g, lambda g, a, b: _product_or_zero(g, -floor_divide(a, b))
+    "remainder", lambda g: g, lambda g, a, b: product_or_zero(g, -floor_divide(a, b))
 )
-fmod = elementwise("fmod", lambda g: g, lambda g, a, b, y: _product_or_zero(g, -rint((a - y) / b)))
+fmod = elementwise("fmod", lambda g: g, lambda g, a, b, y: product_or_zero(g, -rint((a - y) / b)))
 mod = remainder
 true_divide = divide
 
@@ -174,74 +132,54 @@ log1p = elementwise("log1p", lambda g, x: g / (x + 1))
 exp2 = elementwise("exp2", lambda g, y: g * (y * math.log(2)))
 sqrt = elementwise("sqrt", lambda g, y: g * 0.5 / y)
 cbrt = elementwise("cbrt", lambda g, y: g / (3 * y * y))
-logaddexp = elementwise(
-    "logaddexp",
-    lambda g, a, b: _product_or_zero(g, _weight(a, b)),
-    lambda g, a, b: _product_or_zero(g, _weight(b, a)),
-    doc="log(exp(a) + exp(b)), never overflowing.",
-)
-logaddexp2 = elementwise(
-    "logaddexp2",
-    lambda g, a, b: _product_or_zero(g, _weight(a * math.log(2), b * math.log(2))),
-    lambda g, a, b: _product_or_zero(g, _weight(b * math.log(2), a * math.log(2))),
-    doc="log2(2^a + 2^b), never overflowing.",
-)
-
-
-def _weight(a: Any, b: Any) -> Any:
-    """exp(a) / (exp(a) + exp(b)); a half where both are the same infinity."""
-    same = isinf(a) & (a == b)
-    return sigmoid(where(same, 0, a) - where(same, 0, b))
-
-
 hypot = elementwise(
     "hypot",
-    lambda g, a, y: _product_or_zero(g, a / where(y == 0, 1, y)),
-    lambda g, b, y: _product_or_zero(g, b / where(y == 0, 1, y)),
+    lambda g, a, y: product_or_zero(g, a / where(y == 0, 1, y)),
+    lambda g, b, y: product_or_zero(g, b / where(y == 0, 1, y)),
     doc="The root of a^2 + b^2; the derivatives at (0, 0) are 0.",
 )
 
 # --- extremes -------------------------------------------------------------------------------------
 
 
-def _share(g: Any, a: Any, b: Any) -> Any:
+def _split_ties(g: Any, a: Any, b: Any) -> Any:
     """g where a > b, half of it where they are equal, 0 elsewhere."""
     return where(a == b, 0.5 * g, where(a > b, g, 0))
 
 
 maximum = elementwise(
     "maximum",
-    _share,
-    lambda g, a, b: _share(g, b, a),
+    _split_ties,
+    lambda g, a, b: _split_ties(g, b, a),
     doc="Equal elements share the gradient evenly.",
 )
 minimum = elementwise(
     "minimum",
-    lambda g, a, b: _share(g, b, a),
-    _share,
+    lambda g, a, b: _split_ties(g, b, a),
+    _split_ties,
     doc="Equal elements share the gradient evenly.",
 )
 fmax = elementwise(
     "fmax",
-    lambda g, a, b: where(isnan(b), g, where(isnan(a), 0, _share(g, a, b))),
-    lambda g, a, b: where(isnan(a), g, where(isnan(b), 0, _share(g, b, a))),
+    lambda g, a, b: where(isnan(b), g, where(isnan(a), 0, _split_ties(g, a, b))),
+    lambda g, a, b: where(isnan(a), g, where(isnan(b), 0, _split_ties(g, b, a))),
     doc="The greater, or the one that is not nan; equal elements share the gradient evenly.",
 )
 fmin = elementwise(
     "fmin",
-    lambda g, a, b: where(isnan(b), g, where(isnan(a), 0, _share(g, b, a))),
-    lambda g, a, b: where(isnan(a), g, where(isnan(b), 0, _share(g, a, b))),
+    lambda g, a, b: where(isnan(b), g, where(isnan(a), 0, _split_ties(g, b, a))),
+    lambda g, a, b: where(isnan(a), g, where(isnan(b), 0, _split_ties(g, a, b))),
     doc="The smaller, or the one that is not nan; equal elements share the gradient evenly.",
 )
 absolute = elementwise(
-    "absolute", lambda g, x: _product_or_zero(g, sign(x)), doc="The derivative at 0 is 0."
+    "absolute", lambda g, x: product_or_zero(g, sign(x)), doc="The derivative at 0 is 0."
 )
 abs = absolute
 fabs = elementwise(
-    "fabs", lambda g, x: _product_or_zero(g, sign(x)), doc="In floating point, of integers too."
+    "fabs", lambda g, x: product_or_zero(g, sign(x)), doc="In floating point, of integers too."
 )
 copysign = elementwise(
-    "copysign", lambda g, a, b: _product_or_zero(g, sign(a) * copysign(1.0, b)), zero_gradient
+    "copysign", lambda g, a, b: product_or_zero(g, sign(a) * copysign(1.0, b)), zero_gradient
 )
 
 # --- trigonometric, hyperbolic --------------------------------------------------------------------
@@ -258,7 +196,7 @@ def _over_square(g: Any, a: Any, b: Any) -> Any:
     """g a / (a^2 + b^2), where the squares may be too large or small; 0 at (0, 0)."""
     r = hypot(a, b)
     r = where(r == 0, 1, r)
-    return _product_or_zero(g, a / r / r)
+    return product_or_zero(g, a / r / r)
 
 
 arctan2 = elementwise(
@@ -309,67 +247,6 @@ def sinc(x: Any) -> Any:
     return where(small, series, sin(far) / far)
 
 
-# --- what networks use ----------------------------------------------------------------------------
-
-
-sigmoid = elementwise(
-    "sigmoid",
-    lambda g, y: g * (y - y * y),
-    forward=lambda xp, x: backend.of(x).sigmoid(x),
-    doc="1 / (1 + exp(-x)), precise for negative x too, and never overflowing.",
-)
-relu = elementwise(
-    "relu",
-    lambda g, y: where(y > 0, g, 0),
-    forward=lambda xp, x: xp.maximum(x, 0),
-    doc="max(x, 0); the derivative at 0 is 0.",
-)
-softplus = elementwise(
-    "softplus",
-    lambda g, x: g * sigmoid(x),
-    forward=lambda xp, x: xp.logaddexp(x, xp.zeros_like(x)),
-    doc="log(1 + exp(x)), never overflowing.",
-)
-
-erf = elementwise(
-    "erf",
-    lambda g, x: g * (2 / math.sqrt(math.pi) * exp(-x * x)),
-    forward=lambda xp, x: backend.of(x).erf(x),
-    doc="The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.",
-)
-
-
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
-    """x where it is positive, negative_slope x elsewhere (so the derivative at 0 is that); `relu`
-    for a slope of 0.
-    """
-    x = operand(x)
-    if type(negative_slope) in (int, float) and not negative_slope:
-        return relu(x)
-    return where(x > 0, x, x * negative_slope)
-
-
-def elu(x: Any, alpha: float = 1.0) -> Any:
-    """x where it is positive, alpha (exp(x) - 1) elsewhere (Clevert et al. 2016); `relu` for an
-    alpha of 0.
-    """
-    x = operand(x)
-    if type(alpha) in (int, float) and not alpha:
-        return relu(x)
-    positive = x > 0
-    return where(positive, x, alpha * expm1(where(positive, 0, x)))
-
-
-def gelu(x: Any) -> Any:
-    """x times the normal distribution function of x (Hendrycks & Gimpel 2016)."""
-    return multiply(x, 0.5 * (erf(multiply(x, math.sqrt(0.5))) + 1))
-
-
-def silu(x: Any) -> Any:
-    """x sigmoid(x) (Elfwing et al. 2018)."""
-    return multiply(x, sigmoid(x))
-
-
 # --- constant almost everywhere: a gradient of 0 --------------------------------------------------
 
 sign = elementwise("sign", zero_gradient)
@@ -389,68 +266,6 @@ def _round(xp: Any, x: Any, *, decimals: int) -> Any:
 def round(x: Any, decimals: int = 0) -> Any:
     """`x` rounded to so many decimals, halves to the even neighbour."""
     return _round(x, decimals=decimals)
-
-
-# --- truth values: no gradient --------------------------------------------------------------------
-
-isnan = elementwise("isnan", None)
-isinf = elementwise("isinf", None)
-isfinite = elementwise("isfinite", None)
-isposinf = elementwise("isposinf", None)
-isneginf = elementwise("isneginf", None)
-signbit = elementwise("signbit", None)
-logical_not = elementwise("logical_not", None)
-invert = elementwise("invert", None)
-equal = elementwise("equal", None, None)
-not_equal = elementwise("not_equal", None, None)
-less = elementwise("less", None, None)
-less_equal = elementwise("less_equal", None, None)
-greater = elementwise("greater", None, None)
-greater_equal = elementwise("greater_equal", None, None)
-logical_and = elementwise("logical_and", None, None)
-logical_or = elementwise("logical_or", None, None)
-logical_xor = elementwise("logical_xor", None, None)
-bitwise_and = elementwise("bitwise_and", None, None)
-bitwise_or = elementwise("bitwise_or", None, None)
-bitwise_xor = elementwise("bitwise_xor", None, None)
-
-# --- selection and conversion ---------------------------------------------------------------------
-
-
-@primitive(
-    a=lambda g, condition: where(condition, g, 0), b=lambda g, condition: where(condition, 0, g)
-)
-def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
-    """`a` where `condition` holds, else `b`, with broadcasting. The branch not taken gets the
-    gradient 0, never nan.
-    """
-    return backend.of(condition).where(condition, a, b)
-
-
-SELECTIONS = frozenset((where.primitive, _product_or_zero.primitive))
-"""The primitives that select: elements that are not selected are 0 whatever the factor is."""
-
-
-def _inside(g: Any, x: Any, low: Any, high: Any) -> Any:
-    if low is None:
-        return g if high is None else where(x <= high, g, 0)
-    return where(x >= low if high is None else (x >= low) & (x <= high), g, 0)
-
-
-@primitive(x=_inside)
-def _clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
-    return xp.clip(x, low, high)
-
-
-@primitive(x=lambda g: g)  # the sweep casts the gradient back
-def _astype(xp: Any, x: Any, *, dtype: Any) -> Any:
-    return x.astype(dtype)
-
-
-def astype(x: Any, dtype: Any) -> Any:
-    """`x` in another dtype; the gradient comes back in its own."""
-    x = operand(x)
-    return x if x.dtype == dtype else _astype(x, dtype=dtype)
 
 
 # --- complex arithmetic of real tensors -----------------------------------------------------------

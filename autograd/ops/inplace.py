@@ -12,7 +12,7 @@ from typing import Any
 from .. import backend
 from ..core import graph, mutation
 from ..core.tensor import Tensor, _arrays
-from .elementwise import astype
+from .creation import astype
 
 
 def setitem(target: Tensor, index: Any, value: Any) -> None:

@@ -18,10 +18,12 @@ from ..core.arguments import axis_of, count, frozen, integer, operand, operands,
 from ..core.primitive import primitive
 from ..core.pytree import flatten
 from ..core.tensor import Axis, Tensor, _arrays
-from .elementwise import add, astype, floor, multiply, not_equal, subtract, where
+from .creation import astype
+from .elementwise import add, floor, multiply, subtract
 from .indexing import _scatter, getitem
+from .logic import not_equal
 from .reduction import floating, sum, wide, without_history
-from .selection import promoted
+from .selection import promoted, where
 from .shape import broadcast_to, concatenate, moveaxis, over, reshape, split
 
 __all__ = [

@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 from ..core.arguments import axes_of, axis_of, operand
 from ..core.primitive import primitive
 from ..core.tensor import Axis
-from . import elementwise
-from .elementwise import absolute, astype, exp, isfinite, log, maximum, minimum, sqrt, square, where
+from . import selection
+from .creation import astype
+from .elementwise import absolute, exp, log, maximum, minimum, sqrt, square
+from .logic import isfinite
+from .selection import where
 from .shape import broadcast_to, over, reduced, reshape
 
 __all__ = [
@@ -95,7 +98,7 @@ def masked(x: Any, mask: Any, fill: Any) -> Any:
     mask = operand(mask)
     if mask.dtype.kind == "f":
         raise TypeError(f"where must be a boolean mask, got {mask.dtype}")
-    return elementwise.where(broadcast_to(mask, x.shape), x, astype(operand(fill, x), x.dtype))
+    return selection.where(broadcast_to(mask, x.shape), x, astype(operand(fill, x), x.dtype))
 
 
 def started(initial: Any, like: Any) -> Any:

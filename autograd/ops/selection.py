@@ -1,4 +1,4 @@
-"""Operations that replace elements: by condition, by limits, and where they are not finite."""
+"""Operations that select elements: by condition, by limits, and where values are not finite."""
 
 from __future__ import annotations
 
@@ -6,10 +6,47 @@ from typing import Any
 
 from .. import backend
 from ..core.arguments import operand
+from ..core.primitive import elementwise, primitive
 from ..core.tensor import _arrays
-from .elementwise import _clip, astype, greater_equal, isnan, isneginf, isposinf, less_equal, where
+from .creation import astype
+from .logic import greater_equal, isnan, isneginf, isposinf, less_equal
 
-__all__ = ["clip", "nan_to_num", "select"]
+__all__ = ["clip", "nan_to_num", "select", "where"]
+
+# Rules select instead of multiplying by 0, since the gradient may be infinite. A selection is the
+# outermost operation of its rule: by that the scan compiler knows it (`compile.trace`).
+product_or_zero = elementwise(
+    "product_or_zero",
+    lambda g, b: product_or_zero(g, b),
+    lambda g, a: g * a,
+    forward=lambda xp, a, b: xp.where(b != 0, a, 0) * b,
+    doc="a b, and 0 where b is 0, even if a is infinite or nan.",
+)
+
+
+@primitive(
+    a=lambda g, condition: where(condition, g, 0), b=lambda g, condition: where(condition, 0, g)
+)
+def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
+    """`a` where `condition` holds, else `b`, with broadcasting. The branch not taken gets the
+    gradient 0, never nan.
+    """
+    return backend.of(condition).where(condition, a, b)
+
+
+SELECTIONS = frozenset((where.primitive, product_or_zero.primitive))
+"""The primitives that select: elements that are not selected are 0 whatever the factor is."""
+
+
+def _inside(g: Any, x: Any, low: Any, high: Any) -> Any:
+    if low is None:
+        return g if high is None else where(x <= high, g, 0)
+    return where(x >= low if high is None else (x >= low) & (x <= high), g, 0)
+
+
+@primitive(x=_inside)
+def _clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
+    return xp.clip(x, low, high)
 
 
 def promoted(*values: Any) -> list[Any]:

@@ -9,10 +9,12 @@ from .. import backend
 from ..core.arguments import axis_of, count, operand
 from ..core.primitive import primitive
 from ..core.tensor import Axis, _arrays
-from .elementwise import astype, isnan, where
+from .creation import astype
 from .indexing import getitem, pick
+from .logic import isnan
 from .movement import flip
 from .reduction import argmax, argmin, computed_wide, masked, mean, started
+from .selection import where
 from .shape import along, concatenate, expand_dims, moveaxis, over, reduced, reshape
 
 __all__ = [

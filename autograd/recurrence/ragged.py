@@ -13,7 +13,7 @@ from ..core import graph
 from ..core.arguments import integer
 from ..core.pytree import flatten, tree_map
 from ..core.tensor import Tensor, _arrays
-from ..ops.elementwise import where
+from ..ops.selection import where
 
 
 def over_time(xs: Any, length: int | None) -> tuple[Any, int]:

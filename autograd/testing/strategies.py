@@ -179,7 +179,7 @@ _STEPS: dict[str, Callable[..., Any]] = {
     "difference": lambda a, b: (a - b) / 2,
     "ends": lambda a: ops.reduction.mean(ops.indexing.take(a, [0, -1, 0]), keepdims=True) * a,
     "flip": lambda a: ops.movement.flip(a),
-    "gate": lambda a, b: a * ops.elementwise.sigmoid(b),
+    "gate": lambda a, b: a * ops.activations.sigmoid(b),
     "middle": lambda a: ops.reduction.mean(a, -1 if a.ndim else None, keepdims=True),
     "outwards": lambda a: ops.shape.unstack(ops.shape.stack([a, -a, ops.elementwise.sin(a)]))[2],
     "product": lambda a, b: a * b / 4,

@@ -20,7 +20,7 @@ from recurrences import KINDS
 import autograd as ag
 from autograd.compile.kernels import TABLE, Kernel, line
 from autograd.compile.program import Program
-from autograd.ops.elementwise import _product_or_zero
+from autograd.ops.selection import product_or_zero
 
 compiling = pytest.mark.skipif(host_kernels.COMPILER is None, reason="there is no C++ compiler")
 
@@ -49,7 +49,7 @@ UNSIGNED_ZERO = {"maximum", "minimum", "fmax", "fmin", "relu", "clip"}  # of 0.0
 def functions() -> dict[str, tuple[Function, int]]:
     """An operation for each entry of the table, several for some, and how many arrays it takes."""
     found: dict[str, tuple[Function, int]] = {
-        p.name: (getattr(ag, p.name, None) or _product_or_zero, len(p.arguments))
+        p.name: (getattr(ag, p.name, None) or product_or_zero, len(p.arguments))
         for p in TABLE
         if p.name not in ("clip", "round", "astype", "where")
     }

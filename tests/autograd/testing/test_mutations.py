@@ -173,7 +173,7 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
         derivatives("where"),
     ),
     "no limits": (
-        instead(ag.ops.elementwise._clip, lambda rule: lambda g, *_: g),
+        instead(ag.ops.selection._clip, lambda rule: lambda g, *_: g),
         derivatives("clip"),
     ),
     "half precision": (
