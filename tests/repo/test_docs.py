@@ -16,7 +16,8 @@ from tinygrad_rnn.demos.runner import find_scripts
 pytestmark = pytest.mark.host
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 FENCE = re.compile(r"^```(\S*)(?: source=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -29,7 +30,7 @@ def blocks(page: Path) -> list[tuple[str, str | None, str, bool]]:
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_blocks_print_what_the_page_says(page: Path) -> None:
     names: dict[str, object] = {}
     printed = ""
@@ -47,6 +48,13 @@ def test_python_blocks_print_what_the_page_says(page: Path) -> None:
 def test_pages_are_found() -> None:
     assert {"README.md", "engine.md"} <= {page.name for page in PAGES}
     assert any(is_output for page in PAGES for *_, is_output in blocks(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_of_the_repository(page: Path) -> None:
+    text = FENCE.sub("", page.read_text())
+    targets = [target for target in LINK.findall(text) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
 def test_every_demonstration_is_in_the_gallery() -> None:

@@ -44,7 +44,7 @@ def changes(name: str) -> list[str]:
 @pytest.mark.host
 @pytest.mark.parametrize("name", ["word_lm", "sine"])
 def test_the_page_on_porting_lists_every_line_that_changed(name: str) -> None:
-    page = (ROOT / "docs" / "porting.md").read_text()
+    page = (ROOT / "docs" / "guide" / "porting.md").read_text()
     section = page.partition(f"examples/ports/{name}.py")[2].partition("\n## ")[0]
     listed = re.findall(r"^```diff\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert sorted("".join(listed).splitlines()) == sorted(changes(name))
@@ -70,7 +70,9 @@ SILENT: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("line", SILENT)
 def test_silent_differences_are_listed_with_what_to_write(line: str) -> None:
     torch: Any = pytest.importorskip("torch")
-    table = (ROOT / "docs" / "porting.md").read_text().partition("## Silent differences")[2]
+    table = (
+        (ROOT / "docs" / "guide" / "porting.md").read_text().partition("## Silent differences")[2]
+    )
     x = np.array([[3.0, 1, 2], [5, 9, 4], [8, 7, 6]], np.float32)
     names = {"ag": ag, "np": np, "t": ag.tensor(x)}
     theirs, ours = SILENT[line]
