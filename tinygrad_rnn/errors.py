@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-DEEPEST = 100
+MAX_DEPTH = 100
 """Levels of lists and objects in a JSON document, at most: enough for every file that this program
 writes, and few enough for recursive functions."""
 
@@ -26,8 +26,11 @@ class InputError(ValueError):
         super().__init__("\\n".join(str(message).splitlines()))
 
 
-class TrainingDiverged(InputError):
-    """A loss, a gradient or a validation loss is not finite, so training has stopped."""
+class TrainingDiverged(ArithmeticError):
+    """Training stopped because a loss, a gradient or a validation loss is not finite.
+
+    The command reports it like an `InputError`: one line on standard error and exit code 2.
+    """
 
 
 def parse_json(content: str | bytes, source: object) -> Any:
@@ -43,16 +46,16 @@ def parse_json(content: str | bytes, source: object) -> Any:
     Raises
     ------
     InputError
-        If the document is not valid JSON, or nests lists and objects more than `DEEPEST` deep.
+        If the document is not valid JSON, or nests lists and objects more than `MAX_DEPTH` deep.
     """
     try:
         value = json.loads(content)
     except ValueError as error:  # not JSON, or not UTF-8
         raise InputError(f"{source} is damaged or not JSON: {error}") from error
     except RecursionError:
-        raise InputError(f"{source} is damaged: it nests more than {DEEPEST} levels") from None
+        raise InputError(f"{source} is damaged: it nests more than {MAX_DEPTH} levels") from None
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         containers = [item for item in level if isinstance(item, (dict, list))]
         if not containers:
             return value
@@ -61,10 +64,10 @@ def parse_json(content: str | bytes, source: object) -> Any:
             for item in containers
             for child in (item.values() if isinstance(item, dict) else item)
         ]
-    raise InputError(f"{source} is damaged: it nests more than {DEEPEST} levels")
+    raise InputError(f"{source} is damaged: it nests more than {MAX_DEPTH} levels")
 
 
-def plain_name(name: Any, source: object) -> str:
+def check_file_name(name: Any, source: object) -> str:
     """Return `name`, which a file contains, if it is the name of a file in the same folder.
 
     Raises
@@ -83,7 +86,7 @@ def plain_name(name: Any, source: object) -> str:
     return name
 
 
-def checked_fields(content: Any, kinds: Mapping[str, Any], source: object) -> dict[str, Any]:
+def check_fields(content: Any, kinds: Mapping[str, Any], source: object) -> dict[str, Any]:
     """Return the named fields of a JSON object, each of its type.
 
     Parameters

@@ -26,7 +26,7 @@ class _Summary(reprlib.Repr):
 _summary = _Summary()
 
 
-def summarized(self: Any) -> str:
+def summary_repr(self: Any) -> str:
     """Return the representation of a dataclass or named tuple in one line; use it as `__repr__`.
 
     Arrays and tensors are shown by shape and dtype, and long sequences by their first items.

@@ -269,7 +269,7 @@ def expected(case: Case) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def places(layer: nn.Recurrent) -> list[tuple[nn.Module, str]]:
     """Where the parameters are, in their order: assign there to put any tensor in their place."""
-    found = [(module, name) for _, module, name, _ in layer._places(nn.Module._own_parameters)]
+    found = [(module, name) for _, module, name, _ in layer._places(nn.Module._direct_parameters)]
     return found + [(layer, name) for name in vars(layer) if name.startswith("initial_")]
 
 

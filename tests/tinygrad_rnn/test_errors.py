@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tinygrad_rnn.errors import InputError, parse_json, plain_name
+from tinygrad_rnn.errors import InputError, check_file_name, parse_json
 
 pytestmark = pytest.mark.host
 
@@ -43,7 +43,7 @@ def test_json_that_is_malformed_or_too_deep_is_an_input_error(
 
 @pytest.mark.parametrize("name", ["a.png", "reads ü.html", ".hidden", "a..b", "-x"])
 def test_a_plain_file_name_is_allowed(name: str) -> None:
-    assert plain_name(name, "results.json") == name
+    assert check_file_name(name, "results.json") == name
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_plain_file_name_is_allowed(name: str) -> None:
 )
 def test_a_name_that_could_leave_its_folder_is_an_input_error(name: object) -> None:
     with pytest.raises(InputError, match=r"results\.json: .* is not a plain file name"):
-        plain_name(name, "results.json")
+        check_file_name(name, "results.json")

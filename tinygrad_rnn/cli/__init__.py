@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, TrainingDiverged
 from . import demo, sample, train
 from .argparsing import PROGRAM, Parser, describe, did_you_mean
 
@@ -35,7 +35,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         code = _run(sys.argv[1:] if words is None else words)
         sys.stdout.flush()
-    except InputError as error:
+    except (InputError, TrainingDiverged) as error:
         code = _error(str(error))
     except MemoryError as error:
         code = _error(f"not enough memory: {error}")

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import autograd as ag
 from autograd import Tensor
 
-from ..scalars import plain, plain_count
+from ..scalars import check_count, to_python
 
 Indices = npt.NDArray[np.int64]
 Collate = Callable[[list[Any]], Any]
@@ -78,7 +78,7 @@ class Loader:
         """The next iteration goes on where `state` was taken: with the next batch of that epoch, or
         with the next epoch if there is none. ValueError for numbers that are not a position.
         """
-        epoch, position = (plain_count(name, state[name], 0) for name in ("epoch", "position"))
+        epoch, position = (check_count(name, state[name], 0) for name in ("epoch", "position"))
         self.epoch, self.position = epoch, position
         self._current = self.batches(self.epoch) if self.epoch > 0 else None
         self._resumed = self._current is not None and self.position < len(self._current)
@@ -113,7 +113,7 @@ class DataLoader(Loader):
         generator: ag.Generator | None = None,
         lengths: Any = None,
     ) -> None:
-        batch_size = plain(batch_size)
+        batch_size = to_python(batch_size)
         if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
             raise ValueError(f"batch_size should be a positive integer or None, not {batch_size!r}")
         if batch_size is None and (drop_last or collate_fn or lengths is not None):
@@ -171,7 +171,7 @@ class DataLoader(Loader):
                 f"the position is one in {state['examples']} examples, but the dataset has "
                 f"{len(self.dataset)}"
             )
-        self._seed = plain_count("seed", state["seed"], 0)
+        self._seed = check_count("seed", state["seed"], 0)
         super().load_state_dict(state)
 
 
@@ -202,9 +202,9 @@ class Generated(Loader):
         per_epoch: int = 100,
         generator: ag.Generator | None = None,
     ) -> None:
-        if plain(per_epoch) < 1:
+        if to_python(per_epoch) < 1:
             raise ValueError(f"an epoch has at least one batch, not {per_epoch}")
-        self.make, self.per_epoch, self._seed = make, plain(per_epoch), _seed(generator)
+        self.make, self.per_epoch, self._seed = make, to_python(per_epoch), _seed(generator)
 
     def batches(self, epoch: int) -> Batches:
         return _Lazily(
@@ -216,7 +216,7 @@ class Generated(Loader):
         return {**super().state_dict(), "seed": self._seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._seed = plain_count("seed", state["seed"], 0)
+        self._seed = check_count("seed", state["seed"], 0)
         super().load_state_dict(state)
 
 
@@ -259,7 +259,7 @@ def random_split(
     """Parts of a dataset, drawn at random: `lengths` are numbers of examples that sum to all of
     them, or fractions that sum to 1 (what they leave over goes to the first parts, one each).
     """
-    total, lengths = len(dataset), plain(lengths)
+    total, lengths = len(dataset), to_python(lengths)
     shares = [Fraction(length).limit_denominator(10**6) for length in lengths]
     sizes = [int(share) for share in shares]
     if sum(shares) == 1 and total != 1:

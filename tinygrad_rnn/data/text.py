@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..summary import summarized
+from ..summary import summary_repr
 from .files import PathLike, called, open_file
 
 Ids = npt.NDArray[np.int64]
@@ -65,7 +65,7 @@ class Vocabulary:
 
     characters: tuple[str, ...]
 
-    __repr__ = summarized
+    __repr__ = summary_repr
 
     def __init__(self, characters: Iterable[str]) -> None:
         object.__setattr__(self, "characters", tuple(sorted(set(characters))))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from autograd import get_default_dtype
 
 from ..errors import InputError
-from ..summary import summarized
+from ..summary import summary_repr
 from .delimited import Row, listed, other_delimiter, read_table
 from .files import PathLike, read_labelled
 from .loader import TensorDataset
@@ -38,7 +38,7 @@ class Lexicon:
 
     words: tuple[str, ...]
 
-    __repr__ = summarized
+    __repr__ = summary_repr
 
     @classmethod
     def of(cls, texts: Iterable[Iterable[str]]) -> Lexicon:
@@ -254,7 +254,7 @@ class TimeSeries:
     values: npt.NDArray[np.floating]
     columns: tuple[str, ...]
 
-    __repr__ = summarized
+    __repr__ = summary_repr
 
     @classmethod
     def from_file(

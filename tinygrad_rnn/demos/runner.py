@@ -36,11 +36,11 @@ import autograd as ag
 
 from .. import plotting
 from ..data import Generated, read_text
-from ..errors import InputError, checked_fields, plain_name
+from ..errors import InputError, check_fields, check_file_name
 from ..nn import Module
 from ..optim import Adam
 from ..optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
-from ..summary import summarized
+from ..summary import summary_repr
 from ..training import Trainer, TruncatedBPTT, load, save
 from ..training.environment import limit_threads, versions
 from ..training.progress import clock, figure
@@ -200,7 +200,7 @@ class Demo:
 
     def path(self, name: str, shows: str) -> Path:
         """Return the path of a new file in the folder, and record what the file shows."""
-        path = self.folder / plain_name(name, self.name)
+        path = self.folder / check_file_name(name, self.name)
         if path.is_symlink():  # writing would follow it
             path.unlink()
         self.files[name] = shows
@@ -232,7 +232,7 @@ class SavedModel:
     verified: bool = True
     """False if the configuration has no checksum, as in folders of earlier versions."""
 
-    __repr__ = summarized
+    __repr__ = summary_repr
 
     @classmethod
     def open(cls, folder: Path) -> SavedModel:
@@ -412,13 +412,13 @@ def read_results(folder: Path) -> dict[str, Any] | None:
     content = read_json(path) if path.is_file() else {}
     if not isinstance(content, dict) or "rows" not in content:
         return None
-    results = checked_fields(content, _RESULTS, path)
+    results = check_fields(content, _RESULTS, path)
     rows = enumerate(results["rows"], 1)
     results["rows"] = [
-        Measurement(**checked_fields(row, _ROW, f"{path}, row {n}")) for n, row in rows
+        Measurement(**check_fields(row, _ROW, f"{path}, row {n}")) for n, row in rows
     ]
-    names = [plain_name(name, path) for name in results["files"]]
-    checked_fields(results["files"], dict.fromkeys(names, str), path)
+    names = [check_file_name(name, path) for name in results["files"]]
+    check_fields(results["files"], dict.fromkeys(names, str), path)
     if not math.isfinite(results["seconds"]):
         raise InputError(f"{path} is damaged: 'seconds' is {results['seconds']}")
     return results

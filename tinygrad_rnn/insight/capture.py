@@ -33,8 +33,8 @@ from autograd.compile import all_recorded
 from autograd.runtime.context import Undo, context
 
 from .. import nn
-from ..nn.module import join
-from ..nn.recurrent.layer import watcher
+from ..nn.module import join_names
+from ..nn.recurrent.layer import scan_interceptor
 
 
 @dataclass(eq=False)
@@ -156,7 +156,7 @@ def watch(model: nn.Module) -> Iterator[list[Run]]:
         seen = _Steps(step, layer.cells[k], state)
         last, ys = scan(seen, state, xs, **options)
         number, backward = divmod(k, layer.directions)
-        name = join(layers[layer], f"l{number}" + ("_reverse" if backward else ""))
+        name = join_names(layers[layer], f"l{number}" + ("_reverse" if backward else ""))
         calls[name] += 1
         T, B = ys.shape[:2]
         lengths = options["lengths"]
@@ -175,7 +175,7 @@ def watch(model: nn.Module) -> Iterator[list[Run]]:
         )
         return last, ys
 
-    with watcher.block(run), all_recorded.block(True):
+    with scan_interceptor.block(run), all_recorded.block(True):
         yield runs
 
 
@@ -194,7 +194,7 @@ class _Steps:
         own: list[Any] = []
 
         def returned(path: str, found: dict[str, Any], result: Any) -> None:
-            variables.update({join(path, name): value for name, value in found.items()})
+            variables.update({join_names(path, name): value for name, value in found.items()})
             own[:] = [result, found]
 
         with _at_returns(returned, self.inside):

@@ -16,7 +16,7 @@ import numpy as np
 from autograd import Tensor, enable_grad, random, stack, zeros_like
 
 from .. import nn
-from ..summary import summarized
+from ..summary import summary_repr
 from .capture import Run, slopes, watch
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Flow:
     gradients: dict[str, np.ndarray]
     """By the name of the part of the state, "h" or "c": (T, B, H), in double precision."""
 
-    __repr__ = summarized
+    __repr__ = summary_repr
 
     def per_sequence(self, *names: str) -> np.ndarray:
         """Its norm for each sequence (T, B), with respect to all parts of the state together, or to

@@ -20,7 +20,7 @@ import numpy as np
 import autograd as ag
 from autograd import Tensor, random
 
-from ..summary import summarized
+from ..summary import summary_repr
 
 Step = Callable[[Any, Any], tuple[Any, Tensor]]
 
@@ -35,7 +35,7 @@ class Written(NamedTuple):
     divided by the length penalty."""
 
     def __repr__(self) -> str:
-        return summarized(self)
+        return summary_repr(self)
 
 
 # --- drawn ----------------------------------------------------------------------------------------

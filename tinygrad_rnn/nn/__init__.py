@@ -16,7 +16,7 @@ from .layers import (
     Softmax,
     Tanh,
 )
-from .losses import (
+from .losses.modules import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,

@@ -15,7 +15,7 @@ import numpy as np
 
 from autograd import Tensor, arange, expand_dims, matmul, softmax, swapaxes, tanh, tensor, where
 
-from ..summary import summarized
+from ..summary import summary_repr
 from .layers import Linear
 from .module import Module, check_sizes
 
@@ -31,7 +31,7 @@ class Memory(NamedTuple):
     """Which of its steps there are (B, T); None: all."""
 
     def __repr__(self) -> str:
-        return summarized(self)
+        return summary_repr(self)
 
 
 class Attention(Module):

@@ -40,9 +40,9 @@ from autograd import sigmoid as sigmoid
 from autograd import tanh as tanh
 from autograd.ops.reduction import computed_wide
 
-from ..scalars import plain, probability
-from .ctc import ctc_losses
-from .log_softmax_entry import log_softmax_entry
+from ..scalars import check_probability, to_python
+from .losses.ctc import ctc_losses
+from .losses.log_softmax_at import log_softmax_at
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
@@ -56,7 +56,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
     The mask comes from the default random stream, the same on every device.
     """
-    p = probability("dropout", p)
+    p = check_probability("dropout", p)
     if not training or p == 0:
         return input
     if p == 1:
@@ -65,7 +65,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return where(keep, input * (1 / (1 - p)), 0)  # type: ignore[no-any-return]
 
 
-def masked(input: Tensor, mask: Tensor) -> Tensor:
+def apply_mask(input: Tensor, mask: Tensor) -> Tensor:
     """Return `input` times a dropout mask, and 0 where the mask is 0, whatever the input is."""
     return where(mask != 0, input, 0) * mask  # type: ignore[no-any-return]
 
@@ -132,7 +132,7 @@ def cross_entropy(
     the others' targets (for probabilities: by the number of positions). Raises ValueError for
     shapes that do not fit and for targets that are no class.
     """
-    label_smoothing = plain(label_smoothing)
+    label_smoothing = to_python(label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     axis = _class_axis(input)
@@ -209,7 +209,7 @@ def _log_probability(input: Tensor, classes: Any, axis: int) -> Any:
     wide = input.astype("float32") if input.dtype == "float16" else input
     rows = moveaxis(wide, axis, -1).reshape(classes.size, input.shape[axis])
     each = backend.of(classes).xp.arange(classes.size)
-    chosen, _ = log_softmax_entry(rows, target=(each, classes.reshape(-1)))
+    chosen, _ = log_softmax_at(rows, target=(each, classes.reshape(-1)))
     return chosen.reshape(classes.shape).astype(input.dtype)
 
 
@@ -283,7 +283,7 @@ def l1_loss(input: Tensor, target: Any, *, reduction: str = "mean") -> Tensor:
 
 def huber_loss(input: Tensor, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """d^2 / 2 for distances d up to `delta`, delta (d - delta / 2) beyond (Huber 1964)."""
-    delta = plain(delta)
+    delta = to_python(delta)
     if not delta > 0:
         raise ValueError(f"huber_loss does not support non-positive values for delta: {delta}")
     distance = absolute(input - _like(input, target))

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from autograd import Tensor, backend, expand_dims, no_grad, relu, sigmoid, take, tanh, tensor, where
 
-from ..scalars import plain, probability
+from ..scalars import check_probability, to_python
 from . import functional, init
 from .module import Module, Parameter, check_sizes, parameter
 
@@ -202,7 +202,7 @@ class LayerNorm(Module):
         self.normalized_shape = functional.as_shape(normalized_shape)
         for size in self.normalized_shape:
             check_sizes(normalized_shape=size)
-        self.eps, self.elementwise_affine = plain(eps), elementwise_affine
+        self.eps, self.elementwise_affine = to_python(eps), elementwise_affine
         self.weight = self.bias = None
         if elementwise_affine:
             self.weight = parameter(*self.normalized_shape, device=device, dtype=dtype)
@@ -221,7 +221,7 @@ class Dropout(Module):
     """In training, each element is 0 with probability p and the others grow by 1 / (1 - p)."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = probability("dropout", p)
+        self.p = check_probability("dropout", p)
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.dropout(input, self.p, self.training)

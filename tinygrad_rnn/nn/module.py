@@ -42,7 +42,7 @@ def check_sizes(**sizes: Any) -> None:
             raise ValueError(f"{name} must not be negative: {size}")
 
 
-class Unmatched(NamedTuple):
+class IncompatibleKeys(NamedTuple):
     """The names in which a state and a module differ."""
 
     missing_keys: list[str]
@@ -123,22 +123,22 @@ class Module:
         below = (
             pair
             for name, child in self.named_children()
-            for pair in child.named_modules(join(prefix, name))
+            for pair in child.named_modules(join_names(prefix, name))
         )
         yield prefix, self
-        yield from _once(below)
+        yield from _unique(below)
 
     def modules(self) -> Iterator[Module]:
         for _, module in self.named_modules():
             yield module
 
-    def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
+    def _direct_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters among the attributes."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
 
-    def _own_buffers(self, saved: bool = False) -> Iterator[tuple[str, Tensor]]:
+    def _direct_buffers(self, saved: bool = False) -> Iterator[tuple[str, Tensor]]:
         """The buffers among the attributes; with `saved`, only those that are part of the state."""
         for name, persistent in self._buffers.items():
             value = getattr(self, name, None)
@@ -148,24 +148,24 @@ class Module:
                 raise TypeError(f"buffer {name!r} must be a Tensor or None, not {value!r}")
             yield name, value
 
-    def _own_tensors(self, saved: bool = False) -> Iterator[tuple[str, Tensor]]:
-        yield from self._own_parameters()
-        yield from self._own_buffers(saved)
+    def _direct_tensors(self, saved: bool = False) -> Iterator[tuple[str, Tensor]]:
+        yield from self._direct_parameters()
+        yield from self._direct_buffers(saved)
 
-    def _everything(
+    def _named_members(
         self, own: Callable[[Module], Iterable[tuple[str, T]]], prefix: str = ""
     ) -> Iterator[tuple[str, T]]:
         """What `own` gives for this module and all below it, with full names. A module that has
         names of its own for what is below it overrides this.
         """
         for name, value in own(self):
-            yield join(prefix, name), value
+            yield join_names(prefix, name), value
         for name, child in self.named_children():
-            yield from child._everything(own, join(prefix, name))
+            yield from child._named_members(own, join_names(prefix, name))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All parameters with their names, "layer.weight"; one that is shared appears once."""
-        return _once(self._everything(lambda module: module._own_parameters()))
+        return _unique(self._named_members(lambda module: module._direct_parameters()))
 
     def parameters(self) -> Iterator[Parameter]:
         for _, value in self.named_parameters():
@@ -173,7 +173,7 @@ class Module:
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """All buffers with their names; one that is shared appears once."""
-        return _once(self._everything(lambda module: module._own_buffers()))
+        return _unique(self._named_members(lambda module: module._direct_buffers()))
 
     def buffers(self) -> Iterator[Tensor]:
         for _, value in self.named_buffers():
@@ -218,13 +218,13 @@ class Module:
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and saved buffers, shared ones under each of their names."""
-        return self._everything(lambda module: module._own_tensors(saved=True))
+        return self._named_members(lambda module: module._direct_tensors(saved=True))
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and saved buffers on the host, by name."""
         return {name: value.numpy() for name, value in self._state()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Unmatched:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Write arrays (NumPy's, or anything that `np.asarray` takes) into all parameters and
         buffers by name.
 
@@ -255,7 +255,7 @@ class Module:
         with no_grad():
             for name, array in cast.items():
                 own[name][...] = backend.of(own[name].data).asarray(array)
-        return Unmatched(missing, unexpected)
+        return IncompatibleKeys(missing, unexpected)
 
     # --- modes and places -------------------------------------------------------------------------
 
@@ -333,7 +333,7 @@ class Module:
         return f"{type(self).__name__}({inside})"
 
 
-def _once(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+def _unique(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
     """Pairs of a name and a thing, each thing under the first of its names only."""
     seen = set()
     for name, value in pairs:
@@ -342,5 +342,5 @@ def _once(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
             yield name, value
 
 
-def join(prefix: str, name: str) -> str:
+def join_names(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..scalars import plain, plain_count, plain_number, warn_of_changes
+from ..scalars import check_count, check_non_negative, to_python, warn_changed_options
 from .optimizer import Group, Optimizer
 
 
@@ -28,7 +28,7 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self.base_lrs = [plain(group["lr"]) for group in optimizer.param_groups]
+        self.base_lrs = [to_python(group["lr"]) for group in optimizer.param_groups]
         self.last_epoch = 0
         self._apply()
 
@@ -53,7 +53,7 @@ class LRScheduler:
         self._apply()
 
     def _apply(self) -> None:
-        rates = plain(self.rates(self.last_epoch))
+        rates = to_python(self.rates(self.last_epoch))
         if not all(isinstance(rate, (int, float)) and 0 <= rate < math.inf for rate in rates):
             raise ValueError(
                 f"learning rates must be finite numbers of at least 0, but {type(self).__name__} "
@@ -79,7 +79,7 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the numbers that change, as JSON values, and the schedule's name and options."""
-        values = {name: plain(getattr(self, name)) for name in self.kept}
+        values = {name: to_python(getattr(self, name)) for name in self.kept}
         return {"schedule": type(self).__name__, "options": self._options(), **values}
 
     def _options(self) -> dict[str, Any]:
@@ -103,8 +103,10 @@ class LRScheduler:
             raise ValueError(f"the saved state does not belong to {kind}: it has no {missing[0]!r}")
         before = {name: getattr(self, name) for name in self.kept}
         try:
-            warn_of_changes(f"the schedule {kind}", state.get("options"), self._options())
-            vars(self).update({name: self._checked(name, plain(state[name])) for name in self.kept})
+            warn_changed_options(f"the schedule {kind}", state.get("options"), self._options())
+            vars(self).update(
+                {name: self._checked(name, to_python(state[name])) for name in self.kept}
+            )
             self._apply()
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             vars(self).update(before)
@@ -117,7 +119,7 @@ class LRScheduler:
             if not all(0 <= rate < math.inf for _, rate in self._groups(value)):
                 raise ValueError(f"{name} must be finite numbers of at least 0, not {value}")
         elif isinstance(present, int):
-            plain_count(name, value, 0)
+            check_count(name, value, 0)
         elif not isinstance(value, (int, float)) or math.isnan(value):
             raise ValueError(f"{name} must be a number, not {value!r}")
         return value
@@ -155,7 +157,9 @@ class MultiStepLR(LRScheduler):
     options = ("milestones", "gamma")
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
-        self.milestones = sorted(plain_number("milestones", step) for step in plain(milestones))
+        self.milestones = sorted(
+            check_non_negative("milestones", step) for step in to_python(milestones)
+        )
         self.gamma = _positive("gamma", gamma)
         super().__init__(optimizer)
 
@@ -187,7 +191,7 @@ class CosineAnnealingLR(LRScheduler):
     options = ("T_max", "eta_min")
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        self.T_max, self.eta_min = _whole("T_max", T_max), plain_number("eta_min", eta_min)
+        self.T_max, self.eta_min = _whole("T_max", T_max), check_non_negative("eta_min", eta_min)
         super().__init__(optimizer)
 
     def rates(self, steps: int) -> list[float]:
@@ -230,7 +234,7 @@ class OneCycleLR(LRScheduler):
         self.total_steps = _whole("total_steps", total_steps)
         div_factor = _positive("div_factor", div_factor)
         final_div_factor = _positive("final_div_factor", final_div_factor)
-        pct_start = plain_number("pct_start", pct_start)
+        pct_start = check_non_negative("pct_start", pct_start)
         if not 0 <= pct_start <= 1:
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
@@ -249,14 +253,19 @@ class OneCycleLR(LRScheduler):
         self.phase_rates: list[list[float]] = []
         self.phase_momenta: list[list[float]] = []
         for top in _each("max_lr", max_lr, optimizer):
-            low = plain_number("max_lr", top) / div_factor
+            low = check_non_negative("max_lr", top) / div_factor
             rates = [low, top, *([low] if three_phase else []), low / final_div_factor]
             self.phase_rates.append(rates)
         if cycle_momentum:
             highs = _each("max_momentum", max_momentum, optimizer)
             lows = _each("base_momentum", base_momentum, optimizer)
             for low, high in zip(lows, highs, strict=True):
-                if not 0 <= plain_number("base_momentum", low) < 1 > plain_number("max", high):
+                if (
+                    not 0
+                    <= check_non_negative("base_momentum", low)
+                    < 1
+                    > check_non_negative("max", high)
+                ):
                     raise ValueError(f"momenta must lie in [0, 1), not {low} and {high}")
                 self.phase_momenta.append([high, low, high, high])
         super().__init__(optimizer)
@@ -315,7 +324,7 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        factor = plain_number("factor", factor)
+        factor = check_non_negative("factor", factor)
         if not factor < 1:
             raise ValueError(f"Factor should be < 1.0, not {factor}")
         if mode not in ("min", "max"):
@@ -323,15 +332,15 @@ class ReduceLROnPlateau(LRScheduler):
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold mode {threshold_mode} is unknown! It is 'rel' or 'abs'")
         self.sign = 1 if mode == "min" else -1
-        self.reduction, self.eps = factor, plain_number("eps", eps)
-        self.patience = plain_count("patience", patience, 0)
-        self.cooldown = plain_count("cooldown", cooldown, 0)
+        self.reduction, self.eps = factor, check_non_negative("eps", eps)
+        self.patience = check_count("patience", patience, 0)
+        self.cooldown = check_count("cooldown", cooldown, 0)
         self.threshold, self.relative = (
-            plain_number("threshold", threshold),
+            check_non_negative("threshold", threshold),
             threshold_mode == "rel",
         )
         least = _each("min_lr", min_lr, optimizer)
-        self.min_lrs = [plain_number("min_lr", rate) for rate in least]
+        self.min_lrs = [check_non_negative("min_lr", rate) for rate in least]
         self.best = self.sign * math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
         super().__init__(optimizer)
@@ -355,7 +364,7 @@ class ReduceLROnPlateau(LRScheduler):
         if self.num_bad_epochs > self.patience:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
             for group, least in self._groups(self.min_lrs):
-                present = plain(group["lr"])
+                present = to_python(group["lr"])
                 rate = max(present * self.reduction, least)
                 if present - rate > self.eps:
                     group["lr"] = rate
@@ -370,14 +379,14 @@ def _line(start: float, end: float, part: float) -> float:
 
 
 def _positive(name: str, value: Any) -> float:
-    number = plain(value)
+    number = to_python(value)
     if not (isinstance(number, (int, float)) and 0 < number < math.inf):
         raise ValueError(f"{name} must be positive, not {value}")
     return number
 
 
 def _whole(name: str, value: Any) -> int:
-    count = plain(value)
+    count = to_python(value)
     if not (isinstance(count, int) and count > 0):
         raise ValueError(f"Expected positive integer {name}, but got {value}")
     return count
@@ -385,7 +394,7 @@ def _whole(name: str, value: Any) -> int:
 
 def _each(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
     """One value for each group of the optimiser, or the same for all."""
-    groups, value = len(optimizer.param_groups), plain(value)
+    groups, value = len(optimizer.param_groups), to_python(value)
     if not isinstance(value, (list, tuple)):
         return [value] * groups
     if len(value) != groups:

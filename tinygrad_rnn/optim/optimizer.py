@@ -10,7 +10,7 @@ import numpy as np
 
 from autograd import Tensor, enable_grad, no_grad, tree_map, zeros_like
 
-from ..scalars import plain, plain_count
+from ..scalars import check_count, to_python
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -84,7 +84,7 @@ class Optimizer:
     @staticmethod
     def _plain(options: Group) -> Group:
         """Return options as Python numbers, betas as a tuple; parameters are left out."""
-        found = {name: plain(value) for name, value in options.items() if name != "params"}
+        found = {name: to_python(value) for name, value in options.items() if name != "params"}
         if isinstance(found.get("betas"), list):
             found["betas"] = tuple(found["betas"])
         return found
@@ -188,7 +188,7 @@ class Optimizer:
                 for parameter, state in self.state.items()
             },
             "param_groups": [
-                {name: plain(group[name]) for name in self.defaults}
+                {name: to_python(group[name]) for name in self.defaults}
                 | {"params": [numbers[parameter] for parameter in group["params"]]}
                 for group in self.param_groups
             ],
@@ -258,7 +258,7 @@ class Optimizer:
     def _restored_state(self, p: Tensor, group: Group, saved: State) -> State:
         """Return the saved state of a parameter, with arrays as Tensors on its device."""
         state = {
-            name: plain_count(name, _whole(value), 0)
+            name: check_count(name, _whole(value), 0)
             if name in self.counters
             else tree_map(lambda leaf, name=name: self._restored_leaf(p, name, leaf), value)
             for name, value in saved.items()
@@ -279,7 +279,7 @@ class Optimizer:
         """Return an array of the saved state as a Tensor, a number as it is."""
         shape = self._state_shape(p)
         if name not in self.arrays and np.shape(value) != shape:
-            value = plain(value)
+            value = to_python(value)
         if name not in self.arrays and isinstance(value, (int, float, str)):
             return value
         array = np.asarray(value)
@@ -303,5 +303,5 @@ def _on_host(value: Any) -> Any:
 
 def _whole(count: Any) -> Any:
     """Return a number of steps, which PyTorch saves as a float, as an int if it is whole."""
-    count = plain(count)
+    count = to_python(count)
     return int(count) if isinstance(count, float) and count.is_integer() else count

@@ -27,7 +27,7 @@ from safetensors.numpy import save as serialize
 from autograd import Tensor
 from autograd.runtime.context import Undo
 
-from ..errors import DEEPEST, InputError, parse_json
+from ..errors import MAX_DEPTH, InputError, parse_json
 from ..nn import Module
 
 Arrays = dict[str, np.ndarray]
@@ -245,8 +245,8 @@ def save_tree(path: str | Path, tree: Any) -> None:
 
     The arrays are the file's tensors, named by their place ("optimizer.state.0.exp_avg"). The rest,
     with NumPy scalars as Python numbers, is in its metadata. ValueError for a tree that could not
-    be read again: of more than `DEEPEST` levels, with two keys in a dict that are the same string,
-    such as 1 and "1", or with an array whose dtype safetensors does not have.
+    be read again: of more than `MAX_DEPTH` levels, with two keys in a dict that are the same
+    string, such as 1 and "1", or with an array whose dtype safetensors does not have.
     """
     arrays: Arrays = {}
     structure = json.dumps(_without_arrays(tree, (), arrays))
@@ -264,8 +264,8 @@ def load_tree(path: str | Path) -> Any:
 
 
 def _without_arrays(tree: Any, place: tuple[str, ...], arrays: Arrays) -> Any:
-    if len(place) >= DEEPEST:
-        raise ValueError(f"the tree nests more than {DEEPEST - 1} levels")
+    if len(place) >= MAX_DEPTH:
+        raise ValueError(f"the tree nests more than {MAX_DEPTH - 1} levels")
     tree = tree.numpy() if isinstance(tree, Tensor) else tree
     if isinstance(tree, np.generic):
         return tree.item()

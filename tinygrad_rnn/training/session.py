@@ -21,7 +21,7 @@ from autograd.runtime.context import Undo
 
 from ..errors import InputError, TrainingDiverged, parse_json
 from ..nn import Module
-from ..scalars import plain_count, plain_number
+from ..scalars import check_count, check_non_negative
 from .progress import Progress, Status
 from .serialization import (
     append,
@@ -62,11 +62,11 @@ class Position:
     def __post_init__(self) -> None:
         """Raise ValueError for numbers that are not a position, as in a damaged file."""
         for name in ("step", "batch", "best_epoch"):
-            plain_count(name, getattr(self, name), 0)
+            check_count(name, getattr(self, name), 0)
         for name in ("evaluated_step", "best_step", "idle_epochs"):
-            plain_count(name, getattr(self, name), -1)
-        plain_count("epoch", self.epoch)
-        plain_number("seen", self.seen)
+            check_count(name, getattr(self, name), -1)
+        check_count("epoch", self.epoch)
+        check_non_negative("seen", self.seen)
         for name in ("validation", "best"):
             if not isinstance(value := getattr(self, name), (int, float)) or math.isnan(value):
                 raise ValueError(f"{name} must be a number, not {value!r}")
@@ -84,9 +84,9 @@ class Limits:
     def __post_init__(self) -> None:
         for name, least in (("epochs", 0), ("max_steps", 0), ("patience", 1)):
             if (limit := getattr(self, name)) is not None:
-                object.__setattr__(self, name, plain_count(name, limit, least))
+                object.__setattr__(self, name, check_count(name, limit, least))
         if self.max_seconds is not None:
-            seconds = plain_number("max_seconds", self.max_seconds)
+            seconds = check_non_negative("max_seconds", self.max_seconds)
             object.__setattr__(self, "max_seconds", seconds)
 
     def reached(self, at: Position, seconds: float) -> str | None:
@@ -242,8 +242,8 @@ class Session:
         saved = load_tree(path)
         with reading(path):
             self.training.load_state_dict(saved["training"], path)
-            self._seconds = plain_number("seconds", saved["seconds"])
-            self._records = plain_count("records", saved["records"], 0)
+            self._seconds = check_non_negative("seconds", saved["seconds"])
+            self._records = check_count("records", saved["records"], 0)
         read_metrics(folder / "metrics.jsonl", self._records, self._figures)
         if self.training.validation is not None and self.training.at.best_step >= 0:
             read_arrays(folder / "model.safetensors")  # an error now, not after all epochs

@@ -25,7 +25,7 @@ from autograd.runtime.context import Undo
 from .. import nn, optim
 from ..data import DataLoader, Loader
 from ..errors import InputError, TrainingDiverged
-from ..scalars import plain, plain_count, warn_of_changes
+from ..scalars import check_count, to_python, warn_changed_options
 from .progress import Silent, shown_on
 from .serialization import load_arrays, locked, reading
 from .session import Limits, Note, Position, Session
@@ -109,7 +109,7 @@ class Trainer:
             raise ValueError("ReduceLROnPlateau needs `validation`, and steps per epoch")
         if schedule is not None and schedule.optimizer is not optimizer:
             raise ValueError("the schedule is one of another optimizer")
-        clip, accumulate, evaluate_every = plain((clip, accumulate, evaluate_every))
+        clip, accumulate, evaluate_every = to_python((clip, accumulate, evaluate_every))
         if clip is not None and not (isinstance(clip, (int, float)) and clip > 0):
             raise ValueError(f"clip must be a number above 0, or None, not {clip!r}")
         if bptt is not None and getattr(batches, "shuffle", False):
@@ -119,9 +119,9 @@ class Trainer:
                 "LBFGS looks at a batch many times, and a stream (bptt) is read once: choose "
                 "another optimizer, or give it whole sequences"
             )
-        plain_count("accumulate", accumulate)
+        check_count("accumulate", accumulate)
         if evaluate_every is not None:
-            plain_count("evaluate_every", evaluate_every)
+            check_count("evaluate_every", evaluate_every)
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.batches = _loader(batches)
         self.validation: Any = validation if callable(validation) else _loader(validation)
@@ -148,7 +148,7 @@ class Trainer:
                 record.update(
                     self._record("update", at.step + 1, loss / self.unit, at.seen + weight),
                     gradient_norm=norm,
-                    lr=plain(self.optimizer.param_groups[0]["lr"]),
+                    lr=to_python(self.optimizer.param_groups[0]["lr"]),
                 )
                 self._check_finite(record)
             return loss
@@ -419,7 +419,7 @@ class Trainer:
             if self.bptt is not None:
                 self.bptt.load_state_dict(carried, self.model)
             ag.random.set_state(saved["random"])
-            warn_of_changes("the training", saved.get("options"), self._options())
+            warn_changed_options("the training", saved.get("options"), self._options())
             self.at, self._rest = at, iter(self.batches) if at.batch else None
 
     def _check_position(self, at: Position) -> None:

@@ -14,7 +14,7 @@ import autograd as ag
 from autograd import Tensor
 
 from .. import nn
-from ..scalars import plain
+from ..scalars import to_python
 
 Model = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -55,7 +55,7 @@ class TruncatedBPTT:
     """
 
     def __init__(self, k1: int, k2: int | None = None, batch_first: bool = False) -> None:
-        k1, k2 = plain((k1, k1 if k2 is None else k2))
+        k1, k2 = to_python((k1, k1 if k2 is None else k2))
         if not (isinstance(k1, int) and isinstance(k2, int) and 1 <= k1 <= k2):
             raise ValueError(f"truncated BPTT needs 1 <= k1 <= k2 steps, not k1={k1}, k2={k2}")
         self.k1, self.k2, self.axis = k1, k2, int(batch_first)

@@ -18,7 +18,7 @@ from autograd.core import graph, mutation
 from autograd.core.graph import Node
 from autograd.core.primitive import Kernels
 from tinygrad_rnn import insight, nn, optim
-from tinygrad_rnn.nn.recurrent.layer import watcher
+from tinygrad_rnn.nn.recurrent.layer import scan_interceptor
 from tinygrad_rnn.training.environment import blas_threads, limit_threads
 from tinygrad_rnn.training.serialization import locked, save
 from tinygrad_rnn.training.session import Interruption
@@ -75,7 +75,7 @@ def step(h: Any, x: Any) -> Any:
 def check_engine() -> None:
     """Recording is on, gradients are right, scans are compiled, nothing is watched or locked."""
     assert backend.current().device == DEVICE
-    assert [watcher.get(), mutation.refuse.get(), sys.getprofile()] == [None] * 3
+    assert [scan_interceptor.get(), mutation.refuse.get(), sys.getprofile()] == [None] * 3
     assert recompute.between.get() == ()
     assert [all_recorded.get(), graph.anomaly.get()] == [False] * 2
     x = leaf(1.0, 2.0)

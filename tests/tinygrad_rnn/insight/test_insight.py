@@ -16,7 +16,7 @@ from insights import B, H, I, T, close, last_output, values, watched
 import autograd as ag
 from autograd.compile import all_recorded
 from tinygrad_rnn import insight, models, nn
-from tinygrad_rnn.nn.recurrent.layer import watcher
+from tinygrad_rnn.nn.recurrent.layer import scan_interceptor
 
 LENGTHS = [5, 0, 7]
 
@@ -248,7 +248,14 @@ def everything(model: nn.Module) -> list[Any]:
     ]
     parameters = [(id(p), id(p.data), p.grad, p.requires_grad) for p in model.parameters()]
     state = ag.random.default.state
-    return [attributes, parameters, state, watcher.get(), all_recorded.get(), sys.getprofile()]
+    return [
+        attributes,
+        parameters,
+        state,
+        scan_interceptor.get(),
+        all_recorded.get(),
+        sys.getprofile(),
+    ]
 
 
 def loss_fails(returned: Any) -> Any:
@@ -341,7 +348,7 @@ def test_threads_do_not_see_each_other() -> None:
             else:
                 for _ in range(30):
                     close(layers[k - 2](x)[0], expected[k - 2])
-                seen[k] = 0 if watcher.get() is None else -1
+                seen[k] = 0 if scan_interceptor.get() is None else -1
 
         return run
 

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as arrays
 import autograd as ag
 from tinygrad_rnn import nn
 from tinygrad_rnn.data import TextCorpus
-from tinygrad_rnn.errors import InputError
+from tinygrad_rnn.errors import InputError, TrainingDiverged
 from tinygrad_rnn.tasks.language_modeling import (
     LanguageTraining,
     Options,
@@ -286,7 +286,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_alone() -> None:
     readout = training.model.readout.bias
     readout.data[0] = np.inf
     before = training.model.state_dict()
-    with pytest.raises(InputError, match=r"diverged at step 2: the loss is .*--lr"):
+    with pytest.raises(TrainingDiverged, match=r"diverged at step 2: the loss is .*--lr"):
         training.update()
     assert training.at.step == 1
     for name, array in training.model.state_dict().items():

@@ -248,7 +248,9 @@ def test_a_loss_that_is_nan_stops_before_the_weights_are_touched(tmp_path: Path)
     trainer.loss = lambda model, batch: (
         loss(model, batch)[0] * (math.nan if trainer.at.step == 6 else 1)
     )
-    with pytest.raises(InputError, match=r"diverged at step 7: .* nan; .* rate \(0.05\) is too"):
+    with pytest.raises(
+        TrainingDiverged, match=r"diverged at step 7: .* nan; .* rate \(0.05\) is too"
+    ):
         trainer.fit(2, folder=tmp_path, resume=True, progress=False)
     assert trainer.at.step == 6
     assert all(np.isfinite(array).all() for array in weights(trainer).values())
@@ -261,7 +263,7 @@ def test_a_loss_that_is_nan_stops_before_the_weights_are_touched(tmp_path: Path)
 def test_nan_in_the_first_loss_points_at_the_data() -> None:
     trainer = make()
     trainer.loss = lambda model, batch: loss(model, batch)[0] * math.nan
-    with pytest.raises(InputError, match=r"at step 1: .*the data of the first batch"):
+    with pytest.raises(TrainingDiverged, match=r"at step 1: .*the data of the first batch"):
         trainer.update()
 
 
@@ -269,7 +271,7 @@ def test_an_exploding_gradient_is_told_from_a_loss_and_clipping_proposed() -> No
     trainer = make()
     trainer.update()
     trainer.loss = lambda model, batch: ag.sqrt(loss(model, batch)[0] * 0)
-    with pytest.raises(InputError, match=r"step 2: the gradient norm is nan; .*clip=1.0"):
+    with pytest.raises(TrainingDiverged, match=r"step 2: the gradient norm is nan; .*clip=1.0"):
         trainer.update()
 
 
@@ -415,7 +417,9 @@ def test_limits_are_whole_numbers(limit: dict[str, Any]) -> None:
 
 
 def test_nan_in_the_validation_of_the_first_weights_is_not_the_rates_fault() -> None:
-    with pytest.raises(InputError, match=r"nan at step 0: the validation data .* initial weights"):
+    with pytest.raises(
+        TrainingDiverged, match=r"nan at step 0: the validation data .* initial weights"
+    ):
         make(validation=failing([math.nan])).fit(1, progress=False)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ...summary import summarized
+from ...summary import summary_repr
 from ..files import PathLike, called
 from ..text import Ids, read_text
 
@@ -41,7 +41,7 @@ class Sequence(NamedTuple):
     """(T,): 0 outside genes, 1 to 3 for a codon's first, second and third base."""
 
     def __repr__(self) -> str:
-        return summarized(self)
+        return summary_repr(self)
 
 
 def read_fasta(path: PathLike, labelled: bool = True) -> list[Sequence]:

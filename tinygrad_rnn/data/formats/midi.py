@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ...summary import summarized
+from ...summary import summary_repr
 from ..files import PathLike, called, read_bytes
 from ..text import Ids
 
@@ -129,7 +129,7 @@ class Notation:
 
     tokens: tuple[int, ...]
 
-    __repr__ = summarized
+    __repr__ = summary_repr
 
     @classmethod
     def of(cls, pieces: Iterable[Sequence[Note]]) -> Notation:

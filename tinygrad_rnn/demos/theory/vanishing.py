@@ -14,7 +14,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import data, insight, nn, optim, training
-from tinygrad_rnn.errors import InputError
+from tinygrad_rnn.errors import TrainingDiverged
 from tinygrad_rnn.plotting import subplots
 
 CLAIM = (
@@ -65,7 +65,7 @@ def tame(demo, clip):
     losses = []
     try:
         demo.fit(trainer, 1000, 500, on_step=lambda record: losses.append(record["loss"]))
-    except InputError as error:
+    except TrainingDiverged as error:
         demo.log(f"Without clipping: {error}")
         losses.append(np.inf)
     return losses

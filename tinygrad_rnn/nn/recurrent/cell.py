@@ -17,7 +17,7 @@ from typing import Any, Self
 from autograd import Tensor, flatten, linear, tensor, tree_map, zeros
 
 from .. import init
-from ..functional import masked
+from ..functional import apply_mask
 from ..module import Module, Parameter, check_sizes, parameter
 
 
@@ -44,10 +44,10 @@ class Cell(Module):
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Remembers the arguments, from which `like` makes the cells of the other layers."""
         cell = super().__new__(cls)
-        cell._made_from = args, options
+        cell._constructor_arguments = args, options
         return cell
 
-    _made_from: tuple[tuple[Any, ...], dict[str, Any]]
+    _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Cell(Module):
 
     def seen(self, h: Tensor) -> Tensor:
         """h as the gates see it: the place where recurrent dropout acts."""
-        return h if self.recurrent_mask is None else masked(h, self.recurrent_mask)
+        return h if self.recurrent_mask is None else apply_mask(h, self.recurrent_mask)
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """One step from input (B, I), or (I) without a batch, and the state `hx` (None: the initial
@@ -133,7 +133,7 @@ class Cell(Module):
                 hx = check_state(hx, tree_map(lambda leaf: leaf[0], self.initial_state(1)), ())
             hx = tree_map(lambda leaf: leaf.reshape(1, *leaf.shape), hx)
             return tree_map(lambda leaf: leaf[0], self.forward(x.reshape(1, -1), hx))
-        check_input(x, self.input_size)
+        check_input_size(x, self.input_size)
         start = self.initial_state(x.shape[0])
         state = start if hx is None else check_state(hx, start, ())
         return self.step(state, self.precompute(x))[0]
@@ -141,7 +141,7 @@ class Cell(Module):
     # --- another one like it ----------------------------------------------------------------------
 
     def _arguments(self) -> inspect.BoundArguments:
-        args, options = self._made_from
+        args, options = self._constructor_arguments
         return inspect.signature(type(self).__init__).bind(self, *args, **options)
 
     def like(self, input_size: int) -> Self:
@@ -173,7 +173,7 @@ class Cell(Module):
         return ", ".join(shown)
 
 
-def check_input(x: Tensor, input_size: int) -> None:
+def check_input_size(x: Tensor, input_size: int) -> None:
     """Raise ValueError, in the words that users know, if the last axis is not `input_size`."""
     if x.shape[-1] != input_size:
         raise ValueError(

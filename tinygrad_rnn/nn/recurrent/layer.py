@@ -35,17 +35,19 @@ from autograd import (
 )
 from autograd.runtime.context import Variable
 
-from ...scalars import plain, probability
+from ...scalars import check_probability, to_python
 from .. import functional
 from ..containers import ModuleList
-from ..module import Module, Parameter, check_sizes, join
-from .cell import Cell, check_input, check_state
+from ..module import Module, Parameter, check_sizes, join_names
+from .cell import Cell, check_input_size, check_state
 from .packing import PackedSequence, pad_packed_sequence
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 T = TypeVar("T")
 
-watcher: Variable[Callable[..., tuple[Any, Any]] | None] = Variable("watcher", default=None)
+scan_interceptor: Variable[Callable[..., tuple[Any, Any]] | None] = Variable(
+    "scan_interceptor", default=None
+)
 """Who runs the cells of layers in place of `scan`, where somebody wants to see them run
 (`tinygrad_rnn.insight`): called like it, after the layer and the number of its cell. Per thread."""
 
@@ -99,16 +101,16 @@ class Recurrent(Module):
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         start = flatten(cell.initial_state(1))
-        zoneout = plain(zoneout)
+        zoneout = to_python(zoneout)
         rates = zoneout if isinstance(zoneout, (list, tuple)) else (zoneout,) * len(start)
         if len(rates) != len(start):
             raise ValueError(
                 f"zoneout={zoneout} must be one number, or one for each of the {len(start)} parts "
                 f"of the state of {type(cell).__name__}"
             )
-        dropout = probability("dropout", dropout)
-        recurrent_dropout = probability("recurrent_dropout", recurrent_dropout)
-        rates = tuple(probability("zoneout", rate) for rate in rates)
+        dropout = check_probability("dropout", dropout)
+        recurrent_dropout = check_probability("recurrent_dropout", recurrent_dropout)
+        rates = tuple(check_probability("zoneout", rate) for rate in rates)
         if recurrent_dropout and not _sees_mask(cell):
             raise ValueError(
                 f"recurrent_dropout={recurrent_dropout}, but {type(cell).__name__}.step does not "
@@ -151,25 +153,25 @@ class Recurrent(Module):
             suffix = f"_l{layer}" + ("_reverse" if backward else "")
             for path, module in cell.named_modules():
                 for name, value in own(module):
-                    yield join(path, name) + suffix, module, name, value
+                    yield join_names(path, name) + suffix, module, name, value
 
-    def _everything(
+    def _named_members(
         self, own: Callable[[Module], Iterable[tuple[str, T]]], prefix: str = ""
     ) -> Iterator[tuple[str, T]]:
         for name, _, _, value in self._places(own):
-            yield join(prefix, name), value
+            yield join_names(prefix, name), value
         for name, value in own(self):
-            yield join(prefix, name), value
+            yield join_names(prefix, name), value
 
     def __getattr__(self, name: str) -> Any:
-        for own, _, _, value in self._places(Module._own_tensors):
+        for own, _, _, value in self._places(Module._direct_tensors):
             if own == name:
                 return value
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assigning to `weight_hh_l0` (to tie weights, say) sets the cell's own."""
-        for own, module, inside, _ in self._places(Module._own_tensors):
+        for own, module, inside, _ in self._places(Module._direct_tensors):
             if own == name:
                 setattr(module, inside, value)
                 return
@@ -199,7 +201,7 @@ class Recurrent(Module):
             if lengths is not None:
                 raise ValueError("a PackedSequence knows its lengths; leave out lengths=")
             xs, lengths = pad_packed_sequence(input)
-            check_input(xs, self.input_size)
+            check_input_size(xs, self.input_size)
             ys, state = self._run(xs, hx, lengths)
             return input._replace(data=ys[input.places()]), state
         xs = input if isinstance(input, Tensor) else tensor(input)
@@ -207,7 +209,7 @@ class Recurrent(Module):
             raise ValueError(
                 f"input must have 2 dimensions (without a batch) or 3, not shape {xs.shape}"
             )
-        check_input(xs, self.input_size)
+        check_input_size(xs, self.input_size)
         if not xs.shape[1 if self.batch_first and xs.ndim == 3 else 0]:
             raise ValueError(
                 f"Expected sequence length to be larger than 0, got input of shape {xs.shape}"
@@ -240,7 +242,7 @@ class Recurrent(Module):
         last = []
         for layer in range(self.num_layers):
             if layer and self.variational and self.training:
-                xs = functional.masked(xs, _mask(xs[0], self.dropout))
+                xs = functional.apply_mask(xs, _mask(xs[0], self.dropout))
             elif layer:
                 xs = functional.dropout(xs, self.dropout, self.training)
             outputs = []
@@ -264,7 +266,7 @@ class Recurrent(Module):
         if any(self.zoneout):
             step, precompute = _zoned(step, precompute)
             inputs = xs, self._keep(state, len(xs))
-        watch = watcher.get()
+        watch = scan_interceptor.get()
         run = scan if watch is None else partial(watch, self, k)
         return run(
             step,

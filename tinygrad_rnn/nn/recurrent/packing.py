@@ -14,7 +14,7 @@ import numpy as np
 
 from autograd import Tensor, concatenate, full, index_update, swapaxes, tensor
 
-from ...summary import summarized
+from ...summary import summary_repr
 
 
 class PackedSequence(NamedTuple):
@@ -30,7 +30,7 @@ class PackedSequence(NamedTuple):
     """The other way round: `sorted_indices[unsorted_indices]` counts 0, 1, 2, ..."""
 
     def __repr__(self) -> str:
-        return summarized(self)
+        return summary_repr(self)
 
     def lengths(self) -> np.ndarray:
         """The length of each sequence, in the caller's order."""

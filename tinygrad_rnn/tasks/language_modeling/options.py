@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...models.language_model import RECURRENT
-from ...scalars import plain
+from ...scalars import to_python
 from ...training.session import Limits
 
 
@@ -101,7 +101,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            value = plain(getattr(self, entry.name))
+            value = to_python(getattr(self, entry.name))
             object.__setattr__(self, entry.name, value)
             if value is not None or entry.default is not None:
                 entry.metadata["rule"].check(entry.name, value)

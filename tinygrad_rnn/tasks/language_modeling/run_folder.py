@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ...data import TextCorpus, Vocabulary
-from ...errors import InputError, checked_fields
-from ...summary import summarized
+from ...errors import InputError, check_fields
+from ...summary import summary_repr
 from ...training.environment import versions
 from ...training.serialization import (
     as_json,
@@ -55,7 +55,7 @@ class Run:
     text: dict[str, Any]
     versions: dict[str, str]
 
-    __repr__ = summarized
+    __repr__ = summary_repr
 
     @classmethod
     def create(
@@ -108,7 +108,7 @@ class Run:
             characters, text = config["vocabulary"], dict(config["text"])
             if not (isinstance(characters, str) and characters):
                 raise ValueError("the vocabulary is not a string of characters")
-            checked_fields(text, _TEXT, "the text")
+            check_fields(text, _TEXT, "the text")
             return cls(
                 folder,
                 Options(**config["options"]),

@@ -37,7 +37,7 @@ def _gradient(g: Any, y: Any, target: Any) -> Any:
 
 
 @primitive(x=_gradient)
-def log_softmax_entry(xp: Any, x: Any, *, target: Any) -> tuple[Any, Any]:
+def log_softmax_at(xp: Any, x: Any, *, target: Any) -> tuple[Any, Any]:
     """Return log softmax(x) of one class per row, and softmax(x), which the gradient needs.
 
     Parameters

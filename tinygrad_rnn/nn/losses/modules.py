@@ -7,8 +7,8 @@ from typing import Any
 
 from autograd import Tensor, tensor
 
-from . import functional
-from .module import Module
+from .. import functional
+from ..module import Module
 
 
 class _Loss(Module):
