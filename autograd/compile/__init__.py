@@ -1,5 +1,5 @@
-"""Recurrences compiled: one step is traced, planned, and run as a loop that writes into arrays made
-beforehand. What cannot be compiled is recorded, step by step, as if this were not here.
+"""Compiled recurrences: one step is traced, planned and run as a loop that writes into preallocated
+arrays. A step that cannot be compiled is executed eagerly, as without this package.
 
 A trace is taken at every call, so that a step may change from call to call: what it computes, and
 with which tensors, is what it says now. What costs more, the plan with its code, is kept and found
@@ -68,7 +68,7 @@ def run(it: Recurrence) -> tuple[Any, Any]:
 
 
 def explain(it: Recurrence, device: str | None) -> Explanation:
-    """How `run` would execute it, on a device of this name, which need not be there."""
+    """Return how `run` would execute a recurrence on a named device, which need not exist."""
     kind = None if device is None else device.partition(":")[0]
     if kind not in (None, "cpu", "cuda"):
         raise ValueError(f"explain knows the devices 'cpu' and 'cuda', not {device!r}")
@@ -84,10 +84,10 @@ def explain(it: Recurrence, device: str | None) -> Explanation:
 
 
 def planned(it: Recurrence) -> tuple[Compiled, Step]:
-    """The plan of a recurrence, and the trace of its step; Untraceable if there is no plan.
+    """Return the plan of a recurrence and the trace of its step; raise Untraceable without a plan.
 
-    Before a plan is first used for a step, the step is traced once more, and watched closer, to see
-    whether it is the same at every call.
+    Before a plan is first used for a step, the step is traced a second time under closer checks,
+    which show that it does the same at every call.
     """
     if it.unwanted:
         raise Untraceable(it.unwanted, expected=True)
@@ -121,7 +121,7 @@ def planned(it: Recurrence) -> tuple[Compiled, Step]:
 
 
 def _treats_steps_alike(precompute: Callable[[Any], Any] | None, xs: Any) -> bool:
-    """Whether, as far as the first two steps show, it may be given single ones."""
+    """True if `precompute` gives the same for the first two steps together and one by one."""
     if precompute is None or xs is None:
         return True
     with no_grad():

@@ -40,7 +40,7 @@ def accumulator(s: Any) -> str | None:
 
 
 class Code:
-    """How values are called in the code, and the objects that the code refers to by name."""
+    """The names of values in the code, and the objects that the code refers to by name."""
 
     def __init__(self, home: backend.Backend, varies: set[Symbol]) -> None:
         self.home, self.varies = home, varies
@@ -219,7 +219,7 @@ class Code:
 
     def look(self, op: Op, array: Any, n: int | None) -> list[Any]:
         """The results of an operation that only looks at an array, over n steps or (None) one."""
-        if n is None:  # as over one: what looks at an element is to be an array, no number
+        if n is None:  # over one step: a view of one element must be an array, not a number
             return [made[0, ...] for made in self.look(op, array[None], 1)]
         static = along_time(op, {op.args[0]})
         assert static is not None

@@ -29,24 +29,24 @@ from .program import Symbol
 from .trace import Step
 
 CHUNK = 1 << 20
-"""About so many bytes of arrays belong to the steps of a chunk."""
+"""Bytes of the arrays of a chunk of steps, approximately."""
 
 LAUNCHED = 32
 """So many times as much where operations are kernels: a launch costs more than a cache saves."""
 
 BLOCK = 1 << 25
-"""At most so many bytes are put by until a product over many steps is made of them."""
+"""Maximum number of bytes that wait for a product over many steps."""
 
 
 IDLE = 1 << 28
-"""So many bytes of workspaces that nobody uses are kept, at most, for those who will."""
+"""Maximum number of bytes of unused workspaces in the pool."""
 
 
 @dataclass
 class Recurrence:
-    """What is to be executed: so many steps of `step`, in reverse or not, with the history of the
-    carry cut before the steps `cuts`. `functions` are those that step calls; `record` executes it
-    step by step, which has to be if it is `unwanted` for some reason that it be compiled.
+    """A call of scan: `steps` executions of `step`, reversed or not, that detach the carry before
+    the steps `cuts`. `functions` are called by `step`; `record` executes the steps eagerly, as is
+    necessary if compilation is disabled for the reason `unwanted`.
     """
 
     step: Callable[..., Any]
@@ -61,8 +61,8 @@ class Recurrence:
 
 
 class Compiled:
-    """A plan with its code, for another backend's loops maybe than that of the arrays. `codes` are
-    those of the steps that it is known to be the plan of.
+    """A plan with its code, possibly for another backend than the backend of the arrays. `codes`
+    are the code objects of the steps that the plan is known to fit.
     """
 
     def __init__(self, step: Step, home: backend.Backend | None = None) -> None:
@@ -101,7 +101,7 @@ class Compiled:
         self.stacked = list(dict.fromkeys(s for s, _ in stacks.values()))
 
     def workspace(self, steps: int, cuts: tuple[int, ...]) -> Workspace:
-        """One that nobody uses."""
+        """Return an unused workspace."""
         for one in list(Workspace.idle):
             if one.compiled is self and (one.steps, one.cuts) == (steps, cuts):
                 try:
@@ -112,7 +112,7 @@ class Compiled:
         return Workspace(self, steps, cuts)
 
     def rows(self, steps: int) -> int:
-        """How many steps go into a chunk."""
+        """Return the number of steps of a chunk."""
 
         room = CHUNK * (LAUNCHED if self.home.fuses else 1)
 
@@ -124,8 +124,8 @@ class Compiled:
         return min(steps, *map(fitting, loops))
 
     def live(self, recorded: set[int], steps: int, cuts: tuple[int, ...]) -> list[bool]:
-        """Which results have a history, the last carry and the ys, where these leaves of the first
-        carry have one.
+        """Return which leaves of the last carry and the ys require gradients, given the leaves of
+        the first carry that do.
         """
         n = len(self.carry)
         others = {k for sources in self.reach for k in sources if k >= n}
@@ -185,8 +185,8 @@ class Compiled:
     def back(
         self, workspace: Workspace, xs: Any, constants: Any, d_outs: list[Any]
     ) -> tuple[list[Any], list[Any], list[Any]]:
-        """The gradients of the first carry, of xs and of parents, None where there are none, by
-        those of the results.
+        """Return the gradients of the first carry, of xs and of parents (None: no gradient), given
+        the gradients of the results.
         """
         assert self.backward is not None
         xp, step, steps, n = self.home.xp, self.step, workspace.steps, len(self.carry)
@@ -209,12 +209,12 @@ class Compiled:
 
 
 class Workspace:
-    """The arrays of a compiled recurrence of so many steps, and the views of them that its loops go
-    through.
+    """The arrays of a compiled recurrence of `steps` steps, and the views of them that its loops
+    use.
     """
 
     idle: ClassVar[list[Workspace]] = []
-    """Those that nobody uses, the newest last."""
+    """The unused workspaces, the newest last."""
 
     def __init__(self, compiled: Compiled, steps: int, cuts: tuple[int, ...]) -> None:
         self.compiled, self.steps, self.cuts = compiled, steps, cuts
@@ -237,8 +237,8 @@ class Workspace:
         return made
 
     def give_back(self) -> None:
-        """To those that nobody uses: of each plan the ones for the number of steps that it was
-        used for last, of all plans not more than IDLE bytes.
+        """Return the workspace to the pool, which holds the newest number of steps of each plan,
+        and at most IDLE bytes of all plans.
         """
         room = IDLE
         for one in [self, *list(Workspace.idle)[::-1]]:
@@ -252,7 +252,7 @@ class Workspace:
                     Workspace.idle.remove(one)
 
     def _blocks(self, loop: Loop) -> int:
-        """How many steps go into a block: whole chunks, as many as BLOCK has room for."""
+        """Return the number of steps of a block: whole chunks, up to BLOCK bytes."""
         each: int = sum(s.nbytes for s in loop.block.of)
         chunks = min(BLOCK // max(each * self.rows, 1), -(-self.steps // self.rows))
         return max(chunks, 1) * self.rows
@@ -264,7 +264,7 @@ class Workspace:
         return self.stacks[symbol][i, ...]  # an array, even of no dimension
 
     def _views(self, loop: Loop) -> tuple[list[Any], list[Any]]:
-        """What the code of a loop calls `fixed` and `chunks`."""
+        """Return the `fixed` and `chunks` of a loop's code."""
         self._scratch = [self._empty(shape, dtype) for shape, dtype in loop.scratch.arrays]
         blocks = self._blocks(loop)
         of_block = [self._empty((blocks, *shape), dtype) for shape, dtype in loop.block.arrays]
@@ -324,7 +324,7 @@ def _steps(array: Any, reverse: bool) -> list[Any]:
 
 
 class Lease:
-    """A workspace in use; it goes back when nobody needs it any more."""
+    """A handle of a workspace in use, which releases it when no reference to the handle is left."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -334,7 +334,7 @@ class Lease:
 
 
 def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
-    """A recurrence by its plan, on one node if it is to be recorded; `step` is its own trace."""
+    """Execute a recurrence by its plan, as one node if it is recorded; `step` is its trace."""
     order = slice(None, None, -1 if it.reverse else None)
     first, inputs = flatten(it.carry), flatten(it.xs)
     mutable = step.program.mutable
@@ -402,7 +402,7 @@ def _is_finite(array: Any) -> bool:
 
 
 class ScanBlock:
-    """What the node of a compiled scan has for a primitive."""
+    """The primitive of the node of a compiled scan."""
 
     name = "scan"
     fresh_gradients = False

@@ -18,8 +18,8 @@ SECTIONS = {
 
 
 class Explanation:
-    """How a recurrence is executed: `compiled` or not, and `why` not; the `kernels` that it calls,
-    if its device takes such. `print` shows the whole plan.
+    """The execution of a recurrence: `compiled` or not, and `why` not; the `kernels` that it calls
+    on a GPU. `print` shows the whole plan.
     """
 
     def __init__(self, plan: Compiled | None, steps: int, why: str = "") -> None:
@@ -81,10 +81,10 @@ def _kernels(half: Half) -> list[Kernel]:
 
 
 def _kept(plan: Compiled) -> str:
-    """What the way back finds there of the way forward."""
+    """Describe the residuals of the forward pass."""
     kept = [*plan.carry, *plan.plan.kept]
     size = sum(symbol.nbytes for symbol in plan.stacked)
-    return "\n".join([f"kept for the way back: {size} bytes per step", *_named("", kept)])
+    return "\n".join([f"residuals: {size} bytes per step", *_named("", kept)])
 
 
 def _named(what: str, symbols: Iterable[Symbol]) -> list[str]:

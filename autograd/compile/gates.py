@@ -56,11 +56,11 @@ WAYS: dict[Primitive, list[tuple[int, ...]]] = {
     LINEAR: [(1,)],
     MATMUL: [(1,)],
 }
-"""Which arguments of an operation may be scaled for its result to be so."""
+"""The arguments of an operation whose scaling scales its result."""
 
 
 def in_few_calls(step: Step) -> list[Op]:
-    """The operations of the way forward, with gates in as few calls as can be."""
+    """Return the operations of the forward pass, with gates in as few calls as possible."""
     return _together(_Halving(step).ops)
 
 
@@ -114,9 +114,9 @@ class _Halving:
         self.ops += [Op(primitive, tuple(args), static, op.several).giving(op.outs), *before]
 
     def _is_free(self, x: Any, length: tuple[int, ...], reader: Any = None) -> bool:
-        """Whether a multiple of a value, by factors for its last axis, which is to be so long, or
-        for the rows of `linear`'s weights, costs nothing at a step: it is so of its arguments, or
-        what it is made of does not follow from the carry.
+        """True if a value can be scaled at no cost per step, by factors for its last axis of the
+        given length or for the rows of `linear`'s weights: its arguments can, or it does not
+        depend on the carry.
         """
         if not isinstance(x, Symbol) or x.dtype.kind != "f":
             return False
@@ -126,7 +126,7 @@ class _Halving:
         return x not in self.follows or (x in self.passing and reader is not LINEAR)
 
     def _passes_on(self, op: Op) -> bool:
-        """Whether its results can be multiples of what they were."""
+        """True if the results of an operation can be scaled."""
         if op.primitive is SPLIT and op.static["axis"] == op.args[0].ndim - 1:
             return self._is_free(op.args[0], op.args[0].shape[-1:])
         return bool(self._way(op))
@@ -151,8 +151,8 @@ def _like(x: Symbol, primitive: Primitive, **static: Any) -> Op:
 
 
 def _together(ops: list[Op]) -> list[Op]:
-    """The same operations, but where all parts of a small split value are gates, or go through
-    tanh, one operation does that for the whole: calls cost more than elements there.
+    """Return the operations with one activation for a small split value if all of its parts are
+    gates or arguments of tanh: calls cost more than elements there.
     """
     made: list[Op] = []
     users: dict[Symbol, list[Op]] = {}

@@ -112,7 +112,7 @@ def _clip(op: Op) -> str | None:
 
 
 def _astype(op: Op) -> str | None:
-    """What is not a number, or too large, is no integer that all devices agree about."""
+    """Return the code of a cast; None for nan and large values, which differ between devices."""
     to, of = op.outs[0].dtype.kind, op.args[0].dtype.kind
     if to == "b":
         return "x != 0"
@@ -208,7 +208,7 @@ ROOM = 3900
 """Bytes that the parameters of a kernel may have; CUDA allows 4096, and CuPy adds an index."""
 
 DEEP = 50
-"""Through so many operations, one behind the other, splits are taken to their arguments."""
+"""Maximum length of a chain of operations through which splits move to the arguments."""
 
 
 class Kernel(Primitive):
@@ -257,7 +257,7 @@ def fused(half: Half, name: str) -> None:
     numbers = count()
 
     def ends(group: list[Op]) -> tuple[list[Symbol], list[Symbol]]:
-        """What a group reads, and what is wanted of it."""
+        """Return the inputs of a group, and the results that other operations read."""
         made = dict.fromkeys(s for op in group for s in op.outs)
         ins = dict.fromkeys(s for op in group for s in op.inputs if s not in made)
         within = set(group)
@@ -290,10 +290,10 @@ def fused(half: Half, name: str) -> None:
 
 
 def _together(ops: Sequence[Op]) -> Iterable[Op | list[Op]]:
-    """The same operations in another order, with those in lists that can be one kernel.
+    """Return the operations in another order, with lists of operations that can be one kernel.
 
-    An operation's level is one above those that it has to wait for. A kernel need not wait for what
-    it does itself: an elementwise operation whose result has the same shape.
+    The level of an operation is one above the operations that it has to wait for. A kernel need not
+    wait for its own operations: elementwise operations whose results have one shape.
     """
     made = {s: op for op in ops for s in op.outs}
     shapes = {op: op.outs[0].shape for op in ops if line(op) is not None}
@@ -313,8 +313,8 @@ def _together(ops: Sequence[Op]) -> Iterable[Op | list[Op]]:
 
 
 def by_parts(step: Step) -> list[Op]:
-    """The operations of the way forward, but where something elementwise is split, its arguments
-    are: what is done with the parts is of their shape, and so may all be one kernel.
+    """Return the operations of the forward pass with splits moved from elementwise results to their
+    arguments: operations on the parts have the shape of the parts, and can be one kernel.
     """
     ops = step.program.ops[: step.forward_ops]
     made: list[Op] = []

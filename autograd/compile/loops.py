@@ -1,4 +1,4 @@
-"""A plan as Python code: loops of calls that write into arrays made beforehand.
+"""A plan as Python code: loops of calls that write into preallocated arrays.
 
 The code is text, compiled once per plan, and can be read (`autograd.explain` shows it). What is
 computed for several steps at once is so for a chunk of them, the arrays of which stay in the cache.
@@ -65,8 +65,8 @@ class Places:
 
 
 def may_overwrite(op: Op, s: Symbol) -> bool:
-    """Whether an operation may write its result over an argument: element by element, and no other
-    argument looks at the same array.
+    """True if an operation may write its result over an argument: it is elementwise, and no other
+    argument is a view of the same array.
     """
     others = [x for x in op.args if isinstance(x, Symbol) and x is not s]
     return op.primitive.pointwise and s in op.args and s not in map(root, others)
@@ -124,7 +124,7 @@ class Loop:
         elsewhere = {*self.stacks, *self.block.of}
         for s in sorted(inside & later - elsewhere, key=number):
             self.chunk.new(s)
-        # What an earlier step hands on has one place for all steps; who reads it later needs each.
+        # A carried gradient has one buffer for all steps; operations after the loop need every one.
         self.noted = [g for g, _ in half.carried if self.reverse and g in later | factors]
         for g in self.noted:
             (self.block if g in factors else self.chunk).new(g)
@@ -134,9 +134,9 @@ class Loop:
         self._settle_at_a_step(inside - elsewhere - set(self.chunk.of), results)
 
     def _settle_at_a_step(self, ours: set[Symbol], results: set[Symbol]) -> None:
-        """Places for those values that nobody reads when their step is over."""
+        """Allocate buffers for values that are not read after their step."""
         carried = self.half.carried
-        if self.reverse:  # on the way back what is carried has one place, written at every step
+        if self.reverse:  # in the backward pass the carry has one buffer, written at every step
             for g, d in carried:
                 n = self.scratch.new(g)
                 if d in ours and self._may_replace(g, d):
@@ -150,21 +150,21 @@ class Loop:
         self.scratch.settle(self.half.loop, ours - set(self.parts), lasting)
 
     def _products(self) -> set[Symbol]:
-        """The totals that are one product over many steps; nobody reads what they are at one."""
+        """Return the totals that are one product over many steps, not read at single steps."""
         half = self.half
         read = {s for op in (*half.before, *half.loop, *half.after) for s in op.inputs}
         only_summed = {s for s in self.totals if s is not None} - read - set(self.outs)
         return {s for s in only_summed if self._as_product(s)}
 
     def _read_later(self) -> set[Symbol]:
-        """What is read over all steps of a chunk when its loop is done."""
+        """Return the values that are read for all steps of a chunk after its loop."""
         half = self.half
         results = [s for s in (*self.outs, *self.totals) if s is not None]
         added = [op for op in half.before if not half.scattered.isdisjoint(op.outs)]
         return set(map(root, [*results, *[s for op in (*half.after, *added) for s in op.inputs]]))
 
     def _may_replace(self, g: Symbol, d: Symbol) -> bool:
-        """Whether the operation that makes `d` may write it over the gradient `g`."""
+        """True if the operation that computes `d` may write it over the gradient `g`."""
         op = d.op
         if op is None or (d.shape, d.dtype) != (g.shape, g.dtype):
             return False
@@ -190,7 +190,7 @@ class Loop:
                     start = end
 
     def is_made(self, s: Symbol) -> bool:
-        """Whether the array over a chunk's steps is there beforehand."""
+        """True if the array over the steps of a chunk is preallocated."""
         s = root(s)
         return (
             s in self.stacks
@@ -200,7 +200,7 @@ class Loop:
         )
 
     def is_fixed(self, s: Symbol) -> bool:
-        """Whether the array is one and the same at every step."""
+        """True if all steps use one array."""
         s = root(s)
         return s in self.scratch.of or (s in self.parts and self.is_fixed(self.parts[s][0]))
 
@@ -267,9 +267,9 @@ class Loop:
         ]
 
     def _want(self, at_once: list[str], at_a_step: list[str], in_sums: list[str]) -> None:
-        """What the lines speak of: `fixed` arrays; `arrays` over a chunk, and `lists` of their
-        steps; `slices` of what is given, of which some are `called` step by step; places of the
-        `next` carry; arrays over a block, which are there (`blocks`) or given.
+        """Note the names that the lines use: `fixed` arrays; `arrays` over a chunk, and `lists` of
+        their steps; `slices` of inputs, of which some are `called` step by step; places of
+        the `next` carry; arrays over a block, which are there (`blocks`) or given.
         """
         moving = sorted(self.half.varies, key=number)
         words = [_words(lines) for lines in (at_a_step, at_once, in_sums)]
@@ -337,7 +337,7 @@ class Loop:
         return names.into(op, names.of(out, False), False, out not in self.parts)
 
     def _handed_on(self) -> list[str]:
-        """Lines that put what a step hands on where the next one gets it."""
+        """Return lines that write the carry where the next step reads it."""
         lines, copies = [], []
         carried = {symbol for symbol, _ in self.half.carried}
         for j, (symbol, result) in enumerate(self.half.carried):
@@ -404,7 +404,7 @@ def add_up(total: Any, more: Any) -> Any:
 
 
 def added_at(total: Any, shape: tuple[int, ...], index: Any, values: Any) -> Any:
-    """The same for values that belong to some places of it."""
+    """Add values to some places of a total."""
     home = backend.of(values)
     if total is None:
         total = home.xp.zeros(shape, accumulator(values) or values.dtype)

@@ -1,14 +1,14 @@
-"""What of a step must be done step by step, and what can be done for many steps at once.
+"""The operations of a step that run step by step, and those that run for many steps at once.
 
-A step's operations fall into four sections, on the way forward and again on the way back:
+The operations of a step fall into four sections, in the forward pass and in the backward pass:
 
-    once      what is the same at every step
-    before    what does not depend on the carry: for all steps at once, before the loop
-    loop      what carries on from step to step
-    after     what no later step depends on: for all steps at once, after the loop
+    once      loop-invariant operations
+    before    operations that do not depend on the carry: for all steps at once, before the loop
+    loop      operations that depend on the carry
+    after     operations that no later step depends on: for all steps at once, after the loop
 
-"At once" means on arrays with the time as an additional first axis. What the way back needs of the
-way forward is kept: what is just a view of something kept, or the same at every step, is not.
+"At once" means on arrays with the time as an additional first axis. The residuals of the forward
+pass are stored, except for views of other residuals and loop-invariant values.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ VIEWS = {RESHAPE, TRANSPOSE, REVERSED, SPLIT, UNSTACK, BROADCAST}
 
 
 def is_view(op: Op | None) -> bool:
-    """Whether an operation only looks at its argument in another way."""
+    """True if the result of an operation is a view of its argument."""
     if op is None:
         return False
     if op.primitive is RESHAPE:  # of what lies in order
@@ -53,7 +53,7 @@ def is_view(op: Op | None) -> bool:
 
 
 def root(value: Symbol) -> Symbol:
-    """What a value is a view of, in the end: itself, if it is none."""
+    """Return the value that a chain of views starts from: the value itself, if it is not a view."""
     while value.op is not None and is_view(value.op):
         value = value.op.args[0]
     return value
@@ -65,10 +65,10 @@ def _is_basic(index: Any) -> bool:
 
 
 def along_time(op: Op, varies: set[Symbol]) -> dict[str, Any] | None:
-    """The static parameters with which an operation does, on arrays with the time as a first axis,
-    what it does at every step; None if there are none.
+    """Return the static parameters with which an operation, on arrays with the time as a first
+    axis, computes the results of all steps; None if none exist.
 
-    Arguments that do not vary have no such axis. A shape stays that of a step.
+    Arguments that do not vary have no such axis. A shape remains the shape of a step.
     """
     primitive, static, (first, *others) = op.primitive, op.static, op.args
     if pointwise(primitive) or primitive in (MATMUL, RESHAPE, BROADCAST, REVERSED):
@@ -93,8 +93,8 @@ def along_time(op: Op, varies: set[Symbol]) -> dict[str, Any] | None:
 
 
 def adds_at_once(op: Op, varies: set[Symbol]) -> bool:
-    """Whether the sum over time of what an operation adds to zeros, at indices that differ from
-    step to step, is the same operation on arrays over time: their rows are what is read there.
+    """True if the sum over time of a scatter-add into zeros, at indices that differ from step to
+    step, is one scatter-add of arrays over time.
     """
     if op.primitive is not SCATTER or op.args[0] not in varies:
         return False
@@ -109,11 +109,11 @@ def adds_at_once(op: Op, varies: set[Symbol]) -> bool:
 
 
 class Half:
-    """The way forward, or back: the operations of each section.
+    """The operations of each section of the forward or the backward pass.
 
-    `moving` are inputs that differ from step to step, `carried` pairs of what a step gets from the
-    one before and what it hands on, `wanted` what else is to come out, of which `summed` is to be
-    summed up over time. What of this is `scattered` is so as a whole, after the loop.
+    `moving` are inputs that differ from step to step, `carried` pairs of the carry that a step
+    reads and the carry that it returns, `wanted` the other results, of which `summed` are summed
+    over time and `scattered` are scatter-added as a whole, after the loop.
     """
 
     def __init__(

@@ -26,12 +26,12 @@ NUMBERS = (bool, int, float)
 
 
 def pointwise(primitive: Primitive) -> bool:
-    """Whether a primitive works element by element, broadcasting its arguments."""
+    """True if a primitive is elementwise and broadcasts its arguments."""
     return primitive.pointwise or primitive in POINTWISE
 
 
 class Untraceable(Unreadable):
-    """Why a step cannot be written down; `expected` if that is nobody's wish."""
+    """The reason why a step cannot be traced; `expected` if no warning is necessary."""
 
     def __init__(self, why: str, expected: bool = False) -> None:
         super().__init__(why)
@@ -117,7 +117,7 @@ class _Modules:
 
 
 class _Home:
-    """The backend of symbols: that of the arrays they stand for."""
+    """The backend of tracers: the backend of the arrays that they represent."""
 
     def __init__(self, real: backend.Backend) -> None:
         self.real, self.xp = real, _Modules(real.xp)
@@ -261,7 +261,7 @@ class Program:
         return self.value(value) if is_array else value
 
     def _inferred(self, primitive: Primitive, specs: Any, static: Any, frozen: Any) -> Any:
-        """Whether there are several results, and their shapes and dtypes: by computing on zeros."""
+        """Compute on zeros to find the number, shapes and dtypes of the results."""
         key: Any = self.home, primitive, tuple([(type(s), s) for s in specs]), frozen
         if static and any(isinstance(value, Symbol) for value in flatten(static)):
             key = None
@@ -321,7 +321,7 @@ class Program:
         )
 
     def real(self, x: Any) -> Any:
-        """What a program can compute with: a number that fills a shape as an array."""
+        """Return a value to compute with: an array for a number that fills a shape."""
         if not isinstance(x, Symbol) or x.full is None:
             return x
         return self.value(self.home.xp.full(x.shape, x.full, x.dtype))
@@ -332,7 +332,7 @@ _shapes: dict[Any, tuple[bool, list[Any]]] = {}
 
 
 def _behaviour(primitive: Primitive) -> Any:
-    """What the rules of a primitive depend on beside their arguments: nothing, for the engine's."""
+    """Return the state that the rules of a primitive depend on: none for the engine's rules."""
     if primitive not in _outside:
         functions = [*primitive.rules.values(), primitive.kernels.forward]
         functions = [f for f in functions if isinstance(f, types.FunctionType)]

@@ -1,4 +1,4 @@
-"""What tracing a step must leave as it was: the Python state that the step can reach."""
+"""Snapshots of the Python state that a step can reach, which tracing must leave unchanged."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ NOTHING = (
     *(Tensor, str, bytes, *NUMBERS, types.NoneType, np.generic, np.dtype, io.IOBase),
     *(type, types.ModuleType, types.CodeType, types.BuiltinFunctionType),
 )
-"""What has no state, or none that calls of a step would change unnoticed."""
+"""Types without state that calls of a step could change unnoticed."""
 
 UNSET: Any = object()
 
 
 class Untouched:
     """The state that functions can reach (their closures, globals, the objects they are methods of,
-    what these hold), so that it can be compared afterwards, and put back.
+    what these hold), so that it can be compared and restored.
 
-    `codes` are those of all functions met: what they do depends on nothing but them and the state.
-    Untraceable if they hold something that cannot be put back, an iterator, or too much.
+    `codes` are the code objects of all functions: with the state, they determine the behavior.
+    Raise Untraceable if they hold something that cannot be restored, an iterator, or too much.
     """
 
     def __init__(self, functions: Iterable[Any]) -> None:
@@ -108,7 +108,7 @@ class Untouched:
             self._streams.append((_Contents(array), *_array_stream(array)))
 
     def put_back(self) -> str:
-        """What was changed, in words; all is as it was then."""
+        """Restore the state, and describe the changes."""
         changed = ""
         for x, held in self._saved:
             now = _held(x)
@@ -131,7 +131,7 @@ class _Globals:
 
 
 def _globals(function: types.FunctionType) -> list[Any]:
-    """What a function may change outside itself: of other modules only what is no function."""
+    """Return the variables that a function may change; of other modules, only non-functions."""
     read, assigned = _names(function.__code__)
     variables = function.__globals__
     found: list[Any] = [_Globals(assigned, variables)] if assigned else []
@@ -156,7 +156,7 @@ def _names(code: types.CodeType) -> tuple[list[str], list[str]]:
 
 
 def _held(x: Any) -> list[Any]:
-    """What may change about a collection, as a list of objects."""
+    """Return the mutable state of a collection as a list of objects."""
     if isinstance(x, dict):
         return [*x, *x.values()]
     if isinstance(x, types.CellType):
@@ -215,7 +215,7 @@ def _slots(kind: Any) -> list[str]:
 
 @functools.lru_cache(1000)
 def _of_class(kind: Any) -> list[Any]:
-    """What the methods of a class close over."""
+    """Return the closure cells of the methods of a class."""
     methods = [m for base in kind.__mro__ for m in vars(base).values()]
     return [cell for m in methods for cell in getattr(m, "__closure__", None) or ()]
 
@@ -237,13 +237,13 @@ def _numpy_stream(generator: Any) -> tuple[Callable[[], Any], Callable[[Any], No
 
 
 def _memory_stream() -> tuple[Callable[[], Any], Callable[[Any], None]]:
-    """The same of the global streams of Python and of NumPy, as the memory that they are in: to ask
-    for their state takes as long as to trace a step.
+    """Return the getter and setter of the memory of the global random streams of Python and NumPy:
+    the public functions for their state take as long as the trace of a step.
     """
     python: Any = python_random._inst
     legacy = np.random.mtrand._rand
     bits: Any = legacy._bit_generator
-    if not isinstance(bits, np.random.MT19937):  # somebody has put in another one
+    if not isinstance(bits, np.random.MT19937):  # replaced by another bit generator
         return _numpy_stream(legacy)
     places = [
         _behind_head(python, _random.Random),

@@ -50,8 +50,8 @@ class Step:
     def __init__(
         self, step: Callable[..., Any], carry: Any, xs: Any, first: Step | None = None
     ) -> None:
-        """After a `first` trace, the step is given what it then handed on, with entries of dicts in
-        that order, say, as it is at the second step.
+        """Trace `step`. After a `first` trace, the carry is the one that it returned, as
+        at the second step: with the entries of dicts in the same order, for example.
         """
         start = clock()
         leaves = flatten(carry)
@@ -110,7 +110,7 @@ class Step:
         return unflatten(self.nested[0], [leaf for _, leaf in placed])
 
     def is_like(self, other: Step) -> bool:
-        """Whether another trace says the same, with constants of the same values."""
+        """True if another trace has the same operations and constants of the same values."""
         if self.signature != other.signature:
             return False
         pairs = zip(self.program.constants, other.program.constants, strict=True)
@@ -201,7 +201,7 @@ class Step:
         program.open = False
 
     def drop(self) -> None:
-        """What was written down refers to itself all around; this lets go of it at once."""
+        """Break the reference cycles of the traced operations."""
         program = self.program
         for op in program.ops:
             op.outs = ()
@@ -288,7 +288,7 @@ class Step:
         )
 
     def _joined(self, terms: Any) -> tuple[Any, Any]:
-        """Terms as one gradient with its factor: those of one gradient share a sum of factors."""
+        """Return terms as one gradient with its factor: equal gradients share a sum of factors."""
         factors: dict[Symbol, Any] = {}
         for base, factor in terms:
             one = self.program.full(1.0, base.shape, base.dtype) if factor is None else factor

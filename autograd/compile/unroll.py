@@ -12,8 +12,8 @@ from .executor import ScanBlock
 
 
 def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """The same tensors, with places in a graph in which compiled recurrences are recorded anew; the
-    very same if there are none. Parts that backward has freed stay as they are.
+    """Return tensors of a graph in which compiled recurrences are recorded step by step; the given
+    tensors without any. Parts that the backward pass has freed stay as they are.
     """
     tensors = list(tensors)
     stands: dict[Node, Node] = {}  # for a result of a compiled recurrence, one of its record

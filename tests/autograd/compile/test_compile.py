@@ -1,5 +1,5 @@
 """A compiled recurrence equals the recorded one, outputs and all gradients: of every layer, of
-random cells, and of steps that nobody would write.
+random cells, and of unusual steps.
 """
 
 import random
@@ -112,7 +112,7 @@ def test_second_derivatives_with_everything() -> None:
 
 @contextmanager
 def plans() -> Iterator[list[Any]]:
-    """How every recurrence of the layers that are run meanwhile is executed."""
+    """Collect how every recurrence of the layers inside the block is executed."""
     seen: list[Any] = []
 
     def spy(*arguments: Any, **options: Any) -> Any:
@@ -178,7 +178,7 @@ def test_gradients_by_some_inputs_only(cell: Any, data: Any) -> None:
     check(make)
 
 
-# --- steps that nobody would write ----------------------------------------------------------------
+# --- unusual steps ----------------------------------------------------------------
 
 UNUSUAL: dict[str, Callable[..., Any]] = {}
 """Each a function of a square weight W, a vector v, and the inputs xs, that makes a step, a carry

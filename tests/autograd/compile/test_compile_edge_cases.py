@@ -142,7 +142,7 @@ def test_operations_of_one_result_in_a_tuple() -> None:
 
 
 def test_a_step_that_handles_every_error_is_not_misled() -> None:
-    """What it computes with a value that cannot be read during the trace is no part of it."""
+    """Computations with a value that cannot be read during the trace are not part of the trace."""
 
     def step(h: Any, x: Any) -> Any:
         try:

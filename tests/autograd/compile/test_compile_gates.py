@@ -31,7 +31,7 @@ def split_in_three(W: Any, h: Any, x: Any) -> Any:
 
 
 def split_in_two(W: Any, h: Any, x: Any) -> Any:
-    # Factors for the rows of weights which are square, and which nobody else reads.
+    # Factors for the rows of weights which are square, and which no other operation reads.
     a, b = ag.split(linear(h.detach(), x[:H] * V) + x, 2, -1)
     return both(ag.concatenate([ag.sigmoid(a), ag.tanh(b)], -1))
 
@@ -73,7 +73,7 @@ NOT_FREE: dict[str, Step] = {
     "a product with weights of the carry": lambda W, h, x: both(
         ag.sigmoid(linear(x, W * h[0]) + x)
     ),
-    "a product with weights of the carry that nobody else reads": lambda W, h, x: both(
+    "a product with weights of the carry that no other operation reads": lambda W, h, x: both(
         ag.sigmoid(linear(x.detach(), W * h[0]) + x)
     ),
     "the carry times itself": lambda W, h, x: both(ag.sigmoid(h * h + x)),
@@ -82,7 +82,7 @@ NOT_FREE: dict[str, Step] = {
 
 
 def at_a_step(problem: Problem) -> str:
-    """What the plan for the host does at every step on the way forward."""
+    """Return the operations of the loop of the forward pass in the plan for the host."""
     step, carry, xs, _, options = problem
     text = str(ag.explain(step, carry, xs, device="cpu", **options))
     _, rest = text.split("forward, at every step")

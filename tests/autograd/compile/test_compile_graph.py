@@ -327,7 +327,7 @@ def test_results_and_gradients_share_no_memory() -> None:
 
 
 def test_an_output_that_is_the_input_may_be_written_into() -> None:
-    """What is handed through unchanged is not the caller's own."""
+    """A carry that is passed through unchanged is a copy."""
 
     def results(compile: bool | None) -> Any:
         one = of_steps(lambda W, h, x: ((h[0], ag.tanh(h[1] @ W + h[0] * x)), h[0]))()

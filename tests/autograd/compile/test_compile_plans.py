@@ -1,4 +1,4 @@
-"""What the compiler keeps and says: its plans know no data, its caches are bounded, its warnings
+"""Caches and warnings of the compiler: its plans know no data, its caches are bounded, its warnings
 come once, and what interrupts a run leaves nothing broken behind.
 """
 
@@ -75,7 +75,7 @@ def test_no_warning_where_it_is_wanted_or_could_not_be_otherwise() -> None:
     assert warned(lambda: ag.scan(inner, h, xs)) == []
 
     def fails(h: Any, x: Any) -> Any:
-        raise KeyError("of one's own")
+        raise KeyError("custom")
 
     def failing() -> None:
         with pytest.raises(KeyError) as caught:
@@ -332,7 +332,7 @@ def test_an_explanation_reads_like_the_plan() -> None:
     assert "tanh" in stepwise
     assert "sin" not in stepwise
     assert "cos" in after
-    assert "kept for the way back: " in after
+    assert "residuals: " in after
     assert "def forward(" in after
     assert "def backward(" in after
     with ag.no_grad():

@@ -1,5 +1,5 @@
 """A compiled recurrence whose step keeps Python state, or is not the same at the next run: its
-results, and what it keeps, are those of the recorded steps.
+results, and the state that it keeps, equal eager execution.
 """
 
 import itertools
@@ -218,7 +218,7 @@ def keeps_what_it_was_given(W: Any, kept: Any) -> Step:
 @pytest.mark.parametrize("options", [{}, {"lengths": [6, 0, 3]}, {"reverse": True}], ids=str)
 @pytest.mark.parametrize("make", STATEFUL.values(), ids=STATEFUL)
 def test_python_state(make: Any, options: dict[str, Any]) -> None:
-    """After two runs, in which it goes on: the same results, and the same state."""
+    """After two runs that continue the state: equal results, and equal state."""
 
     def results(compile: bool | None) -> Any:
         W = values(H, H)

@@ -1,4 +1,4 @@
-"""What the step of a compiled recurrence may do beside computing: all that it may do when it is
+"""Side effects of the step of a compiled recurrence: all that it may do when it is
 recorded. It reads values, draws random numbers, fails; the results, and the errors, are those of
 the recorded steps, and `explain` says why it is recorded.
 """
@@ -90,7 +90,7 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
     "dropout": lambda h: nn.functional.dropout(h, 0.5),
     "a mask": lambda h: h * ag.random.default.mask(h.shape, 0.5, h.device).astype(h.dtype),
     "uniform": lambda h: h * ag.random.default.uniform(h.shape, dtype=h.dtype),
-    "a stream of one's own": lambda h: h * ag.Generator(3).uniform(h.shape, dtype=h.dtype),
+    "a custom stream": lambda h: h * ag.Generator(3).uniform(h.shape, dtype=h.dtype),
     "a number of Python's": lambda h: h * random.random(),
     "NumPy's": lambda h: h * on_device(np.random.random(h.shape)),  # noqa: NPY002
 }
@@ -121,7 +121,7 @@ LATE: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("draw", LATE.values(), ids=LATE)
 def test_a_step_that_draws_later_only(draw: Any) -> None:
-    """What it draws stands where an array stood, of which the plan does not say the values."""
+    """Random numbers take the place of an array whose values are not in the plan."""
 
     def results(compile: bool | None) -> Any:
         drawing = False
@@ -241,11 +241,11 @@ def at(n: int, fails: Callable[[Any, Any], Any]) -> Callable[[Any], Step]:
 
 
 def raise_error(h: Any, x: Any) -> Any:
-    raise KeyError("of one's own")
+    raise KeyError("custom")
 
 
 FAILURES: dict[str, Callable[[Any, Any], Any]] = {
-    "of one's own": raise_error,
+    "custom": raise_error,
     "shapes": lambda h, x: (h @ ag.ones((3, 3), dtype=float), h),
     "shapes that do not broadcast": lambda h, x: (h + ag.ones(5), h),
     "an index": lambda h, x: (h[:, 7], h),
@@ -272,7 +272,7 @@ def test_errors_are_those_of_the_recorded_steps(fails: Any, n: int) -> None:
 
 
 def test_rules_of_ones_own_that_read_a_variable() -> None:
-    """What a rule does is part of what a plan is for."""
+    """The behavior of a rule is part of the key of a plan."""
     strength = [1.0]
 
     @ag.primitive(x=lambda g: -strength[0] * g)

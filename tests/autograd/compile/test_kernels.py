@@ -70,7 +70,7 @@ def functions() -> dict[str, tuple[Function, int]]:
 
 
 def kinds(count: int) -> list[tuple[str, ...]]:
-    """The dtypes of so many arguments: of one kind, and mixed."""
+    """Return dtypes of `count` arguments: of one kind, and mixed."""
     same = [(dtype,) * count for dtype in (*FLOATS, *OTHERS)]
     return same + [kind for kind in MIXED if len(kind) == count]
 
@@ -121,7 +121,7 @@ def kernels() -> dict[tuple[str, tuple[str, ...]], host_kernels.Kernel]:
 
 
 def compare(name: str, *given: np.ndarray) -> None:
-    """The kernel's result is that of the engine on NumPy."""
+    """The result of the kernel equals the result of the engine on NumPy."""
     with np.errstate(all="ignore"):
         expected = FUNCTIONS[name][0](*given)
     ours = np.empty(expected.shape, expected.dtype)
@@ -285,7 +285,7 @@ def test_values_read_in_another_order_than_they_are_written() -> None:
             a = ag.tanh(h + x)
             b = a[:, ::-1] * h + a * h[:, :1]
             c = ag.sigmoid(b + a.T[:2].T) * a[:, 1:]
-            d = h - x  # nobody else wants it: its place is free, once it is read
+            d = h - x  # not used otherwise: its buffer is free once it is read
             d = d[:, ::-1] + 0.2 * x
             return 0.5 * c + 0.3 * d[:, ::-1] + 0.1 * ag.broadcast_to(b[:1], b.shape), b
 
