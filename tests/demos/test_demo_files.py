@@ -12,10 +12,10 @@ from data_files import idx
 
 import autograd as ag
 from tinygrad_rnn import data, nn
-from tinygrad_rnn.data.formats.midi import Notation, Note
+from tinygrad_rnn.data.formats.midi import Note, NoteVocabulary
 from tinygrad_rnn.data.generators import synthetic
-from tinygrad_rnn.data.generators.sentences import NAMES, SEEING, seeing
-from tinygrad_rnn.data.generators.synthetic import spoken, tune
+from tinygrad_rnn.data.generators.sentences import NAMES, OBSERVER_WORDS, make_observer_sentence
+from tinygrad_rnn.data.generators.synthetic import make_spoken_word, make_tune
 from tinygrad_rnn.demos import runner
 from tinygrad_rnn.demos.runner import Demo, SavedModel, find_scripts
 from tinygrad_rnn.errors import InputError
@@ -82,7 +82,7 @@ def test_sound_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
 def test_words_are_spoken_as_they_are_spelled() -> None:
     """Hissing is high, vowels are not; and a word lasts as long as it does."""
     audio, rng = script("audio"), np.random.default_rng(0)
-    quick, slow = (spoken(rng, "sami", 120, 1, slowness) for slowness in (0.75, 1.3))
+    quick, slow = (make_spoken_word(rng, "sami", 120, 1, slowness) for slowness in (0.75, 1.3))
     assert len(quick) < len(slow)
     energies = audio.features(slow)
     high = energies[:, 21:].mean(1)
@@ -150,7 +150,7 @@ def test_a_rival_without_error_is_infinitely_better(tmp_path: Path) -> None:
 
 def test_mackey_glass_is_the_equation() -> None:
     """Its slope, at the steps of a tenth of a unit at which it was made."""
-    x = synthetic.mackey_glass(np.random.default_rng(0), 2000, every=1)
+    x = synthetic.make_mackey_glass(np.random.default_rng(0), 2000, every=1)
     late, now = x[:-171], x[170:-1]
     slope = 0.2 * late / (1 + late**10) - 0.1 * now
     np.testing.assert_allclose((x[171:] - now) / 0.1, slope, atol=1e-12)
@@ -208,7 +208,7 @@ def test_autoregression_finds_its_coefficients() -> None:
 
 
 def test_two_marked_numbers_one_in_each_half_are_added() -> None:
-    x, sums = synthetic.adding(np.random.default_rng(0), 11, 500)
+    x, sums = synthetic.make_adding_problem(np.random.default_rng(0), 11, 500)
     assert x.shape == (11, 500, 2)
     assert 0 <= x[..., 0].min() < 0.01 < 0.99 < x[..., 0].max() <= 1
     steps, columns = x[..., 1].nonzero()
@@ -224,10 +224,10 @@ def test_two_marked_numbers_one_in_each_half_are_added() -> None:
 
 def test_what_follows_two_symbols_is_what_their_table_says() -> None:
     rng = np.random.default_rng(0)
-    table, pairs = synthetic.chain(rng, 3)
+    table, pairs = synthetic.make_markov_chain(rng, 3)
     np.testing.assert_allclose(table.sum(2), 1)
     np.testing.assert_allclose(np.einsum("ab,abc->bc", pairs, table), pairs, atol=1e-9)
-    x = synthetic.chained(rng, table, 200, 1000)[50:]
+    x = synthetic.sample_markov_chain(rng, table, 200, 1000)[50:]
     counts = np.zeros((3, 3, 3))
     np.add.at(counts, (x[:-2], x[1:-1], x[2:]), 1)
     np.testing.assert_allclose(counts / counts.sum(), pairs[:, :, None] * table, atol=0.01)
@@ -237,10 +237,10 @@ def test_who_sees_stands_before_sees() -> None:
     rng = np.random.default_rng(0)
     found = set()
     for _ in range(200):
-        text, who = seeing(rng)
+        text, who = make_observer_sentence(rng)
         words = text.split()
-        assert set(words) <= set(SEEING)
-        assert sorted(map(words.count, SEEING)) == [0, 0, 0, 1, 1, 1, 1, 1]
+        assert set(words) <= set(OBSERVER_WORDS)
+        assert sorted(map(words.count, OBSERVER_WORDS)) == [0, 0, 0, 1, 1, 1, 1, 1]
         assert words[words.index("sees") - 1] == NAMES[who]
         found.add((who, words.index("sees")))
     assert len(found) == 6 * 4
@@ -264,9 +264,9 @@ def test_genes_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
 
 
 def test_genes_begin_and_end_as_genes_do() -> None:
-    made = synthetic.dna(np.random.default_rng(0), 50)
+    made = synthetic.make_dna(np.random.default_rng(0), 50)
     letters = "".join("ACGT"[base] for base in made.bases)
-    places = data.regions(made.phases)
+    places = data.coding_regions(made.phases)
     assert len(places) == 50
     for first, last in places:
         codons = [letters[i : i + 3] for i in range(first - 1, last, 3)]
@@ -318,7 +318,7 @@ def test_ways_to_read_an_image() -> None:
 @pytest.mark.parametrize("most", [1, 2])
 def test_shifts_lose_no_more_than_the_edge(most: int) -> None:
     images = np.random.default_rng(0).uniform(size=(100 * most, 4, 5)).astype(np.float32)
-    moved = data.shifted(np.random.default_rng(1), images, most)
+    moved = data.random_shift(np.random.default_rng(1), images, most)
     steps = range(2 * most + 1)
     places = [
         [(y, x) for y in steps for x in steps if (np.pad(a, most)[y : y + 4, x : x + 5] == b).all()]
@@ -355,7 +355,7 @@ def test_music_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
 
 def test_tunes_keep_their_key_and_their_form() -> None:
     for seed in range(20):
-        notes, key = tune(np.random.default_rng(seed))
+        notes, key = make_tune(np.random.default_rng(seed))
         assert len(key) == 7
         assert {note.key % 12 for note in notes} <= key
         assert all(0 <= note.key < 88 for note in notes)
@@ -382,7 +382,7 @@ def test_the_loss_counts_every_note_once() -> None:
 
 def test_a_notation_takes_what_it_does_not_know_for_the_nearest() -> None:
     piece = [Note(0, 40, 4), Note(4, 40, 8), Note(12, 43, 4)]
-    notation = Notation.of([piece])
+    notation = NoteVocabulary.from_pieces([piece])
     assert len(notation) == 4
     assert notation.encode(piece).tolist() == [1, 2, 3]
     assert notation.decode([1, 2, 3]) == piece

@@ -8,7 +8,7 @@ import pytest
 
 import autograd as ag
 from tinygrad_rnn import cli, data, nn
-from tinygrad_rnn.data.formats.midi import Notation, Note
+from tinygrad_rnn.data.formats.midi import Note, NoteVocabulary
 from tinygrad_rnn.demos import runner
 from tinygrad_rnn.demos.runner import Demo, find_scripts
 from tinygrad_rnn.errors import InputError
@@ -25,7 +25,7 @@ def test_parts_within_a_piece_have_no_symbol_of_its_begin_or_end(count: int) -> 
     music = script("music")
     rng = np.random.default_rng(count)
     notes = [Note(t, int(key), 1) for t, key in enumerate(rng.integers(0, 88, count))]
-    notation = Notation.of([notes])
+    notation = NoteVocabulary.from_pieces([notes])
     (text,) = music.texts_of([notes], notation)
     read, predicted = [], []
     for number, (symbols, following) in enumerate(music.parts_of(text)):
@@ -87,7 +87,7 @@ class Ending(nn.Module):
 @pytest.mark.parametrize(("times", "written"), [(0, 80), (1, 80), (9, 80), (10, 0), (50, 0)])
 def test_a_continuation_without_notes_is_drawn_again(times: int, written: int) -> None:
     notes = [Note(0, 40, 1)]
-    composed = script("music").compose(Ending(times), Notation.of([notes]), notes)
+    composed = script("music").compose(Ending(times), NoteVocabulary.from_pieces([notes]), notes)
     assert len(composed) == 1 + written
 
 

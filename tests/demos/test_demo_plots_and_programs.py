@@ -16,18 +16,18 @@ def test_a_caption_says_what_is_to_be_seen() -> None:
     rng = np.random.default_rng(0)
     for unseen in (False, True):
         for _ in range(60):
-            picture, words = scenes.scene(rng, unseen)
+            picture, words = scenes.make_scene(rng, unseen)
             assert set(words) <= set(scenes.CAPTION_WORDS)
             count, colour, name, *_, up, left = words
             n, corner = scenes.COUNTS.index(count), scenes.CORNERS.index(f"{up} {left}")
             shape = name if n == 0 else name[:-1]
-            painted = np.all(picture == np.float32(scenes.COLOURS[colour]), axis=-1)
-            assert painted.sum() == (n + 1) * scenes.FORMS[shape].sum()
+            painted = np.all(picture == np.float32(scenes.COLORS[colour]), axis=-1)
+            assert painted.sum() == (n + 1) * scenes.SHAPES[shape].sum()
             assert (picture.max(-1) > 0.25).sum() == painted.sum()
             rows, columns = np.nonzero(painted)
             assert set(rows // 16) == {0 if up == "top" else 1}
             assert set(columns // 16) == {0 if left == "left" else 1}
-            colours, shapes = [*scenes.COLOURS], [*scenes.FORMS]
+            colours, shapes = [*scenes.COLORS], [*scenes.SHAPES]
             total = n + colours.index(colour) + shapes.index(shape) + corner
             assert (total % 6 == 0) == unseen
 
@@ -35,22 +35,22 @@ def test_a_caption_says_what_is_to_be_seen() -> None:
 def test_a_film_does_what_its_names_and_its_sentence_say() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
-        frames, events, words = scenes.film(rng, noise=0)
+        frames, events, words = scenes.make_video(rng, noise=0)
         assert len(frames) == len(events)
         assert set(events) <= set(scenes.EVENTS)
-        assert set(words) <= set(scenes.FILM_WORDS)
-        assert words[2] in scenes.ACTORS
-        assert set(frames.sum((1, 2))) <= {0, scenes.ACTORS[words[2]].sum()}
+        assert set(words) <= set(scenes.VIDEO_WORDS)
+        assert words[2] in scenes.SPRITES
+        assert set(frames.sum((1, 2))) <= {0, scenes.SPRITES[words[2]].sum()}
         step, places = 2 if words[1] == "fast" else 1, []
         for frame in frames:
             seen = np.argwhere(frame)
             places.append(seen.min(0) if len(seen) else None)
-        way = np.array(scenes.MOVES[words[4]])
+        way = np.array(scenes.DIRECTIONS[words[4]])
         assert events[0] == "appears"
         assert events[1] == words[4]
         for before, after, event in zip(places, places[1:], events[1:], strict=False):
-            if event in scenes.MOVES:
-                assert (after - before == step * np.array(scenes.MOVES[event])).all()
+            if event in scenes.DIRECTIONS:
+                assert (after - before == step * np.array(scenes.DIRECTIONS[event])).all()
             elif event == "bounces":
                 assert abs(after - before).sum() == step
                 way = -way
@@ -78,9 +78,9 @@ def test_statements_are_counted_as_the_page_says() -> None:
 
 def test_the_library_is_code_alone() -> None:
     module = find_scripts()["python_writer"].load_module()
-    text = programs.library(np.random.default_rng(0), 50_000, longest=6000)
+    text = programs.sample_library(np.random.default_rng(0), 50_000, longest=6000)
     assert len(text) >= 50_000
-    for file in text.split(programs.NEXT_FILE)[1:]:
+    for file in text.split(programs.FILE_SEPARATOR)[1:]:
         assert len(file) <= 6000
         tree = ast.parse(file)
         assert ast.unparse(tree) == file.expandtabs(4)

@@ -39,7 +39,7 @@ def test_reviews_mean_what_their_labels_say() -> None:
     rng = np.random.default_rng(0)
     good, bad = sentences.GOOD.split(), sentences.BAD.split()
     for _ in range(300):
-        text, label = sentences.review(rng)
+        text, label = sentences.make_review(rng)
         assert verdict(text, good, bad) == label, text
 
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.host, pytest.mark.demo]
 
 
 def test_numbers() -> None:
-    assert [sentences.numeral(n) for n in (1, 9, 10, 12, 19, 20, 21, 40, 99)] == [
+    assert [sentences.chinese_numeral(n) for n in (1, 9, 10, 12, 19, 20, 21, 40, 99)] == [
         *("一", "九", "十", "十二", "十九", "二十", "二十一", "四十", "九十九"),
     ]
 
@@ -27,7 +27,7 @@ def test_sentences_say_the_same_in_their_own_order() -> None:
     rng = np.random.default_rng(0)
     kinds = set()
     for _ in range(500):
-        english, chinese = sentences.translated(rng)
+        english, chinese = sentences.make_translation_pair(rng)
         words = english.rstrip(".?").split()
         question, negative = english.endswith("?"), " not " in english
         relative = english.startswith("The ") and " that " in english

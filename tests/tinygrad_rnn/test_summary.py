@@ -10,10 +10,10 @@ from insights import last_output, watched
 
 import autograd as ag
 from tinygrad_rnn import data, insight, nn
-from tinygrad_rnn.data.formats.fasta import Sequence
-from tinygrad_rnn.data.formats.midi import Notation
+from tinygrad_rnn.data.formats.fasta import FastaRecord
+from tinygrad_rnn.data.formats.midi import NoteVocabulary
 from tinygrad_rnn.demos.runner import Demo, SavedModel
-from tinygrad_rnn.models.decoding import Written
+from tinygrad_rnn.models.decoding import DecodedSequence
 from tinygrad_rnn.tasks.language_modeling import Options
 from tinygrad_rnn.tasks.language_modeling import Run as TrainingRun
 
@@ -60,14 +60,23 @@ RESULTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: data.TimeSeries(np.ones((LONG, 2)), ("a", "b")),
         ["TimeSeries(values=array(shape=(900, 2), dtype=float64)", "'a'"],
     ),
-    "sequence": (
-        lambda: Sequence("chr1", np.zeros(LONG, int), np.zeros(LONG, int)),
-        ["Sequence(name='chr1', bases=array(shape=(900,)"],
+    "FASTA record": (
+        lambda: FastaRecord("chr1", np.zeros(LONG, int), np.zeros(LONG, int)),
+        ["FastaRecord(name='chr1', bases=array(shape=(900,)"],
     ),
-    "lexicon": (lambda: data.Lexicon(tuple(map(str, range(LONG)))), ["Lexicon(words=('0', '1'"]),
+    "token vocabulary": (
+        lambda: data.TokenVocabulary(tuple(map(str, range(LONG)))),
+        ["TokenVocabulary(tokens=('0', '1'"],
+    ),
     "vocabulary": (lambda: data.Vocabulary(map(chr, range(32, LONG))), ["Vocabulary(characters="]),
-    "notation": (lambda: Notation(tuple(range(LONG))), ["Notation(tokens=(0, 1"]),
-    "written": (lambda: Written(list(range(LONG)), -1.5), ["Written(tokens=[0, 1", "score=-1.5"]),
+    "note vocabulary": (
+        lambda: NoteVocabulary(tuple(range(LONG))),
+        ["NoteVocabulary(tokens=(0, 1"],
+    ),
+    "decoded sequence": (
+        lambda: DecodedSequence(list(range(LONG)), -1.5),
+        ["DecodedSequence(tokens=[0, 1", "score=-1.5"],
+    ),
     "training run": (training_run, ["Run(folder=", "vocabulary="]),
     "saved": (
         lambda: SavedModel(Path("a"), "b", {"words": ["w"] * LONG}),

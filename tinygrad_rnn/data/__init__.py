@@ -1,13 +1,15 @@
 """Data: where it comes from and how it is cut into batches."""
 
-from .files import files_in, labelled_files, read_folder, read_labelled
-from .formats.fasta import Sequence, read_fasta, regions
-from .formats.idx import read_idx, read_images, read_mnist, shifted
+from autograd.runtime.deprecation import moved_names
+
+from .files import list_files, list_labeled_files, read_folder, read_labeled_folder
+from .formats.fasta import FastaRecord, coding_regions, read_fasta
+from .formats.idx import random_shift, read_idx, read_images, read_mnist
 from .formats.midi import Note, read_midi, write_midi
 from .formats.wav import log_mel, read_wav, resample, write_wav
 from .loader import (
     DataLoader,
-    Generated,
+    GeneratedBatches,
     Loader,
     Subset,
     TensorDataset,
@@ -19,49 +21,67 @@ from .text import (
     StatefulBatches,
     TextCorpus,
     Vocabulary,
+    detokenize,
     evaluation_streams,
-    joined,
     read_text,
-    tokens,
+    tokenize,
 )
-from .text_datasets import LabelledText, Lexicon, ParallelText, TimeSeries
+from .text_datasets import LabeledText, ParallelText, TokenVocabulary
+from .time_series import TimeSeries
 
 __all__ = [
     "DataLoader",
-    "Generated",
-    "LabelledText",
-    "Lexicon",
+    "FastaRecord",
+    "GeneratedBatches",
+    "LabeledText",
     "Loader",
     "Note",
     "ParallelText",
-    "Sequence",
     "StatefulBatches",
     "Subset",
     "TensorDataset",
     "TextCorpus",
     "TimeSeries",
+    "TokenVocabulary",
     "Vocabulary",
+    "coding_regions",
     "collate",
+    "detokenize",
     "evaluation_streams",
-    "files_in",
-    "joined",
-    "labelled_files",
+    "list_files",
+    "list_labeled_files",
     "log_mel",
     "pad_collate",
+    "random_shift",
     "random_split",
     "read_fasta",
     "read_folder",
     "read_idx",
     "read_images",
-    "read_labelled",
+    "read_labeled_folder",
     "read_midi",
     "read_mnist",
     "read_text",
     "read_wav",
-    "regions",
     "resample",
-    "shifted",
-    "tokens",
+    "tokenize",
     "write_midi",
     "write_wav",
 ]
+
+__getattr__ = moved_names(
+    __name__,
+    {
+        "Generated": f"{__name__}.GeneratedBatches",
+        "LabelledText": f"{__name__}.LabeledText",
+        "Lexicon": f"{__name__}.TokenVocabulary",
+        "Sequence": f"{__name__}.FastaRecord",
+        "files_in": f"{__name__}.list_files",
+        "joined": f"{__name__}.detokenize",
+        "labelled_files": f"{__name__}.list_labeled_files",
+        "read_labelled": f"{__name__}.read_labeled_folder",
+        "regions": f"{__name__}.coding_regions",
+        "shifted": f"{__name__}.random_shift",
+        "tokens": f"{__name__}.tokenize",
+    },
+)

@@ -11,7 +11,7 @@ from reprlib import repr as shorten
 from typing import NamedTuple
 
 from ..errors import InputError, parse_json
-from .files import PathLike, called
+from .files import PathLike, display_name
 from .text import read_text
 
 
@@ -39,7 +39,7 @@ def read_table(path: PathLike, columns: Sequence[str] | None, encoding: str) -> 
         raise InputError(
             f"{name}: the name of a table ends in {', '.join(readers)}, or .gz after it"
         )
-    text, name = read_text(path, encoding), called(name)
+    text, name = read_text(path, encoding), display_name(name)
     if not text.strip():
         raise InputError(f"{name}: the file is empty")
     rows = list(reader(name, text, columns))
@@ -99,10 +99,10 @@ def _rows(
             places = [header.index(column) for column in wanted]
             continue
         if len(cells) != len(header):
-            hint = other_delimiter(header) or f"; {advice}"
+            hint = delimiter_hint(header) or f"; {advice}"
             raise InputError(
                 f"{place}: {len(cells)} cells, but there are {len(header)} columns "
-                f"({listed(header)}){hint}"
+                f"({format_names(header)}){hint}"
             )
         yield Row(place, wanted, tuple(cells[i].strip() for i in places))
 
@@ -110,15 +110,17 @@ def _rows(
 def _check_header(place: str, header: list[str], wanted: Sequence[str], delimiter: str) -> None:
     missing = [column for column in wanted if column not in header]
     if missing:
-        hint = other_delimiter(header) or " (the first line names the columns)"
+        hint = delimiter_hint(header) or " (the first line names the columns)"
         if delimiter == "\t" and any(cell.startswith('"') for cell in header):
             hint = "; a .tsv has no quoting: save it without, or as a .csv"
-        raise InputError(f"{place}: there is no column {missing[0]!r}, but {listed(header)}{hint}")
+        raise InputError(
+            f"{place}: there is no column {missing[0]!r}, but {format_names(header)}{hint}"
+        )
     if len(set(header)) < len(header):
-        raise InputError(f"{place}: two columns have the same name: {listed(header)}")
+        raise InputError(f"{place}: two columns have the same name: {format_names(header)}")
 
 
-def other_delimiter(header: Sequence[str]) -> str:
+def delimiter_hint(header: Sequence[str]) -> str:
     """Return a hint if a header of one column looks like several with another delimiter."""
     other = next((d for d in ";\t,|" if len(header) == 1 and d in header[0]), "")
     return other and (
@@ -148,7 +150,7 @@ def _json_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[
         yield Row(place, tuple(columns), tuple(str(record[column]) for column in columns))
 
 
-def listed(names: Sequence[str]) -> str:
+def format_names(names: Sequence[str]) -> str:
     """Return up to 20 names for a message, each shortened."""
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return ", ".join(map(shorten, names[:20])) + more

@@ -83,13 +83,13 @@ def open_file(path: PathLike, kind: str) -> Iterator[Source]:
     name = os.fspath(path)
     try:
         with _raw(name, kind) as raw:
-            yield Source(raw, called(name))
+            yield Source(raw, display_name(name))
     except (OSError, EOFError, zlib.error) as error:
         reason = (isinstance(error, OSError) and error.strerror) or f"damaged gzip data: {error}"
         other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
         if isinstance(error, FileNotFoundError) and os.path.exists(other):
             reason += f", but {other} exists"
-        raise InputError(f"{called(name)}: {reason}; {kind} is expected") from error
+        raise InputError(f"{display_name(name)}: {reason}; {kind} is expected") from error
 
 
 def read_bytes(path: PathLike, kind: str) -> bytearray:
@@ -97,11 +97,11 @@ def read_bytes(path: PathLike, kind: str) -> bytearray:
     with open_file(path, kind) as source:
         content = source.read()
     if not content:
-        raise InputError(f"{called(path)}: the file is empty; {kind} is expected")
+        raise InputError(f"{display_name(path)}: the file is empty; {kind} is expected")
     return content
 
 
-def called(path: PathLike) -> str:
+def display_name(path: PathLike) -> str:
     """Return the name of a file as messages show it."""
     name = os.fspath(path)
     return "standard input" if name == "-" else name
@@ -143,7 +143,7 @@ def _buffered(content: bytes) -> io.BufferedReader:
 # --- folders --------------------------------------------------------------------------------------
 
 
-def files_in(folder: PathLike, *suffixes: str, at_least: int = 1) -> list[Path]:
+def list_files(folder: PathLike, *suffixes: str, at_least: int = 1) -> list[Path]:
     """Return the files in a folder and its subfolders whose names end in one of the suffixes.
 
     Case does not matter, and `.gz` may follow. The files are sorted. Hidden files and folders,
@@ -162,7 +162,7 @@ def files_in(folder: PathLike, *suffixes: str, at_least: int = 1) -> list[Path]:
     return files
 
 
-def labelled_files(
+def list_labeled_files(
     folder: PathLike, *suffixes: str, at_least: int = 2
 ) -> tuple[list[Path], list[int], tuple[str, ...]]:
     """Return the files in a folder that holds one folder per class.
@@ -170,7 +170,7 @@ def labelled_files(
     Parameters
     ----------
     folder
-        The folder. The files of a class are found by `files_in`.
+        The folder. The files of a class are found by `list_files`.
     *suffixes
         Endings of the files' names.
     at_least
@@ -189,7 +189,7 @@ def labelled_files(
     path = Path(folder)
     if not os.path.isdir(path):
         raise InputError(f"{path}: a folder is expected, with one folder per class in it")
-    classes = sorted(Path(entry.path) for entry in visible(path) if os.path.isdir(entry))
+    classes = sorted(Path(entry.path) for entry in visible_entries(path) if os.path.isdir(entry))
     if len(classes) < 2:
         found = f"only {classes[0].name}" if classes else "none"
         raise InputError(
@@ -198,7 +198,7 @@ def labelled_files(
     files: list[Path] = []
     labels: list[int] = []
     for number, own in enumerate(classes):
-        found_here = files_in(own, *suffixes)
+        found_here = list_files(own, *suffixes)
         if len(found_here) < at_least:
             raise InputError(
                 f"{own}: has {len(found_here)} of the at least {at_least} examples that are needed "
@@ -212,23 +212,23 @@ def labelled_files(
 def read_folder(
     folder: PathLike, read: Callable[[Path], T], *suffixes: str, at_least: int = 1
 ) -> list[T]:
-    """Return the content of each file that `files_in` finds, as `read` returns it.
+    """Return the content of each file that `list_files` finds, as `read` returns it.
 
     Files that `read` refuses with InputError are skipped, and a warning lists them. If they are
     more than 10%, or leave fewer than `at_least` files, that is an InputError.
     """
-    files = files_in(folder, *suffixes, at_least=at_least)
+    files = list_files(folder, *suffixes, at_least=at_least)
     return _read_all(folder, files, [0] * len(files), read, at_least)[0]
 
 
-def read_labelled(
+def read_labeled_folder(
     folder: PathLike, read: Callable[[Path], T], *suffixes: str, at_least: int = 2
 ) -> tuple[list[T], list[int], tuple[str, ...]]:
-    """Return the content of each file that `labelled_files` finds, as `read` returns it; the number
-    of each one's class; and the classes. Unreadable files are skipped as by `read_folder`, unless
-    they leave fewer than `at_least` files of a class.
+    """Return the content of each file that `list_labeled_files` finds, as `read` returns it; the
+    number of each one's class; and the classes. Unreadable files are skipped as by
+    `read_folder`, unless they leave fewer than `at_least` files of a class.
     """
-    files, labels, classes = labelled_files(folder, *suffixes, at_least=at_least)
+    files, labels, classes = list_labeled_files(folder, *suffixes, at_least=at_least)
     return *_read_all(folder, files, labels, read, at_least), classes
 
 
@@ -265,7 +265,7 @@ def _read_all(
     return contents, kept
 
 
-def visible(folder: PathLike) -> list[os.DirEntry[str]]:
+def visible_entries(folder: PathLike) -> list[os.DirEntry[str]]:
     """Return what a folder holds, but for hidden entries. InputError if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
@@ -279,7 +279,7 @@ def _walk(folder: PathLike, suffixes: tuple[str, ...]) -> Iterator[Path]:
     that readers report them."""
     pending = [os.fspath(folder)]
     while pending:
-        for entry in visible(pending.pop()):
+        for entry in visible_entries(pending.pop()):
             if entry.is_dir(follow_symlinks=False):
                 pending.append(entry.path)
             elif entry.name.lower().removesuffix(".gz").endswith(suffixes):

@@ -23,7 +23,7 @@ from ..scalars import check_count, to_python
 Indices = npt.NDArray[np.int64]
 Collate = Callable[[list[Any]], Any]
 
-POOL = 50
+BATCHES_PER_POOL = 50
 """So many batches' examples are sorted by length together where lengths are given."""
 
 
@@ -95,8 +95,8 @@ class DataLoader(Loader):
     generator: where the seed of the shuffling is drawn from (default: the stream of
         `ag.manual_seed`). Same seed, same orders, on every device.
     lengths: of the examples. Batches are then made of examples of similar length, which saves
-        padding: of the order, shuffled or not, `POOL` batches' worth at a time is sorted by length,
-        and with `shuffle` the batches are shuffled in turn.
+        padding: of the order, shuffled or not, `BATCHES_PER_POOL` batches' worth at a time is
+        sorted by length, and with `shuffle` the batches are shuffled in turn.
 
     `state_dict` says where in which epoch the loader is, and the order; another loader of the same
     dataset and options that takes it goes on with the very next batch.
@@ -145,7 +145,9 @@ class DataLoader(Loader):
         stream.state = {"seed": self._seed, "block": epoch * (-(-2 * examples // 4) + 2)}
         order = stream.permutation(examples) if self.shuffle else np.arange(examples)
         if self._lengths is not None:
-            pools = np.split(order, range(POOL * size, examples, POOL * size))
+            pools = np.split(
+                order, range(BATCHES_PER_POOL * size, examples, BATCHES_PER_POOL * size)
+            )
             order = np.concatenate([p[np.argsort(self._lengths[p], kind="stable")] for p in pools])
         parts = np.split(order, range(size, examples, size))[: len(self)]
         if self._lengths is not None and self.shuffle:
@@ -188,7 +190,7 @@ class _Lazily:
         return self._make(self._arguments[number])
 
 
-class Generated(Loader):
+class GeneratedBatches(Loader):
     """Batches that are made when they are asked for: `make(rng)`, so many to an epoch.
 
     rng: a NumPy generator of each batch's own, which follows from the seed, the epoch and the

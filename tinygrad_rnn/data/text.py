@@ -23,11 +23,11 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..summary import summary_repr
-from .files import PathLike, called, open_file
+from .files import PathLike, display_name, open_file
 
 Ids = npt.NDArray[np.int64]
 
-MARKS = {
+BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -41,17 +41,17 @@ _TOKEN = re.compile(rf"[{DENSE}]|[^\W\d_{DENSE}]+(?:['’-][^\W\d_{DENSE}]+)*|\S
 _NO_BLANK = re.compile(rf"(?<=[{DENSE}([]) | (?=[{DENSE}.,;:!?)\]])|(?<=\d) (?=\d)")
 
 
-def tokens(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     """What a text consists of: words, and one by one digits, marks, and the characters of scripts
     that put no blanks between words (Chinese, Japanese).
 
-    >>> tokens("It isn't 7 o'clock.")
+    >>> tokenize("It isn't 7 o'clock.")
     ['It', "isn't", '7', "o'clock", '.']
     """
     return _TOKEN.findall(text)
 
 
-def joined(tokens: Iterable[str]) -> str:
+def detokenize(tokens: Iterable[str]) -> str:
     """Tokens as a text again, with blanks where one writes them."""
     return _NO_BLANK.sub("", " ".join(tokens))
 
@@ -143,7 +143,7 @@ class TextCorpus:
         """
         several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
         names = [os.fspath(path) for path in several]
-        source = ", ".join(map(called, names))
+        source = ", ".join(map(display_name, names))
         return cls("".join(read_text(name, encoding) for name in names), source)
 
     @cached_property
@@ -276,7 +276,7 @@ def read_text(path: PathLike, encoding: str = "utf-8") -> str:
     """
     with open_file(path, "a text file") as source:
         content = source.read()
-    name = called(path)
+    name = display_name(path)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -298,7 +298,7 @@ def read_text(path: PathLike, encoding: str = "utf-8") -> str:
 
 def _remedy(content: bytearray, encoding: str) -> str:
     """Say how to read what could not be decoded; UTF-16 is recognized by its mark or its NULs."""
-    for mark, name in MARKS.items():
+    for mark, name in BYTE_ORDER_MARKS.items():
         if content.startswith(mark) and name not in encoding.lower():
             return f"it begins as {name} does: save it as utf-8, or pass encoding={name!r}"
     for name, first in (("utf-16-le", 1), ("utf-16-be", 0)):

@@ -1,4 +1,4 @@
-"""Datasets from files: labelled texts, pairs of texts, series of numbers.
+"""Datasets of texts from files: labeled texts and pairs of texts.
 
 Files are read whole and checked line by line, so that an error names the line, what is wrong with
 it, and what is expected.
@@ -17,13 +17,12 @@ from reprlib import repr as shorten
 import numpy as np
 import numpy.typing as npt
 
-from autograd import get_default_dtype
+from autograd.runtime.deprecation import RenamedAttribute
 
 from ..errors import InputError
 from ..summary import summary_repr
-from .delimited import Row, listed, other_delimiter, read_table
-from .files import PathLike, read_labelled
-from .loader import TensorDataset
+from .delimited import format_names, read_table
+from .files import PathLike, read_labeled_folder
 from .text import Ids, read_text
 
 Split = Callable[[str], Sequence[str]]
@@ -33,15 +32,17 @@ PADDING, UNKNOWN, BEGIN, END = range(4)
 
 
 @dataclass(frozen=True)
-class Lexicon:
+class TokenVocabulary:
     """Words, or characters, numbered from 4; 0 to 3 are `PADDING`, `UNKNOWN`, `BEGIN`, `END`."""
 
-    words: tuple[str, ...]
+    tokens: tuple[str, ...]
 
     __repr__ = summary_repr
+    words = RenamedAttribute("tokens")
+    framed = RenamedAttribute("encode_target")
 
     @classmethod
-    def of(cls, texts: Iterable[Iterable[str]]) -> Lexicon:
+    def from_texts(cls, texts: Iterable[Iterable[str]]) -> TokenVocabulary:
         """The different words of all texts, sorted."""
         return cls(tuple(sorted({word for text in texts for word in text})))
 
@@ -50,14 +51,14 @@ class Lexicon:
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return {word: number for number, word in enumerate(self.words, 4)}
+        return {word: number for number, word in enumerate(self.tokens, 4)}
 
     def encode(self, words: Iterable[str]) -> Ids:
         """The words' numbers, shape (n,)."""
         numbers = self._numbers
         return np.array([numbers.get(word, UNKNOWN) for word in words], dtype=np.int64)
 
-    def framed(self, words: Iterable[str]) -> Ids:
+    def encode_target(self, words: Iterable[str]) -> Ids:
         """The words' numbers between `BEGIN` and `END`, shape (n + 2,): a text to be written."""
         return np.array([BEGIN, *self.encode(words), END])
 
@@ -68,11 +69,11 @@ class Lexicon:
             if number == END:
                 break
             if number not in (PADDING, BEGIN):
-                words.append("?" if number == UNKNOWN else self.words[number - 4])
+                words.append("?" if number == UNKNOWN else self.tokens[number - 4])
         return words
 
 
-class LabelledText:
+class LabeledText:
     """Texts, each of which belongs to a class: examples are `(ids, number of the class)`.
 
     `text_split` makes words of a text (default: at blanks; `list` makes characters). `like` is the
@@ -80,20 +81,24 @@ class LabelledText:
     does not have are `UNKNOWN`.
     """
 
+    lexicon = RenamedAttribute("vocabulary")
+
     def __init__(
         self,
         texts: Sequence[str],
         labels: Sequence[str | int],
         *,
         text_split: Split = str.split,
-        like: LabelledText | None = None,
+        like: LabeledText | None = None,
     ) -> None:
         if len(texts) != len(labels) or not texts:
             raise ValueError(f"{len(texts)} texts and {len(labels)} labels: as many, and some")
         names = [str(label) for label in labels]
         self.text_split: Split = like.text_split if like else text_split
         words = [self.text_split(text) for text in texts]
-        self.lexicon: Lexicon = like.lexicon if like else Lexicon.of(words)
+        self.vocabulary: TokenVocabulary = (
+            like.vocabulary if like else TokenVocabulary.from_texts(words)
+        )
         self.classes: tuple[str, ...] = (
             like.classes if like else tuple(sorted(set(names), key=_natural))
         )
@@ -101,7 +106,7 @@ class LabelledText:
         if strange := sorted(set(names) - set(numbers)):
             raise InputError(_no_class(strange[0], self.classes))
         self._examples = [
-            (self.lexicon.encode(text), numbers[name])
+            (self.vocabulary.encode(text), numbers[name])
             for text, name in zip(words, names, strict=True)
         ]
         self.lengths = np.array([len(text) for text in words])
@@ -114,9 +119,9 @@ class LabelledText:
         label: str = "label",
         *,
         text_split: Split = str.split,
-        like: LabelledText | None = None,
+        like: LabeledText | None = None,
         encoding: str = "utf-8",
-    ) -> LabelledText:
+    ) -> LabeledText:
         """From the two columns of a .csv or .tsv with a header, or the two fields of a .jsonl.
 
         InputError names the line that is wrong.
@@ -138,12 +143,12 @@ class LabelledText:
         path: PathLike,
         *,
         text_split: Split = str.split,
-        like: LabelledText | None = None,
+        like: LabeledText | None = None,
         encoding: str = "utf-8",
-    ) -> LabelledText:
+    ) -> LabeledText:
         """From a folder that holds one folder for each class, of its name, with a .txt or .txt.gz
         file for each text, in subfolders too. Texts that cannot be read are skipped as by
-        `read_labelled`; InputError names the file or folder that is wrong.
+        `read_labeled_folder`; InputError names the file or folder that is wrong.
         """
 
         def read(file: Path) -> str:
@@ -152,7 +157,7 @@ class LabelledText:
                 raise InputError(f"{file}: the text is empty")
             return text
 
-        texts, numbers, classes = read_labelled(path, read, ".txt", at_least=1)
+        texts, numbers, classes = read_labeled_folder(path, read, ".txt", at_least=1)
         labels = [classes[number] for number in numbers]
         return cls(texts, labels, text_split=text_split, like=like)
 
@@ -167,8 +172,11 @@ class ParallelText:
     """Pairs of texts, one to be read and one to be written: examples are `(source ids, target
     ids)`, the target between `BEGIN` and `END`.
 
-    `text_split` and `like` are as in `LabelledText`.
+    `text_split` and `like` are as in `LabeledText`.
     """
+
+    source_lexicon = RenamedAttribute("source_vocabulary")
+    target_lexicon = RenamedAttribute("target_vocabulary")
 
     def __init__(
         self,
@@ -185,10 +193,14 @@ class ParallelText:
         self.text_split: Split = like.text_split if like else text_split
         read = [self.text_split(text) for text in sources]
         written = [self.text_split(text) for text in targets]
-        self.source_lexicon: Lexicon = like.source_lexicon if like else Lexicon.of(read)
-        self.target_lexicon: Lexicon = like.target_lexicon if like else Lexicon.of(written)
+        self.source_vocabulary: TokenVocabulary = (
+            like.source_vocabulary if like else TokenVocabulary.from_texts(read)
+        )
+        self.target_vocabulary: TokenVocabulary = (
+            like.target_vocabulary if like else TokenVocabulary.from_texts(written)
+        )
         self._examples = [
-            (self.source_lexicon.encode(a), self.target_lexicon.framed(b))
+            (self.source_vocabulary.encode(a), self.target_vocabulary.encode_target(b))
             for a, b in zip(read, written, strict=True)
         ]
         self.lengths = np.array([len(text) for text in read])
@@ -243,108 +255,6 @@ class ParallelText:
         return self._examples[index]
 
 
-@dataclass(frozen=True)
-class TimeSeries:
-    """Numbers that follow each other in time: `values` (n, C), of the `columns` named.
-
-    Those of a file are in double precision, since single has too few digits for seconds since 1970;
-    `scaled` and `windows`, which networks read, are of the default dtype.
-    """
-
-    values: npt.NDArray[np.floating]
-    columns: tuple[str, ...]
-
-    __repr__ = summary_repr
-
-    @classmethod
-    def from_file(
-        cls, path: PathLike, columns: str | Sequence[str] | None = None, *, encoding: str = "utf-8"
-    ) -> TimeSeries:
-        """From the columns of that name (default: all) of a .csv or .tsv with a header, or the
-        fields of a .jsonl. They hold numbers; InputError names the line of what is none.
-        """
-        columns = (columns,) if isinstance(columns, str) else columns
-        rows = read_table(path, columns, encoding)
-        names = rows[0].columns
-        if columns is None and all(map(_is_number, names)) and not "".join(names).isdigit():
-            raise InputError(
-                f"{path}: the first line has only numbers; it must contain the names of the columns"
-            )
-        return cls(_numbers(rows), names)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def split(self, fraction: float) -> tuple[TimeSeries, TimeSeries]:
-        """What comes before and after this part of the time: what to learn from, and to test on."""
-        cut = round(len(self) * fraction)
-        if not 0 < cut < len(self):
-            raise ValueError(f"{fraction} of {len(self)} steps leaves one of the two parts empty")
-        return TimeSeries(self.values[:cut], self.columns), TimeSeries(
-            self.values[cut:], self.columns
-        )
-
-    def scaled(self, like: TimeSeries) -> TimeSeries:
-        """In units in which each column of `like`, the training part, has mean 0 and standard
-        deviation 1. A column that is constant there is only shifted. ValueError for other columns.
-        """
-        if self.columns != like.columns:
-            raise ValueError(f"the columns {self.columns} are not those of `like`, {like.columns}")
-        mean, std = like.scale()
-        return TimeSeries(((self.values - mean) / std).astype(get_default_dtype()), self.columns)
-
-    def scale(self) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-        """The columns' means and standard deviations (C,), 1 for one that is constant."""
-        changes = self.values.max(0) > self.values.min(0)
-        return self.values.mean(0), np.where(changes, self.values.std(0), 1)
-
-    def windows(self, steps: int, horizon: int = 1, every: int = 1) -> TensorDataset:
-        """Examples `(past, future)`, (steps, C) and (horizon, C): one at `every` so many steps."""
-        if min(steps, horizon, every) < 1:
-            raise ValueError(
-                f"steps, horizon and every count from 1 on: {steps}, {horizon}, {every}"
-            )
-        if len(self) < steps + horizon:
-            raise InputError(
-                f"{len(self)} steps do not fill one window of {steps} steps and {horizon} to come"
-            )
-        values = self.values.astype(get_default_dtype())
-        spans = np.lib.stride_tricks.sliding_window_view(values, steps + horizon, axis=0)
-        spans = spans[::every].swapaxes(1, 2)
-        return TensorDataset(spans[:, :steps], spans[:, steps:])
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return abs(float(text)) < 1e100  # the squares of larger ones have no finite sum
-    except ValueError:
-        return False
-
-
-def _numbers(rows: Sequence[Row]) -> npt.NDArray[np.float64]:
-    """Return the cells as an array. InputError names the first that is not a number."""
-    try:
-        values = np.array([[*map(float, row.cells)] for row in rows])
-        if (np.abs(values) < 1e100).all():
-            return values
-    except ValueError:
-        pass
-    row, column, cell = next(
-        (row, column, cell)
-        for row in rows
-        for column, cell in zip(row.columns, row.cells, strict=True)
-        if not _is_number(cell)
-    )
-    raise InputError(
-        f"{row.place}: {column} is {shorten(cell)}, not a number (below 1e100)"
-        + (
-            other_delimiter(row.columns)
-            or "; leave out the line or the column (in a program, columns= chooses among "
-            f"{listed(row.columns)})"
-        )
-    )
-
-
 def _lines(path: PathLike, encoding: str) -> list[str]:
     text = read_text(path, encoding)
     if not text.strip():
@@ -353,7 +263,7 @@ def _lines(path: PathLike, encoding: str) -> list[str]:
 
 
 def _no_class(label: str, classes: Sequence[str]) -> str:
-    return f"unknown class {shorten(label)}; the classes are {listed(classes)}"
+    return f"unknown class {shorten(label)}; the classes are {format_names(classes)}"
 
 
 def _natural(label: str) -> tuple[float, str]:

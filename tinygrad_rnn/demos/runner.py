@@ -35,7 +35,7 @@ import numpy as np
 import autograd as ag
 
 from .. import plotting
-from ..data import Generated, read_text
+from ..data import GeneratedBatches, read_text
 from ..errors import InputError, check_fields, check_file_name
 from ..nn import Module
 from ..optim import Adam
@@ -148,7 +148,7 @@ class Demo:
         makes one from a random generator. The model is ready for use afterwards; the rest, and what
         is returned, is as for `Trainer` and its `fit`."""
         if callable(batches):
-            batches = Generated(batches)
+            batches = GeneratedBatches(batches)
         learned = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer, total = Adam(learned, lr=rate), self.choose(steps, quick)
         schedule: LRScheduler | None = None

@@ -9,10 +9,10 @@ from typing import Any
 from autograd import Tensor, flatten, mean, tree_map
 
 from .. import nn
-from .decoder import Writer
+from .decoder import Decoder
 
 
-class Captioner(Writer):
+class Captioner(Decoder):
     """Writes a sequence of symbols about a picture. `reader` makes a vector v (B, C) of it, from
     which a cell starts (Vinyals et al. 2015, "Show and tell: a neural image caption generator"):
 
@@ -20,7 +20,7 @@ class Captioner(Writer):
 
     With `attention`, a class, the reader makes vectors of R regions, (R, B, C), which each symbol
     looks at anew; v is their mean (Xu et al. 2015, "Show, attend and tell: neural image caption
-    generation with visual attention", section 3.1.2). The other equations are those of `Writer`;
+    generation with visual attention", section 3.1.2). The other equations are those of `Decoder`;
     there, as in Luong et al., it is the new state that looks.
 
     `reader` is any module: of a picture, of regions of one, of a film (one's own, that hands on a

@@ -16,13 +16,14 @@ from autograd import (
     where,
 )
 from autograd import max as greatest
+from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import nn
 
 POOLINGS = ("last", "mean", "max")
 
 
-class _Reader(nn.Module):
+class _LabelModel(nn.Module):
     """What labels are given from: a recurrent layer's outputs, of features or embedded symbols."""
 
     def __init__(
@@ -46,7 +47,7 @@ class _Reader(nn.Module):
         return self.readout(self.dropout(hidden))  # type: ignore[no-any-return]
 
 
-class SequenceTagger(_Reader):
+class SequenceTagger(_LabelModel):
     """A label for each step of a sequence: parts of speech, phonemes, states (Graves 2012,
     "Supervised sequence labelling with recurrent neural networks", section 3.2).
 
@@ -75,7 +76,7 @@ class SequenceTagger(_Reader):
         return self.scores(self.read(x, lengths))
 
 
-class SequenceClassifier(_Reader):
+class SequenceClassifier(_LabelModel):
     """One label for a sequence: sentiments, kinds of waves, languages.
 
         p(class | x_1 ... x_n) = softmax(W pool(h_1 ... h_n) + b)
@@ -116,7 +117,7 @@ class SequenceClassifier(_Reader):
         lengths = None if lengths is None else tensor(lengths, device=h.device)
         return self.scores(self._pooled(h, lengths))
 
-    def over_time(self, x: Any) -> Tensor:
+    def predict_over_time(self, x: Any) -> Tensor:
         """Probabilities (T, B, classes), in the order of the layer's axes: what a sequence of
         features x (T, B, I), or symbols (T, B), is held for after each of its steps, as if it ended
         there. ValueError unless the pooling is "last" and the layer reads forwards alone, since
@@ -128,6 +129,8 @@ class SequenceClassifier(_Reader):
                 f"of one direction, not with {self.pooling!r} and {self.recurrent}"
             )
         return softmax(self.scores(self.read(x, None)))  # type: ignore[no-any-return]
+
+    over_time = RenamedAttribute("predict_over_time")
 
     def _pooled(self, h: Tensor, lengths: Tensor | None) -> Tensor:
         """One vector (B, H) of the outputs h (T, B, H), which are 0 beyond each sequence's end."""

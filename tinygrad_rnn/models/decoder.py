@@ -12,7 +12,7 @@ from autograd import Tensor, concatenate, flatten, scan, swapaxes, tanh, zeros
 from .. import nn
 
 
-class Writer(nn.Module):
+class Decoder(nn.Module):
     """Derive from this to write sequences about something: say what it is read with, and in
     `encode` from which state to `begin`.
 

@@ -22,10 +22,10 @@ from autograd import Tensor, random
 
 from ..summary import summary_repr
 
-Step = Callable[[Any, Any], tuple[Any, Tensor]]
+StepFunction = Callable[[Any, Any], tuple[Any, Tensor]]
 
 
-class Written(NamedTuple):
+class DecodedSequence(NamedTuple):
     """A sequence that was written."""
 
     tokens: list[int]
@@ -41,7 +41,7 @@ class Written(NamedTuple):
 # --- drawn ----------------------------------------------------------------------------------------
 
 
-def distribution(
+def sampling_distribution(
     scores: Any, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Any:
     """Probabilities (..., V), in double precision, for scores (..., V).
@@ -79,7 +79,7 @@ def distribution(
     return p / ag.sum(p, -1, keepdims=True)
 
 
-def draw(p: Tensor, generator: random.Generator) -> Tensor:
+def sample_tokens(p: Tensor, generator: random.Generator) -> Tensor:
     """Symbols (B) from the distributions p (B, V): the first whose cumulated probability exceeds a
     uniform number.
     """
@@ -88,8 +88,8 @@ def draw(p: Tensor, generator: random.Generator) -> Tensor:
     return ag.sum(cumulated <= u * cumulated[:, -1:], -1)  # type: ignore[no-any-return]
 
 
-def write(
-    step: Step,
+def generate_tokens(
+    step: StepFunction,
     state: Any,
     start: Any,
     *,
@@ -105,19 +105,19 @@ def write(
     random numbers (None: the default one); the same stream gives the same symbols on every device.
     """
     stream = random.default if generator is None else generator
-    tokens = _beside(state, start)
+    tokens = _to_state_device(state, start)
     while True:
         with ag.no_grad():
             state, scores = step(state, tokens)
-            log_p = _log_p(scores)
-            tokens = draw(distribution(scores, temperature, top_k, top_p), stream)
+            log_p = _log_probabilities(scores)
+            tokens = sample_tokens(sampling_distribution(scores, temperature, top_k, top_p), stream)
             log_p = ag.take_along_axis(log_p, tokens[:, None])[:, 0]
         yield tokens, log_p
 
 
 def sample(
-    step: Step, state: Any, start: Any, end: int, max_length: int, **options: Any
-) -> list[Written]:
+    step: StepFunction, state: Any, start: Any, end: int, max_length: int, **options: Any
+) -> list[DecodedSequence]:
     """Sequences drawn symbol by symbol, one after each symbol of `start` (B), each up to the symbol
     `end`, or cut after `max_length` symbols.
 
@@ -127,7 +127,7 @@ def sample(
     _check_length(max_length)
     tokens, log_ps = [], []
     running = np.ones(len(start), bool)
-    for token, log_p in islice(write(step, state, start, **options), max_length):
+    for token, log_p in islice(generate_tokens(step, state, start, **options), max_length):
         tokens.append(token.numpy())
         log_ps.append(log_p.numpy())
         running &= tokens[-1] != end
@@ -136,7 +136,7 @@ def sample(
     written = []
     for column, gains in zip(np.stack(tokens, 1), np.stack(log_ps, 1), strict=True):
         length = [*column, end].index(end)
-        written.append(Written(column[:length].tolist(), float(gains[: length + 1].sum())))
+        written.append(DecodedSequence(column[:length].tolist(), float(gains[: length + 1].sum())))
     return written
 
 
@@ -144,7 +144,7 @@ def sample(
 
 
 def beam_search(
-    step: Step,
+    step: StepFunction,
     state: Any,
     start: Any,
     end: int,
@@ -152,7 +152,7 @@ def beam_search(
     *,
     width: int = 5,
     alpha: float = 0.6,
-) -> list[Written]:
+) -> list[DecodedSequence]:
     """The best sequences found, one after each symbol of `start` (B), where the best has the
     greatest log p / `length_penalty(length, alpha)`.
 
@@ -171,18 +171,18 @@ def beam_search(
         raise ValueError(f"alpha must be at least 0, not {alpha}")
     B, K = len(start), width
     rows = np.repeat(np.arange(B), K)
-    tokens = _beside(state, start).numpy()[rows]
+    tokens = _to_state_device(state, start).numpy()[rows]
     log_p = np.full((B, K), -np.inf)  # of each beginning: at first there is one, the empty one
     log_p[:, 0] = 0
     begun = np.empty((B, K, 0), np.int64)
-    best = [Written([], -np.inf)] * B
+    best = [DecodedSequence([], -np.inf)] * B
     for length in range(1, max_length + 1):
         with ag.no_grad():
             state = ag.tree_map(lambda leaf, rows=rows: leaf[rows], state)
-            state, scores = step(state, _beside(state, tokens))
+            state, scores = step(state, _to_state_device(state, tokens))
             V = scores.shape[-1]
             so_far = ag.tensor(log_p.reshape(B * K, 1), device=scores.device)
-            total = (so_far + _log_p(scores)).reshape(B, K * V)
+            total = (so_far + _log_probabilities(scores)).reshape(B, K * V)
             log_p, chosen = (t.numpy() for t in ag.top_k(total, K))
         parent, token = np.divmod(chosen, V)
         rows, tokens = (np.arange(B)[:, None] * K + parent).ravel(), token.ravel()
@@ -192,13 +192,15 @@ def beam_search(
         for b, k in np.argwhere(complete):
             score = float(log_p[b, k] / length_penalty(length, alpha))
             if score > best[b].score:
-                best[b] = Written(begun[b, k, :-1].tolist(), score)
+                best[b] = DecodedSequence(begun[b, k, :-1].tolist(), score)
         log_p[complete] = -np.inf
         reachable = log_p.max(1) / length_penalty(max_length, alpha)
         if (reachable <= [written.score for written in best]).all():
             break
     return [
-        Written(begun[b, 0].tolist(), float(log_p[b, 0] / length_penalty(max_length, alpha)))
+        DecodedSequence(
+            begun[b, 0].tolist(), float(log_p[b, 0] / length_penalty(max_length, alpha))
+        )
         if written.score == -np.inf
         else written
         for b, written in enumerate(best)
@@ -214,13 +216,13 @@ def length_penalty(length: float, alpha: float) -> float:
     return float(((5 + length) / 6) ** alpha)
 
 
-def _beside(state: Any, tokens: Any) -> Tensor:
+def _to_state_device(state: Any, tokens: Any) -> Tensor:
     """Symbols as a Tensor, on the device of the state, or else on their own."""
     devices = [leaf.device for leaf in ag.flatten((state, tokens)) if isinstance(leaf, Tensor)]
     return ag.tensor(tokens, device=devices[0] if devices else None)
 
 
-def _log_p(scores: Tensor) -> Any:
+def _log_probabilities(scores: Tensor) -> Any:
     """log softmax, in double precision; ValueError where the scores are no numbers."""
     log_p = ag.log_softmax(ag.astype(scores, "float64"))
     if ag.isnan(log_p).data.any():

@@ -8,14 +8,14 @@ from typing import Any
 from autograd import Tensor, concatenate, flatten, tree_map
 
 from .. import nn
-from .decoder import Writer
+from .decoder import Decoder
 
 
-class EncoderDecoder(Writer):
+class EncoderDecoder(Decoder):
     """Reads a sequence of symbols with one recurrent network and writes with another, which starts
     from the state that the first has ended in (Sutskever et al. 2014; Cho et al. 2014). Each symbol
     may look back at the memory of the first, all its outputs h_1 ... h_T: the equations are those
-    of `Writer`.
+    of `Decoder`.
 
     `encoder` is any recurrent layer. It says what the rest is like: embeddings are of its
     input_size, the cells that write are like its own, as many as it has layers, and run with its

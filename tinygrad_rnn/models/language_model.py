@@ -8,7 +8,7 @@ from autograd import Tensor, no_grad, swapaxes, tree_map
 
 from .. import nn
 
-RECURRENT = {"lstm": nn.LSTM}
+RECURRENT_LAYERS = {"lstm": nn.LSTM}
 """The recurrent layers that a language model can be built on, by name."""
 
 
@@ -29,12 +29,14 @@ class LanguageModel(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
     ) -> None:
-        if cell not in RECURRENT:
-            raise ValueError(f"there is no cell {cell!r}; choose from {', '.join(RECURRENT)}")
+        if cell not in RECURRENT_LAYERS:
+            raise ValueError(
+                f"there is no cell {cell!r}; choose from {', '.join(RECURRENT_LAYERS)}"
+            )
         between = dropout if layers > 1 else 0.0
         self.embedding = nn.Embedding(vocabulary_size, embed)
         self.dropout = nn.Dropout(dropout)
-        self.recurrent = RECURRENT[cell](embed, hidden, num_layers=layers, dropout=between)
+        self.recurrent = RECURRENT_LAYERS[cell](embed, hidden, num_layers=layers, dropout=between)
         self.readout = nn.Linear(hidden, vocabulary_size)
 
     def forward(self, tokens: Any, state: Any = None) -> tuple[Tensor, Any]:

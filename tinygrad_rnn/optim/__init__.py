@@ -1,10 +1,12 @@
 """Optimisers and learning-rate schedules."""
 
 from . import lr_scheduler
+from .adagrad import Adagrad
 from .adam import Adam, AdamW
-from .gradient import SGD, Adagrad, RMSprop
 from .lbfgs import LBFGS
 from .optimizer import Optimizer
+from .rmsprop import RMSprop
+from .sgd import SGD
 
 __all__ = [
     "Adagrad",

@@ -19,7 +19,7 @@ from scipy.io import wavfile
 
 from tinygrad_rnn import data
 from tinygrad_rnn.data.formats import midi
-from tinygrad_rnn.data.formats.midi import ADVANCES, Note
+from tinygrad_rnn.data.formats.midi import NUM_TIME_SHIFTS, Note
 from tinygrad_rnn.errors import InputError
 
 pytestmark = pytest.mark.host  # files, and what is made of them on the host
@@ -306,9 +306,9 @@ def test_fasta(tmp_path: Path) -> None:
     assert one.bases.tolist() == [0, 1, 2, 0, 3, 2, 2, 1, 3, 3, 0, 0, 3, 3]
     assert one.phases.tolist() == [0, 0, 0, 1, 2, 3, 1, 2, 3, 1, 2, 3, 0, 0]
     assert two.bases.tolist() == [4, 4, 4, 0, 0, 0, 0, 3, 2]
-    assert data.regions(one.phases) == [(4, 12)]
-    assert data.regions(two.phases) == [(7, 9)]
-    assert data.regions([0, 0]) == []
+    assert data.coding_regions(one.phases) == [(4, 12)]
+    assert data.coding_regions(two.phases) == [(7, 9)]
+    assert data.coding_regions([0, 0]) == []
     plain = data.read_fasta(fasta(tmp_path, ">\nACGT\n>\nac\n"), labelled=False)
     assert [(s.name, s.phases.tolist()) for s in plain] == [
         ("record1", [0] * 4),
@@ -361,28 +361,32 @@ def test_what_is_composed_is_read_again(tmp_path_factory: Any, drawn: Any) -> No
     path = tmp_path_factory.getbasetemp() / "piece.mid"
     data.write_midi(path, piece, steps_per_beat=3)
     assert data.read_midi(path, steps_per_beat=3) == piece
-    tokens = midi.as_tokens(piece)
-    again = midi.from_tokens(tokens)
+    tokens = midi.notes_to_tokens(piece)
+    again = midi.tokens_to_notes(tokens)
     gap = max(np.diff([n.start for n in piece]), default=0)
-    if gap < ADVANCES:
+    if gap < NUM_TIME_SHIFTS:
         assert [n.start for n in again] == [n.start - piece[0].start for n in piece]
     assert [n.key for n in again] == [n.key for n in piece]
 
 
 def test_tokens_of_a_chord_and_what_follows() -> None:
-    tokens = midi.as_tokens([Note(0, 1, 4), Note(0, 5, 4), Note(4, 2, 3)])
-    assert tokens.tolist() == [1 * ADVANCES, 5 * ADVANCES + 4, 2 * ADVANCES + 3]
-    assert midi.from_tokens(tokens) == [Note(0, 1, 4), Note(0, 5, 4), Note(4, 2, 3)]
+    tokens = midi.notes_to_tokens([Note(0, 1, 4), Note(0, 5, 4), Note(4, 2, 3)])
+    assert tokens.tolist() == [
+        1 * NUM_TIME_SHIFTS,
+        5 * NUM_TIME_SHIFTS + 4,
+        2 * NUM_TIME_SHIFTS + 3,
+    ]
+    assert midi.tokens_to_notes(tokens) == [Note(0, 1, 4), Note(0, 5, 4), Note(4, 2, 3)]
 
 
 def test_a_piano_roll_shows_what_is_held() -> None:
-    roll = midi.as_roll([Note(0, 1, 2), Note(1, 87, 3)])
+    roll = midi.piano_roll([Note(0, 1, 2), Note(1, 87, 3)])
     assert roll.shape == (4, 88)
     assert np.argwhere(roll).tolist() == [[0, 1], [1, 1], [1, 87], [2, 87], [3, 87]]
 
 
 def test_notes_sound_at_their_pitch() -> None:
-    samples = midi.sound([Note(0, 48, 4)], rate=8000)
+    samples = midi.synthesize([Note(0, 48, 4)], rate=8000)
     assert np.abs(samples).max() == 1
     spectrum = np.abs(np.fft.rfft(samples[:4000]))
     assert spectrum.argmax() * 2 == 440
@@ -428,7 +432,7 @@ def test_images_without_pixels_are_refused(tmp_path: Path, shape: tuple[int, ...
 def test_images_are_moved_by_all_distances_up_to_the_most(most: int) -> None:
     images = np.zeros((1000, 9, 9), np.float32)
     images[:, 4, 4] = 1
-    moved = data.shifted(np.random.default_rng(0), images, most)
+    moved = data.random_shift(np.random.default_rng(0), images, most)
     _, down, right = np.nonzero(moved)
     distances = set(range(-most, most + 1))
     assert set((down - 4).tolist()) == set((right - 4).tolist()) == distances

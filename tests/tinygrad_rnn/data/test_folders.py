@@ -18,7 +18,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "no" / "._1.wav").write_bytes(b"what some systems put beside a file")
-    files, labels, classes = data.labelled_files(tmp_path, ".wav")
+    files, labels, classes = data.list_labeled_files(tmp_path, ".wav")
     assert classes == ("no", "yes")
     assert [(p.parent.name, p.name) for p in files] == [
         ("no", "1.wav"),
@@ -36,7 +36,7 @@ def test_subfolders_are_entered(tmp_path: Path) -> None:
     found = [tmp_path / name for name in ("a.wav", "b/2.wav", "b/c/1.wav.gz")]
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "circle").symlink_to("circle")
-    assert data.files_in(tmp_path, ".wav") == found
+    assert data.list_files(tmp_path, ".wav") == found
 
 
 def drums(path: Path) -> None:
@@ -58,7 +58,7 @@ def test_unreadable_files_are_skipped_and_listed(tmp_path: Path) -> None:
     kept = [number for number in range(30) if number not in (3, 25, 26)]
     assert [notes[0].key for notes in pieces] == kept
     with pytest.warns(UserWarning, match="skipped 3 of 30 files"):
-        pieces, labels, classes = data.read_labelled(tmp_path, data.read_midi, ".mid")
+        pieces, labels, classes = data.read_labeled_folder(tmp_path, data.read_midi, ".mid")
     assert [notes[0].key for notes in pieces] == kept
     assert labels == [number // 10 for number in kept]
     assert classes == ("0", "1", "2")
@@ -84,7 +84,7 @@ def test_a_class_needs_readable_files(
         (tmp_path / "few" / f"{number}.wav").write_bytes(b"RIFX")
 
     def load(path: Path) -> Any:
-        return data.read_labelled(path, data.read_wav, ".wav", at_least=at_least)
+        return data.read_labeled_folder(path, data.read_wav, ".wav", at_least=at_least)
 
     refuses(load, tmp_path, f"{len(broken_ones)} of 40", f"{at_least} must be left", "RIFX is")
 
@@ -99,7 +99,7 @@ def test_a_missing_library_is_named_for_a_folder(
 
 def test_folders_that_are_no_classes(tmp_path: Path) -> None:
     def load(path: Path) -> Any:
-        return data.labelled_files(path, ".wav")
+        return data.list_labeled_files(path, ".wav")
 
     refuses(load, tmp_path / "none", "a folder is expected")
     refuses(load, tmp_path, "at least two; there is none")

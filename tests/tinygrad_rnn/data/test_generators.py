@@ -19,7 +19,8 @@ EMBEDDED = f"B(T{STRING}T|P{STRING}P)E"
 
 
 @pytest.mark.parametrize(
-    ("draw", "pattern"), [(grammars.reber, STRING), (grammars.embedded_reber, EMBEDDED)]
+    ("draw", "pattern"),
+    [(grammars.sample_reber, STRING), (grammars.sample_embedded_reber, EMBEDDED)],
 )
 def test_strings_are_legal_and_what_may_follow_is_all_that_does(draw: Any, pattern: str) -> None:
     rng = np.random.default_rng(0)
@@ -44,8 +45,8 @@ def test_strings_are_legal_and_what_may_follow_is_all_that_does(draw: Any, patte
 def test_choices_are_even() -> None:
     """Of a string's first choice, within five standard errors."""
     rng = np.random.default_rng(0)
-    first = [grammars.reber(rng)[0][1] for _ in range(2000)]
-    kept = [grammars.embedded_reber(rng)[0][1] for _ in range(2000)]
+    first = [grammars.sample_reber(rng)[0][1] for _ in range(2000)]
+    kept = [grammars.sample_embedded_reber(rng)[0][1] for _ in range(2000)]
     for symbols in (first, kept):
         assert set(symbols) == {"T", "P"}
         assert abs(symbols.count("T") - 1000) < 5 * np.sqrt(500)
@@ -53,14 +54,14 @@ def test_choices_are_even() -> None:
 
 def test_strings_become_a_padded_batch() -> None:
     strings, legal = ["BTSXSE", "BPVVE"], [["TP", "SX", "SX", "XS", "E"], ["TP", "TV", "PV", "E"]]
-    symbols, following, lengths = grammars.encoded(strings, legal)
+    symbols, following, lengths = grammars.encode_batch(strings, legal)
     assert lengths.tolist() == [5, 4]
     assert symbols.shape == (6, 2)
     assert following.shape == (5, 2, 7)
     for b, (string, mays) in enumerate(zip(strings, legal, strict=True)):
         numbers = symbols[: len(string), b]
-        assert "".join(grammars.REBER[i] for i in numbers) == string
+        assert "".join(grammars.REBER_SYMBOLS[i] for i in numbers) == string
         assert not symbols[len(string) :, b].any()
         for t, may in enumerate(mays):
-            assert {grammars.REBER[i] for i in np.flatnonzero(following[t, b])} == set(may)
+            assert {grammars.REBER_SYMBOLS[i] for i in np.flatnonzero(following[t, b])} == set(may)
         assert not following[len(mays) :, b].any()

@@ -31,8 +31,8 @@ def sound(path: Path) -> None:
 
 def music(path: Path) -> None:
     notes = data.read_midi(path)
-    midi.as_roll(notes)
-    midi.from_tokens(midi.as_tokens(notes))
+    midi.piano_roll(notes)
+    midi.tokens_to_notes(midi.notes_to_tokens(notes))
 
 
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
@@ -42,9 +42,9 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "fasta": ("a.fa", data.read_fasta),
     "text": ("a.txt", data.TextCorpus.from_files),
     "lines": ("b.txt", lambda path: data.ParallelText.from_files(path, path)),
-    "labelled csv": ("a.csv", data.LabelledText.from_file),
+    "labelled csv": ("a.csv", data.LabeledText.from_file),
     "pairs tsv": ("a.tsv", data.ParallelText.from_file),
-    "labelled jsonl": ("a.jsonl", data.LabelledText.from_file),
+    "labelled jsonl": ("a.jsonl", data.LabeledText.from_file),
     "series csv": ("n.csv", data.TimeSeries.from_file),
 }
 
@@ -274,7 +274,7 @@ def test_the_length_of_a_piece_is_checked(wait: bytes, tmp_path: Path) -> None:
     refusal(data.read_midi, path)
 
 
-@pytest.mark.parametrize("make", [midi.as_roll, midi.sound])
+@pytest.mark.parametrize("make", [midi.piano_roll, midi.synthesize])
 @pytest.mark.parametrize("note", [Note(0, 40, 10**9), Note(10**9, 40, 1), Note(2**60, 40, 2**60)])
 def test_long_notes_make_no_large_arrays(make: Callable[..., Any], note: Note) -> None:
     tracemalloc.start()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import autograd as ag
 from tinygrad_rnn import data
-from tinygrad_rnn.data.loader import POOL
+from tinygrad_rnn.data.loader import BATCHES_PER_POOL
 
 sizes = st.integers(1, 40), st.integers(1, 9)
 flags = st.booleans(), st.booleans(), st.booleans()
@@ -113,7 +113,7 @@ def test_any_order_is_as_likely() -> None:
 
 
 def test_given_lengths_batches_have_similar_ones() -> None:
-    lengths = np.random.default_rng(0).integers(1, 100, 4 * POOL)
+    lengths = np.random.default_rng(0).integers(1, 100, 4 * BATCHES_PER_POOL)
     plain = data.DataLoader(lengths, 4, True, generator=ag.Generator(0))
     sorted_ = data.DataLoader(lengths, 4, True, generator=ag.Generator(0), lengths=lengths)
 
@@ -311,9 +311,9 @@ def test_fractions_of_any_denominator_split_exactly(
 
 @pytest.mark.parametrize("per_epoch", [1, 3])
 def test_no_generated_batch_comes_twice_and_all_come_again(per_epoch: int) -> None:
-    def made(seed: int) -> data.Generated:
+    def made(seed: int) -> data.GeneratedBatches:
         generator = ag.Generator(seed)
-        return data.Generated(lambda rng: int(rng.integers(2**62)), per_epoch, generator)
+        return data.GeneratedBatches(lambda rng: int(rng.integers(2**62)), per_epoch, generator)
 
     one = made(1)
     epochs = [list(one) for _ in range(4)]

@@ -33,11 +33,11 @@ REVIEWS = {
 
 @pytest.mark.parametrize("name", REVIEWS)
 def test_labelled_text(tmp_path: Path, name: str) -> None:
-    dataset = data.LabelledText.from_file(file(tmp_path, name, REVIEWS[name]))
+    dataset = data.LabeledText.from_file(file(tmp_path, name, REVIEWS[name]))
     assert dataset.classes == ("bad", "good")
-    assert dataset.lexicon.words == ("good", "great,", "not", "really")
+    assert dataset.vocabulary.tokens == ("good", "great,", "not", "really")
     assert len(dataset) == 3
-    assert [dataset.lexicon.decode(dataset[i][0]) for i in range(3)] == [
+    assert [dataset.vocabulary.decode(dataset[i][0]) for i in range(3)] == [
         ["great,", "really"],
         ["not", "good"],
         ["good"],
@@ -47,33 +47,33 @@ def test_labelled_text(tmp_path: Path, name: str) -> None:
 
 
 def test_test_data_have_the_numbers_of_the_training_data(tmp_path: Path) -> None:
-    train = data.LabelledText(["a b", "b c"], ["x", "y"])
+    train = data.LabeledText(["a b", "b c"], ["x", "y"])
     path = file(tmp_path, "test.csv", "text,label\nc d,x\n")
-    test = data.LabelledText.from_file(path, like=train)
+    test = data.LabeledText.from_file(path, like=train)
     ids, label = test[0]
     assert (ids.tolist(), label) == ([train[1][0][1], UNKNOWN], 0)
-    assert test.lexicon.decode(ids) == ["c", "?"]
+    assert test.vocabulary.decode(ids) == ["c", "?"]
     path = file(tmp_path, "test.csv", "text,label\nc d,x\nc,z\n")
     with pytest.raises(InputError, match=r"test.csv, line 3: unknown class 'z'.* 'x', 'y'"):
-        data.LabelledText.from_file(path, like=train)
+        data.LabeledText.from_file(path, like=train)
 
 
 def test_labels_that_are_numbers_are_classes_in_their_order(tmp_path: Path) -> None:
     lines = "".join(f'{{"text": "t", "label": {n}}}\n' for n in (10, 2, 1))
-    dataset = data.LabelledText.from_file(file(tmp_path, "a.jsonl", lines))
+    dataset = data.LabeledText.from_file(file(tmp_path, "a.jsonl", lines))
     assert dataset.classes == ("1", "2", "10")
 
 
 def test_labels_may_be_integers() -> None:
-    texts = data.LabelledText(["a", "b", "c"], [10, 9, 10])
+    texts = data.LabeledText(["a", "b", "c"], [10, 9, 10])
     assert texts.classes == ("9", "10")
     assert [label for _, label in texts] == [1, 0, 1]
 
 
 def test_characters_are_words_if_one_likes() -> None:
-    dataset = data.LabelledText(["ab", "ba"], ["x", "y"], text_split=list)
+    dataset = data.LabeledText(["ab", "ba"], ["x", "y"], text_split=list)
     assert dataset[0][0].tolist() == dataset[1][0].tolist()[::-1] == [4, 5]
-    assert data.LabelledText(["b"], ["y"], like=dataset)[0][0].tolist() == [5]
+    assert data.LabeledText(["b"], ["y"], like=dataset)[0][0].tolist() == [5]
 
 
 words = st.lists(st.text("abc", min_size=1), max_size=5)
@@ -81,13 +81,13 @@ words = st.lists(st.text("abc", min_size=1), max_size=5)
 
 @given(st.lists(words, max_size=5), words)
 def test_a_lexicon_decodes_what_it_knows(texts: list[list[str]], text: list[str]) -> None:
-    lexicon = data.Lexicon.of(texts)
+    vocabulary = data.TokenVocabulary.from_texts(texts)
     known = {word for text in texts for word in text}
-    ids = lexicon.encode(text)
-    assert lexicon.decode(ids) == [word if word in known else "?" for word in text]
-    assert lexicon.decode([BEGIN, *ids, 0, END, 4]) == lexicon.decode(ids)
-    assert lexicon.framed(text).tolist() == [BEGIN, *ids, END]
-    assert all(number < len(lexicon) for number in ids)
+    ids = vocabulary.encode(text)
+    assert vocabulary.decode(ids) == [word if word in known else "?" for word in text]
+    assert vocabulary.decode([BEGIN, *ids, 0, END, 4]) == vocabulary.decode(ids)
+    assert vocabulary.encode_target(text).tolist() == [BEGIN, *ids, END]
+    assert all(number < len(vocabulary) for number in ids)
 
 
 def test_parallel_text(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_parallel_text(tmp_path: Path) -> None:
             [[4, 5], [BEGIN, 4, END]],
             [[5], [BEGIN, 5, 4, END]],
         ]
-        assert pairs.target_lexicon.decode(pairs[1][1]) == ["y", "x"]
+        assert pairs.target_vocabulary.decode(pairs[1][1]) == ["y", "x"]
     test = data.ParallelText(["b z"], ["x"], like=table)
     assert test[0][0].tolist() == [5, UNKNOWN]
 
@@ -204,7 +204,7 @@ BAD = {
 def test_files_that_do_not_fit(tmp_path: Path, case: str) -> None:
     name, content, message = BAD[case]
     with pytest.raises(InputError, match=message) as error:
-        data.LabelledText.from_file(file(tmp_path, name, content))
+        data.LabeledText.from_file(file(tmp_path, name, content))
     assert str(error.value).startswith(str(tmp_path / name))
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
@@ -251,9 +251,11 @@ def test_tsv_has_no_quoting(tmp_path: Path, row: str, suffix: str) -> None:
 
     pairs = data.ParallelText.from_file(written("source", "target"))
     assert len(pairs) == 5
-    decoded = [(pairs.source_lexicon.decode(a), pairs.target_lexicon.decode(b)) for a, b in pairs]
+    decoded = [
+        (pairs.source_vocabulary.decode(a), pairs.target_vocabulary.decode(b)) for a, b in pairs
+    ]
     assert decoded == [(a.split(), b.split()) for a, b in cells]
-    texts = data.LabelledText.from_file(written("text", "label"))
+    texts = data.LabeledText.from_file(written("text", "label"))
     assert [texts.classes[n] for _, n in texts] == [b for _, b in cells]
     numbers = "\n".join(["note\tn", *(f"{a}\t{k}" for k, (a, _) in enumerate(cells))])
     series = data.TimeSeries.from_file(file(tmp_path, "n.tsv", numbers), "n")
@@ -266,8 +268,8 @@ def test_a_quoted_cell_of_a_csv_spans_lines(tmp_path: Path, cell: str, suffix: s
     quoted = cell.replace('"', '""')
     text = f'text,label\n"{quoted}",x\n"b",y\n'.encode()
     path = file(tmp_path, f"a{suffix}", gzip.compress(text) if "gz" in suffix.lower() else text)
-    dataset = data.LabelledText.from_file(path)
-    assert [dataset.lexicon.decode(ids) for ids, _ in dataset] == [cell.split(), ["b"]]
+    dataset = data.LabeledText.from_file(path)
+    assert [dataset.vocabulary.decode(ids) for ids, _ in dataset] == [cell.split(), ["b"]]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +308,7 @@ def test_lines_that_do_not_belong_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: data.LabelledText(["a"], []), "1 texts and 0 labels"),
+        (lambda: data.LabeledText(["a"], []), "1 texts and 0 labels"),
         (lambda: data.ParallelText([], []), "0 sources and 0 targets"),
         (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).windows(3), "3 steps do not fill"),
         (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).windows(0), "count from 1 on"),
@@ -320,7 +322,7 @@ def test_what_makes_no_sense_is_refused(make: Any, error: str) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.csv: No such file"):
-        data.LabelledText.from_file(tmp_path / "none.csv")
+        data.LabeledText.from_file(tmp_path / "none.csv")
 
 
 def folders(home: Path, texts: dict[str, list[str | bytes]]) -> Path:
@@ -336,16 +338,16 @@ def test_folders_are_classes(tmp_path: Path) -> None:
     home = folders(tmp_path / "reviews", {"pos": ["good good\n", "fine"], "neg": ["bad"]})
     file(home, "README.txt", "not a class")
     file(home / "pos", "notes.md", "not a text")
-    dataset = data.LabelledText.from_folders(home)
+    dataset = data.LabeledText.from_folders(home)
     assert dataset.classes == ("neg", "pos")
-    assert dataset.lexicon.words == ("bad", "fine", "good")
+    assert dataset.vocabulary.tokens == ("bad", "fine", "good")
     assert [(ids.tolist(), label) for ids, label in dataset] == [([4], 0), ([6, 6], 1), ([5], 1)]
     more = folders(tmp_path / "test", {"pos": ["good luck"], "neg": ["bad"]})
-    _, example = data.LabelledText.from_folders(more, like=dataset)
+    _, example = data.LabeledText.from_folders(more, like=dataset)
     assert (example[0].tolist(), example[1]) == ([6, UNKNOWN], 1)
     other = folders(tmp_path / "other", {"odd": ["good"], "pos": ["good"]})
     with pytest.raises(InputError, match=r"unknown class 'odd'; the classes are 'neg', 'pos'"):
-        data.LabelledText.from_folders(other, like=dataset)
+        data.LabeledText.from_folders(other, like=dataset)
 
 
 @pytest.mark.parametrize(
@@ -366,15 +368,15 @@ def test_folders_that_do_not_fit(
     home = folders(tmp_path / "home", texts)
     home.mkdir(exist_ok=True)
     with pytest.raises(InputError, match=message) as error:
-        data.LabelledText.from_folders(home)
+        data.LabeledText.from_folders(home)
     assert "\n" not in str(error.value)
 
 
 def test_a_file_is_no_folder_of_classes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a.csv: a folder is expected"):
-        data.LabelledText.from_folders(file(tmp_path, "a.csv", "text,label\na,b\n"))
+        data.LabeledText.from_folders(file(tmp_path, "a.csv", "text,label\na,b\n"))
     with pytest.raises(InputError, match=r"none: a folder is expected"):
-        data.LabelledText.from_folders(tmp_path / "none")
+        data.LabeledText.from_folders(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -389,18 +391,18 @@ def test_a_file_is_no_folder_of_classes(tmp_path: Path) -> None:
     ],
 )
 def test_tokens(text: str, tokens: list[str]) -> None:
-    assert data.tokens(text) == tokens
-    assert data.tokens(data.joined(tokens)) == tokens
+    assert data.tokenize(text) == tokens
+    assert data.tokenize(data.detokenize(tokens)) == tokens
 
 
 def test_tokens_are_joined_as_one_writes() -> None:
     for text in ("It isn't 7 o'clock.", "(so 12 of 31), why?", "我昨天买了12本书吗？"):
-        assert data.joined(data.tokens(text)) == text
+        assert data.detokenize(data.tokenize(text)) == text
 
 
 @given(st.text("ab1 ,.'我。-", max_size=12))
 def test_tokens_leave_nothing_out(text: str) -> None:
-    assert "".join(data.tokens(text)) == "".join(text.split())
+    assert "".join(data.tokenize(text)) == "".join(text.split())
 
 
 @pytest.mark.parametrize(

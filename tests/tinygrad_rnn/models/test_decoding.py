@@ -1,4 +1,4 @@
-"""How models write: distributions, draws, greedy and beam search, against counts and trying all."""
+"""Decoding: sampling, greedy search and beam search, against counts and exhaustive search."""
 
 import itertools
 import math
@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import autograd as ag
-from tinygrad_rnn.models import LanguageModel, Written, beam_search, sample
-from tinygrad_rnn.models.decoding import distribution, draw, length_penalty, write
+from tinygrad_rnn.models import DecodedSequence, LanguageModel, beam_search, sample
+from tinygrad_rnn.models.decoding import (
+    generate_tokens,
+    length_penalty,
+    sample_tokens,
+    sampling_distribution,
+)
 
 END = 0
 seeds = st.integers(0, 2**32 - 1)
@@ -55,17 +60,17 @@ def wu(length: int, alpha: float) -> float:
     return ((5 + length) ** alpha) / ((5 + 1) ** alpha)
 
 
-def best_of_all(tree: Tree, start: int, most: int, alpha: float) -> Written:
+def best_of_all(tree: Tree, start: int, most: int, alpha: float) -> DecodedSequence:
     """The best of all sequences that end within so many symbols."""
     others = [token for token in range(tree.V) if token != END]
     complete = [
         (*tokens, END) for n in range(most) for tokens in itertools.product(others, repeat=n)
     ]
     score, tokens = max((tree.log_p(start, c) / wu(len(c), alpha), c) for c in complete)
-    return Written(list(tokens[:-1]), score)
+    return DecodedSequence(list(tokens[:-1]), score)
 
 
-def plain_beam(tree: Tree, start: int, most: int, width: int, alpha: float) -> Written:
+def plain_beam(tree: Tree, start: int, most: int, width: int, alpha: float) -> DecodedSequence:
     """Beam search as one would say it, which never stops early."""
     begun, complete = [()], []
     for _ in range(most):
@@ -74,12 +79,12 @@ def plain_beam(tree: Tree, start: int, most: int, width: int, alpha: float) -> W
         complete += [tokens for tokens in longer if tokens[-1] == END]
         begun = [tokens for tokens in longer if tokens[-1] != END]
     if not complete:
-        return Written(list(begun[0]), tree.log_p(start, begun[0]) / wu(most, alpha))
+        return DecodedSequence(list(begun[0]), tree.log_p(start, begun[0]) / wu(most, alpha))
     score, tokens = max((tree.log_p(start, c) / wu(len(c), alpha), c) for c in complete)
-    return Written(list(tokens[:-1]), score)
+    return DecodedSequence(list(tokens[:-1]), score)
 
 
-def assert_same(ours: list[Written], theirs: list[Written]) -> None:
+def assert_same(ours: list[DecodedSequence], theirs: list[DecodedSequence]) -> None:
     assert [written.tokens for written in ours] == [written.tokens for written in theirs]
     scores = [written.score for written in ours]
     assert scores == pytest.approx([written.score for written in theirs], rel=1e-9)
@@ -127,7 +132,7 @@ def test_what_does_not_end_is_cut() -> None:
     (found,) = beam_search(tree.step, *tree.start(1), END, 4, width=81, alpha=1)
     everything = list(itertools.product((1, 2), repeat=4))
     best = max(everything, key=lambda tokens: tree.log_p(0, tokens))
-    assert_same([found], [Written(list(best), tree.log_p(0, best) / wu(4, 1))])
+    assert_same([found], [DecodedSequence(list(best), tree.log_p(0, best) / wu(4, 1))])
     assert [len(written.tokens) for written in sample(tree.step, *tree.start(2), END, 4)] == [4, 4]
 
 
@@ -157,7 +162,10 @@ def test_more_penalty_is_for_the_long() -> None:
 
     start = (ag.zeros(1, "int64"),)
     short, long = (beam_search(step, start, [1], END, 4, alpha=alpha)[0] for alpha in (0.0, 2.0))
-    assert_same([short, long], [Written([], np.log(0.6)), Written([1, 1, 1], np.log(0.4) / 2.25)])
+    assert_same(
+        [short, long],
+        [DecodedSequence([], np.log(0.6)), DecodedSequence([1, 1, 1], np.log(0.4) / 2.25)],
+    )
 
 
 # Distributions
@@ -178,7 +186,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 def test_what_is_left_is_the_likeliest_and_keeps_its_ratios(
     scores: np.ndarray, temperature: float, top_k: int | None, top_p: float
 ) -> None:
-    found = on_host(distribution(on_device(scores), temperature, top_k, top_p))
+    found = on_host(sampling_distribution(on_device(scores), temperature, top_k, top_p))
     wide = scores.astype(np.float64)
     wide = (wide - wide.max(-1, keepdims=True)) / temperature
     for p, row, full in zip(found, wide, softmax(wide), strict=True):
@@ -218,14 +226,14 @@ def test_what_is_left_is_the_likeliest_and_keeps_its_ratios(
 def test_distributions_of_eighths(options: dict[str, Any], expected: list[int]) -> None:
     """Of the probabilities 1/8, 1/4, 1/2, 1/8; they have no rounding errors."""
     scores = on_device(np.log([[1.0, 2.0, 4.0, 1.0]]))
-    p = on_host(distribution(scores, **options))
+    p = on_host(sampling_distribution(scores, **options))
     np.testing.assert_allclose(p, [np.array(expected) / sum(expected)], rtol=1e-8)
 
 
 def test_among_equals_the_first_come_first() -> None:
-    p = distribution(on_device(np.zeros((1, 4))), top_p=0.5)
+    p = sampling_distribution(on_device(np.zeros((1, 4))), top_p=0.5)
     assert on_host(p).tolist() == [[0.5, 0.5, 0, 0]]
-    p = distribution(on_device(np.zeros((1, 4))), temperature=0)
+    p = sampling_distribution(on_device(np.zeros((1, 4))), temperature=0)
     assert on_host(p).tolist() == [[1, 0, 0, 0]]
 
 
@@ -244,9 +252,9 @@ CHI_SQUARED = {1: 10.9, 2: 13.9, 3: 16.3}  # 99.9% quantiles by degrees of freed
     "options", [{}, {"top_k": 3}, {"top_p": 0.7}, {"temperature": 0.5, "top_k": 2}]
 )
 def test_what_is_drawn_follows_the_distribution(options: dict[str, Any]) -> None:
-    drawn = write(constant, None, np.zeros(500, int), **options)
+    drawn = generate_tokens(constant, None, np.zeros(500, int), **options)
     tokens = np.stack([token.numpy() for token, _ in itertools.islice(drawn, 20)])
-    p = on_host(distribution(on_device(np.log([1.0, 2.0, 4.0, 1.0])), **options))
+    p = on_host(sampling_distribution(on_device(np.log([1.0, 2.0, 4.0, 1.0])), **options))
     counts = np.bincount(tokens.ravel(), minlength=4)
     assert not counts[p == 0].any()
     expected = tokens.size * p[p > 0]
@@ -255,7 +263,7 @@ def test_what_is_drawn_follows_the_distribution(options: dict[str, Any]) -> None
 
 
 def test_the_logarithms_are_those_of_the_model() -> None:
-    drawn = write(constant, None, np.zeros(50, int), temperature=0.5, top_k=3)
+    drawn = generate_tokens(constant, None, np.zeros(50, int), temperature=0.5, top_k=3)
     token, log_p = next(drawn)
     scores = constant(None, [0])[1].numpy().astype(np.float64)
     np.testing.assert_allclose(log_p.numpy(), np.log(softmax(scores))[0, token.numpy()], rtol=1e-14)
@@ -269,7 +277,7 @@ def test_nothing_without_probability_is_drawn(u: float, expected: int) -> None:
 
     for total in (1.0, 0.75):  # no more than the ratios count
         p = ag.tensor(total * np.array([[0, 0.5, 0, 0.5, 0]]))
-        assert draw(p, Fixed()).tolist() == [expected]
+        assert sample_tokens(p, Fixed()).tolist() == [expected]
 
 
 @given(st.integers(2, 4), st.integers(1, 5), seeds)
@@ -322,7 +330,7 @@ def test_start_symbols_of_any_kind(search: Any) -> None:
 
     here = ag.tensor([0], device="cpu")
     with ag.default_device("strict"):
-        for tokens, _ in itertools.islice(write(step, None, here), 2):
+        for tokens, _ in itertools.islice(generate_tokens(step, None, here), 2):
             assert tokens.device == "cpu"
 
 

@@ -16,10 +16,10 @@ def test_it_is_that_of_what_was_read(layer: Any, batch_first: bool) -> None:
     model = models.SequenceClassifier(layer(4, 3, batch_first=batch_first), 5, symbols=6)
     x = np.random.default_rng(0).integers(0, 6, (4, 2))
     if batch_first:
-        held_for = model.over_time(x.T)
+        held_for = model.predict_over_time(x.T)
         begun = [model(x.T[:, : t + 1]) for t in range(4)]
     else:
-        held_for = model.over_time(x).swapaxes(0, 1)
+        held_for = model.predict_over_time(x).swapaxes(0, 1)
         begun = [model(x[: t + 1]) for t in range(4)]
     assert held_for.shape == (2, 4, 5)
     assert_close(held_for, ag.softmax(ag.stack(begun, 1)), 1e-6)
@@ -31,4 +31,4 @@ def test_more_than_the_last_output_is_refused() -> None:
         models.SequenceClassifier(nn.GRU(2, 3, bidirectional=True), 2),
     ):
         with pytest.raises(ValueError, match="known with pooling 'last' and a layer of one"):
-            model.over_time(np.zeros((4, 3, 2)))
+            model.predict_over_time(np.zeros((4, 3, 2)))

@@ -9,14 +9,14 @@ import pytest
 from helpers import parameters
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from reference import optimisers, records
+from reference import optimizers, records
 
 import autograd as ag
 from autograd.testing.strategies import arrays, shapes
 from tinygrad_rnn import nn, optim
 from tinygrad_rnn.optim.lr_scheduler import ExponentialLR
 
-RECORDS = records.load("optimisers")
+RECORDS = records.load("optimizers")
 ALL = [optim.SGD, optim.RMSprop, optim.Adagrad, optim.Adam, optim.AdamW, optim.LBFGS]
 STATEFUL = {
     "momentum": lambda params: optim.SGD(params, momentum=0.9),
@@ -43,29 +43,29 @@ def assert_follows(record: records.Record) -> None:
     params = [nn.Parameter(given_arrays[f"start/{i}"]) for i in range(2)]
     tensors = {name: ag.tensor(array) for name, array in given_arrays.items()}
     steps = 0
-    for _ in optimisers.follow(optim, params, tensors, config):
+    for _ in optimizers.follow(optim, params, tensors, config):
         for i, p in enumerate(params):
             theirs = given_arrays[f"trajectory/{i}"][steps]
             records.assert_equal(p.numpy(), theirs, f"parameter {i} after step {steps}")
         steps += 1
-    assert steps == optimisers.STEPS
+    assert steps == optimizers.STEPS
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDS if "search" not in name])
-def test_optimisers_follow_the_trajectory_that_pytorch_recorded(name: str) -> None:
+def test_optimizers_follow_the_trajectory_that_pytorch_recorded(name: str) -> None:
     assert_follows(RECORDS[name])
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_optimisers_follow_pytorch(seed: int) -> None:
+def test_optimizers_follow_pytorch(seed: int) -> None:
     pytest.importorskip("torch")
-    assert_follows(optimisers.record(seed))
+    assert_follows(optimizers.record(seed))
 
 
 def assert_searches(record: records.Record) -> None:
     config, found = record
     p = nn.Parameter(found["start"])
-    assert optimisers.search(optim, p, ag.cos, found, config) == found["calls"]
+    assert optimizers.search(optim, p, ag.cos, found, config) == found["calls"]
     records.assert_equal(p.numpy(), found["place"])
 
 
@@ -77,7 +77,7 @@ def test_line_searches_go_the_way_that_pytorch_recorded(name: str) -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_line_searches_go_the_way_of_pytorch(seed: int) -> None:
     pytest.importorskip("torch")
-    record = optimisers.search_record(seed)
+    record = optimizers.search_record(seed)
     assume(
         record[1]["calls"] <= 8
     )  # where it takes longer, points lie so close that rounding leads

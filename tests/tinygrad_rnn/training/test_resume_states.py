@@ -388,7 +388,7 @@ def test_options_of_a_training_may_be_of_any_numeric_type(tmp_path: Path, whole:
     assert Options(hidden=whole(3), lr=number(0.5)) == Options(hidden=3, lr=0.5)
     parts = data.random_split(range(8), [number(0.25), number(0.75)])
     assert [len(part) for part in parts] == [2, 6]
-    assert len(data.Generated(lambda rng: 0, whole(3))) == 3
+    assert len(data.GeneratedBatches(lambda rng: 0, whole(3))) == 3
 
 
 @pytest.mark.parametrize("limit", [math.nan, -1.0, "5", [1]])

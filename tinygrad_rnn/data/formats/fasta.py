@@ -17,21 +17,23 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from autograd.runtime.deprecation import renamed_parameters
+
 from ...errors import InputError
 from ...summary import summary_repr
-from ..files import PathLike, called
+from ..files import PathLike, display_name
 from ..text import Ids, read_text
 
 BASES = "ACGTN"
-LETTERS = "ACGTURYSWKMBDHVN"
+IUPAC_CODES = "ACGTURYSWKMBDHVN"
 """The IUPAC code; U, of RNA, is T, and all that stand for several bases are N."""
 
-STRANGE = re.compile(f"[^{LETTERS}{LETTERS.lower()}]")
+NON_IUPAC = re.compile(f"[^{IUPAC_CODES}{IUPAC_CODES.lower()}]")
 _NUMBERS = np.full(128, 4)
 _NUMBERS[[ord(letter) for letter in "ACGTU"]] = [0, 1, 2, 3, 3]
 
 
-class Sequence(NamedTuple):
+class FastaRecord(NamedTuple):
     """One record of a FASTA file."""
 
     name: str
@@ -44,13 +46,14 @@ class Sequence(NamedTuple):
         return summary_repr(self)
 
 
-def read_fasta(path: PathLike, labelled: bool = True) -> list[Sequence]:
+@renamed_parameters(labelled="labeled")
+def read_fasta(path: PathLike, labeled: bool = True) -> list[FastaRecord]:
     """The records of a FASTA file. InputError names the line of what is no base.
 
-    labelled: capitals and small letters say what codes (InputError for a region that is not made of
+    labeled: capitals and small letters say what codes (InputError for a region that is not made of
         whole codons, and for a file where all is the same); else all phases are 0.
     """
-    file = called(path)
+    file = display_name(path)
     if not (text := read_text(path)).strip():
         raise InputError(f"{file}: the file is empty; FASTA is expected")
     records: list[tuple[str, int, list[str]]] = []
@@ -60,7 +63,7 @@ def read_fasta(path: PathLike, labelled: bool = True) -> list[Sequence]:
         elif line and not records:
             raise InputError(f"{file}, line {number}: a line '>name' stands first in FASTA")
         elif line:
-            if strange := STRANGE.search(line):
+            if strange := NON_IUPAC.search(line):
                 raise InputError(
                     f"{file}, line {number}, column {strange.start() + 1}: {strange[0]!r} is no "
                     "base; A, C, G and T are, and N for one not known"
@@ -73,11 +76,11 @@ def read_fasta(path: PathLike, labelled: bool = True) -> list[Sequence]:
         letters = "".join(lines)
         upper = letters.upper()
         phases = np.zeros(len(letters), np.int64)
-        if labelled:
+        if labeled:
             capital = _codes(letters) == _codes(upper)
             phases = _phases(capital, f"{file}, line {number}: {shorten(name)}")
-        sequences.append(Sequence(name, numbers(upper), phases))
-    if labelled and len({bool(p) for s in sequences for p in np.unique(s.phases)}) < 2:
+        sequences.append(FastaRecord(name, encode_bases(upper), phases))
+    if labeled and len({bool(p) for s in sequences for p in np.unique(s.phases)}) < 2:
         raise InputError(
             f"{file}: all letters are of one case; capitals are coding, small letters are not"
         )
@@ -88,12 +91,12 @@ def _codes(letters: str) -> npt.NDArray[np.uint8]:
     return np.frombuffer(letters.encode(), np.uint8)
 
 
-def numbers(letters: str) -> Ids:
+def encode_bases(letters: str) -> Ids:
     """Return the numbers of capital letters (n,): 0 to 3 for A, C, G and T, 4 for other bases."""
     return _NUMBERS[_codes(letters)]
 
 
-def regions(phases: npt.ArrayLike) -> list[tuple[int, int]]:
+def coding_regions(phases: npt.ArrayLike) -> list[tuple[int, int]]:
     """Where genes begin and end, (first, last), counted from 1 with both included, as in GenBank:
     the stretches that are not 0.
     """
@@ -104,7 +107,7 @@ def regions(phases: npt.ArrayLike) -> list[tuple[int, int]]:
 
 def _phases(coding: npt.NDArray[np.bool_], place: str) -> Ids:
     phases = np.zeros(len(coding), np.int64)
-    for first, last in regions(coding):
+    for first, last in coding_regions(coding):
         length = last - first + 1
         if length % 3:
             raise InputError(

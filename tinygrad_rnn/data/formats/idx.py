@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..files import PathLike, called, open_file, visible
+from ..files import PathLike, display_name, open_file, visible_entries
 from ..text import Ids
 
-TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-MOST_AXES = 32
+DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MAX_AXES = 32
 """More than that not every version of NumPy's arrays has."""
 
 
@@ -26,19 +26,19 @@ def read_idx(path: PathLike) -> npt.NDArray[Any]:
     the numbers, all with the highest byte first. The header is checked before the numbers are read.
     InputError says which byte is wrong.
     """
-    name = called(path)
+    name = display_name(path)
     with open_file(path, "an IDX file") as source:
         head = source.read(4)
         if not head:
             raise InputError(f"{name}: the file is empty; an IDX file is expected")
-        if head[:2] != b"\0\0" or len(head) < 4 or head[2] not in TYPES:
+        if head[:2] != b"\0\0" or len(head) < 4 or head[2] not in DTYPES:
             raise InputError(
                 f"{name}: no IDX file: it begins with {head.hex(' ')}, but should with 00 00, a "
-                f"type ({', '.join(f'{code:02x}' for code in TYPES)}) and the number of axes"
+                f"type ({', '.join(f'{code:02x}' for code in DTYPES)}) and the number of axes"
             )
-        kind, axes = np.dtype(TYPES[head[2]]), head[3]
-        if axes > MOST_AXES:
-            raise InputError(f"{name}: {axes} axes; an array has {MOST_AXES} at most")
+        kind, axes = np.dtype(DTYPES[head[2]]), head[3]
+        if axes > MAX_AXES:
+            raise InputError(f"{name}: {axes} axes; an array has {MAX_AXES} at most")
         sizes = source.read(4 * axes)
         begin = 4 + 4 * axes
         if 4 + len(sizes) < begin:
@@ -66,8 +66,8 @@ def read_images(path: PathLike) -> npt.NDArray[np.float32]:
     images = read_idx(path)
     if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
         raise InputError(
-            f"{called(path)}: holds {images.dtype} of shape {images.shape}; images are bytes of "
-            "three axes, none of them 0: number, height and width"
+            f"{display_name(path)}: holds {images.dtype} of shape {images.shape}; images are bytes "
+            "of three axes, none of them 0: number, height and width"
         )
     ink: npt.NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
     return ink
@@ -98,7 +98,9 @@ def _find(folder: PathLike, name: str) -> Path:
     path = Path(folder)
     if not os.path.isdir(path):
         raise InputError(f"{path}: a folder is expected, with the files of MNIST in it")
-    found = sorted(e.path for e in visible(path) if e.name.startswith(name) and os.path.isfile(e))
+    found = sorted(
+        e.path for e in visible_entries(path) if e.name.startswith(name) and os.path.isfile(e)
+    )
     if not found:
         kind = "idx3" if name.endswith("images") else "idx1"
         raise InputError(
@@ -107,7 +109,7 @@ def _find(folder: PathLike, name: str) -> Path:
     return Path(found[0])
 
 
-def shifted(
+def random_shift(
     rng: np.random.Generator, images: npt.NDArray[np.float32], most: int = 1
 ) -> npt.NDArray[np.float32]:
     """Images (n, height, width), each moved at random by 0 to `most` pixels up or down, and left or

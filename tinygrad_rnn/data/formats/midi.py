@@ -17,20 +17,20 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ...summary import summary_repr
-from ..files import PathLike, called, read_bytes
+from ..files import PathLike, display_name, read_bytes
 from ..text import Ids
 
-KEYS, LOWEST, DRUMS = 88, 21, 9
+NUM_KEYS, LOWEST_PITCH, DRUM_CHANNEL = 88, 21, 9
 """The piano's keys, the MIDI number of the lowest, and the channel whose notes are no keys."""
 
-ADVANCES = 17
+NUM_TIME_SHIFTS = 17
 """A note's token says in how many steps the next one begins: 0 (with it) to 16 (or later)."""
-TOKENS = KEYS * ADVANCES
+NUM_TOKENS = NUM_KEYS * NUM_TIME_SHIFTS
 
-MOST_STEPS = 1 << 17
+MAX_STEPS = 1 << 17
 """Steps in a piece, at most: more than four hours of quarter beats at 120 beats a minute. A file of
 37 bytes can claim a billion."""
-MOST_SECONDS = 3600
+MAX_SECONDS = 3600
 """Seconds of sound that `sound` makes, at most."""
 _ENDLESS_NUMBER = re.compile(rb"[\x80-\xff]{4096}")
 """Bytes that all say "the number continues". MIDI has 4 of them at most; mido takes any number, in
@@ -38,7 +38,7 @@ quadratic time."""
 
 
 class Note(NamedTuple):
-    """A key from 0 to 87 (a middle C is 39), struck at a step of time, and held for some."""
+    """A key from 0 to 87 (a middle C is 39), struck at a step of time, and active for some."""
 
     start: int
     key: int
@@ -49,9 +49,9 @@ def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
     """Return the notes of a MIDI file, by time and key, at the nearest steps.
 
     Drums are left out, and notes beyond a piano's keys are moved by octaves. InputError for a file
-    that is not MIDI, holds no notes, or lasts for more than `MOST_STEPS` steps.
+    that is not MIDI, holds no notes, or lasts for more than `MAX_STEPS` steps.
     """
-    name, mido = called(path), _mido()
+    name, mido = display_name(path), _mido()
     content = read_bytes(path, "a MIDI file")
     if _ENDLESS_NUMBER.search(content):
         raise InputError(f"{name}: holds a number without end; is it a MIDI file?")
@@ -65,22 +65,22 @@ def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
     if file.ticks_per_beat <= 0:
         raise InputError(f"{name}: counts time in frames of film; one that counts beats is needed")
     notes: dict[tuple[int, int], int] = {}
-    held: dict[tuple[int, int], int] = {}
+    active: dict[tuple[int, int], int] = {}
     ticks = 0
     for message in messages:
         ticks += message.time
-        if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
+        if message.type not in ("note_on", "note_off") or message.channel == DRUM_CHANNEL:
             continue
-        if ticks * steps_per_beat > MOST_STEPS * file.ticks_per_beat:
+        if ticks * steps_per_beat > MAX_STEPS * file.ticks_per_beat:
             raise InputError(
-                f"{name}: lasts for more than {MOST_STEPS} steps of {steps_per_beat} to a beat"
+                f"{name}: lasts for more than {MAX_STEPS} steps of {steps_per_beat} to a beat"
             )
         now = round(ticks * steps_per_beat / file.ticks_per_beat)
-        if (start := held.pop((message.channel, message.note), None)) is not None:
-            place = start, _on_piano(message.note - LOWEST)
+        if (start := active.pop((message.channel, message.note), None)) is not None:
+            place = start, _on_piano(message.note - LOWEST_PITCH)
             notes[place] = max(notes.get(place, 1), now - start)
         if message.type == "note_on" and message.velocity:
-            held[message.channel, message.note] = now
+            active[message.channel, message.note] = now
     if not notes:
         raise InputError(f"{name}: holds no note (drums do not count)")
     return [Note(start, key, length) for (start, key), length in sorted(notes.items())]
@@ -100,31 +100,33 @@ def write_midi(
     now = 0
     for time, on, key in sorted(events):
         kind, wait = "note_on" if on else "note_off", 24 * (time - now)
-        track.append(mido.Message(kind, note=key + LOWEST, velocity=80 * on, time=wait))
+        track.append(mido.Message(kind, note=key + LOWEST_PITCH, velocity=80 * on, time=wait))
         now = time
     file.save(os.fspath(path))
 
 
-def as_tokens(notes: Sequence[Note]) -> Ids:
+def notes_to_tokens(notes: Sequence[Note]) -> Ids:
     """One number for each note: its key, and in how many steps the next one begins. Notes that
     begin together are 0 steps apart, so chords, and several voices, are texts like any other.
     """
     starts = np.array([note.start for note in notes])
     waits = np.diff(starts, append=starts[-1:] + [note.length for note in notes[-1:]])
-    return np.array([note.key for note in notes]) * ADVANCES + np.minimum(waits, ADVANCES - 1)
+    return np.array([note.key for note in notes]) * NUM_TIME_SHIFTS + np.minimum(
+        waits, NUM_TIME_SHIFTS - 1
+    )
 
 
-def from_tokens(tokens: npt.ArrayLike) -> list[Note]:
-    """The notes that tokens stand for, each held until another than those with it begins."""
-    keys, waits = np.divmod(np.asarray(tokens, np.int64), ADVANCES)
+def tokens_to_notes(tokens: npt.ArrayLike) -> list[Note]:
+    """The notes that tokens stand for, each active until another than those with it begins."""
+    keys, waits = np.divmod(np.asarray(tokens, np.int64), NUM_TIME_SHIFTS)
     starts = np.cumsum(waits) - waits
     ends = np.append(starts, starts[-1:] + waits[-1:])[np.searchsorted(starts, starts, "right")]
-    held = np.maximum(ends - starts, 1)
-    return [Note(*map(int, note)) for note in zip(starts, keys, held, strict=True)]
+    active = np.maximum(ends - starts, 1)
+    return [Note(*map(int, note)) for note in zip(starts, keys, active, strict=True)]
 
 
 @dataclass(frozen=True)
-class Notation:
+class NoteVocabulary:
     """The tokens that pieces are made of, numbered from 1; 0 stands for what is no note."""
 
     tokens: tuple[int, ...]
@@ -132,9 +134,9 @@ class Notation:
     __repr__ = summary_repr
 
     @classmethod
-    def of(cls, pieces: Iterable[Sequence[Note]]) -> Notation:
+    def from_pieces(cls, pieces: Iterable[Sequence[Note]]) -> NoteVocabulary:
         """The different tokens of all pieces, sorted."""
-        tokens = [np.unique(as_tokens(notes)) for notes in pieces]
+        tokens = [np.unique(notes_to_tokens(notes)) for notes in pieces]
         return cls(tuple(np.unique(np.concatenate([np.zeros(0, np.int64), *tokens])).tolist()))
 
     def __len__(self) -> int:
@@ -143,39 +145,39 @@ class Notation:
     def encode(self, notes: Sequence[Note]) -> Ids:
         """The numbers of the notes' tokens (n,). One that is not known is taken for the nearest, as
         a rule the same key for another time."""
-        places: Ids = np.abs(as_tokens(notes)[:, None] - np.array(self.tokens)).argmin(1)
+        places: Ids = np.abs(notes_to_tokens(notes)[:, None] - np.array(self.tokens)).argmin(1)
         return 1 + places
 
     def decode(self, ids: npt.ArrayLike) -> list[Note]:
-        """The notes that have these numbers, from 1 on, as of `from_tokens`."""
-        return from_tokens(np.array(self.tokens)[np.asarray(ids, np.int64) - 1])
+        """The notes that have these numbers, from 1 on, as of `tokens_to_notes`."""
+        return tokens_to_notes(np.array(self.tokens)[np.asarray(ids, np.int64) - 1])
 
 
-def as_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:
-    """Return the piano roll (T, 88): 1 where a key is held at a step, else 0. InputError for more
-    than `MOST_STEPS` steps."""
+def piano_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:
+    """Return the piano roll (T, 88): 1 where a key is active at a step, else 0. InputError for more
+    than `MAX_STEPS` steps."""
     steps = max(start + length for start, _, length in notes)
-    if steps > MOST_STEPS:
-        raise InputError(f"a piece of {steps} steps is too long; {MOST_STEPS} are allowed")
-    roll = np.zeros((steps, KEYS), np.float32)
+    if steps > MAX_STEPS:
+        raise InputError(f"a piece of {steps} steps is too long; {MAX_STEPS} are allowed")
+    roll = np.zeros((steps, NUM_KEYS), np.float32)
     for start, key, length in notes:
         roll[start : start + length, key] = 1
     return roll
 
 
-def sound(
+def synthesize(
     notes: Sequence[Note], rate: int = 22050, steps_per_beat: int = 4, tempo: float = 120
 ) -> npt.NDArray[np.float64]:
     """Return samples from -1 to 1 of the notes, as sums of sines that fade like strings. InputError
     for more than an hour."""
     step = 60 / tempo / steps_per_beat
     seconds = max(n.start + n.length for n in notes) * step + 1
-    if seconds > MOST_SECONDS:
-        raise InputError(f"{seconds:.0f} seconds are too long; {MOST_SECONDS} are allowed")
+    if seconds > MAX_SECONDS:
+        raise InputError(f"{seconds:.0f} seconds are too long; {MAX_SECONDS} are allowed")
     samples: npt.NDArray[np.float64] = np.zeros(round(seconds * rate))
     for start, key, length in notes:
         t = np.arange(round((length * step + 0.3) * rate)) / rate
-        pitch = 440 * 2 ** ((key + LOWEST - 69) / 12)
+        pitch = 440 * 2 ** ((key + LOWEST_PITCH - 69) / 12)
         tone = sum(
             np.sin(2 * np.pi * pitch * k * t) / k**2 for k in range(1, 5) if pitch * k < rate / 2
         )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..files import PathLike, called, read_bytes
+from ..files import PathLike, display_name, read_bytes
 
 Samples = npt.NDArray[np.float64]
 EXPECTED = "a WAV file of PCM samples (8, 16, 24 or 32 bits) or floats (32 or 64 bits)"
@@ -37,7 +37,7 @@ def read_wav(path: PathLike, rate: int | None = None) -> tuple[Samples, int]:
         For a file that is cut short, or does not hold PCM of 8, 16, 24 or 32 bits or IEEE floats of
         32 or 64 bits, in a plain or an extensible format.
     """
-    name, content = called(path), read_bytes(path, EXPECTED)
+    name, content = display_name(path), read_bytes(path, EXPECTED)
     form, raw = _chunks(name, content)
     samples, found = _samples(name, form, raw)
     if rate is None:

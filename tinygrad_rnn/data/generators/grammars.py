@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-REBER = "BTSXPVE"
+REBER_SYMBOLS = "BTSXPVE"
 """The symbols. B begins a string, and E ends it."""
 
-Legal = list[str]
+LegalSymbols = list[str]
 
 # What may come at each state, and which state it leads to; a string ends where nothing may come.
-ARROWS: tuple[dict[str, int], ...] = (
+TRANSITIONS: tuple[dict[str, int], ...] = (
     {"B": 1},
     {"T": 2, "P": 3},
     {"S": 2, "X": 4},
@@ -29,33 +29,33 @@ ARROWS: tuple[dict[str, int], ...] = (
 )
 
 
-def reber(rng: np.random.Generator) -> tuple[str, Legal]:
+def sample_reber(rng: np.random.Generator) -> tuple[str, LegalSymbols]:
     """A string, and for each symbol but the last which symbols may come next; whatever may come is
     equally likely.
 
-    >>> reber(np.random.default_rng(0))
+    >>> sample_reber(np.random.default_rng(0))
     ('BPVPSE', ['TP', 'TV', 'PV', 'XS', 'E'])
     """
     string, state = "", 0
-    legal: Legal = []
-    while ARROWS[state]:
-        may = "".join(ARROWS[state])
+    legal: LegalSymbols = []
+    while TRANSITIONS[state]:
+        may = "".join(TRANSITIONS[state])
         symbol = may[rng.integers(len(may))]
-        string, legal, state = string + symbol, [*legal, may], ARROWS[state][symbol]
+        string, legal, state = string + symbol, [*legal, may], TRANSITIONS[state][symbol]
     return string, legal[1:]
 
 
-def embedded_reber(rng: np.random.Generator) -> tuple[str, Legal]:
+def sample_embedded_reber(rng: np.random.Generator) -> tuple[str, LegalSymbols]:
     """A Reber string between two equal symbols, T or P: the last but one is known to who has kept
     the second in mind. As `reber` otherwise.
     """
-    string, legal = reber(rng)
+    string, legal = sample_reber(rng)
     kept = "TP"[rng.integers(2)]
     return f"B{kept}{string}{kept}E", ["TP", "B", *legal, kept, "E"]
 
 
-def encoded(
-    strings: list[str], legal: list[Legal], symbols: str = REBER
+def encode_batch(
+    strings: list[str], legal: list[LegalSymbols], symbols: str = REBER_SYMBOLS
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """Strings as a batch: numbers of symbols (T, B), padded with 0; what may come next (T - 1, B,
     S), nothing in the padding; and how many steps each has, its last symbol not counted (B,)."""

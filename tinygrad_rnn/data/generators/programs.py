@@ -13,26 +13,26 @@ from pathlib import Path
 
 import numpy as np
 
-NEXT_FILE = "\n\n\n"
+FILE_SEPARATOR = "\n\n\n"
 """What stands before each file."""
 SKIPPED = {"site-packages", "test", "tests", "encodings", "idlelib", "lib2to3", "turtledemo"}
 
 
-def library(rng: np.random.Generator, size: int, longest: int = 8000) -> str:
+def sample_library(rng: np.random.Generator, size: int, max_file_size: int = 8000) -> str:
     """Files of the standard library in random order, until they are `size` characters. Files of
-    more than `longest` are left out: short ones show more often how a file begins."""
+    more than `max_file_size` are left out: short ones show more often how a file begins."""
     root = Path(sysconfig.get_path("stdlib"))
     paths = [p for p in sorted(root.rglob("*.py")) if not SKIPPED & {*p.relative_to(root).parts}]
     text = ""
     for number in rng.permutation(len(paths)):
-        if len(file := code(paths[number].read_bytes())) <= longest:
-            text += NEXT_FILE + file
+        if len(file := normalize_source(paths[number].read_bytes())) <= max_file_size:
+            text += FILE_SEPARATOR + file
         if len(text) >= size:
             break
     return text
 
 
-def code(source: str | bytes) -> str:
+def normalize_source(source: str | bytes) -> str:
     """A program's code alone. SyntaxError if it is none."""
     tree = ast.parse(source)
     for node in ast.walk(tree):

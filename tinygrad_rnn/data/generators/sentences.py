@@ -17,7 +17,7 @@ WHAT = "film story acting music ending hero dialogue beginning"
 GOOD = "good great wonderful funny moving brilliant"
 BAD = "bad dull awful boring weak silly"
 ASIDES = ["I saw it with my sister. ", "It was a rainy day. ", "We sat in the first row. ", "", ""]
-REVIEWS = {
+REVIEW_TEMPLATES = {
     "plain": "{this}.",
     "and": "{this} and {same}.",
     "but": "{other}, but {this}.",
@@ -26,8 +26,8 @@ REVIEWS = {
 }
 
 
-def review(rng: Rng, kind: str | None = None) -> tuple[str, str]:
-    """A review of a film, of one of `REVIEWS`, and whether it is "pos" or "neg".
+def make_review(rng: Rng, kind: str | None = None) -> tuple[str, str]:
+    """A review of a film, of one of `REVIEW_TEMPLATES`, and whether it is "pos" or "neg".
 
     "Not good" is blame, and of two clauses it is the one after "but", or the one without
     "although", that counts.
@@ -40,7 +40,7 @@ def review(rng: Rng, kind: str | None = None) -> tuple[str, str]:
         return f"the {rng.choice(WHAT.split())} was {how} {word}".replace("  ", " ")
 
     good = rng.random() < 0.5
-    form = REVIEWS[kind or rng.choice(list(REVIEWS))]
+    form = REVIEW_TEMPLATES[kind or rng.choice(list(REVIEW_TEMPLATES))]
     text = form.format(this=clause(good), same=clause(good), other=clause(not good))
     return rng.choice(ASIDES) + text[0].upper() + text[1:], "pos" if good else "neg"
 
@@ -48,10 +48,10 @@ def review(rng: Rng, kind: str | None = None) -> tuple[str, str]:
 # --- who sees -------------------------------------------------------------------------------------
 
 NAMES = ("Ann", "Bob", "Cid", "Dot", "Eve", "Fay")
-SEEING = (*NAMES, "sees", "and")
+OBSERVER_WORDS = (*NAMES, "sees", "and")
 
 
-def seeing(rng: Rng) -> tuple[str, int]:
+def make_observer_sentence(rng: Rng) -> tuple[str, int]:
     """Three names and an "and" in any order, with "sees" after the name of who sees, such as "and
     Bob Ann sees Eve"; and the number of that name in `NAMES`.
     """
@@ -105,13 +105,13 @@ ONES = [
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
-def numeral(n: int, digits: str = " 一二三四五六七八九") -> str:
+def chinese_numeral(n: int, digits: str = " 一二三四五六七八九") -> str:
     """A number from 1 to 99 in Chinese: 7 is 七, 12 is 十二, 40 is 四十."""
     tens, ones = divmod(int(n), 10)
     return digits[tens] * (tens > 1) + "十" * (tens > 0) + digits[ones].strip()
 
 
-def translated(rng: Rng) -> tuple[str, str]:
+def make_translation_pair(rng: Rng) -> tuple[str, str]:
     """An English sentence, and its Chinese translation.
 
     Little stays where it was: when and where come before the verb, a relative clause before its
@@ -126,12 +126,15 @@ def translated(rng: Rng) -> tuple[str, str]:
     (like, 样), (where, 哪儿), (when, 何时) = pick(LIKE), pick(WHERE), pick(WHEN)
     if rng.random() < 0.3:
         month, day = int(rng.integers(12)), int(rng.integers(1, 29))
-        when, 何时 = f" on {day} {MONTHS.split()[month]}", f"{numeral(month + 1)}月{numeral(day)}日"
+        when, 何时 = (
+            f" on {day} {MONTHS.split()[month]}",
+            f"{chinese_numeral(month + 1)}月{chinese_numeral(day)}日",
+        )
     n = int(rng.choice([1, 2, int(rng.integers(3, 100))]))
     count = ONES[n - 1] if n < 20 else f"{TENS[n // 10 - 2]} {ONES[n % 10 - 1] * (n % 10 > 0)}"
     which = f"{like}{one}" if n == 1 else f"{count.strip()} {like}{many}"
     what = f"one {which}" if n == 1 else which
-    多少 = "两" if n == 2 else numeral(n)
+    多少 = "两" if n == 2 else chinese_numeral(n)
     样 += "的" * (len(样) > 1)
     match rng.integers(4):
         case 0:

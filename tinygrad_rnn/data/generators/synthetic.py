@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..formats.fasta import Sequence, numbers
+from ..formats.fasta import FastaRecord, encode_bases
 from ..formats.midi import Note
 from ..text import Ids
 
@@ -21,14 +21,16 @@ Rng = np.random.Generator
 # --- series ---------------------------------------------------------------------------------------
 
 
-def waves(rng: Rng, n: int) -> Floats:
+def make_frequency_modulated_sine(rng: Rng, n: int) -> Floats:
     """A sine whose frequency is itself a slow and irregular wave (n,), with a little noise."""
     wander = np.convolve(rng.normal(size=n + 59), np.hanning(60), "valid")
     frequency = 0.55 + 0.4 * np.tanh(wander / wander.std())
     return np.sin(np.cumsum(frequency)) + 0.005 * rng.normal(size=n)  # type: ignore[no-any-return]
 
 
-def mackey_glass(rng: Rng, n: int, tau: float = 17, dt: float = 0.1, every: int = 60) -> Floats:
+def make_mackey_glass(
+    rng: Rng, n: int, tau: float = 17, dt: float = 0.1, every: int = 60
+) -> Floats:
     """Chaos (n,): every so many steps of length dt of
 
         dx/dt = 0.2 x(t - tau) / (1 + x(t - tau)^10) - 0.1 x(t)
@@ -42,7 +44,7 @@ def mackey_glass(rng: Rng, n: int, tau: float = 17, dt: float = 0.1, every: int 
     return np.array(x[-n * every :: every])
 
 
-def seasons(rng: Rng, n: int) -> Floats:
+def make_seasonal_series(rng: Rng, n: int) -> Floats:
     """A sensor read every hour (n,): day, week, and weather that lasts for some hours."""
     t, weather = np.arange(n), np.zeros(n)
     for i in range(1, n):
@@ -51,7 +53,7 @@ def seasons(rng: Rng, n: int) -> Floats:
     return season + weather
 
 
-def random_walk(rng: Rng, n: int) -> Floats:
+def make_random_walk(rng: Rng, n: int) -> Floats:
     """Steps of N(0, 1) from 100 on (n,)."""
     return 100 + np.cumsum(rng.normal(size=n))
 
@@ -59,7 +61,7 @@ def random_walk(rng: Rng, n: int) -> Floats:
 # --- sums -----------------------------------------------------------------------------------------
 
 
-def adding(rng: Rng, terms: int, size: int) -> tuple[npt.NDArray[np.float32], Any]:
+def make_adding_problem(rng: Rng, terms: int, size: int) -> tuple[npt.NDArray[np.float32], Any]:
     """Numbers from 0 to 1 and marks (T, B, 2), one mark in each half; sums of the marked (B,): the
     adding problem (Hochreiter & Schmidhuber 1997, "Long short-term memory", experiment 4; in the
     form of Le et al. 2015, "A simple way to initialize recurrent networks of rectified linear
@@ -75,7 +77,7 @@ def adding(rng: Rng, terms: int, size: int) -> tuple[npt.NDArray[np.float32], An
 # --- symbols --------------------------------------------------------------------------------------
 
 
-def chain(rng: Rng, symbols: int) -> tuple[Floats, Floats]:
+def make_markov_chain(rng: Rng, symbols: int) -> tuple[Floats, Floats]:
     """p(c | a, b) of the symbol c after a and b, one of which is likely, (a, b, c); and how often a
     and b come, one after the other, in the long run, (a, b)."""
     likely = np.eye(symbols)[rng.integers(0, symbols, (symbols, symbols))]
@@ -85,7 +87,7 @@ def chain(rng: Rng, symbols: int) -> tuple[Floats, Floats]:
     return table, pairs
 
 
-def chained(rng: Rng, table: Floats, length: int, size: int) -> Ids:
+def sample_markov_chain(rng: Rng, table: Floats, length: int, size: int) -> Ids:
     """Streams (length, size) of symbols, each drawn from `chain`'s table given the two before; the
     first two are drawn evenly."""
     x = rng.integers(0, len(table), (length, size))
@@ -108,7 +110,7 @@ SOUNDS = {  # formants (Hz), loudness of the voice; middle and loudness of the n
 study of the vowels"."""
 
 
-def spoken(
+def make_spoken_word(
     rng: Rng, word: str, pitch: float, size: float, slowness: float, rate: int = 8000
 ) -> Floats:
     """The samples, from -1 to 1, of a word of `SOUNDS` in noise: harmonics of a pitch (Hz), as loud
@@ -138,7 +140,7 @@ USAGE = np.random.default_rng(1).dirichlet(np.full(len(CODONS), 0.3))
 """How often each codon occurs in a gene: some are preferred, as by any organism."""
 
 
-def dna(rng: Rng, genes: int) -> Sequence:
+def make_dna(rng: Rng, genes: int) -> FastaRecord:
     """So many genes, ATG to the first stop codon in frame, with as many bases at random between."""
     text, phases = "", []
     for _ in range(genes):
@@ -146,19 +148,19 @@ def dna(rng: Rng, genes: int) -> Sequence:
         gene = ["ATG", *rng.choice(CODONS, codons, p=USAGE), rng.choice(STOPS)]
         text += "".join(rng.choice(list("ACGT"), gap)) + "".join(gene)
         phases += [0] * gap + [1, 2, 3] * len(gene)
-    return Sequence("generated", numbers(text), np.array(phases))
+    return FastaRecord("generated", encode_bases(text), np.array(phases))
 
 
 # --- tunes ----------------------------------------------------------------------------------------
 
-BAR = 16
+STEPS_PER_BAR = 16
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))
 RHYTHMS = ((4, 4, 4, 4), (8, 4, 4), (4, 4, 8), (2, 2, 4, 4, 4), (4, 2, 2, 8))
 
 
-def tune(rng: Rng) -> tuple[list[Note], set[int]]:
-    """Notes of eight bars of `BAR` steps, and the seven of a keyboard's twelve, keys modulo 12,
-    that are in its major or minor key.
+def make_tune(rng: Rng) -> tuple[list[Note], set[int]]:
+    """Notes of eight bars of `STEPS_PER_BAR` steps, and the seven of a keyboard's twelve, keys
+    modulo 12, that are in its major or minor key.
 
     There is a melody, and a chord below it where a bar begins. The form is A A' B A', two bars
     each: A' begins like A and ends on the tonic.
@@ -169,10 +171,10 @@ def tune(rng: Rng) -> tuple[list[Note], set[int]]:
     opening, middle = (4, _melody(rng, 4)), [(degree, _melody(rng, degree)) for degree in (3, 4)]
     notes = []
     for number, (chord, melody) in enumerate([(0, first), opening, *end, *middle, *end]):
-        start = number * BAR
+        start = number * STEPS_PER_BAR
         for degree, length in [(chord - 14, 0), (chord - 5, 0), (chord - 3, 0), *melody]:
             key = tonic + 12 * (degree // 7) + scale[degree % 7]
-            notes.append(Note(start, key, length or BAR))
+            notes.append(Note(start, key, length or STEPS_PER_BAR))
             start += length
     return notes, {(tonic + interval) % 12 for interval in scale}
 

@@ -15,7 +15,7 @@ from functools import partial
 
 import autograd as ag
 from tinygrad_rnn import models, nn
-from tinygrad_rnn.data.generators.synthetic import adding
+from tinygrad_rnn.data.generators.synthetic import make_adding_problem
 from tinygrad_rnn.plotting import COLORS, subplots
 
 CLAIM = (
@@ -98,8 +98,8 @@ def main(demo):
     demo.record("  in 1997", 49000)
 
     adder = models.SequenceClassifier(nn.GRU(2, 32), 1)
-    learn(demo, adder, sum_loss, adding, 0.02, (20, 60, TERMS, TERMS, TERMS), 500, 40)
-    x, wanted = adding(demo.rng, TERMS, 1000)
+    learn(demo, adder, sum_loss, make_adding_problem, 0.02, (20, 60, TERMS, TERMS, TERMS), 500, 40)
+    x, wanted = make_adding_problem(demo.rng, TERMS, 1000)
     with ag.no_grad():
         found = adder(x).numpy()[:, 0]
     error, guessing = ((found - wanted) ** 2).mean(), ((1 - wanted) ** 2).mean()

@@ -70,7 +70,7 @@ def main(demo):
                 model,
                 optimizer,
                 loss,
-                data.Generated(trains, per_epoch=50),
+                data.GeneratedBatches(trains, per_epoch=50),
                 lambda model: 1 - exact(model, checks),
                 schedule=slower,
                 schedule_per="step",

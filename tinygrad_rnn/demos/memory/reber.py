@@ -13,7 +13,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import nn
-from tinygrad_rnn.data.generators.grammars import REBER, embedded_reber, encoded
+from tinygrad_rnn.data.generators.grammars import REBER_SYMBOLS, encode_batch, sample_embedded_reber
 from tinygrad_rnn.plotting import COLORS, draw_heat_map, subplots
 
 CLAIM = (
@@ -27,13 +27,16 @@ class Predictor(nn.Module):
     """Scores of what comes next after each of numbered symbols (T, B)."""
 
     def __init__(self, layer, hidden=64):
-        self.recurrent, self.readout = layer(len(REBER), hidden), nn.Linear(hidden, len(REBER))
+        self.recurrent, self.readout = (
+            layer(len(REBER_SYMBOLS), hidden),
+            nn.Linear(hidden, len(REBER_SYMBOLS)),
+        )
         if layer is nn.LSTM:
             with ag.no_grad():
                 self.recurrent.bias_hh_l0[hidden : 2 * hidden] = 3  # at first, forget little
 
     def forward(self, symbols, lengths):
-        x = ag.one_hot(symbols, len(REBER), dtype="float32")
+        x = ag.one_hot(symbols, len(REBER_SYMBOLS), dtype="float32")
         return self.readout(self.recurrent(x, lengths=lengths)[0])
 
 
@@ -41,7 +44,7 @@ def loss(model, batch):
     symbols, lengths = batch
     steps = np.arange(len(symbols) - 1)[:, None]
     following = np.where(steps < lengths, symbols[1:], PADDING)
-    scores = model(symbols[:-1], lengths).reshape(-1, len(REBER))
+    scores = model(symbols[:-1], lengths).reshape(-1, len(REBER_SYMBOLS))
     return nn.functional.cross_entropy(scores, following.ravel(), ignore_index=PADDING)
 
 
@@ -49,7 +52,7 @@ def draw(rng, count, without=()):
     """Different strings, with what is legal in them."""
     strings = {}
     while len(strings) < count:
-        string, legal = embedded_reber(rng)
+        string, legal = sample_embedded_reber(rng)
         if string not in without:
             strings[string] = legal
     return strings
@@ -69,9 +72,9 @@ def only_legal(p, legal):
 
 def main(demo):
     known = draw(demo.rng, 1000)
-    symbols, _, lengths = encoded([*known], [*known.values()])
+    symbols, _, lengths = encode_batch([*known], [*known.values()])
     unseen = draw(demo.rng, 1000, without=known)
-    test, follows, ends = encoded([*unseen], [*unseen.values()])
+    test, follows, ends = encode_batch([*unseen], [*unseen.values()])
     padding = np.arange(len(follows))[:, None] >= ends
 
     def batch(rng):
@@ -102,7 +105,7 @@ def main(demo):
     figure, both = subplots(2, 1, height=6.4)
     string = [*unseen][EXAMPLE][:-1]
     for axes, (name, p) in zip(both, shown.items(), strict=True):
-        draw_heat_map(axes, p[: len(string)].T, rows=REBER, columns=string)
+        draw_heat_map(axes, p[: len(string)].T, rows=REBER_SYMBOLS, columns=string)
         axes.plot(*follows[: len(string), EXAMPLE].nonzero(), "o", color=COLORS[1])
         axes.set(ylabel="next", title=f"{name}: what may follow (dots), and its probability")
     demo.save_figure("string.png", figure, "predictions after each symbol of a string")

@@ -13,7 +13,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import data, models, nn
-from tinygrad_rnn.data.generators.synthetic import spoken
+from tinygrad_rnn.data.generators.synthetic import make_spoken_word
 from tinygrad_rnn.plotting import draw_heat_map, safe_label, subplots
 
 CLAIM = "A recurrent network tells spoken words apart, whoever says them, however fast, in noise."
@@ -39,10 +39,12 @@ def examples(demo):
         parts = []
         for speakers in (demo.choose(60, 25), 30):
             voices = [speaker(demo.rng) for _ in range(speakers)]
-            words = [(spoken(demo.rng, w, *v), n) for v in voices for n, w in enumerate(WORDS)]
+            words = [
+                (make_spoken_word(demo.rng, w, *v), n) for v in voices for n, w in enumerate(WORDS)
+            ]
             parts.append(words)
         return *parts, WORDS
-    sounds, labels, classes = data.read_labelled(
+    sounds, labels, classes = data.read_labeled_folder(
         demo.data, lambda file: data.read_wav(file, RATE)[0], ".wav"
     )
     held_out = set()
@@ -89,7 +91,7 @@ def draw(model, sounds, classes):
     figure, panels = subplots(2, 2, width=10, height=6, sharex="col")
     for (above, below), (x, label) in zip(panels.T, sounds, strict=True):
         with ag.no_grad():
-            held_for = model.over_time(ag.tensor(x[:, None])).numpy()[:, 0]
+            held_for = model.predict_over_time(ag.tensor(x[:, None])).numpy()[:, 0]
         seconds, bottom = len(x) / 100, len(classes) - 0.5
         above.imshow(x.T, origin="lower", extent=(0, seconds, 0.5, 24.5))
         above.set(title=f'"{names[label]}"', ylabel="mel band")

@@ -15,7 +15,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import data, models, nn
-from tinygrad_rnn.data.generators.scenes import CAPTION_WORDS, scene
+from tinygrad_rnn.data.generators.scenes import CAPTION_WORDS, make_scene
 from tinygrad_rnn.data.text_datasets import BEGIN, END, PADDING
 from tinygrad_rnn.plotting import COLORS, draw_image, subplots
 
@@ -23,13 +23,13 @@ CLAIM = (
     "A network that has seen pictures with captions writes one for a new picture, also of things "
     "that it has never seen together."
 )
-WORDS = data.Lexicon(CAPTION_WORDS)
+WORDS = data.TokenVocabulary(CAPTION_WORDS)
 
 
 def batch(rng, size=32, unseen=False):
     """Pictures (B, 32, 32, 3), and their captions in numbers (T, B), from BEGIN to END."""
-    pictures, captions = zip(*(scene(rng, unseen) for _ in range(size)), strict=True)
-    target, _ = data.pad_collate([WORDS.framed(words) for words in captions])
+    pictures, captions = zip(*(make_scene(rng, unseen) for _ in range(size)), strict=True)
+    target, _ = data.pad_collate([WORDS.encode_target(words) for words in captions])
     return np.stack(pictures), target
 
 
@@ -97,7 +97,7 @@ def draw(pictures, said, captions):
 def draw_attention(model, picture, words):
     """For each word, the picture as bright as the attention is at each patch when it is written."""
     with ag.no_grad():
-        weights = model.alignment(picture[None], WORDS.framed(words)[:-1, None]).numpy()[0]
+        weights = model.alignment(picture[None], WORDS.encode_target(words)[:-1, None]).numpy()[0]
     figure, axes = subplots(1, len(words), width=1.45 * len(words), height=1.9, squeeze=False)
     for cell, word, weight in zip(axes.flat, words, weights, strict=False):
         light = np.kron((weight / weight.max()).reshape(4, 4, 1), np.ones((8, 8, 1)))

@@ -27,10 +27,10 @@ CLAIM = (
 DATA = "a .csv file with a header and one row of numbers for each step of time"
 HIDDEN, ORDERS = 32, (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 SERIES = {  # how it is made, and what its error is to be, as a share of AR's and of persistence's
-    "waves": (synthetic.waves, {"at_most": 0.7, "quick": 1.1}, {}),
-    "chaos": (synthetic.mackey_glass, {"at_most": 0.7, "quick": 0.9}, {}),
-    "seasons": (synthetic.seasons, {"at_most": 1.05, "quick": 1.2}, {}),
-    "random walk": (synthetic.random_walk, {}, {"at_least": 0.97}),
+    "waves": (synthetic.make_frequency_modulated_sine, {"at_most": 0.7, "quick": 1.1}, {}),
+    "chaos": (synthetic.make_mackey_glass, {"at_most": 0.7, "quick": 0.9}, {}),
+    "seasons": (synthetic.make_seasonal_series, {"at_most": 1.05, "quick": 1.2}, {}),
+    "random walk": (synthetic.make_random_walk, {}, {"at_least": 0.97}),
 }
 
 
@@ -48,7 +48,7 @@ def learn(demo, x, valid, test, steps, quick):
         return ag.tensor(x[begins + np.arange(steps + 1)[:, None]])
 
     model = models.Forecaster(nn.GRU(x.shape[1], HIDDEN))
-    batches = data.Generated(stretches, per_epoch=demo.choose(steps, quick) // 10)
+    batches = data.GeneratedBatches(stretches, per_epoch=demo.choose(steps, quick) // 10)
     judged = {"validation": lambda model: model.error(x[:test], valid)}
     demo.train(model, loss, batches, steps, quick, rate=0.01, cycle=True, **judged)
     return model

@@ -15,7 +15,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.formats.fasta import BASES
-from tinygrad_rnn.data.generators.synthetic import dna
+from tinygrad_rnn.data.generators.synthetic import make_dna
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.plotting import COLORS, subplots
 
@@ -81,7 +81,7 @@ def f1(found, true):
 
 def main(demo):
     if demo.data is None:
-        sequences = [parted(dna(demo.rng, 100)) for _ in range(demo.choose(30, 5))]
+        sequences = [parted(make_dna(demo.rng, 100)) for _ in range(demo.choose(30, 5))]
     else:
         sequences = [parted(sequence) for sequence in data.read_fasta(demo.data)]
         if min(len(bases) for bases, *_ in sequences) < 40:
@@ -102,9 +102,9 @@ def main(demo):
     demo.record("F1 of coding bases, forwards only", f1(forwards > 0, coding))
     framed = ((both == true) & coding).sum() / max(1, coding.sum())
     demo.record("frame right where coding", framed, "%")
-    genes = set(data.regions(true))
+    genes = set(data.coding_regions(true))
     for name, guessed in found.items():
-        right = len(genes & set(data.regions(guessed))) / max(1, len(genes))
+        right = len(genes & set(data.coding_regions(guessed))) / max(1, len(genes))
         demo.record(f"genes exact to the base, {name}", right, "%")
 
     figure, panels = subplots(2, 1, height=5, sharex=True, sharey=True)
@@ -121,5 +121,5 @@ def predict(run, input):
     """The coding regions of each sequence, counted from 1, both ends included."""
     model = run.load(tagger(True, **run.config))
     for sequence in data.read_fasta(input, labelled=False):
-        for first, last in data.regions(labels(model, sequence.bases)[0]):
+        for first, last in data.coding_regions(labels(model, sequence.bases)[0]):
             print(f"{sequence.name} {first}..{last}")

@@ -49,7 +49,7 @@ def read(images, order):
 def batch(rng, images, labels, order):
     """64 shifted images, read in this order, and their labels."""
     chosen = rng.integers(len(images), size=64)
-    return ag.tensor(read(data.shifted(rng, images[chosen]), order)), ag.tensor(labels[chosen])
+    return ag.tensor(read(data.random_shift(rng, images[chosen]), order)), ag.tensor(labels[chosen])
 
 
 def classifier(inputs, hidden):
@@ -94,7 +94,7 @@ def main(demo):
         demo.train(model, loss, shown, steps, quick, rate=0.01, cycle=True)
         with ag.no_grad():
             right = (model(sequences).numpy().argmax(1) == true).mean()
-            held_for = model.over_time(sequences[:, :1]).numpy()[:, 0]
+            held_for = model.predict_over_time(sequences[:, :1]).numpy()[:, 0]
         demo.record(f"right, read as {length} {order}", right, "%", **bounds)
         if order == "rows":
             demo.save(model, inputs=inputs, hidden=hidden)

@@ -19,8 +19,8 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import data, models, nn
-from tinygrad_rnn.data.formats.midi import Notation, as_roll, sound
-from tinygrad_rnn.data.generators.synthetic import BAR, tune
+from tinygrad_rnn.data.formats.midi import NoteVocabulary, piano_roll, synthesize
+from tinygrad_rnn.data.generators.synthetic import STEPS_PER_BAR, make_tune
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.plotting import draw_heat_map, subplots
 
@@ -39,7 +39,9 @@ TRIES = 10
 def pieces_of(demo):
     """Pieces to learn from, unseen ones, and the keys of the latter, if they are known."""
     if demo.data is None:
-        notes, keys = zip(*(tune(demo.rng) for _ in range(demo.choose(2500, 400))), strict=True)
+        notes, keys = zip(
+            *(make_tune(demo.rng) for _ in range(demo.choose(2500, 400))), strict=True
+        )
         return notes[:-100], notes[-100:], keys[-100:]
     found = data.read_folder(demo.data, data.read_midi, ".mid", ".midi", at_least=2)
     pieces = [found[i] for i in demo.rng.permutation(len(found))]
@@ -98,7 +100,7 @@ def language_model(known, hidden):
 
 def main(demo):
     pieces, unseen, keys = pieces_of(demo)
-    notation = Notation.of(pieces)
+    notation = NoteVocabulary.from_pieces(pieces)
     train, test = texts_of(pieces, notation), texts_of(unseen, notation)
     parts = [part for text in train for part in parts_of(text)]
     batches = data.DataLoader(parts, 32, shuffle=True, collate_fn=batch)
@@ -115,24 +117,28 @@ def main(demo):
     demo.record("that of the best order up to 10", min(by_order), "bits")
     demo.record("surprise at a note, network", bits, "bits")
     demo.record("network, of Markov's", bits / by_order[3], at_most=0.95, quick=1.1)
-    openings = [[n for n in notes if n.start < notes[0].start + 2 * BAR] for notes in unseen[:30]]
+    openings = [
+        [n for n in notes if n.start < notes[0].start + 2 * STEPS_PER_BAR] for notes in unseen[:30]
+    ]
     composed = [compose(model, notation, notes) for notes in openings]
     if keys is not None:
         triples = zip(composed, openings, keys[:30], strict=True)
         share = np.mean([n.key % 12 in key for p, own, key in triples for n in p[len(own) :]])
         demo.record("composed in the opening's key", share, "%", at_least=0.95, quick=0.7)
         ends = np.array([piece[-1].start + piece[-1].length for piece in composed])
-        demo.record("pieces that end after eight bars", (ends == 8 * BAR).mean(), "%")
+        demo.record("pieces that end after eight bars", (ends == 8 * STEPS_PER_BAR).mean(), "%")
     data.write_midi(demo.path("composed.mid", "a piece, after an opening of two bars"), composed[0])
-    data.write_wav(demo.path("composed.wav", "the same, to be heard"), sound(composed[0]), 22050)
+    data.write_wav(
+        demo.path("composed.wav", "the same, to be heard"), synthesize(composed[0]), 22050
+    )
     demo.save_figure("composed.png", draw(composed[0]), "the same as a piano roll")
 
 
 def draw(piece):
-    roll = as_roll(piece)[piece[0].start :]
+    roll = piano_roll(piece)[piece[0].start :]
     low, high = np.flatnonzero(roll.any(0))[[0, -1]]
     figure, axes = subplots(width=10, height=4)
-    draw_heat_map(axes, roll.T, origin="lower", extent=(0, len(roll) / BAR, -0.5, 87.5))
+    draw_heat_map(axes, roll.T, origin="lower", extent=(0, len(roll) / STEPS_PER_BAR, -0.5, 87.5))
     axes.axvline(2, color="white", linestyle=":")
     axes.set(ylim=(low - 2, high + 2), xlabel="bar", ylabel="key of the piano")
     axes.set_title("Composed after an opening of two bars")
@@ -146,7 +152,7 @@ def predict(run, input):
     path = name.with_name(f"{name.stem}-continued.mid")
     if os.path.lexists(path):
         raise InputError(f"{path} exists already and would be lost: rename it")
-    piece = compose(model, Notation(tuple(run.config["known"])), opening)
+    piece = compose(model, NoteVocabulary(tuple(run.config["known"])), opening)
     if len(piece) == len(opening):
         raise InputError(
             f"{input}: 0 notes were written, since the network takes its notes for a whole piece"

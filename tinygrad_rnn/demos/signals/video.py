@@ -16,7 +16,13 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 
 import autograd as ag
 from tinygrad_rnn import data, models, nn
-from tinygrad_rnn.data.generators.scenes import EVENTS, FILM_WORDS, LONGEST, SIZE, film
+from tinygrad_rnn.data.generators.scenes import (
+    EVENTS,
+    FRAME_SIZE,
+    MAX_FRAMES,
+    VIDEO_WORDS,
+    make_video,
+)
 from tinygrad_rnn.data.text_datasets import BEGIN, END, PADDING
 from tinygrad_rnn.plotting import draw_image, subplots
 
@@ -24,15 +30,15 @@ CLAIM = (
     "From many to many, in two ways: a network names what happens in a film while it happens, and "
     "afterwards describes the whole film in a sentence of another length."
 )
-WORDS, NONE = data.Lexicon(FILM_WORDS), -100
+WORDS, NONE = data.TokenVocabulary(VIDEO_WORDS), -100
 
 
 def batch(rng, size=32):
     """Films as features (T, B, 196) and their lengths, events (T, B) and sentences (T', B)."""
     examples = []
-    for frames, events, words in (film(rng) for _ in range(size)):
+    for frames, events, words in (make_video(rng) for _ in range(size)):
         numbers = np.array([EVENTS.index(event) for event in events])
-        examples.append((frames.reshape(-1, SIZE**2), numbers, WORDS.framed(words)))
+        examples.append((frames.reshape(-1, FRAME_SIZE**2), numbers, WORDS.encode_target(words)))
     padding = 0, NONE, PADDING
     frames, lengths, events, _, words, _ = data.pad_collate(examples, padding_value=padding)
     return frames, lengths, events, words
@@ -42,7 +48,7 @@ class Viewer(nn.Module):
     """A recurrent network that watches: each of its states is named, and the last one is told."""
 
     def __init__(self, hidden):
-        self.gru = nn.GRU(SIZE**2, hidden)
+        self.gru = nn.GRU(FRAME_SIZE**2, hidden)
         self.events = nn.Linear(hidden, len(EVENTS))
         self.teller = models.Captioner(
             nn.Identity(), len(WORDS), nn.GRUCell(32, 64), picture_size=hidden
@@ -84,7 +90,10 @@ def main(demo):
     demo.record("frames named right", right, "%", at_least=0.97, quick=0.8)
     demo.record("frames: the commonest name", common.max() / common.sum(), "%")
 
-    frames, names = frames.numpy().reshape(*named.shape, SIZE, SIZE), np.array(EVENTS)[named]
+    frames, names = (
+        frames.numpy().reshape(*named.shape, FRAME_SIZE, FRAME_SIZE),
+        np.array(EVENTS)[named],
+    )
     films = [(frames[:n, b], names[:n, b], told[b]) for b, n in enumerate(lengths)]
     demo.save_figure("films.png", draw(films[:4]), "what it says of films")
     animate(*max(films, key=lambda f: len(set(f[1]))), demo.path("film.gif", "one, as it runs"))
@@ -92,7 +101,7 @@ def main(demo):
 
 def draw(films):
     """Every second frame of films, with the name that it gets, beside the sentence."""
-    figure, rows = subplots(len(films), 1 + LONGEST // 2, width=11, height=1.6 * len(films))
+    figure, rows = subplots(len(films), 1 + MAX_FRAMES // 2, width=11, height=1.6 * len(films))
     for cell in rows.flat:
         cell.set_axis_off()
     for row, (frames, names, sentence) in zip(rows, films, strict=True):

@@ -20,7 +20,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import data, models
-from tinygrad_rnn.data.generators.programs import NEXT_FILE, library
+from tinygrad_rnn.data.generators.programs import FILE_SEPARATOR, sample_library
 from tinygrad_rnn.plotting import COLORS, subplots
 from tinygrad_rnn.tasks import language_modeling
 
@@ -29,7 +29,7 @@ CLAIM = (
     "of its own: it keeps names, brackets and quotation marks in order, though nobody told it to."
 )
 COMPOUND = r"(async|class|def|if|elif|else|for|while|with|try|except|finally|match|case)\b"
-PROMPT, ORDER, TEMPERATURES = NEXT_FILE + "import ", 5, (0.25, 0.5, 0.75, 1.0)
+PROMPT, ORDER, TEMPERATURES = FILE_SEPARATOR + "import ", 5, (0.25, 0.5, 0.75, 1.0)
 
 
 def statements(text):
@@ -67,7 +67,7 @@ def share(lines):
 
 
 def main(demo):
-    text = library(demo.rng, demo.choose(1_000_000, 150_000))
+    text = sample_library(demo.rng, demo.choose(1_000_000, 150_000))
     corpus = data.TextCorpus(text, "the standard library")
     vocabulary = corpus.vocabulary
     options = language_modeling.Options(
@@ -84,7 +84,7 @@ def main(demo):
     demo.record("unseen code", bits, "bits per character", at_most=2.5, quick=4.5)
     demo.record("unseen code: Markov chain", chain.bits_per_character(ids), "bits per character")
     count, length = demo.choose((128, 300), (16, 100))
-    end = learned.index(NEXT_FILE, len(learned) // 2)
+    end = learned.index(FILE_SEPARATOR, len(learned) // 2)
     before = learned[end - 300 : end]
     lines = {
         heat: found(write(network, vocabulary, before, heat, count, length, demo.seed))

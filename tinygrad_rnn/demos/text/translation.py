@@ -15,7 +15,7 @@ import numpy as np
 
 import autograd as ag
 from tinygrad_rnn import data, models, nn
-from tinygrad_rnn.data.generators.sentences import PINYIN, translated
+from tinygrad_rnn.data.generators.sentences import PINYIN, make_translation_pair
 from tinygrad_rnn.data.text_datasets import BEGIN, END, PADDING
 from tinygrad_rnn.demos.runner import read_text_argument
 from tinygrad_rnn.errors import InputError
@@ -68,18 +68,18 @@ def exact(model, pairs, width):
 
 def main(demo):
     if demo.data is None:
-        sentences = dict(translated(demo.rng) for _ in range(demo.choose(14000, 4000)))
+        sentences = dict(make_translation_pair(demo.rng) for _ in range(demo.choose(14000, 4000)))
         texts, size, steps = (list(sentences), list(sentences.values())), 64, 1300
-        pairs = data.ParallelText(*texts, text_split=data.tokens)
+        pairs = data.ParallelText(*texts, text_split=data.tokenize)
     else:
-        pairs = data.ParallelText.from_file(demo.data, text_split=data.tokens)
+        pairs = data.ParallelText.from_file(demo.data, text_split=data.tokenize)
         size, steps = 128, 3000
     if len(pairs) < 20:
         raise InputError(f"{demo.data}: {len(pairs)} pairs are too few to learn from; 20 at least")
     train, validation, unseen = data.random_split(pairs, [0.8, 0.1, 0.1])
     unseen = data.Subset(unseen, range(min(demo.choose(300, 50), len(unseen))))
-    lexicons = pairs.source_lexicon, pairs.target_lexicon
-    numbers = [len(lexicon) for lexicon in lexicons]
+    vocabularies = pairs.source_vocabulary, pairs.target_vocabulary
+    numbers = [len(vocabulary) for vocabulary in vocabularies]
     demo.log(f"{len(train)} pairs to learn from; words here and there: {numbers}")
     train, validation = batches(train, shuffle=True), batches(validation)
     options = {"rate": 0.01, "cycle": True, "validation": validation, "patience": 5}
@@ -87,7 +87,7 @@ def main(demo):
     demo.train(model, loss, train, steps, quick=70, **options)
     blind = translator(*numbers, size, attention=None)
     demo.train(blind, loss, train, steps, quick=30, **options)
-    demo.save(model, source=lexicons[0].words, target=lexicons[1].words, size=size)
+    demo.save(model, source=vocabularies[0].words, target=vocabularies[1].words, size=size)
 
     scores, wanted = (x.numpy() for x in scored(model, data.pad_collate(list(unseen))))
     right = (scores.argmax(1) == wanted)[wanted != PADDING].mean()
@@ -100,7 +100,9 @@ def main(demo):
 
     source, target = pair = max(unseen, key=lambda pair: len(pair[0]) * (len(pair[0]) < 18))
     (weights,) = model.alignment(source[:, None], [len(source)], target[:-1, None]).numpy()
-    words, characters = (lexicon.decode(x) for lexicon, x in zip(lexicons, pair, strict=True))
+    words, characters = (
+        vocabulary.decode(x) for vocabulary, x in zip(vocabularies, pair, strict=True)
+    )
     spoken = [PINYIN.get(character) or safe_label(character) for character in characters]
     figure, axes = subplots(width=7.5, height=6.5)
     draw_heat_map(axes, weights, "weight of the attention", rows=[*spoken, "(end)"])
@@ -111,14 +113,14 @@ def main(demo):
 
 def predict(run, input):
     """The translation of a sentence, or of each line of a file."""
-    read, written = (data.Lexicon(tuple(run.config[name])) for name in ("source", "target"))
+    read, written = (data.TokenVocabulary(tuple(run.config[name])) for name in ("source", "target"))
     model = run.load(translator(len(read), len(written), run.config["size"]))
     text = read_text_argument(input)
-    sentences = [words for line in text.splitlines() if (words := data.tokens(line))]
+    sentences = [words for line in text.splitlines() if (words := data.tokenize(line))]
     if not sentences:
         raise InputError("there is no word in the text")
     for words in sentences:
         (found,) = translate(model, read.encode(words)[:, None], [len(words)], width=4)
-        print(data.joined(written.decode(found)))
+        print(data.detokenize(written.decode(found)))
     if strange := sorted({word for words in sentences for word in words} - set(read.words)):
         print(f"not among the words it has learned: {', '.join(strange)}")

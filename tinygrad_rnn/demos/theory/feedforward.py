@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 
 import autograd as ag
 from tinygrad_rnn import data, models, nn
-from tinygrad_rnn.data.generators.sentences import NAMES, SEEING, seeing
-from tinygrad_rnn.data.generators.synthetic import chain, chained
+from tinygrad_rnn.data.generators.sentences import NAMES, OBSERVER_WORDS, make_observer_sentence
+from tinygrad_rnn.data.generators.synthetic import make_markov_chain, sample_markov_chain
 from tinygrad_rnn.plotting import draw_heat_map, subplots
 
 CLAIM = (
@@ -55,18 +55,18 @@ def digits(demo):
 
 
 def memory(demo, n=6):
-    table, pairs = chain(demo.rng, n)
+    table, pairs = make_markov_chain(demo.rng, n)
 
     def streams(rng, size=32):
         """Symbols (T, B, n), and the numbers of the next ones (T, B)."""
-        x = chained(rng, table, 40, size)[10:]
+        x = sample_markov_chain(rng, table, 40, size)[10:]
         return np.eye(n, dtype="float32")[x[:-1]], x[1:]
 
     x, following = streams(demo.rng, 1000)
     best = np.einsum("ab,abc->bc", pairs, table).max(1).sum(), (pairs * table.max(2)).sum()
     given = "the present", "the past as well"
     for k, name in enumerate(("perceptron", "Elman")):
-        batches = data.Generated(streams)
+        batches = data.GeneratedBatches(streams)
         model = models.SequenceTagger(nn.RNN(n, 32), n) if k else perceptron(n, n)
         demo.train(model, loss, batches, 2000, 400, rate=0.005)
         right = (answers(model, x) == following).mean()
@@ -84,19 +84,19 @@ class BagOfWords(nn.Sequential):
 
 def encoded(texts):
     """Texts of as many words each (T, B, words)."""
-    numbers = [[SEEING.index(word) for word in text.split()] for text in texts]
-    return np.eye(len(SEEING), dtype="float32")[np.transpose(numbers)]
+    numbers = [[OBSERVER_WORDS.index(word) for word in text.split()] for text in texts]
+    return np.eye(len(OBSERVER_WORDS), dtype="float32")[np.transpose(numbers)]
 
 
 def sentences(rng, size=64):
     """Words (5, B, words), and who sees (B,)."""
-    texts, who = zip(*(seeing(rng) for _ in range(size)), strict=True)
+    texts, who = zip(*(make_observer_sentence(rng) for _ in range(size)), strict=True)
     return encoded(texts), np.array(who)
 
 
 def order(demo):
     x, who = sentences(demo.rng, 2000)
-    said, sizes = encoded(SENTENCES), (len(SEEING), len(NAMES))
+    said, sizes = encoded(SENTENCES), (len(OBSERVER_WORDS), len(NAMES))
     bag = BagOfWords(perceptron(*sizes))
     demo.train(bag, loss, sentences, 1000, 200, rate=0.005)
     demo.record("who sees: bag of words", (answers(bag, x) == who).mean(), "%")

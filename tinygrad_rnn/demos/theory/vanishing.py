@@ -60,7 +60,7 @@ def tame(demo, clip):
     ag.manual_seed(demo.seed)
     model = nn.RNN(1, H, nonlinearity="relu")
     nn.init.orthogonal_(model.weight_hh_l0, gain=2.2)
-    batches = data.Generated(lambda rng: rng.uniform(0, 1, (20, 32, 1)).astype("float32"))
+    batches = data.GeneratedBatches(lambda rng: rng.uniform(0, 1, (20, 32, 1)).astype("float32"))
     trainer = training.Trainer(model, optim.SGD(model.parameters(), 0.01), loss, batches, clip=clip)
     losses = []
     try:

@@ -13,7 +13,7 @@ import autograd as ag
 from ...data import Vocabulary
 from ...data.text import Ids
 from ...models import LanguageModel
-from ...models.decoding import write
+from ...models.decoding import generate_tokens
 from ...training.truncated_bptt import beside
 
 
@@ -52,5 +52,5 @@ def _characters(
     """Characters without end that follow `tokens`, shape (n,)."""
     model.eval()
     state, last = model.encode(beside(model, tokens[:-1, None])), beside(model, tokens[-1:])
-    for drawn, _ in write(model.step, state, last, generator=generator, **options):
+    for drawn, _ in generate_tokens(model.step, state, last, generator=generator, **options):
         yield vocabulary.characters[int(drawn.item())]

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ...errors import InputError
-from ...models.language_model import RECURRENT
+from ...models.language_model import RECURRENT_LAYERS
 from ...scalars import to_python
 from ...training.session import Limits
 
@@ -60,7 +60,7 @@ POSITIVE = Rule(float, lambda x: 0 < x < math.inf, "a number above 0")
 NOT_NEGATIVE = Rule(float, lambda x: 0 <= x < math.inf, "a number of at least 0")
 PROBABILITY = Rule(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
 FACTOR = Rule(float, lambda x: 0 < x <= 1, "a number above 0 and up to 1")
-CELL = one_of(*RECURRENT)
+CELL = one_of(*RECURRENT_LAYERS)
 DEVICE = Rule(
     str,
     lambda name: name in ("cpu", "cuda") or (name[:5] == "cuda:" and name[5:].isdecimal()),

@@ -1,4 +1,4 @@
-"""30 steps of PyTorch's optimisers in a bowl of two parameters, with random options.
+"""30 steps of PyTorch's optimizers in a bowl of two parameters, with random options.
 
 The configuration has the `optimiser`, its `options`, and the further ones of the second parameter's
 `group` (LBFGS has but one group). Arrays: for parameter i its start/i, curvature/i and centre/i,
@@ -163,4 +163,4 @@ if __name__ == "__main__":
     records = {f"{seed}": record(seed) for seed in range(4 * len(OPTIMISERS))}
     seeds = [*range(50), 98, 147, 271, 794]  # the last go ways that are seldom gone
     searches = {f"search {seed}": search_record(seed) for seed in seeds}
-    save("optimisers", records | searches, "torch")
+    save("optimizers", records | searches, "torch")
