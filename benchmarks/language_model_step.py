@@ -1,6 +1,6 @@
-"""A training step of a word language model, beside PyTorch, on the CPU.
+"""Time of a training step of a word language model, compared with PyTorch, on the CPU.
 
-    python benchmarks/language_model_step.py [--threads 2] [--turns 5] [--seconds 1] [--json FILE]
+    python benchmarks/language_model_step.py [--threads 2] [--repeats 5] [--seconds 1] [--json FILE]
 
 The model is the small Penn Treebank model of Zaremba et al. (2014, "Recurrent Neural Network
 Regularization", arXiv:1409.2329): an embedding, a two-layer LSTM of 200 units and an output layer,
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-import contest
+import harness
 import numpy as np
 
 
@@ -59,8 +59,8 @@ def initial_parameters(case: Case) -> dict[str, Any]:
     return {name: rng.uniform(-0.1, 0.1, s).astype(np.float32) for name, s in shapes.items()}
 
 
-def training(case: Case, nn: Any, cross_entropy: Any, optim: Any, tensor: Any) -> Steps:
-    """Return the steps of a model whose modules have PyTorch's names, as ours do."""
+def build_training(case: Case, nn: Any, cross_entropy: Any, optim: Any, tensor: Any) -> Steps:
+    """Return the steps of a model whose modules have PyTorch's names, as this project's do."""
     layers = {
         "embedding": nn.Embedding(case.vocabulary, case.hidden),
         "lstm": nn.LSTM(case.hidden, case.hidden, case.layers),
@@ -93,16 +93,16 @@ def training(case: Case, nn: Any, cross_entropy: Any, optim: Any, tensor: Any) -
         loss().backward()
         return {name: p.grad.numpy() for name, p in model.named_parameters()}
 
-    gradients()  # begins with the initial parameters
+    gradients()  # loads the initial parameters
     return Steps(train, gradients)
 
 
-def ours(case: Case) -> Steps:
+def tinygrad_rnn(case: Case) -> Steps:
     """Return the steps of this library."""
     import autograd as ag
     from tinygrad_rnn import nn, optim
 
-    return training(case, nn, nn.functional.cross_entropy, optim, ag.tensor)
+    return build_training(case, nn, nn.functional.cross_entropy, optim, ag.tensor)
 
 
 def pytorch(case: Case) -> Steps:
@@ -110,33 +110,33 @@ def pytorch(case: Case) -> Steps:
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    return training(
+    return build_training(
         case, torch.nn, torch.nn.functional.cross_entropy, torch.optim, torch.from_numpy
     )
 
 
-COMPETITORS = {"ours": ours, "PyTorch": pytorch}
+COMPETITORS = {harness.PROJECT: tinygrad_rnn, "PyTorch": pytorch}
 
 
 @cache
-def steps(name: str, case: Case) -> Steps:
+def build_steps(name: str, case: Case) -> Steps:
     """Build each model once per process."""
     return COMPETITORS[name](case)
 
 
-def measure(name: str, case: Case) -> contest.Result:
-    """Return the milliseconds of each step of a turn, and gradients to compare."""
-    chosen = steps(name, case)
-    milliseconds = 1e3 * contest.seconds_of(chosen.train)
-    return milliseconds, chosen.gradients()
+def measure(name: str, case: Case) -> harness.Result:
+    """Return the milliseconds of each step of a repeat, and gradients to compare."""
+    step = build_steps(name, case)
+    milliseconds = 1e3 * harness.time_steps(step.train)
+    return milliseconds, step.gradients()
 
 
 if __name__ == "__main__":
-    contest.run(
+    harness.run(
         str(__doc__).partition("\n")[0],
         "Milliseconds per step",
         CASES,
         list(COMPETITORS),
         measure,
-        choices={"models": lambda case: case.model},
+        filters={"models": lambda case: case.model},
     )

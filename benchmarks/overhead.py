@@ -1,10 +1,11 @@
-"""What recording costs: many small plain operations, forward and backward, on the CPU.
+"""Time per operation of eager execution: many small operations, forward and backward, on the CPU.
 
     python benchmarks/overhead.py [--threads 2] [--json FILE]
 
-The chain y <- tanh(y * y), 500 times on 8 numbers, then its sum and the gradient of the first y:
-microseconds per operation, of which there are 1000. And the textbook's LSTM in a Python loop over
-100 steps, with the gradients of its weights: milliseconds. All in float32.
+The first case repeats y <- tanh(y * y) 500 times on 8 numbers, sums the result and computes the
+gradient of the initial y; the time is in microseconds per operation (1000 operations). The other
+cases run a textbook LSTM as a Python loop over 100 steps and compute the gradients of its weights;
+the time is in milliseconds. All arrays are float32.
 """
 
 import os
@@ -13,21 +14,21 @@ from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
-import contest
+import harness
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 
 LINKS = 500
-LINKS_CHECKED = 3  # the gradient of a long chain is 0
+CHECKED_LINKS = 3  # gradients are compared on a short chain; that of a long one underflows to 0
 STEPS = 100
 
 
 class Case(NamedTuple):
-    """What is measured, for a batch of B vectors of H numbers."""
+    """A measured quantity, for a batch of B vectors of H numbers."""
 
-    what: str
+    quantity: str
     B: int
     H: int
 
@@ -37,26 +38,26 @@ CASES = [Case(CHAIN, 1, 8), Case(LOOP, 1, 32), Case(LOOP, 32, 128)]
 
 
 class Operations(NamedTuple):
-    """How a library spells what is not an operator or method in all of them alike."""
+    """The functions whose names differ between the libraries."""
 
     tanh: Callable[[Any], Any]
     sigmoid: Callable[[Any], Any]
-    quarters: Callable[[Any], Any]  # (B, 4H) as four of (B, H)
+    split_gates: Callable[[Any], Any]  # (B, 4H) -> four of (B, H)
     stack: Callable[[list[Any]], Any]
 
 
 def chain(op: Operations, y: Any, *, links: int) -> Any:
-    """The sum of tanh(y * y), nested that many times."""
+    """Return the sum of y after `links` applications of y <- tanh(y * y)."""
     for _ in range(links):
         y = op.tanh(y * y)
     return y.sum()
 
 
 def lstm(op: Operations, weight_ih: Any, weight_hh: Any, bias: Any, xs: Any, h: Any, c: Any) -> Any:
-    """The sum of all outputs of an LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
+    """Return the summed outputs of an LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
     hs = []
     for t in range(len(xs)):
-        i, f, g, o = op.quarters(xs[t] @ weight_ih.T + h @ weight_hh.T + bias)
+        i, f, g, o = op.split_gates(xs[t] @ weight_ih.T + h @ weight_hh.T + bias)
         c = op.sigmoid(f) * c + op.sigmoid(i) * op.tanh(g)
         h = op.sigmoid(o) * op.tanh(c)
         hs.append(h)
@@ -64,13 +65,13 @@ def lstm(op: Operations, weight_ih: Any, weight_hh: Any, bias: Any, xs: Any, h: 
 
 
 class LSTM(NamedTuple):
-    """Numbers for `lstm`, the same in every process."""
+    """Inputs of `lstm`, equal in every process."""
 
     parameters: list[Array]
     constants: list[Array]
 
     @classmethod
-    def of(cls, T: int, B: int, H: int) -> "LSTM":
+    def create(cls, T: int, B: int, H: int) -> "LSTM":
         rng = np.random.default_rng(0)
         shapes = (4 * H, H), (4 * H, H), (4 * H,)
         parameters = [rng.uniform(-(H**-0.5), H**-0.5, s).astype(np.float32) for s in shapes]
@@ -78,50 +79,50 @@ class LSTM(NamedTuple):
         return cls(parameters, [xs, *np.zeros((2, B, H), np.float32)])
 
 
-# A contender turns a loss, its parameters and its constants into a function that computes the
-# gradients of the parameters, the way its users write that. It imports what it needs itself: the
-# others' libraries must not be in its process.
+# A competitor builds, from a loss, its parameters and its constants, a function that computes the
+# gradients of the parameters in the library's usual style. Each one imports its library itself,
+# because a process must not load the other libraries.
 
 Gradients = Callable[[], list[Array]]
 
 
-def ours(loss: Any, parameters: list[Array], constants: list[Array]) -> Gradients:
-    """This engine."""
+def tinygrad_rnn(loss: Any, parameters: list[Array], constants: list[Array]) -> Gradients:
+    """Use this project's engine."""
     import autograd as ag
 
     op = Operations(ag.tanh, ag.sigmoid, lambda z: ag.split(z, 4, axis=1), ag.stack)
     leaves = [ag.tensor(array, requires_grad=True) for array in parameters]
-    rest = [ag.tensor(array) for array in constants]
+    inputs = [ag.tensor(array) for array in constants]
 
     def gradients() -> list[Array]:
         for leaf in leaves:
             leaf.grad = None
-        loss(op, *leaves, *rest).backward()
+        loss(op, *leaves, *inputs).backward()
         return [leaf.grad.data for leaf in leaves if leaf.grad is not None]
 
     return gradients
 
 
 def pytorch(loss: Any, parameters: list[Array], constants: list[Array]) -> Gradients:
-    """PyTorch, which does not read the number of threads from the environment everywhere."""
+    """Use PyTorch, which does not read the number of threads from the environment everywhere."""
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     op = Operations(torch.tanh, torch.sigmoid, lambda z: z.chunk(4, dim=1), torch.stack)
     leaves = [torch.tensor(array, requires_grad=True) for array in parameters]
-    rest = [torch.tensor(array) for array in constants]
+    inputs = [torch.tensor(array) for array in constants]
 
     def gradients() -> list[Array]:
         for leaf in leaves:
             leaf.grad = None
-        loss(op, *leaves, *rest).backward()
+        loss(op, *leaves, *inputs).backward()
         return [leaf.grad.numpy() for leaf in leaves]
 
     return gradients
 
 
 def hips(loss: Any, parameters: list[Array], constants: list[Array]) -> Gradients:
-    """HIPS autograd, from its own folder."""
+    """Use HIPS autograd, from its own folder."""
     np = import_module("autograd.numpy")
     grad = import_module("autograd").grad
     op = Operations(
@@ -135,41 +136,46 @@ def hips(loss: Any, parameters: list[Array], constants: list[Array]) -> Gradient
 
 
 def mygrad(loss: Any, parameters: list[Array], constants: list[Array]) -> Gradients:
-    """MyGrad, without its guard against writes, as its manual says for speed."""
+    """Use MyGrad without its memory guarding, which its manual recommends for speed."""
     mg = import_module("mygrad")
     mg.turn_memory_guarding_off()
 
-    def quarters(z: Any) -> list[Any]:
+    def split_gates(z: Any) -> list[Any]:
         H = z.shape[1] // 4
         return [z[:, k * H : (k + 1) * H] for k in range(4)]
 
-    op = Operations(mg.tanh, import_module("mygrad.nnet").sigmoid, quarters, mg.stack)
+    op = Operations(mg.tanh, import_module("mygrad.nnet").sigmoid, split_gates, mg.stack)
     leaves = [mg.tensor(array) for array in parameters]
-    rest = [mg.tensor(array, constant=True) for array in constants]
+    inputs = [mg.tensor(array, constant=True) for array in constants]
 
     def gradients() -> list[Array]:
-        loss(op, *leaves, *rest).backward()
+        loss(op, *leaves, *inputs).backward()
         return [leaf.grad for leaf in leaves]
 
     return gradients
 
 
-CONTENDERS = {"ours": ours, "PyTorch": pytorch, "HIPS autograd": hips, "MyGrad": mygrad}
+COMPETITORS = {
+    harness.PROJECT: tinygrad_rnn,
+    "PyTorch": pytorch,
+    "HIPS autograd": hips,
+    "MyGrad": mygrad,
+}
 
 
-def measure(contender: str, case: Case) -> contest.Result:
-    """Micro- or milliseconds of each step, and gradients."""
-    derive = CONTENDERS[contender]
-    if case.what == CHAIN:
+def measure(competitor: str, case: Case) -> harness.Result:
+    """Return the micro- or milliseconds of each step, and gradients."""
+    build = COMPETITORS[competitor]
+    if case.quantity == CHAIN:
         y = np.random.default_rng(0).standard_normal(case.H, dtype=np.float32)
-        seconds = contest.seconds_of(derive(partial(chain, links=LINKS), [y], []))
-        (dy,) = derive(partial(chain, links=LINKS_CHECKED), [y], [])()
+        seconds = harness.time_steps(build(partial(chain, links=LINKS), [y], []))
+        (dy,) = build(partial(chain, links=CHECKED_LINKS), [y], [])()
         return 1e6 / (2 * LINKS) * seconds, {"y": dy}
-    step = derive(lstm, *LSTM.of(STEPS, case.B, case.H))
-    seconds = contest.seconds_of(step)
+    step = build(lstm, *LSTM.create(STEPS, case.B, case.H))
+    seconds = harness.time_steps(step)
     return 1e3 * seconds, dict(zip(("weight_ih", "weight_hh", "bias"), step(), strict=True))
 
 
 if __name__ == "__main__":
     title = str(__doc__).partition("\n")[0]
-    contest.run(title, "Time", CASES, list(CONTENDERS), measure)
+    harness.run(title, "Time", CASES, list(COMPETITORS), measure)

@@ -1,18 +1,18 @@
-"""The memory of one training step of a textbook LSTM in a Python loop, on the CPU.
+"""Memory of one training step of a textbook LSTM as an eager Python loop, on the CPU.
 
     python benchmarks/step_memory.py [--threads 2] [--json FILE]
 
-T = 1000 steps, forward and backward with the gradients of all weights, float32. The figure is by
-how much that raises the peak of the process's resident size, after a short one has warmed it up.
+T = 1000 time steps, forward and backward with the gradients of all weights, in float32. The result
+is the increase of the process's peak resident set size, after a warm-up on a short sequence.
 """
 
 import resource
 import sys
 from typing import NamedTuple
 
-import contest
+import harness
 import numpy as np
-from overhead import CONTENDERS, LSTM, lstm
+from overhead import COMPETITORS, LSTM, lstm
 
 
 class Size(NamedTuple):
@@ -27,23 +27,25 @@ SIZES = [Size(1000, 32, 128)]
 WARM_UP_STEPS = 10
 
 
-def peak() -> float:
-    """The greatest resident size of this process so far, in MB."""
+def peak_memory() -> float:
+    """Return the peak resident set size of this process so far, in MB."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size / (1e6 if sys.platform == "darwin" else 1e3)  # in bytes, or in kB elsewhere
+    return size / (1e6 if sys.platform == "darwin" else 1e3)  # bytes on macOS, kB elsewhere
 
 
-def measure(contender: str, size: Size) -> contest.Result:
-    """Megabytes, and the gradients."""
-    derive = CONTENDERS[contender]
-    derive(lstm, *LSTM.of(WARM_UP_STEPS, size.B, size.H))()
-    step = derive(lstm, *LSTM.of(*size))
-    before = peak()
+def measure(competitor: str, size: Size) -> harness.Result:
+    """Return the megabytes, and the gradients."""
+    build = COMPETITORS[competitor]
+    build(lstm, *LSTM.create(WARM_UP_STEPS, size.B, size.H))()
+    step = build(lstm, *LSTM.create(*size))
+    before = peak_memory()
     gradients = step()
-    figures = np.array([peak() - before])
-    return figures, dict(zip(("weight_ih", "weight_hh", "bias"), gradients, strict=True))
+    megabytes = np.array([peak_memory() - before])
+    return megabytes, dict(zip(("weight_ih", "weight_hh", "bias"), gradients, strict=True))
 
 
 if __name__ == "__main__":
     title = str(__doc__).partition("\n")[0]
-    contest.run(title, "Megabytes", SIZES, ["ours", "PyTorch"], measure, afresh=True)
+    harness.run(
+        title, "Megabytes", SIZES, [harness.PROJECT, "PyTorch"], measure, fresh_process=True
+    )

@@ -1,16 +1,17 @@
-"""One training step of our recurrent layers beside PyTorch's and JAX's, on the CPU.
+"""Time of a training step of recurrent layers, compared with PyTorch and JAX, on the CPU.
 
-    python benchmarks/train_step.py [--cells lstm,gru] [--sizes 0,1] [--threads 2] [--turns 5]
+    python benchmarks/train_step.py [--cells lstm,gru] [--sizes 0,1] [--threads 2] [--repeats 5]
                                     [--seconds 1] [--json FILE]
 
-A step is forward and backward with the gradients of all weights: float32, input of shape (T, B, I),
-the loss a sum of the outputs times fixed random numbers, everything alike on all sides.
+A step is a forward and a backward pass with the gradients of all weights, in float32. The input has
+shape (T, B, I), and the loss is the sum of the outputs times fixed random numbers. All competitors
+compute the same gradients.
 
-PyTorch has LSTM, GRU and Elman's network fused in its own layers; a peephole LSTM is the loop that
-its users write. JAX is `jit` of the gradient of `lax.scan`. "recorded" is ours with its compiler
-switched off; "own cell" is ours with an LSTM that a user wrote, with another order of gates. The
-matrix products of a step, alone, in NumPy, are "products"; what they take of our time is
-"% products". "wanted" is what we want of ours/PyTorch.
+PyTorch has fused layers for LSTM, GRU and Elman networks; its peephole LSTM is a Python loop. JAX
+runs `jit` of the gradient of `lax.scan`. "eager" is this project without its compiler, and "custom
+cell" is this project with a user-defined LSTM cell whose gates have another order. "matmul" is the
+matrix products of a step alone, in NumPy; "% matmul" is their fraction of the time of a step.
+"target" is the target for the ratio tinygrad-rnn/PyTorch.
 """
 
 import os
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-import contest
+import harness
 import numpy as np
 import numpy.typing as npt
 
@@ -44,7 +45,7 @@ SIZES = [
     (64, 50, 512, 512),
 ]
 CASES = [Case(cell, *size) for cell in GATES for size in SIZES]
-WANTED = {
+TARGETS = {
     "LSTM": (2.2, 1.8, 1.7, 1.1, 1.0),
     "GRU": (0.2, 0.5, 0.6, 1.0, 1.0),
     "Elman": (0.25, 0.6, 0.6, 0.9, 0.9),
@@ -53,7 +54,7 @@ WANTED = {
 
 
 class Problem(NamedTuple):
-    """What all contenders are given."""
+    """The inputs of all competitors."""
 
     x: Array  # (T, B, I)
     loss_weights: Array  # (T, B, H)
@@ -61,7 +62,7 @@ class Problem(NamedTuple):
 
 
 def make_problem(case: Case) -> Problem:
-    """The same numbers in every process."""
+    """Return random inputs that are equal in every process."""
     cell, B, T, I, H = case
     rng = np.random.default_rng(0)
     rows = GATES[cell] * H
@@ -81,19 +82,20 @@ def make_problem(case: Case) -> Problem:
     )
 
 
-# A contender makes its layer and its tensors, and gives a step and the gradients after it, by name.
-# It imports what it needs itself: the others' libraries must not be in its process.
+# A competitor builds its layer and its tensors, and returns a training step and a function that
+# returns the gradients by name. Each one imports its library itself, because a process must not
+# load the other libraries.
 
 
-class Contender(NamedTuple):
-    """What is measured."""
+class Competitor(NamedTuple):
+    """A training step, and its gradients."""
 
     step: Callable[[], Any]
     gradients: Callable[[], dict[str, Any]]
 
 
-def with_layer(layer: Any, tensor: Any, problem: Problem) -> Contender:
-    """A layer in PyTorch's manner, which is ours too."""
+def with_layer(layer: Any, tensor: Any, problem: Problem) -> Competitor:
+    """Wrap a layer with PyTorch's interface, which this project shares."""
     layer.load_state_dict({name: tensor(p) for name, p in problem.parameters.items()})
     x, loss_weights = tensor(problem.x), tensor(problem.loss_weights)
 
@@ -102,11 +104,11 @@ def with_layer(layer: Any, tensor: Any, problem: Problem) -> Contender:
         out, _ = layer(x)
         (out * loss_weights).sum().backward()
 
-    return Contender(step, lambda: {name: p.grad.numpy() for name, p in layer.named_parameters()})
+    return Competitor(step, lambda: {name: p.grad.numpy() for name, p in layer.named_parameters()})
 
 
-def ours(case: Case, problem: Problem) -> Contender:
-    """This library."""
+def tinygrad_rnn(case: Case, problem: Problem) -> Competitor:
+    """Use this project."""
     import autograd as ag
     from tinygrad_rnn import nn
 
@@ -114,18 +116,18 @@ def ours(case: Case, problem: Problem) -> Contender:
     return with_layer(layers[case.cell](case.I, case.H), ag.tensor, problem)
 
 
-def recorded(case: Case, problem: Problem) -> Contender:
-    """This library without its compiler: every operation of every step is recorded."""
+def eager(case: Case, problem: Problem) -> Competitor:
+    """Use this project without its compiler: every operation runs and is recorded eagerly."""
     os.environ["AUTOGRAD_COMPILE"] = "0"
-    return ours(case, problem)
+    return tinygrad_rnn(case, problem)
 
 
-def own_cell(case: Case, problem: Problem) -> Contender:
-    """This library with an LSTM of a user's own, whose gates are in the order o, f, i, g."""
+def custom_cell(case: Case, problem: Problem) -> Competitor:
+    """Use this project with a user-defined LSTM cell whose gates are in the order o, f, i, g."""
     import autograd as ag
     from tinygrad_rnn import nn
 
-    class OwnCell(nn.Cell):
+    class CustomCell(nn.Cell):
         gates = 4
 
         def initial_state(self, batch: int) -> Any:
@@ -138,21 +140,21 @@ def own_cell(case: Case, problem: Problem) -> Contender:
             h = ag.sigmoid(o) * ag.tanh(c)
             return (h, c), h
 
-    def in_order(arrays: dict[str, Array], order: str, given: str) -> dict[str, Array]:
-        """The same blocks of rows in another order."""
-        places = [given.index(gate) for gate in order]
+    def permute_gates(arrays: dict[str, Array], source: str, target: str) -> dict[str, Array]:
+        """Return the blocks of rows in another order of gates."""
+        indices = [source.index(gate) for gate in target]
         return {
-            name: np.concatenate([np.split(array, 4)[place] for place in places])
+            name: np.concatenate([np.split(array, 4)[index] for index in indices])
             for name, array in arrays.items()
         }
 
-    permuted = problem._replace(parameters=in_order(problem.parameters, "ofig", given="ifgo"))
-    step, gradients = with_layer(nn.Recurrent(OwnCell(case.I, case.H)), ag.tensor, permuted)
-    return Contender(step, lambda: in_order(gradients(), "ifgo", given="ofig"))
+    permuted = problem._replace(parameters=permute_gates(problem.parameters, "ifgo", "ofig"))
+    step, gradients = with_layer(nn.Recurrent(CustomCell(case.I, case.H)), ag.tensor, permuted)
+    return Competitor(step, lambda: permute_gates(gradients(), "ofig", "ifgo"))
 
 
-def pytorch(case: Case, problem: Problem) -> Contender:
-    """PyTorch, which does not read the number of threads from the environment everywhere."""
+def pytorch(case: Case, problem: Problem) -> Competitor:
+    """Use PyTorch, which does not read the number of threads from the environment everywhere."""
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -182,8 +184,8 @@ def pytorch(case: Case, problem: Problem) -> Contender:
     return with_layer(layers[case.cell](case.I, case.H), torch.tensor, problem)
 
 
-def jax(case: Case, problem: Problem) -> Contender:
-    """JAX, whose threads are as many as the cores that it may use."""
+def jax(case: Case, problem: Problem) -> Competitor:
+    """Use JAX, which starts one thread for each core that the process may use."""
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))[: int(os.environ["OMP_NUM_THREADS"])]
         os.sched_setaffinity(0, cores)
@@ -197,7 +199,7 @@ def jax(case: Case, problem: Problem) -> Contender:
         b_x, b_h = parameters["bias_ih_l0"], parameters["bias_hh_l0"]
         peephole = parameters.get("weight_ch_l0")
         p_i, p_f, p_o = (0, 0, 0) if peephole is None else jnp.split(peephole, 3)
-        gru = case.cell == "GRU"  # whose reset gate acts on b_h too
+        gru = case.cell == "GRU"  # its reset gate also multiplies b_h
 
         def step(state: Any, x: Any) -> Any:
             h, c = state
@@ -224,12 +226,14 @@ def jax(case: Case, problem: Problem) -> Contender:
     def step() -> dict[str, Any]:
         return jax.block_until_ready(gradient(*arguments))  # type: ignore[no-any-return]
 
-    return Contender(step, lambda: {name: np.asarray(g) for name, g in step().items()})
+    return Competitor(step, lambda: {name: np.asarray(g) for name, g in step().items()})
 
 
-def products(case: Case, problem: Problem) -> Contender:
-    """The matrix products alone: of the inputs, of every step there and back, and of the weights'
-    gradients, which are stacked over time.
+def matmul(case: Case, problem: Problem) -> Competitor:
+    """Compute the matrix products alone, in NumPy.
+
+    They are the input projection, one product per step forward and one backward, and the weight
+    gradients, whose time steps are stacked.
     """
     W_x, W_h = problem.parameters["weight_ih_l0"], problem.parameters["weight_hh_l0"]
     hs, xs = problem.loss_weights, problem.x.reshape(-1, case.I)
@@ -245,64 +249,67 @@ def products(case: Case, problem: Problem) -> Contender:
         for inputs in (xs, hs.reshape(-1, case.H)):
             np.matmul(dzs.reshape(len(xs), -1).T, inputs)
 
-    return Contender(step, dict)
+    return Competitor(step, dict)
 
 
-OWN_CELL = "own cell"
-CONTENDERS: dict[str, Callable[[Case, Problem], Contender]] = {
-    "ours": ours,
-    "recorded": recorded,
-    OWN_CELL: own_cell,
+CUSTOM_CELL, MATMUL = "custom cell", "matmul"
+COMPETITORS: dict[str, Callable[[Case, Problem], Competitor]] = {
+    harness.PROJECT: tinygrad_rnn,
+    "eager": eager,
+    CUSTOM_CELL: custom_cell,
     "PyTorch": pytorch,
     "JAX": jax,
-    "products": products,
+    MATMUL: matmul,
 }
 
 
 @cache
-def contender(name: str, case: Case) -> Contender:
-    """One for all turns: libraries compile at the first."""
-    return CONTENDERS[name](case, make_problem(case))
+def build_competitor(name: str, case: Case) -> Competitor:
+    """Build each competitor once per process, since libraries compile at the first call."""
+    return COMPETITORS[name](case, make_problem(case))
 
 
-def measure(name: str, case: Case) -> contest.Result:
-    """Milliseconds of each step, and the gradients of the last."""
-    step, gradients = contender(name, case)
-    milliseconds = 1e3 * contest.seconds_of(step)
+def measure(name: str, case: Case) -> harness.Result:
+    """Return the milliseconds of each step, and the gradients."""
+    step, gradients = build_competitor(name, case)
+    milliseconds = 1e3 * harness.time_steps(step)
     return milliseconds, gradients()
 
 
-def size(case: Case) -> int:
-    """Which of the sizes it is."""
+def size_index(case: Case) -> int:
+    """Return the index of a case in `SIZES`."""
     return SIZES.index(case[1:])
 
 
-def wanted(row: Mapping[str, Any]) -> float:
-    """Of ours/PyTorch."""
+def target_ratio(row: Mapping[str, Any]) -> float:
+    """Return the target for the ratio tinygrad-rnn/PyTorch."""
     case = Case(**{name: row[name] for name in Case._fields})
-    return WANTED[case.cell][size(case)]
+    return TARGETS[case.cell][size_index(case)]
 
 
 COLUMNS = [
-    contest.ratio("ours", "PyTorch"),
-    contest.Column("wanted", ("ours", "PyTorch"), wanted),
-    contest.ratio("ours", "JAX"),
-    contest.ratio("recorded", "ours"),
-    contest.ratio(OWN_CELL, "ours"),
-    contest.Column(
-        "% products", ("ours", "products"), lambda row: 100 * row["products"] / row["ours"]
+    harness.ratio(harness.PROJECT, "PyTorch"),
+    harness.Column("target", (harness.PROJECT, "PyTorch"), target_ratio),
+    harness.ratio(harness.PROJECT, "JAX"),
+    harness.ratio("eager", harness.PROJECT),
+    harness.ratio(CUSTOM_CELL, harness.PROJECT),
+    harness.Column(
+        "% matmul", (harness.PROJECT, MATMUL), lambda row: 100 * row[MATMUL] / row[harness.PROJECT]
     ),
 ]
 
 
 if __name__ == "__main__":
-    contest.run(
+    harness.run(
         str(__doc__).partition("\n")[0],
         "Milliseconds per step",
         CASES,
-        list(CONTENDERS),
+        list(COMPETITORS),
         measure,
         columns=COLUMNS,
-        enters=lambda name, case: name != OWN_CELL or case.cell == "LSTM",
-        choices={"cells": lambda case: case.cell.lower(), "sizes": lambda case: str(size(case))},
+        supports=lambda name, case: name != CUSTOM_CELL or case.cell == "LSTM",
+        filters={
+            "cells": lambda case: case.cell.lower(),
+            "sizes": lambda case: str(size_index(case)),
+        },
     )
