@@ -1,6 +1,6 @@
-"""The error that is meant for users, and checks of untrusted input that raise it.
+"""Exceptions for users, and validation of untrusted input.
 
-Every loader of the library uses these checks, so they are in the lowest layer.
+All loaders of the library use these functions, so the module is in the lowest layer.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPTH = 100
-"""Levels of lists and objects in a JSON document, at most: enough for every file that this program
-writes, and few enough for recursive functions."""
+"""Maximum nesting depth of lists and objects in a JSON document. It is enough for every file that
+the library writes and within the recursion limit of functions that traverse documents."""
 
 
 class InputError(ValueError):
-    """The request or a file of the user cannot be used. The message is one line and says what is
-    expected.
+    """Invalid request or file of the user.
 
-    The command prints it to standard error without a traceback and exits with code 2; any other
-    exception is a defect of the program and keeps its traceback.
+    The message is one line that states what was expected. The command prints it to standard error
+    without a traceback and exits with code 2. Any other exception is a defect of the program and
+    keeps its traceback.
+
+    Parameters
+    ----------
+    message
+        The message. Line breaks in it are escaped.
     """
 
     def __init__(self, message: object = "") -> None:
@@ -34,14 +39,19 @@ class TrainingDiverged(ArithmeticError):
 
 
 def parse_json(content: str | bytes, source: object) -> Any:
-    """Return the value of a JSON document.
+    """Parse a JSON document.
 
     Parameters
     ----------
     content
         The document.
     source
-        The file, or the line of a file, that the error message names.
+        Description of the document in error messages: a file, or a line of a file.
+
+    Returns
+    -------
+    object
+        The value of the document.
 
     Raises
     ------
@@ -50,7 +60,7 @@ def parse_json(content: str | bytes, source: object) -> Any:
     """
     try:
         value = json.loads(content)
-    except ValueError as error:  # not JSON, or not UTF-8
+    except ValueError as error:  # invalid JSON or invalid UTF-8
         raise InputError(f"{source} is damaged or not JSON: {error}") from error
     except RecursionError:
         raise InputError(f"{source} is damaged: it nests more than {MAX_DEPTH} levels") from None
@@ -68,13 +78,20 @@ def parse_json(content: str | bytes, source: object) -> Any:
 
 
 def check_file_name(name: Any, source: object) -> str:
-    """Return `name`, which a file contains, if it is the name of a file in the same folder.
+    """Return `name`, read from a file, if it names a file in the same folder.
+
+    Parameters
+    ----------
+    name
+        The value to check.
+    source
+        Description of the file in the error message.
 
     Raises
     ------
     InputError
-        If it is not a string, is empty, `.` or `..`, has a separator of Unix or Windows, a colon
-        or a character that cannot be printed. The message names `source`.
+        If `name` is not a string, is empty, `.` or `..`, or contains a path separator of Unix or
+        Windows, a colon or a character that is not printable.
     """
     if (
         not isinstance(name, str)
@@ -86,36 +103,36 @@ def check_file_name(name: Any, source: object) -> str:
     return name
 
 
-def check_fields(content: Any, kinds: Mapping[str, Any], source: object) -> dict[str, Any]:
-    """Return the named fields of a JSON object, each of its type.
+def check_fields(content: Any, types: Mapping[str, Any], source: object) -> dict[str, Any]:
+    """Return the named fields of a JSON object after checking their types.
 
     Parameters
     ----------
     content
-        What should be the object.
-    kinds
-        The type or union of types of each field. `float` allows integers, which it converts; a
-        field that may be None may be missing.
+        The value to check.
+    types
+        The type or union of types of each field. `float` also accepts integers and converts them.
+        A field whose type includes None may be missing.
     source
-        What the error message names.
+        Description of the object in error messages.
 
     Raises
     ------
     InputError
-        If `content` is not an object, or a field is missing or of another type.
+        If `content` is not an object, or if a field is missing or has another type.
     """
     if not isinstance(content, dict):
         raise InputError(f"{source} is damaged: expected an object, got {str(content)[:40]!r}")
     fields = {}
-    for name, kind in kinds.items():
+    for name, expected in types.items():
         value = content.get(name)
         try:
-            if type(value) is int and not isinstance(value, kind):
+            if type(value) is int and not isinstance(value, expected):
                 value = float(value)
         except OverflowError:
             pass
-        if not isinstance(value, kind):
-            kind = getattr(kind, "__name__", kind)
-            raise InputError(f"{source} is damaged: {name!r} is missing or not of type {kind}")
+        if not isinstance(value, expected):
+            expected = getattr(expected, "__name__", expected)
+            raise InputError(f"{source} is damaged: {name!r} is missing or not of type {expected}")
         fields[name] = value
     return fields

@@ -1,6 +1,7 @@
-"""Options that are given as NumPy scalars, arrays or Tensors, as Python numbers.
+"""Conversion and validation of scalar options.
 
-Options are multiplied with arrays, whose dtype they must not change, and are saved as JSON.
+Options may be given as NumPy scalars, arrays or Tensors. The library stores them as Python numbers,
+which do not change the dtype of arrays they are multiplied with and can be saved as JSON.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Any
 
 
 def to_python(value: Any) -> Any:
-    """Return an option as Python's own numbers.
+    """Convert an option to Python numbers.
 
-    A NumPy scalar, an array or Tensor of shape () and every other real number becomes a bool, int
-    or float, a longer array or Tensor a list of them. Lists and tuples are converted element by
+    A NumPy scalar, an array or Tensor of shape () and any other real number becomes a bool, int or
+    float. A longer array or Tensor becomes a list. Lists and tuples are converted element by
     element. Other values are returned unchanged.
     """
     if isinstance(value, (list, tuple)):
@@ -30,38 +31,40 @@ def to_python(value: Any) -> Any:
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
-    """Return a whole number of at least `least`; ValueError, with the option's name, otherwise."""
+    """Return `value` as an int. Raise ValueError if it is not an integer of at least `least`."""
     count = to_python(value)
     if not isinstance(count, int) or count < least:
-        raise ValueError(f"{name} must be a whole number from {least} on, not {value!r}")
+        bounds = {0: "a non-negative integer", 1: "a positive integer"}
+        expected = bounds.get(least, f"an integer of at least {least}")
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
     return count
 
 
 def check_non_negative(name: str, value: Any) -> float:
-    """Return a finite number of at least 0; ValueError, with the option's name, otherwise."""
+    """Return `value` as a float. Raise ValueError if it is negative or not finite."""
     number = to_python(value)
     if not isinstance(number, (int, float)) or not 0 <= number < math.inf:
-        raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
+        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
     return number
 
 
 def check_probability(name: str, value: Any) -> float:
-    """Return a probability; ValueError, with the option's name, for other values."""
+    """Return `value` as a float. Raise ValueError if it is not between 0 and 1."""
     number = to_python(value)
     if not isinstance(number, (int, float)) or not 0 <= number <= 1:
-        raise ValueError(f"{name} probability must lie between 0 and 1, not {value}")
+        raise ValueError(f"{name} probability has to be between 0 and 1, but got {value}")
     return number
 
 
 def warn_changed_options(
-    kind: str, saved: Mapping[str, Any] | None, present: Mapping[str, Any]
+    kind: str, saved: Mapping[str, Any] | None, current: Mapping[str, Any]
 ) -> None:
-    """Warn of options that differ from those that were saved. The present ones apply."""
-    for name, value in present.items():
-        before = (saved or {}).get(name, value)
-        if to_python(before) != to_python(value):
+    """Warn about options whose current value, which applies, differs from the saved value."""
+    for name, value in current.items():
+        saved_value = (saved or {}).get(name, value)
+        if to_python(saved_value) != to_python(value):
             warnings.warn(
-                f"{kind} was saved with {name}={before!r}, but now has {name}={value!r}, which "
-                "applies from here on; give it the saved value to continue unchanged",
+                f"{kind} was saved with {name}={saved_value!r}, but now has {name}={value!r}, "
+                f"which applies from here on; pass {name}={saved_value!r} to continue unchanged",
                 stacklevel=3,
             )

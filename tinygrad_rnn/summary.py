@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 
-class _Summary(reprlib.Repr):
-    """Arrays and tensors by shape and dtype; a few items of all else."""
+class _SummaryRepr(reprlib.Repr):
+    """Representation of arrays and tensors by shape and dtype, and of other values truncated."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,14 +23,14 @@ class _Summary(reprlib.Repr):
     repr_Parameter = repr_Tensor
 
 
-_summary = _Summary()
+_summary_repr = _SummaryRepr()
 
 
 def summary_repr(self: Any) -> str:
     """Return the representation of a dataclass or named tuple in one line; use it as `__repr__`.
 
-    Arrays and tensors are shown by shape and dtype, and long sequences by their first items.
+    Arrays and tensors appear by shape and dtype, and long sequences by their first items.
     """
     names = getattr(self, "_fields", None) or [f.name for f in fields(self) if f.repr]
-    shown = (f"{name}={_summary.repr(getattr(self, name))}" for name in names)
-    return f"{type(self).__name__}({', '.join(shown)})".replace("\n", " ")
+    items = (f"{name}={_summary_repr.repr(getattr(self, name))}" for name in names)
+    return f"{type(self).__name__}({', '.join(items)})".replace("\n", " ")

@@ -163,10 +163,10 @@ def test_rates_do_not_fall_by_next_to_nothing() -> None:
                 ("base_momentum", -0.5, "base_momentum must be a finite number"),
             )
         ),
-        ("ReduceLROnPlateau", {"factor": -0.5}, "factor must be a finite number of at least 0"),
+        ("ReduceLROnPlateau", {"factor": -0.5}, "factor must be a finite number >= 0"),
         ("ReduceLROnPlateau", {"factor": math.nan}, "factor must be a finite number"),
-        ("ReduceLROnPlateau", {"patience": -1}, "patience must be a whole number from 0 on"),
-        ("ReduceLROnPlateau", {"patience": math.nan}, "patience must be a whole number"),
+        ("ReduceLROnPlateau", {"patience": -1}, "patience must be a non-negative integer"),
+        ("ReduceLROnPlateau", {"patience": math.nan}, "patience must be a non-negative integer"),
         ("ReduceLROnPlateau", {"threshold": math.nan}, "threshold must be a finite number"),
         ("ReduceLROnPlateau", {"eps": math.inf}, "eps must be a finite number"),
         ("ReduceLROnPlateau", {"min_lr": math.nan}, "min_lr must be a finite number"),

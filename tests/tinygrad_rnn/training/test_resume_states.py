@@ -406,5 +406,5 @@ def test_probabilities_of_any_numeric_type_keep_the_dtype(kind: Any) -> None:
     layer = nn.LSTM(4, 3, 2, dropout=kind(0.5), recurrent_dropout=kind(0.25), zoneout=kind(0.125))
     assert layer(x)[0].dtype == np.float32
     assert repr(layer) == repr(nn.LSTM(4, 3, 2, dropout=0.5, recurrent_dropout=0.25, zoneout=0.125))
-    with pytest.raises(ValueError, match=r"dropout probability must lie between 0 and 1, not"):
+    with pytest.raises(ValueError, match=r"dropout probability has to be between 0 and 1, but got"):
         nn.Dropout(kind(1.5))

@@ -346,7 +346,7 @@ def test_a_first_gradient_that_is_not_finite_is_not_blamed_on_the_data(loss_of: 
     ("options", "message"),
     [
         ({"schedule_per": "batch"}, '"epoch" or "step"'),
-        ({"accumulate": 0}, "accumulate must be a whole number from 1 on"),
+        ({"accumulate": 0}, "accumulate must be a positive integer"),
         ({"evaluate_every": 0.5}, "evaluate_every must be"),
         ({"clip": 0}, "clip must be a number above 0, or None, not 0"),
         ({"bptt": TruncatedBPTT(5)}, "pieces of a stream .*: shuffle=False"),
@@ -411,8 +411,10 @@ def test_batches_that_can_be_read_once_are_refused(validation: bool) -> None:
 @pytest.mark.parametrize(
     "limit", [{"epochs": -1}, {"epochs": 2.5}, {"max_steps": "3"}, {"patience": 0}]
 )
-def test_limits_are_whole_numbers(limit: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(limit))} must be a whole number from"):
+def test_limits_are_integers(limit: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError, match=f"{next(iter(limit))} must be a (positive|non-negative) integer"
+    ):
         make().fit(**limit)
 
 
