@@ -150,7 +150,7 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, options:
     try:
         if function in _PLAIN:
             _refuse_gradients(function, args, options)
-            function = getattr(backend.of(self._data).xp, function.__name__, function)
+            function = getattr(backend.of_array(self._data).xp, function.__name__, function)
             return tree_map(_wrapped, function(*_unwrapped(args), **_unwrapped(options)))
         args, options = _translated(name, function, args, options)
         return _OPERATIONS[function](*args, **options)
@@ -256,7 +256,7 @@ def _unwrapped(value: Any) -> Any:
 def _wrapped(value: Any) -> Any:
     """Arrays as Tensors; numbers, dtypes and text as they are."""
     is_array = hasattr(value, "dtype") and not isinstance(value, (np.generic, type))
-    return Tensor(creation.real_array(value)) if is_array else value
+    return Tensor(creation.check_real(value)) if is_array else value
 
 
 Tensor.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ from . import backend
 from .backend import Array, get_default_dtype
 from .core.tensor import Tensor
 from .runtime.context import Block, Variable, holding
+from .runtime.deprecation import moved_names
 
 
 class _Position:
@@ -91,7 +92,7 @@ class Generator:
         unit = (words >> np.uint64(64 - bits)).astype(dtype) * dtype.type(2.0**-bits)
         values = unit * dtype.type(high - low) + dtype.type(low)
         below = np.nextafter(dtype.type(high), dtype.type(low))  # rounding may have reached `high`
-        return self._array(backend.of(values).xp.minimum(values, below), shape)
+        return self._array(backend.of_array(values).xp.minimum(values, below), shape)
 
     def integers(self, low: int, high: int, shape: Any = (), device: str | None = None) -> Tensor:
         """Integers from low to high - 1 (int64); the span may be up to 2**31."""
@@ -146,21 +147,21 @@ class _Default(Generator):
 
 _replayed: Variable[_Position | None] = Variable("replayed", default=None)
 
-default: Generator = _Default(0)
+default_generator: Generator = _Default(0)
 """The stream of initialisation and dropout, seeded by `manual_seed`."""
 
 
 def manual_seed(seed: int) -> None:
     """Start the default stream anew."""
-    default.state = {"seed": seed, "block": 0}
+    default_generator.state = {"seed": seed, "block": 0}
 
 
 def get_state() -> dict[str, int]:
     """Where the default stream stands."""
-    return default.state
+    return default_generator.state
 
 
-def replayed(state: dict[str, int]) -> Block[_Position | None]:
+def replay(state: dict[str, int]) -> Block[_Position | None]:
     """A context manager in whose block the default stream continues from `state`. Outside of it the
     stream stays where it was.
     """
@@ -171,4 +172,7 @@ def replayed(state: dict[str, int]) -> Block[_Position | None]:
 
 def set_state(state: dict[str, int]) -> None:
     """Put the default stream back to a state of `get_state`."""
-    default.state = state
+    default_generator.state = state
+
+
+__getattr__ = moved_names(__name__, {"default": f"{__name__}.default_generator"})

@@ -64,7 +64,9 @@ def with_digests(f: Callable[[], Any]) -> tuple[Any, set[bytes]]:
 
     def note(value: Any) -> None:
         is_array = hasattr(value, "dtype")
-        content = backend.of(value).to_host(value).tobytes() if is_array else repr(value).encode()
+        content = (
+            backend.of_array(value).to_host(value).tobytes() if is_array else repr(value).encode()
+        )
         digests.add(blake2b(content, digest_size=16).digest())
 
     with copied.block(note):
@@ -91,7 +93,7 @@ def as_now(f: Callable[[], Any]) -> Callable[[], Any]:
     stream = random.get_state()
 
     def again() -> Any:
-        with random.replayed(stream), enable_grad():
+        with random.replay(stream), enable_grad():
             return f()
 
     return again

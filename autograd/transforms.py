@@ -24,7 +24,7 @@ from .core.graph import Node, enable_grad
 from .core.mutation import clock
 from .core.pytree import flatten, structure, tree_map, unflatten
 from .core.tensor import Tensor
-from .ops.creation import zeros_beside, zeros_like
+from .ops.creation import zeros_like, zeros_on_device_of
 from .ops.shape import reshape, stack
 
 Function = Callable[..., Any]
@@ -335,7 +335,11 @@ def _units(like: Tensor) -> Iterator[Tensor]:
 
 def _joined(line: list[Tensor], outer: Tensor, inner: Tensor) -> Any:
     shape = (*outer.shape, *inner.shape)
-    return reshape(stack(line), shape) if line else zeros_beside(inner.detach(), shape, inner.dtype)
+    return (
+        reshape(stack(line), shape)
+        if line
+        else zeros_on_device_of(inner.detach(), shape, inner.dtype)
+    )
 
 
 def _moved(block: Tensor, count: int) -> Tensor:

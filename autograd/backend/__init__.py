@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..runtime.context import Block, Variable, holding
+from ..runtime.deprecation import moved_names
 from .base import Array, Backend, DeviceError
 from .numpy import NumpyBackend
 
@@ -28,7 +29,7 @@ __all__ = [
     "default_device",
     "get",
     "get_default_dtype",
-    "of",
+    "of_array",
     "register",
     "set_default_device",
     "set_default_dtype",
@@ -84,7 +85,7 @@ def _make(device: str, name: str, index: int) -> None:
 _cpu = get("cpu")
 
 
-def of(array: Array) -> Backend:
+def of_array(array: Array) -> Backend:
     """The backend that an array belongs to (host data and scalars: NumPy's)."""
     backend = of_type(type(array))
     if backend is _cpu:
@@ -98,7 +99,7 @@ def of_type(array_type: type) -> Backend:
     for backend in _backends.values():
         if issubclass(array_type, backend.array_type):
             return backend
-    if (home := getattr(array_type, "home", None)) is not None:
+    if (home := getattr(array_type, "backend", None)) is not None:
         return home  # type: ignore[no-any-return]
     is_cupy = array_type.__module__.partition(".")[0] == "cupy"  # made before "cuda" was asked for
     return get("cuda") if is_cupy else _cpu
@@ -150,7 +151,7 @@ def get_default_dtype() -> Any:
 
 def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
     """`data` as an array of a backend: arrays keep theirs, Python floats take the default dtype."""
-    owner = of(data)
+    owner = of_array(data)
     home = owner if device is None and owner.device != "cpu" else get(device)
     if home is not owner:
         data = owner.to_host(data) if isinstance(data, owner.array_type) else data
@@ -166,3 +167,6 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
                 f"cannot make a tensor of {data.dtype} data; numbers and booleans are supported"
             )
     return home.asarray(data, dtype)
+
+
+__getattr__ = moved_names(__name__, {"of": f"{__name__}.of_array"})

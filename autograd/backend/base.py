@@ -33,8 +33,8 @@ class Backend(ABC):
     device: str
     xp: Any
     array_type: type
-    wraps = False  # whether arrays of indices out of range wrap around, where NumPy raises
-    fuses = False  # whether it has `elementwise_kernel`
+    wraps_indices = False  # whether arrays of indices out of range wrap around, where NumPy raises
+    supports_kernels = False  # whether it has `elementwise_kernel`
 
     @abstractmethod
     def asarray(self, data: Any, dtype: Any = None) -> Array:

@@ -40,8 +40,8 @@ def _wide(index: Any) -> Any:
 
 
 class CupyBackend(Backend):
-    wraps = True
-    fuses = True
+    wraps_indices = True
+    supports_kernels = True
 
     def __init__(self, index: int = 0) -> None:
         try:

@@ -74,10 +74,10 @@ def explain(it: Recurrence, device: str | None) -> Explanation:
         raise ValueError(f"explain knows the devices 'cpu' and 'cuda', not {device!r}")
     try:
         plan, traced = planned(it)
-        if kind is None or plan.home.fuses == (kind == "cuda"):
+        if kind is None or plan.backend.supports_kernels == (kind == "cuda"):
             traced.drop()
         else:
-            plan = Compiled(traced, on_paper(plan.home, kind == "cuda"))
+            plan = Compiled(traced, on_paper(plan.backend, kind == "cuda"))
         return Explanation(plan, it.steps)
     except Untraceable as error:
         return Explanation(None, it.steps, str(error))

@@ -43,7 +43,7 @@ class Code:
     """The names of values in the code, and the objects that the code refers to by name."""
 
     def __init__(self, home: backend.Backend, varies: set[Symbol]) -> None:
-        self.home, self.varies = home, varies
+        self.backend, self.varies = home, varies
         self.objects: dict[str, Any] = {}
         self.once: dict[str, str] = {}
         self.numbers: dict[Any, str] = {}
@@ -64,14 +64,14 @@ class Code:
 
     def function(self, name: str) -> str:
         """A function of the array module."""
-        self.objects[name] = getattr(self.home.xp, name)
+        self.objects[name] = getattr(self.backend.xp, name)
         return name
 
     def number(self, x: float, dtype: Any) -> str:
         """A number as an array, which is quicker to compute with."""
         key = x or repr(x), dtype  # -0.0 is not 0.0
         name = self.numbers.setdefault(key, f"c{len(self.numbers)}")
-        self.objects[name] = self.home.asarray(np.array(x, dtype))
+        self.objects[name] = self.backend.asarray(np.array(x, dtype))
         return name
 
     def in_order(self, matrix: Symbol) -> str:
@@ -90,7 +90,7 @@ class Code:
 
     def kernel(self, op: Op) -> str:
         """The function that computes it, by a name that the code has for nothing else."""
-        kernel = op.primitive.kernels[self.home.array_type]
+        kernel = op.primitive.kernels[self.backend.array_type]
         name = "_" + re.sub(r"\W", "", op.primitive.name)  # "<lambda>" is one, too
         while self.objects.get(name, kernel) is not kernel:
             name += "_"
@@ -149,8 +149,8 @@ class Code:
         """Lines that write the result into `out`, which lies `in_order` in memory or does not."""
         args, static = self.args(op, batch), self.static(op, batch)
         xp = self.function
-        primitive, kernel = op.primitive, op.primitive.kernels[self.home.array_type]
-        if primitive.pointwise and kernel is getattr(self.home.xp, primitive.name, None):
+        primitive, kernel = op.primitive, op.primitive.kernels[self.backend.array_type]
+        if primitive.pointwise and kernel is getattr(self.backend.xp, primitive.name, None):
             # As a keyword: maximum and minimum take it no other way.
             key = "out=" if primitive.name in ("maximum", "minimum") else ""
             return [f"{xp(primitive.name)}({', '.join(args)}, {key}{out})"]
@@ -207,13 +207,13 @@ class Code:
             factor = sections[0][0]
             return self.number(factor, dtype), self.number(1 - factor, dtype)
         factors = along(sections, axis, dtype)
-        return self.of(self.home.asarray(factors), False), self.of(
-            self.home.asarray(1 - factors), False
+        return self.of(self.backend.asarray(factors), False), self.of(
+            self.backend.asarray(1 - factors), False
         )
 
     def launched(self, op: Op, batch: bool) -> str:
         """A line that calls a kernel, with the arrays that it writes after those that it reads."""
-        self.objects[op.primitive.name] = op.primitive.on(self.home)
+        self.objects[op.primitive.name] = op.primitive.on(self.backend)
         outs = [self.of(out, batch) for out in op.outs]
         return f"{op.primitive.name}({', '.join([*self.args(op, batch), *outs])})"
 
@@ -230,7 +230,7 @@ class Code:
             if op.primitive is BROADCAST:
                 array = array.reshape(n, *(1,) * (len(shape) - array.ndim), *array.shape[1:])
             static = {"shape": shape}
-        made = op.primitive.kernels[self.home.array_type](array, **static)
+        made = op.primitive.kernels[self.backend.array_type](array, **static)
         return list(made) if isinstance(made, tuple) else [made]
 
     def assigned(self, op: Op, batch: bool) -> str:

@@ -67,10 +67,10 @@ class Compiled:
 
     def __init__(self, step: Step, home: backend.Backend | None = None) -> None:
         self.reach = step.reach()
-        home = self.home = home or step.program.home
-        self.plan = plan = Plan(step, by_parts if home.fuses else in_few_calls)
+        home = self.backend = home or step.program.backend
+        self.plan = plan = Plan(step, by_parts if home.supports_kernels else in_few_calls)
         for name, half in (("forward", plan.forward), ("backward", plan.back)):
-            if home.fuses and half is not None:
+            if home.supports_kernels and half is not None:
                 fused(half, name)
         self.constants = [s for s, _ in step.program.constants]
         self.baked = [array for _, array in step.program.constants[step.inputs :]]
@@ -114,7 +114,7 @@ class Compiled:
     def rows(self, steps: int) -> int:
         """Return the number of steps of a chunk."""
 
-        room = CHUNK * (LAUNCHED if self.home.fuses else 1)
+        room = CHUNK * (LAUNCHED if self.backend.supports_kernels else 1)
 
         def fitting(loop: Loop) -> int:
             each: int = sum(s.nbytes for s in {**self.stacks, **loop.chunk.of})
@@ -173,7 +173,7 @@ class Compiled:
     ) -> tuple[list[Any], list[Any], Workspace]:
         """The last carry, the ys, and the workspace, of arrays in the order of execution."""
         workspace = self.workspace(steps, cuts)
-        xp = self.home.xp
+        xp = self.backend.xp
         for symbol, start in zip(self.carry, carry, strict=True):
             workspace.stacks[symbol][0] = start
         ys = [xp.empty((steps, *s.shape), s.dtype) for s in self.ys]
@@ -189,7 +189,7 @@ class Compiled:
         the gradients of the results.
         """
         assert self.backward is not None
-        xp, step, steps, n = self.home.xp, self.step, workspace.steps, len(self.carry)
+        xp, step, steps, n = self.backend.xp, self.step, workspace.steps, len(self.carry)
         for g, d in zip(step.d_outs[:n], d_outs, strict=False):
             if g is not None:
                 workspace.d_carry[g][...] = 0 if d is None else d
@@ -232,7 +232,7 @@ class Workspace:
             self.d_carry = {g: self._scratch[n] for g, n in compiled.backward.scratch.of.items()}
 
     def _empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        made = self.compiled.home.xp.empty(shape, dtype)
+        made = self.compiled.backend.xp.empty(shape, dtype)
         self.nbytes += made.nbytes
         return made
 
@@ -398,7 +398,7 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
 
 def _is_finite(array: Any) -> bool:
     """True for None and for an array whose sum is finite."""
-    return array is None or bool(backend.of(array).xp.isfinite(array.sum()))
+    return array is None or bool(backend.of_array(array).xp.isfinite(array.sum()))
 
 
 class ScanBlock:

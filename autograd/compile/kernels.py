@@ -238,7 +238,7 @@ class Kernel(Primitive):
 def on_paper(home: backend.Backend, fuses: bool) -> backend.Backend:
     """A backend that is like another but takes kernels, or does not: for plans that are read."""
     paper = copy(home)
-    paper.fuses = fuses
+    paper.supports_kernels = fuses
     paper.elementwise_kernel = lambda *text: text  # type: ignore
     return paper
 

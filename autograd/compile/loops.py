@@ -405,7 +405,7 @@ def add_up(total: Any, more: Any) -> Any:
 
 def added_at(total: Any, shape: tuple[int, ...], index: Any, values: Any) -> Any:
     """Add values to some places of a total."""
-    home = backend.of(values)
+    home = backend.of_array(values)
     if total is None:
         total = home.xp.zeros(shape, accumulator(values) or values.dtype)
     home.scatter_add(total, index, values.astype(total.dtype))

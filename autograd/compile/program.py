@@ -47,7 +47,7 @@ class Symbol:
 
     __slots__ = ("dtype", "full", "number", "op", "program", "shape")
     __array_ufunc__ = None  # so that array + symbol is left to the symbol
-    home: Any
+    backend: Any
 
     def __init__(self, program: Program, shape: tuple[int, ...], dtype: Any, op: Op | None) -> None:
         self.program, self.shape, self.dtype, self.op = program, shape, dtype, op
@@ -58,7 +58,7 @@ class Symbol:
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
     nbytes = property(lambda self: self.size * self.dtype.itemsize)
-    device = property(lambda self: self.home.device)
+    device = property(lambda self: self.backend.device)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -136,7 +136,7 @@ class _Home:
 
 @functools.cache
 def _symbols(home: backend.Backend) -> type[Symbol]:
-    return type("Symbol", (Symbol,), {"__slots__": (), "home": _Home(home)})
+    return type("Symbol", (Symbol,), {"__slots__": (), "backend": _Home(home)})
 
 
 class Op:
@@ -180,7 +180,7 @@ class Program:
     """
 
     def __init__(self, home: backend.Backend) -> None:
-        self.home, self.symbol = home, _symbols(home)
+        self.backend, self.symbol = home, _symbols(home)
         self.open = True
         self.values: list[Symbol] = []
         self.ops: list[Op] = []
@@ -211,8 +211,8 @@ class Program:
         scalar = isinstance(x, np.generic)
         key = (x.dtype, x.tobytes()) if scalar else id(x)
         if key not in self._of_array:
-            array: Any = self.home.asarray(x) if scalar else x
-            if not issubclass(type(array), self.home.array_type):
+            array: Any = self.backend.asarray(x) if scalar else x
+            if not issubclass(type(array), self.backend.array_type):
                 raise Untraceable(f"it computes with {type(x).__name__}")
             made = self.input(array.shape, array.dtype)
             self._of_array[key] = made
@@ -262,15 +262,15 @@ class Program:
 
     def _inferred(self, primitive: Primitive, specs: Any, static: Any, frozen: Any) -> Any:
         """Compute on zeros to find the number, shapes and dtypes of the results."""
-        key: Any = self.home, primitive, tuple([(type(s), s) for s in specs]), frozen
+        key: Any = self.backend, primitive, tuple([(type(s), s) for s in specs]), frozen
         if static and any(isinstance(value, Symbol) for value in flatten(static)):
             key = None
         if key is None or key not in _shapes:
-            zeros = [self.home.xp.zeros(*s) if isinstance(s, tuple) else s for s in specs]
+            zeros = [self.backend.xp.zeros(*s) if isinstance(s, tuple) else s for s in specs]
             arrays = {id(s): a for s, a in self.constants}
             real = {name: self._dummy(value, arrays) for name, value in static.items()}
             with np.errstate(all="ignore"):
-                y = primitive.kernels[self.home.array_type](*zeros, **real)
+                y = primitive.kernels[self.backend.array_type](*zeros, **real)
             several = type(y) in (tuple, list)
             found = several, [(r.shape, r.dtype) for r in (y if several else (y,))]
             if key is None:
@@ -290,9 +290,9 @@ class Program:
             return arrays[id(value)]
         if value.dtype.kind == "b":
             raise Untraceable("it picks elements by a mask that differs from step to step")
-        if self.home.wraps:
+        if self.backend.wraps_indices:
             raise Untraceable("indices that differ from step to step are checked on the host")
-        return self.home.xp.zeros(value.shape, value.dtype)
+        return self.backend.xp.zeros(value.shape, value.dtype)
 
     def _folded(self, primitive: Primitive, args: Any, static: Any, shape: Any, dtype: Any) -> Any:
         """The result, or other arguments, where some hold one number everywhere."""
@@ -317,14 +317,14 @@ class Program:
         if self._inferred(primitive, specs, static, _frozen(static)) != (False, [(shape, dtype)]):
             return tuple([self.real(x) for x in args])
         return tuple(
-            [self.value(self.home.asarray(x)) if isinstance(x, np.ndarray) else x for x in small]
+            [self.value(self.backend.asarray(x)) if isinstance(x, np.ndarray) else x for x in small]
         )
 
     def real(self, x: Any) -> Any:
         """Return a value to compute with: an array for a number that fills a shape."""
         if not isinstance(x, Symbol) or x.full is None:
             return x
-        return self.value(self.home.xp.full(x.shape, x.full, x.dtype))
+        return self.value(self.backend.xp.full(x.shape, x.full, x.dtype))
 
 
 MOST_SHAPES = 10_000

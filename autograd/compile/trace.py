@@ -62,7 +62,7 @@ class Step:
             raise Untraceable("it runs within another recurrence's step", expected=True)
         if not arrays:
             raise Untraceable("it has neither carry nor input")
-        self.program = Program(backend.of(arrays[0]))
+        self.program = Program(backend.of_array(arrays[0]))
         on = graph.recording.get()
 
         def stand_in(shape: Any, dtype: Any, wanted: bool) -> Tensor:
@@ -102,7 +102,7 @@ class Step:
         self.made, self.behind = set(made), list(reached(start, made)[1])
         self._out_nodes = [leaf._node for leaf in outs]
         self.key = (tuple(self.program.key), tuple(s.number for s in symbols), tuple(self._edges))
-        self.signature = (self.program.home, *map(structure, pair), *self.key)
+        self.signature = (self.program.backend, *map(structure, pair), *self.key)
 
     def handed_on(self, leaves: list[Any]) -> Any:
         """Leaves in the order of the carry, nested as the step nests them."""
@@ -265,7 +265,7 @@ class Step:
     def _selected(self, gradient: Symbol) -> Symbol:
         """Write a selection against 0 as two operations; the first does not depend on `g`."""
         op, program = gradient.op, self.program
-        if op is None or op.primitive is not where.primitive or program.home.fuses:
+        if op is None or op.primitive is not where.primitive or program.backend.supports_kernels:
             return gradient
         condition, g, zero = op.args
         if not (isinstance(g, Symbol) and isinstance(condition, Symbol)) or type(zero) is not int:

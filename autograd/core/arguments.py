@@ -87,7 +87,7 @@ def operand(value: Any, beside: Any = None) -> Any:
     is_floating = isinstance(value, float) or np.asarray(value).dtype.kind == "f"
     weak = 0.0 if is_floating else value if isinstance(value, int) else None
     dtype = None if weak is None else np.result_type(beside.dtype, weak)
-    return backend.asarray(value, dtype, backend.of(_arrays(beside)).device)
+    return backend.asarray(value, dtype, backend.of_array(_arrays(beside)).device)
 
 
 def operands(*values: Any, name: str = "") -> list[Any]:

@@ -375,5 +375,5 @@ def _apart(gradient: Any, ours: bool) -> Any:
     """A gradient that leaves the sweep, as an array, or Tensor of one, that nobody else can see."""
     if hasattr(gradient, "backward"):
         return wrap(gradient._data.copy(), gradient._node)
-    array = backend.of(gradient).asarray(gradient)  # NumPy gives scalars for 0-d results
+    array = backend.of_array(gradient).asarray(gradient)  # NumPy gives scalars for 0-d results
     return array if ours else array.copy()

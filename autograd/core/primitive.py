@@ -216,7 +216,7 @@ def describe(value: Any) -> str:
 def failure(name: str, error: BaseException, arrays: Any) -> BaseException:
     """Return `error` with the name of the operation and its arguments; see `prefixed`."""
     real = [a for a in arrays if hasattr(a, "dtype") and a.dtype.kind != "c"]
-    homes = {backend.of(a).device for a in real}
+    homes = {backend.of_array(a).device for a in real}
     if len(homes) > 1:
         return backend.DeviceError(
             f"{name}: arguments on different devices, {' and '.join(sorted(homes))}; "
@@ -369,7 +369,7 @@ def _recorded(
     """
     several = type(y) in (tuple, list)
     results = [  # NumPy gives scalars for results of no dimension
-        backend.of(r).asarray(r) if isinstance(r, np.generic) else r
+        backend.of_array(r).asarray(r) if isinstance(r, np.generic) else r
         for r in (y if several else (y,))
     ]
     y = tuple(results) if several else results[0]

@@ -49,7 +49,7 @@ class Tensor:
             raise RuntimeError(
                 "the data of a recorded result cannot be replaced; detach() it first"
             )
-        array = backend.of(value).asarray(value)
+        array = backend.of_array(value).asarray(value)
         if self._node is not None:
             if array.dtype.kind != "f":
                 raise TypeError(f"a tensor that requires a gradient cannot hold {array.dtype} data")
@@ -78,7 +78,7 @@ class Tensor:
     @property
     def device(self) -> str:
         """The name of the device: "cpu", "cuda:0", ..."""
-        return backend.of(self._data).device
+        return backend.of_array(self._data).device
 
     # --- its place in the graph -------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class Tensor:
     def grad(self, value: Any) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                value = Tensor(backend.of(self._data).asarray(value))
+                value = Tensor(backend.of_array(self._data).asarray(value))
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ValueError(
                     f"a gradient has its tensor's shape and dtype, {self.shape} {self.dtype}, "
@@ -179,7 +179,7 @@ class Tensor:
             raise RuntimeError(
                 "nothing to differentiate: no tensor that this one came from requires a gradient"
             )
-        home = backend.of(self._data)
+        home = backend.of_array(self._data)
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(
@@ -211,7 +211,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """A copy on the host, as a NumPy array."""
-        return np.array(backend.of(self._data).to_host(self._data))
+        return np.array(backend.of_array(self._data).to_host(self._data))
 
     def item(self) -> Any:
         """The only element, as a Python number."""

@@ -242,7 +242,7 @@ def _value(array: Any) -> str:
     """A small array on one line; nothing for others."""
     if getattr(array, "size", FEW_ELEMENTS + 1) > FEW_ELEMENTS:
         return ""
-    host = backend.of(array).to_host(array)
+    host = backend.of_array(array).to_host(array)
     text = np.array2string(host, separator=", ", formatter={"all": lambda x: f"{x:.4g}"})
     return " ".join(text.split())
 

@@ -28,7 +28,7 @@ __all__ = [
 sigmoid = elementwise(
     "sigmoid",
     lambda g, y: g * (y - y * y),
-    forward=lambda xp, x: backend.of(x).sigmoid(x),
+    forward=lambda xp, x: backend.of_array(x).sigmoid(x),
     doc="1 / (1 + exp(-x)), precise for negative x too, and never overflowing.",
 )
 relu = elementwise(
@@ -47,7 +47,7 @@ softplus = elementwise(
 erf = elementwise(
     "erf",
     lambda g, x: g * (2 / math.sqrt(math.pi) * exp(-x * x)),
-    forward=lambda xp, x: backend.of(x).erf(x),
+    forward=lambda xp, x: backend.of_array(x).erf(x),
     doc="The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.",
 )
 

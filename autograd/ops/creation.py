@@ -34,7 +34,7 @@ def tensor(
     Python floats become the default dtype (float32), arrays keep theirs. Raises TypeError for what
     is no number (complex data too), DeviceError for a device that is not there.
     """
-    array = real_array(asarray(_arrays(data), dtype, device))
+    array = check_real(asarray(_arrays(data), dtype, device))
     return Tensor(array.copy()).requires_grad_(requires_grad)
 
 
@@ -51,10 +51,10 @@ def from_dlpack(data: Any) -> Tensor:
             f"an array of DLPack device type {int(kind)} cannot be taken over; "
             "there are cpu (1) and cuda (2)"
         )
-    return Tensor(real_array(backend.get(device).xp.from_dlpack(data)))
+    return Tensor(check_real(backend.get(device).xp.from_dlpack(data)))
 
 
-def real_array(array: Array) -> Array:
+def check_real(array: Array) -> Array:
     """Return `array` itself; raise TypeError if it does not hold real numbers or booleans."""
     if array.dtype.kind not in "biuf":
         raise TypeError(
@@ -88,7 +88,7 @@ def full(
     if dtype is None and isinstance(value, float):
         dtype = get_default_dtype()
     home = backend.get(device)
-    array = real_array(home.asarray(home.xp.full(shape, value, dtype)))
+    array = check_real(home.asarray(home.xp.full(shape, value, dtype)))
     return Tensor(array).requires_grad_(requires_grad)
 
 
@@ -97,31 +97,31 @@ def arange(*bounds: Any, dtype: Any = None, device: str | None = None) -> Tensor
     if dtype is None and any(isinstance(bound, float) for bound in bounds):
         dtype = get_default_dtype()
     home = backend.get(device)
-    return Tensor(real_array(home.asarray(home.xp.arange(*bounds, dtype=dtype))))
+    return Tensor(check_real(home.asarray(home.xp.arange(*bounds, dtype=dtype))))
 
 
 def eye(n: int, m: int | None = None, dtype: Any = None, device: str | None = None) -> Tensor:
     """Ones on the diagonal of an (n, m) matrix of zeros (m: n if left out)."""
     home = backend.get(device)
     array = home.xp.eye(n, m, dtype=dtype or get_default_dtype())
-    return Tensor(real_array(home.asarray(array)))
+    return Tensor(check_real(home.asarray(array)))
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:
     """Zeros of the shape, dtype and device of `x`: a Tensor if `x` is one."""
     array = _arrays(operand(x))
-    made = backend.of(array).xp.zeros_like(array, dtype=dtype)
-    return Tensor(real_array(made)) if isinstance(x, Tensor) else made
+    made = backend.of_array(array).xp.zeros_like(array, dtype=dtype)
+    return Tensor(check_real(made)) if isinstance(x, Tensor) else made
 
 
 def ones_like(x: Any, dtype: Any = None) -> Any:
     """Ones of the shape, dtype and device of `x`: a Tensor if `x` is one."""
     array = _arrays(operand(x))
-    made = backend.of(array).xp.ones_like(array, dtype=dtype)
-    return Tensor(real_array(made)) if isinstance(x, Tensor) else made
+    made = backend.of_array(array).xp.ones_like(array, dtype=dtype)
+    return Tensor(check_real(made)) if isinstance(x, Tensor) else made
 
 
-def integers(indices: Array) -> Array:
+def as_indices(indices: Array) -> Array:
     """Return an array of indices as integers: booleans count as 0 and 1, and an array of no
     elements, as an empty list makes it, may have any dtype. Raises TypeError for other numbers.
     """
@@ -137,8 +137,8 @@ def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
 
     Booleans count as 0 and 1. Raises TypeError for indices that are not integers.
     """
-    array = integers(asarray(_arrays(indices)))
-    home = backend.of(array)
+    array = as_indices(asarray(_arrays(indices)))
+    home = backend.of_array(array)
     if array.size:
         low, high = int(array.min()), int(array.max())
         if low < 0 or high >= classes:
@@ -147,7 +147,7 @@ def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
                 f"the indices lie between {low} and {high}"
             )
     rows = home.xp.eye(classes, dtype=dtype or get_default_dtype())
-    return Tensor(real_array(home.asarray(rows[array])))
+    return Tensor(check_real(home.asarray(rows[array])))
 
 
 @primitive(x=lambda g: g)  # the sweep casts the gradient back
@@ -163,7 +163,7 @@ def astype(x: Any, dtype: Any) -> Any:
 
 @primitive(x=lambda g, origin: _to_device(g, device=origin, origin=None))
 def _to_device(xp: Any, x: Any, *, device: str, origin: str | None) -> Any:
-    home = backend.of(x)
+    home = backend.of_array(x)
     target = backend.get(device)
     return x if home is target else target.asarray(home.to_host(x))
 
@@ -174,7 +174,7 @@ def to_device(x: Tensor, device: str) -> Tensor:
     return result
 
 
-def zeros_beside(like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def zeros_on_device_of(like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """Zeros where `like` lives; a Tensor if `like` is one."""
-    made = backend.of(_arrays(like)).xp.zeros(shape, dtype)
+    made = backend.of_array(_arrays(like)).xp.zeros(shape, dtype)
     return Tensor(made) if isinstance(like, Tensor) else made

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.arguments import axes_of, count, integer, operands
 from ..core.primitive import primitive
-from .creation import astype, zeros_beside
+from .creation import astype, zeros_on_device_of
 from .elementwise import multiply
 from .indexing import getitem
 from .movement import atleast_1d, diagonal
@@ -247,7 +247,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     if mode not in ("full", "same", "valid"):
         raise ValueError(f'convolve: mode must be "full", "same" or "valid", got {mode!r}')
     products = expand_dims(v, 1) * a
-    rows = concatenate([products, zeros_beside(products, (n, n), products.dtype)], 1)
+    rows = concatenate([products, zeros_on_device_of(products, (n, n), products.dtype)], 1)
     shifted = reshape(getitem(ravel(rows), slice(n * (N + n - 1))), (n, N + n - 1))
     start, length = {
         "full": (0, N + n - 1),

@@ -12,7 +12,7 @@ from ..core import graph
 from ..core.arguments import operand
 from ..core.primitive import primitive
 from ..core.tensor import _arrays
-from .creation import integers
+from .creation import as_indices
 from .shape import along
 
 __all__ = ["index_update", "take", "take_along_axis"]
@@ -33,7 +33,11 @@ def _checked(x: Any, index: Any) -> Any:
     Raises IndexError otherwise. NumPy does so on its own; where CuPy would wrap around, arrays of
     integers are looked at, and those on the device make the host wait for it.
     """
-    if type(index) is int or not _may_repeat(index) or not (home := backend.of(_arrays(x))).wraps:
+    if (
+        type(index) is int
+        or not _may_repeat(index)
+        or not (home := backend.of_array(_arrays(x))).wraps_indices
+    ):
         return index
     given = index if isinstance(index, tuple) else (index,)
     parts = [home.asarray(p, "int64") if isinstance(p, list) else p for p in given]
@@ -80,7 +84,7 @@ def _scatter(xp: Any, values: Any, *, index: Any, shape: tuple[int, ...]) -> Any
         return target
     half = values.dtype == "float16"  # many halves do not add up in half precision
     target, values = (x.astype("float32") if half else x for x in (target, values))
-    backend.of(values).scatter_add(target, index, values)
+    backend.of_array(values).scatter_add(target, index, values)
     return target.astype("float16") if half else target
 
 
@@ -98,9 +102,9 @@ def _beside(x: Any, indices: Any) -> Any:
     indices = _arrays(indices)
     if getattr(indices, "dtype", None) is not None and indices.dtype.kind == "f":
         raise TypeError(f"indices must be integers, got {indices.dtype}")
-    if hasattr(type(indices), "home"):  # what stands for an array lives where that does
+    if hasattr(type(indices), "backend"):  # what stands for an array lives where that does
         return indices
-    return integers(backend.of(_arrays(x)).asarray(indices))
+    return as_indices(backend.of_array(_arrays(x)).asarray(indices))
 
 
 def _at(indices: Any, axis: int) -> Any:
@@ -149,7 +153,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
 
 def pick(x: Any, indices: Any, axis: int) -> Any:
     """`take_along_axis` for an array of indices that are known to lie within `x`."""
-    xp = backend.of(_arrays(x)).xp
+    xp = backend.of_array(_arrays(x)).xp
     return _getitem(x, index=_grid(xp, _arrays(indices), x.shape, axis))
 
 

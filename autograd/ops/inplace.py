@@ -30,7 +30,7 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
     _begin(target)
     if graph.anomaly.raw() and target.dtype.kind == "f":  # an operation, whose result is checked
         is_array = hasattr(value, "dtype")
-        value = value if is_array else backend.of(target._data).asarray(value, "float64")
+        value = value if is_array else backend.of_array(target._data).asarray(value, "float64")
         value = astype(value, target.dtype)
     target._data[_arrays(index)] = _arrays(value)
 
@@ -51,7 +51,7 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
             return result  # type: ignore[no-any-return]
         _begin(target)
         array, operand = target._data, _arrays(other)
-        home = backend.of(array)
+        home = backend.of_array(array)
         if hasattr(operand, "dtype") and mutation.owner(operand) is mutation.owner(array):
             operand = operand.copy()  # CuPy does not notice operands that overlap
         elif isinstance(operand, (list, tuple)):

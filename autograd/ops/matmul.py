@@ -117,7 +117,7 @@ def _plus(y: Any, bias: Any) -> Any:
     to `y` exists, and no rule reads it.
     """
     out, b = _arrays(y), _arrays(bias)
-    home = backend.of(out)
+    home = backend.of_array(out)
     plain = isinstance(out, home.array_type) and isinstance(b, home.array_type)
     if not (plain and b.dtype == out.dtype and b.shape == out.shape[-1:]):
         return y + bias

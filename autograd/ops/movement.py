@@ -23,7 +23,7 @@ from .elementwise import add, floor, multiply, subtract
 from .indexing import _scatter, getitem
 from .logic import not_equal
 from .reduction import floating, sum, wide, without_history
-from .selection import promoted, where
+from .selection import promote, where
 from .shape import broadcast_to, concatenate, moveaxis, over, reshape, split
 
 __all__ = [
@@ -64,7 +64,7 @@ Move = Callable[[Any, Any], Any]
 
 def _moved_back(g: Any, x_shape: tuple[int, ...], move: Move) -> Any:
     """Add each element of `g` where it came from; places that `move` filled up have number 0."""
-    xp = backend.of(_arrays(g)).xp
+    xp = backend.of_array(_arrays(g)).xp
     numbers = move(xp, xp.arange(1, math.prod(x_shape) + 1).reshape(x_shape))
     total = _scatter(g, index=numbers, shape=(math.prod(x_shape) + 1,))
     return reshape(getitem(total, slice(1, None)), x_shape)
@@ -316,11 +316,11 @@ def linspace(
     if num < 0:
         raise ValueError(f"linspace: num must not be negative, got {num}")
     if not {type(start), type(stop)} <= {bool, int, float}:
-        start, stop, _ = promoted(*operands(start, stop, name="linspace"), 1.0)
+        start, stop, _ = promote(*operands(start, stop, name="linspace"), 1.0)
     else:
         dtype = dtype or get_default_dtype()
         start, stop = (Tensor(backend.get(device).asarray(float(end))) for end in (start, stop))
-    home, ends = backend.of(_arrays(start)), start.dtype
+    home, ends = backend.of_array(_arrays(start)), start.dtype
     start, stop = wide(start), wide(stop)
     length = subtract(stop, start)
     if device is not None and backend.get(device) is not home:

@@ -31,7 +31,7 @@ def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
     """`a` where `condition` holds, else `b`, with broadcasting. The branch not taken gets the
     gradient 0, never nan.
     """
-    return backend.of(condition).where(condition, a, b)
+    return backend.of_array(condition).where(condition, a, b)
 
 
 SELECTIONS = frozenset((where.primitive, product_or_zero.primitive))
@@ -49,13 +49,13 @@ def _clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
     return xp.clip(x, low, high)
 
 
-def promoted(*values: Any) -> list[Any]:
+def promote(*values: Any) -> list[Any]:
     """Cast arrays to the dtype to which NumPy promotes all values; Python numbers stay numbers."""
     beside = next((value for value in values if hasattr(value, "dtype")), None)
     numbers = (bool, int, float)
     values = tuple([v if type(v) in numbers else operand(v, beside) for v in values])
     dtypes = [getattr(value, "dtype", value) for value in values]
-    dtype = backend.of(_arrays(beside)).xp.result_type(*dtypes)
+    dtype = backend.of_array(_arrays(beside)).xp.result_type(*dtypes)
     return [v if type(v) in numbers else astype(v, dtype) for v in values]
 
 
@@ -65,7 +65,7 @@ def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
         raise ValueError("select: at least one condition is needed")
     if len(conditions) != len(choices):
         raise ValueError(f"select: {len(conditions)} conditions for {len(choices)} choices")
-    *choices, result = promoted(*choices, default)
+    *choices, result = promote(*choices, default)
     for condition, choice in zip(conditions[::-1], choices[::-1], strict=True):
         if operand(condition).dtype.kind != "b":
             raise TypeError(f"select: conditions must be boolean, got {operand(condition).dtype}")
@@ -82,7 +82,7 @@ def nan_to_num(
     x = operand(x)
     if (dtype := x.dtype).kind != "f":
         return x
-    largest = float(backend.of(_arrays(x)).xp.finfo(dtype).max)
+    largest = float(backend.of_array(_arrays(x)).xp.finfo(dtype).max)
     x = where(isnan(x), nan, x)
     x = where(isposinf(x), largest if posinf is None else posinf, x)
     return astype(where(isneginf(x), -largest if neginf is None else neginf, x), dtype)
@@ -99,7 +99,7 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     low, high = min if a_min is None else a_min, max if a_max is None else a_max
     if all(limit is None or type(limit) in (bool, int, float) for limit in (low, high)):
         return _clip(x, low=low, high=high)
-    x, *limits = promoted(operand(x), *[limit for limit in (low, high) if limit is not None])
+    x, *limits = promote(operand(x), *[limit for limit in (low, high) if limit is not None])
     low, high = limits[0] if low is not None else None, limits[-1] if high is not None else None
     if low is not None:
         x = where(greater_equal(x, low) | isnan(x), x, low)

@@ -17,7 +17,7 @@ from ..core.arguments import (
 )
 from ..core.primitive import _recorded, primitive
 from ..core.tensor import Axis
-from .creation import zeros_beside
+from .creation import zeros_on_device_of
 
 __all__ = [
     "broadcast_to",
@@ -197,7 +197,7 @@ def _with_zeros(g: tuple[Any, ...], shapes: Iterable[tuple[int, ...]]) -> list[A
     """The gradients of all parts of an array; zeros for the parts that have none."""
     like = next(one for one in g if one is not None)
     return [
-        zeros_beside(like, shape, like.dtype) if one is None else one
+        zeros_on_device_of(like, shape, like.dtype) if one is None else one
         for one, shape in zip(g, shapes, strict=True)
     ]
 

@@ -91,7 +91,7 @@ def prod(
     length = prod_of(x.shape[a] for a in axes)
     x = reshape(x.transpose(*order) if x.ndim else x, (length, *shape))
     if length == 0:
-        xp = backend.of(_arrays(x)).xp
+        xp = backend.of_array(_arrays(x)).xp
         x = reshape(x.sum(0) + xp.ones(shape, x.dtype), (1, *shape))
     while x.shape[0] > 1:
         half = x.shape[0] // 2

@@ -192,7 +192,7 @@ class Page:
         return unflatten(ys, leaves)
 
     def _room(self, leaf: Any) -> Any:
-        home = backend.of(_arrays(leaf))
+        home = backend.of_array(_arrays(leaf))
         return home.xp.empty((self.last - self.first, *leaf.shape[1:]), leaf.dtype)
 
     def joined(self, first: int, last: int, chunks: list[Any]) -> Any:

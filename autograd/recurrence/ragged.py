@@ -38,7 +38,7 @@ def over_time(xs: Any, length: int | None) -> tuple[Any, int]:
 
 def _unshared(x: Any) -> Any:
     """Input as an array that the caller cannot change, if the backward pass may need it."""
-    array = backend.of(x).asarray(x)
+    array = backend.of_array(x).asarray(x)
     return array.copy() if array is x and graph.recording.get() else array
 
 
@@ -47,7 +47,7 @@ class Alive:
 
     def __init__(self, lengths: Any, steps: int, carry: Any) -> None:
         array = _arrays(lengths)
-        host = np.asarray(backend.of(array).to_host(array))
+        host = np.asarray(backend.of_array(array).to_host(array))
         if host.ndim != 1 or (host.size and host.dtype.kind not in "iu"):
             raise ValueError(
                 f"lengths are one integer per sequence, not of shape {host.shape} {host.dtype}"
@@ -62,7 +62,7 @@ class Alive:
                 raise ValueError(f"{host.size} lengths do not fit a carry of shape {leaf.shape}")
         running = np.arange(steps)[:, None] < host
         self.full = [bool(row.all()) for row in running]
-        home = backend.of(_arrays(flatten(carry)[0])) if flatten(carry) else backend.current()
+        home = backend.of_array(_arrays(flatten(carry)[0])) if flatten(carry) else backend.current()
         self.running = home.asarray(running)
 
     def rows(self, part: slice) -> Tensor | None:

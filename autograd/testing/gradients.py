@@ -74,7 +74,7 @@ def check_gradients(
 
 def _point(value: Any, i: int) -> np.ndarray:
     """An argument as an array of the host, its layout kept."""
-    array = value.numpy() if isinstance(value, Tensor) else backend.of(value).to_host(value)
+    array = value.numpy() if isinstance(value, Tensor) else backend.of_array(value).to_host(value)
     if array.dtype != np.float64:
         raise TypeError(
             f"argument {i} is {array.dtype}; differences are exact enough in float64 only"

@@ -88,13 +88,15 @@ def test_a_seed_says_it_all(draw: Callable[[ag.Generator], Any]) -> None:
 
 def test_the_default_stream() -> None:
     ag.manual_seed(5)
-    first = ag.random.default.words(4).tolist()
+    first = ag.random.default_generator.words(4).tolist()
     state = ag.random.get_state()
-    second = ag.random.default.words(4).tolist()
+    second = ag.random.default_generator.words(4).tolist()
     ag.random.set_state(state)
-    assert ag.random.default.words(4).tolist() == second
+    assert ag.random.default_generator.words(4).tolist() == second
     ag.manual_seed(5)
-    assert ag.random.default.words(4).tolist() == first == ag.Generator(5).words(4).tolist()
+    assert (
+        ag.random.default_generator.words(4).tolist() == first == ag.Generator(5).words(4).tolist()
+    )
 
 
 def test_threads_share_a_stream_without_overlap() -> None:

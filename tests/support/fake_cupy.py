@@ -254,8 +254,8 @@ class StrictBackend(backend.Backend):
     device = "strict:0"
     xp = xp
     array_type = Array
-    wraps = True
-    fuses = host_kernels.COMPILER is not None
+    wraps_indices = True
+    supports_kernels = host_kernels.COMPILER is not None
     _cpu = NumpyBackend()
 
     def __init__(self, index: int) -> None:

@@ -22,7 +22,7 @@ def on_device(array: Any) -> Any:
 def on_host(value: Any) -> np.ndarray:
     """A Tensor, an array of any device, or a number, as a NumPy array."""
     array = value.data if isinstance(value, ag.Tensor) else value
-    return ag.backend.of(array).to_host(array)
+    return ag.backend.of_array(array).to_host(array)
 
 
 def leaf(*values: float) -> Any:

@@ -278,7 +278,7 @@ def random_split(
 
 def _seed(generator: ag.Generator | None) -> int:
     """A seed from a stream, by default that of `ag.manual_seed`."""
-    return int((generator or ag.random.default).words(1, "cpu")[0])
+    return int((generator or ag.random.default_generator).words(1, "cpu")[0])
 
 
 def collate(examples: list[Any]) -> Any:

@@ -139,7 +139,7 @@ def _watched(model: nn.Module, function: Callable[[], T]) -> tuple[list[Run], T]
     """Run a function that calls the model, and return the runs and the result. All is recorded, and
     the random stream does not move. ValueError if no recurrent layer runs.
     """
-    with random.replayed(random.get_state()), enable_grad(), watch(model) as runs:
+    with random.replay(random.get_state()), enable_grad(), watch(model) as runs:
         result = function()
     if not runs:
         raise ValueError(f"{type(model).__name__} has run none of its recurrent layers")

@@ -104,7 +104,7 @@ def generate_tokens(
     `temperature`, `top_k` and `top_p` are those of `distribution`. `generator` is the stream of
     random numbers (None: the default one); the same stream gives the same symbols on every device.
     """
-    stream = random.default if generator is None else generator
+    stream = random.default_generator if generator is None else generator
     tokens = _to_state_device(state, start)
     while True:
         with ag.no_grad():

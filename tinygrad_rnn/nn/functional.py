@@ -61,7 +61,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         return input
     if p == 1:
         return where(zeros_like(input, bool), input, 0)  # type: ignore[no-any-return]
-    keep = random.default.mask(input.shape, 1 - p, input.device)
+    keep = random.default_generator.mask(input.shape, 1 - p, input.device)
     return where(keep, input * (1 / (1 - p)), 0)  # type: ignore[no-any-return]
 
 
@@ -174,7 +174,9 @@ def _selected(
     axis = _class_axis(input)
     classes = input.shape[axis]
     expected = input.shape[:axis] + input.shape[axis + 1 :]
-    target = backend.of(input.data).asarray(target.data if isinstance(target, Tensor) else target)
+    target = backend.of_array(input.data).asarray(
+        target.data if isinstance(target, Tensor) else target
+    )
     if target.shape != expected or _is_float(target):
         last = input.ndim > 2 and target.shape == input.shape[:-1]
         raise ValueError(
@@ -208,7 +210,7 @@ def _log_probability(input: Tensor, classes: Any, axis: int) -> Any:
     """log softmax(input) of one class per position."""
     wide = input.astype("float32") if input.dtype == "float16" else input
     rows = moveaxis(wide, axis, -1).reshape(classes.size, input.shape[axis])
-    each = backend.of(classes).xp.arange(classes.size)
+    each = backend.of_array(classes).xp.arange(classes.size)
     chosen, _ = log_softmax_at(rows, target=(each, classes.reshape(-1)))
     return chosen.reshape(classes.shape).astype(input.dtype)
 

@@ -24,13 +24,16 @@ def _write(tensor: Tensor, values: Any) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform numbers from [a, b)."""
-    return _write(tensor, random.default.uniform(tensor.shape, a, b, tensor.dtype, tensor.device))
+    return _write(
+        tensor, random.default_generator.uniform(tensor.shape, a, b, tensor.dtype, tensor.device)
+    )
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal numbers."""
     return _write(
-        tensor, random.default.normal(tensor.shape, mean, std, tensor.dtype, tensor.device)
+        tensor,
+        random.default_generator.normal(tensor.shape, mean, std, tensor.dtype, tensor.device),
     )
 
 
@@ -114,7 +117,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     _fans(tensor)
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
     shape = max(rows, columns), min(rows, columns)
-    q, r = np.linalg.qr(random.default.normal(shape, dtype="float64", device="cpu").numpy())
+    q, r = np.linalg.qr(
+        random.default_generator.normal(shape, dtype="float64", device="cpu").numpy()
+    )
     q = q * np.sign(np.diag(r))  # else it is not uniform among them (Mezzadri 2007)
     values = gain * (q.T if rows < columns else q).reshape(tensor.shape)
     return _write(tensor, Tensor(values).astype(tensor.dtype).to(tensor.device))
@@ -131,7 +136,7 @@ def chrono_(tensor: Tensor, longest: float) -> Tensor:
     if not longest > 2:
         raise ValueError(f"longest must be more than 2 steps, not {longest!r}")
     units, placement = tensor.size // 4, (tensor.dtype, tensor.device)
-    forget = log(random.default.uniform((units,), 1, longest - 1, *placement))
+    forget = log(random.default_generator.uniform((units,), 1, longest - 1, *placement))
     return _write(tensor, concatenate((-forget, forget, zeros(2 * units, *placement))))
 
 

@@ -154,7 +154,7 @@ class Embedding(Module):
         what is no integer.
         """
         array = input.data if isinstance(input, Tensor) else input
-        array = backend.of(self.weight.data).asarray(array)
+        array = backend.of_array(self.weight.data).asarray(array)
         if array.size and array.dtype.kind not in "iu":
             raise TypeError(f"an embedding is looked up by integers, not by {array.dtype}")
         if array.size and (int(array.min()) < 0 or int(array.max()) >= self.num_embeddings):

@@ -254,7 +254,7 @@ class Module:
         cast = {name: arrays[name].astype(own[name].dtype) for name in own if name in arrays}
         with no_grad():
             for name, array in cast.items():
-                own[name][...] = backend.of(own[name].data).asarray(array)
+                own[name][...] = backend.of_array(own[name].data).asarray(array)
         return IncompatibleKeys(missing, unexpected)
 
     # --- modes and places -------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def test_tensors_are_made_where_it_is_said() -> None:
             ag.tensor(np.ones(2)),
             ag.zeros(2),
             ag.one_hot([1, 0], 2),
-            ag.random.default.normal((2, 2)),
+            ag.random.default_generator.normal((2, 2)),
         ]
         made += nn.LSTM(2, 3).parameters()
     assert {t.device for t in made} == {STRICT}
@@ -89,7 +89,7 @@ def test_devices_are_asked_for_while_others_compute(monkeypatch: pytest.MonkeyPa
         found.update(ag.backend.get(f"many:{i}") for i in range(500))
 
     def compute() -> None:
-        assert {ag.backend.of(1.0) for _ in range(2000)} == {ag.backend.get("cpu")}
+        assert {ag.backend.of_array(1.0) for _ in range(2000)} == {ag.backend.get("cpu")}
 
     at_once([ask, ask, compute, compute])
     assert found == {ag.backend.get("strict")}

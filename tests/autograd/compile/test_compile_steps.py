@@ -88,8 +88,10 @@ def test_a_step_that_reads_a_value_is_recorded(name: str) -> None:
 
 DRAWS: dict[str, Callable[[Any], Any]] = {
     "dropout": lambda h: nn.functional.dropout(h, 0.5),
-    "a mask": lambda h: h * ag.random.default.mask(h.shape, 0.5, h.device).astype(h.dtype),
-    "uniform": lambda h: h * ag.random.default.uniform(h.shape, dtype=h.dtype),
+    "a mask": lambda h: (
+        h * ag.random.default_generator.mask(h.shape, 0.5, h.device).astype(h.dtype)
+    ),
+    "uniform": lambda h: h * ag.random.default_generator.uniform(h.shape, dtype=h.dtype),
     "a custom stream": lambda h: h * ag.Generator(3).uniform(h.shape, dtype=h.dtype),
     "a number of Python's": lambda h: h * random.random(),
     "NumPy's": lambda h: h * on_device(np.random.random(h.shape)),  # noqa: NPY002

@@ -17,7 +17,7 @@ from autograd.testing import check_gradients
 
 def dropped(x: Any) -> Any:
     """Dropout by the default random stream."""
-    return x * ag.random.default.mask(x.shape, 0.5)
+    return x * ag.random.default_generator.mask(x.shape, 0.5)
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)

@@ -259,7 +259,7 @@ def checkpointed_scan() -> None:
 
 
 def checkpoint_with_dropout() -> None:
-    f = ag.checkpoint(lambda x: ag.sin(x) * ag.random.default.uniform(x.shape))
+    f = ag.checkpoint(lambda x: ag.sin(x) * ag.random.default_generator.uniform(x.shape))
     f(leaf(1.0, 2.0)).sum().backward()
 
 

@@ -247,7 +247,7 @@ def everything(model: nn.Module) -> list[Any]:
         for m in model.modules()
     ]
     parameters = [(id(p), id(p.data), p.grad, p.requires_grad) for p in model.parameters()]
-    state = ag.random.default.state
+    state = ag.random.default_generator.state
     return [
         attributes,
         parameters,
@@ -296,7 +296,7 @@ def test_watching_draws_no_random_numbers() -> None:
             assert len(runs) == 2
         else:
             outputs.append(layer(x)[0])
-        streams.append(ag.random.default.state)
+        streams.append(ag.random.default_generator.state)
     close(*outputs, 1e-5)
     assert streams[0] == streams[1]
 

@@ -115,7 +115,7 @@ def test_memory_is_bounded_by_k2() -> None:
     gc.disable()
     try:
         for _ in range(20):
-            outputs = bptt(layer, ag.random.default.normal((2, 2, 3), dtype="float64"))
+            outputs = bptt(layer, ag.random.default_generator.normal((2, 2, 3), dtype="float64"))
             records.append(weakref.ref(outputs))
             outputs.sum().backward()
         del outputs

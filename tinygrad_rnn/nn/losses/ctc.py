@@ -50,7 +50,7 @@ def ctc_losses(
     skips = np.zeros(symbols.shape, bool)
     skips[:, 3::2] = labels[:, 1:] != labels[:, :-1]
 
-    home = backend.of(log_probs.data)
+    home = backend.of_array(log_probs.data)
     may_skip = home.asarray(skips)
     nowhere = full((N, 2), -math.inf, log_probs.dtype, log_probs.device)
     emissions = take_along_axis(log_probs, home.asarray(symbols[None]), 2)

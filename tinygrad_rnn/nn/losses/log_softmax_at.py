@@ -21,7 +21,7 @@ def _residual(xp: Any, g: Any, p: Any, *, target: Any) -> Any:
     def kernel(rows: slice) -> None:
         xp.multiply(p[rows], -g[rows, None], residual[rows])
 
-    backend.of(p).for_rows(kernel, *p.shape)
+    backend.of_array(p).for_rows(kernel, *p.shape)
     residual[target] += g
     return residual
 
@@ -64,5 +64,5 @@ def log_softmax_at(xp: Any, x: Any, *, target: Any) -> tuple[Any, Any]:
         total[rows] = xp.sum(part, 1, keepdims=True)
         xp.multiply(part, 1 / total[rows], part)
 
-    backend.of(x).for_rows(kernel, *x.shape)
+    backend.of_array(x).for_rows(kernel, *x.shape)
     return x[target] - peak[:, 0] - xp.log(total[:, 0]), p

@@ -288,7 +288,7 @@ class Recurrent(Module):
             rate = next(rates)
             if not self.training:
                 return full((steps, 1), rate, leaf.dtype, leaf.device)
-            return random.default.mask((steps, *leaf.shape), rate, leaf.device)
+            return random.default_generator.mask((steps, *leaf.shape), rate, leaf.device)
 
         return tree_map(keep, state)
 
