@@ -63,5 +63,5 @@ trainer = training.Trainer(
 trainer.fit(epochs=15, patience=5)
 
 model.eval()
-print(f"the best model is that of epoch {trainer.at.best_epoch}")
+print(f"the best model is that of epoch {trainer.position.best_epoch}")
 print(f"{accuracy(model, held_out):.1%} of waves it has never seen are recognised")

@@ -15,7 +15,7 @@ from tinygrad_rnn import cli, nn
 from tinygrad_rnn.cli import demo as command
 from tinygrad_rnn.demos import report, runner
 from tinygrad_rnn.demos.runner import Demo, Measurement, SavedModel, find_scripts
-from tinygrad_rnn.training.serialization import locked
+from tinygrad_rnn.training.serialization import lock_folder
 
 pytestmark = [pytest.mark.host, pytest.mark.demo]
 
@@ -246,7 +246,7 @@ def test_nothing_of_others_is_overwritten(script: Path, tmp_path: Path) -> None:
 
 def test_one_run_at_a_time(script: Path, tmp_path: Path) -> None:
     succeeds("demo", script, "--out", "out", cwd=tmp_path)
-    with locked(tmp_path / "out"):
+    with lock_folder(tmp_path / "out"):
         words = ["demo", script, "--out", "out", "--overwrite"]
         fails(*words, cwd=tmp_path, says=["another process"])
     assert len(rows_in(tmp_path / "out")) == 3

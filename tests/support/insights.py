@@ -22,7 +22,7 @@ def last_output(returned: Any) -> Any:
     return returned[0][-1].sum()
 
 
-def watched(layer: nn.Module, *args: Any, **options: Any) -> list[insight.Run]:
-    with insight.watch(layer) as runs:
+def watched(layer: nn.Module, *args: Any, **options: Any) -> list[insight.LayerTrace]:
+    with insight.capture(layer) as runs:
         layer(*args, **options)
     return runs

@@ -32,8 +32,8 @@ from ..demos.runner import (
 from ..errors import InputError
 from ..tasks.language_modeling.options import COUNT, DEVICE, SEED
 from ..tasks.language_modeling.run_folder import HOME
-from ..training.progress import clock
-from ..training.serialization import locked
+from ..training.progress import format_duration
+from ..training.serialization import lock_folder
 from .argparsing import PROGRAM, Parser, check_device, did_you_mean, given, print_table
 
 ASIDE = ".earlier"
@@ -195,7 +195,7 @@ def _folder(folder: Path, overwrite: bool) -> Iterator[None]:
         raise InputError(f"{folder} is not a folder")
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with lock_folder(folder):
         aside = folder / ASIDE
         _bring_back(folder, aside)  # what a run that was killed had put there
         if any(folder.iterdir()):
@@ -275,7 +275,10 @@ def _run_all(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
             for folder, code in task.result():
                 failed += code != 0
                 print(_told(folder, code), flush=True)
-    print(f"\n{clock(time.monotonic() - begin)} in all; what each printed and drew is in {home}")
+    print(
+        f"\n{format_duration(time.monotonic() - begin)} in all; "
+        f"what each printed and drew is in {home}"
+    )
     if "report" in arguments:
         write_report(arguments.report, home)
         print(f"{arguments.report} shows it.")
@@ -325,7 +328,7 @@ def _told(folder: Path, code: int) -> str:
     return "\n".join(
         [
             f"{folder.name:18} {len(targets) - len(failures)} of {len(targets)} pass"
-            f"  {clock(results['seconds'])}",
+            f"  {format_duration(results['seconds'])}",
             *(f"    fail: {row.name}: {row.formatted}, target {row.target}" for row in failures),
         ]
     )

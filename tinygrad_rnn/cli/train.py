@@ -16,7 +16,7 @@ from ..tasks.language_modeling.report import comparison, draw_loss
 from ..tasks.language_modeling.run_folder import check_folder, name_a_run
 from ..training import Session, load
 from ..training.environment import limit_threads, versions
-from ..training.progress import clock, shown_on
+from ..training.progress import format_duration, progress_display
 from ..training.serialization import write_file
 from .argparsing import PROGRAM, Parser, check_device, describe, given, print_table, read_texts
 
@@ -43,12 +43,12 @@ def main(words: list[str]) -> int:
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume and --overwrite contradict each other")
     run, training, options = _resumed(arguments) if arguments.resume else _begun(arguments)
-    with limit_threads(options.threads), run.locked():
+    with limit_threads(options.threads), run.lock():
         session = Session(run.folder, training, options.limits())
         run.prolong(options)
         try:
             _introduce(run, training, session)
-            with shown_on(sys.stdout) as progress:
+            with progress_display(sys.stdout) as progress:
                 session.train(progress)
             if session.limit:
                 _report(run, training, session)
@@ -112,7 +112,10 @@ def _introduce(run: Run, training: LanguageTraining, session: Session) -> None:
         f"{parameters:,} parameters, on {options.device}"
     )
     print(f"run    {run.folder}", end="")
-    print(f", goes on at step {training.at.step:,}" if training.at.step else "", flush=True)
+    print(
+        f", goes on at step {training.position.step:,}" if training.position.step else "",
+        flush=True,
+    )
     now = versions()
     changed = [
         f"{name} {old} (now {now[name]})"
@@ -128,7 +131,7 @@ def _introduce(run: Run, training: LanguageTraining, session: Session) -> None:
 
 def _report(run: Run, training: LanguageTraining, session: Session) -> None:
     """Compare the best model with Markov models, let it write, and draw the curve."""
-    model, options, at = training.model, training.options, training.at
+    model, options, at = training.model, training.options, training.position
     load(run.path("model.safetensors"), model)
     (ours, bits), *markov = comparison(
         model, options, training.train_ids, training.valid_ids
@@ -136,7 +139,7 @@ def _report(run: Run, training: LanguageTraining, session: Session) -> None:
     draw_loss(run.path("loss.png"), session.records, dict(markov))
     text = "".join(generate(model, run.vocabulary, 300, temperature=0.8, seed=options.seed))
     write_file(run.path("sample.txt"), (text + "\n").encode("utf-8", "surrogatepass"))
-    print(f"{int(at.seen):,} characters were read in {clock(session.seconds)}.")
+    print(f"{int(at.seen):,} characters were read in {format_duration(session.seconds)}.")
     print(f"The best model is that of step {at.best_step:,}.\n")
     print_table(
         ["on the validation text", "bits per character", ""],
@@ -160,7 +163,7 @@ def _farewell(run: Run, training: LanguageTraining, session: Session) -> int:
     if session.limit is None:
         assert session.signal is not None
         how = "Ctrl-C" if session.signal == signal.SIGINT else session.signal.name
-        print(f"Stopped by {how} at step {training.at.step:,}; saved. Go on with:")
+        print(f"Stopped by {how} at step {training.position.step:,}; saved. Go on with:")
         print(f"  {_resume_command(run)}")
         return 128 + session.signal
     names = ", ".join(sorted(path.name for path in run.folder.iterdir()))

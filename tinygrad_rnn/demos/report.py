@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..training.environment import versions
-from ..training.progress import clock
+from ..training.progress import format_duration
 from ..training.serialization import write_file
 from .runner import Measurement, find_scripts, format_value, read_results
 
@@ -46,7 +46,7 @@ def _section(name: str, folder: Path, runs: list[dict[str, Any]], pictures: Path
     """Title, claim, table and pictures of one demonstration."""
     first = runs[0]
     seeds = ", ".join(str(run["seed"]) for run in runs)
-    took = clock(median(run["seconds"] for run in runs)) + " each" * (len(runs) > 1)
+    took = format_duration(median(run["seconds"] for run in runs)) + " each" * (len(runs) > 1)
     lines = [
         f"## {name}: {first['title']}",
         first["claim"],

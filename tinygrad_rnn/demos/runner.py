@@ -43,7 +43,7 @@ from ..optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from ..summary import summary_repr
 from ..training import Trainer, TruncatedBPTT, load, save
 from ..training.environment import limit_threads, versions
-from ..training.progress import clock, figure
+from ..training.progress import format_duration, format_metric
 from ..training.serialization import as_json, read_json, write_file
 
 RESULTS, CONFIG, MODEL = "results.json", "config.json", "model.safetensors"
@@ -86,7 +86,7 @@ def format_value(value: float, unit: str) -> str:
     """A figure in its unit; fractions are shown as percentages."""
     if unit == "%":
         return f"{100 * value:.1f}%"
-    text = f"{value:,.0f}" if float(value).is_integer() else figure(value)
+    text = f"{value:,.0f}" if float(value).is_integer() else format_metric(value)
     return f"{text} {unit}".rstrip()
 
 
@@ -386,7 +386,7 @@ def run(script: Script, demo: Demo) -> None:
     rows = [asdict(row) for row in demo.rows]
     results |= {"seconds": round(seconds, 1), "rows": rows, "files": demo.files}
     write_file(demo.folder / RESULTS, as_json(results))
-    demo.log(f"It took {clock(seconds)}.")
+    demo.log(f"It took {format_duration(seconds)}.")
 
 
 def is_demo_folder(folder: Path) -> bool:

@@ -1,19 +1,30 @@
 """What recurrent networks do: gates and states at each step, gradients through time, memory, what
 an output looked at; as arrays and as pictures."""
 
-from .capture import Run, watch
+from autograd.runtime.deprecation import moved_names
+
+from .capture import LayerTrace, capture
 from .gradient_flow import Flow, gradient_flow, jacobian, memory, saliency
-from .plots import coloured_text, draw_over_text, draw_over_time
+from .plots import colored_text, draw_over_text, draw_over_time
 
 __all__ = [
     "Flow",
-    "Run",
-    "coloured_text",
+    "LayerTrace",
+    "capture",
+    "colored_text",
     "draw_over_text",
     "draw_over_time",
     "gradient_flow",
     "jacobian",
     "memory",
     "saliency",
-    "watch",
 ]
+
+__getattr__ = moved_names(
+    __name__,
+    {
+        "Run": "tinygrad_rnn.insight.LayerTrace",
+        "coloured_text": "tinygrad_rnn.insight.colored_text",
+        "watch": "tinygrad_rnn.insight.capture",
+    },
+)

@@ -31,6 +31,7 @@ from autograd import (
 )
 from autograd.compile import all_recorded
 from autograd.runtime.context import Undo, context
+from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import nn
 from ..nn.module import join_names
@@ -38,7 +39,7 @@ from ..nn.recurrent.layer import scan_interceptor
 
 
 @dataclass(eq=False)
-class Run:
+class LayerTrace:
     """What one cell of a layer, in one direction, computed in one call: `run["f"]` (T, B, H).
 
     Times are those of the input, in the backward direction too. Everything is recorded, so that
@@ -55,23 +56,28 @@ class Run:
     steps: list[dict[str, Tensor]]
     """For each time the variables of the cell's `step` when it returned, by name: all Tensors whose
     first axis is the batch. Those of a cell inside the cell are called "inside.f"."""
-    state: tuple[str, ...]
+    state_names: tuple[str, ...]
     """The names of the parts of the state. One that no variable holds is called "state", or
     "state_0", "state_1", ... where there are several."""
-    handed: list[list[Tensor]]
+    carried_states: list[list[Tensor]]
     """The parts of the state in the order of execution, from the initial state on, as each step
     hands them to the next: T + 1 times tensors on which nothing else at the same step depends."""
-    last: list[Tensor]
+    final_state: list[Tensor]
     """The parts of the state after each sequence's own last step."""
     lengths: np.ndarray
     """The number of steps of each sequence (B)."""
     reverse: bool
     """Whether it ran backward in time."""
 
+    state = RenamedAttribute("state_names")
+    handed = RenamedAttribute("carried_states")
+    last = RenamedAttribute("final_state")
+    at = RenamedAttribute("per_step")
+
     def __repr__(self) -> str:
         steps, batch = self.outputs.shape[:2]
         return (
-            f"Run({self.name!r}, steps={steps}, batch={batch}, state={self.state}, "
+            f"LayerTrace({self.name!r}, steps={steps}, batch={batch}, state={self.state_names}, "
             f"variables={self.names}, reverse={self.reverse})"
         )
 
@@ -84,9 +90,9 @@ class Run:
         """The values of a variable at all times (T, B, ...), 0 beyond a sequence's end; KeyError
         that lists the names if there is none of this name.
         """
-        return self._over_time(self.at(name))
+        return self._over_time(self.per_step(name))
 
-    def at(self, name: str) -> list[Tensor]:
+    def per_step(self, name: str) -> list[Tensor]:
         """The same as a list of T tensors (B, ...): the very ones that were computed, to ask for
         gradients with respect to them.
         """
@@ -94,12 +100,12 @@ class Run:
             raise KeyError(f"{self.name} has no {name!r} at every step; it has {self.names}")
         return [step[name] for step in self.steps]
 
-    def gradient(self, of: Tensor, name: str) -> Tensor:
+    def gradient(self, output: Tensor, name: str) -> Tensor:
         """The gradient of a number with respect to a variable at each time (T, B, ...).
 
         It is the whole derivative: that with respect to c_t contains what c_t does by way of h_t.
         """
-        return self._over_time(slopes(of, self.at(name)))
+        return self._over_time(gradients_or_zeros(output, self.per_step(name)))
 
     def _over_time(self, values: list[Tensor]) -> Tensor:
         joined: Tensor = stack(values)
@@ -110,24 +116,26 @@ class Run:
         return where(tensor(running, device=joined.device), joined, 0)  # type: ignore[no-any-return]
 
 
-def slopes(of: Tensor, wanted: list[Tensor], weight: Tensor | None = None) -> list[Tensor]:
+def gradients_or_zeros(
+    output: Tensor, inputs: list[Tensor], weight: Tensor | None = None
+) -> list[Tensor]:
     """The gradient of a number, or of a tensor with weights, with respect to each of some tensors;
     0 where it does not depend on one. The graph stays.
     """
-    found = gradients(of, wanted, weight, retain_graph=True, allow_unused=True)
-    return [zeros_like(w.detach()) if g is None else g for w, g in zip(wanted, found, strict=True)]
+    found = gradients(output, inputs, weight, retain_graph=True, allow_unused=True)
+    return [zeros_like(x.detach()) if g is None else g for x, g in zip(inputs, found, strict=True)]
 
 
 @context
-def watch(model: nn.Module) -> Iterator[list[Run]]:
-    """`with watch(model) as runs:` whatever calls the model there leaves in `runs` what its
+def capture(model: nn.Module) -> Iterator[list[LayerTrace]]:
+    """`with capture(model) as runs:` whatever calls the model there leaves in `runs` what its
     recurrent layers (`nn.Recurrent` and what is derived from it; the model may be one) compute.
 
-    There is one `Run` for each cell, in the order of execution: those of a layer's directions, then
-    the next layer, then the next call. Every step of them is recorded, none compiled and none
-    forgotten to save memory (`checkpoint`, `ag.checkpoint`); results, gradients and random numbers
-    are as ever. Under `no_grad` there are values only, without gradients. What enters a layer is
-    made to require its gradient if it does not. It holds for this thread only, and of a model
+    There is one `LayerTrace` for each cell, in the order of execution: those of a layer's
+    directions, then the next layer, then the next call. Every step of them is recorded, none
+    compiled and none forgotten to save memory (`checkpoint`, `ag.checkpoint`); results,
+    gradients and random numbers are as ever. Under `no_grad` there are values only, without gradients. What
+    enters a layer is made to require its gradient if it does not. It holds for this thread only, and of a model
     watched within another's block only the inner block sees it.
 
     Raises ValueError if the model has no recurrent layer.
@@ -137,7 +145,7 @@ def watch(model: nn.Module) -> Iterator[list[Run]]:
         raise ValueError(
             f"{type(model).__name__} has no recurrent layer to watch: no nn.Recurrent, nn.LSTM, ..."
         )
-    runs: list[Run] = []
+    runs: list[LayerTrace] = []
     calls: Counter[str] = Counter()
     asked: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -161,13 +169,13 @@ def watch(model: nn.Module) -> Iterator[list[Run]]:
         T, B = ys.shape[:2]
         lengths = options["lengths"]
         runs.append(
-            Run(
+            LayerTrace(
                 name + (f" ({calls[name]})" if calls[name] > 1 else ""),
                 flatten(xs)[0],
                 ys,
                 seen.steps[::-1] if backward else seen.steps,
                 seen.names,
-                seen.handed,
+                seen.carried_states,
                 flatten(last),
                 np.full(B, T) if lengths is None else tensor(lengths).numpy(),
                 bool(backward),
@@ -186,7 +194,7 @@ class _Steps:
         self.step = step
         self.inside = {id(module): path for path, module in cell.named_modules()}
         self.steps: list[dict[str, Tensor]] = []
-        self.handed: list[list[Tensor]] = [flatten(start)]
+        self.carried_states: list[list[Tensor]] = [flatten(start)]
         self.names: tuple[str, ...] = ()
 
     def __call__(self, state: Any, x: Any) -> tuple[Any, Any]:
@@ -202,11 +210,11 @@ class _Steps:
         parts = flatten(new)
         if not self.names:
             self.names = _names(own, len(parts))
-        B = len(self.handed[0][0])
+        B = len(self.carried_states[0][0])
         kept = {n: v for n, v in variables.items() if isinstance(v, Tensor) and v.shape[:1] == (B,)}
         self.steps.append(kept | dict(zip(self.names, parts, strict=True)))
         new = tree_map(lambda leaf: reshape(leaf, leaf.shape), new)  # a node for what is handed on
-        self.handed.append(flatten(new))
+        self.carried_states.append(flatten(new))
         return new, y
 
 

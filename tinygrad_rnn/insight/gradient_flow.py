@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autograd import Tensor, enable_grad, random, stack, zeros_like
+from autograd.runtime.deprecation import renamed_parameters
 
 from .. import nn
 from ..summary import summary_repr
-from .capture import Run, slopes, watch
+from .capture import LayerTrace, capture, gradients_or_zeros
 
 T = TypeVar("T")
 
@@ -53,15 +54,17 @@ def gradient_flow(
     each time, for each cell of the model's recurrent layers: {"l0": Flow} for one layer.
 
     dE/dh_t and dE/dc_t are whole derivatives: the second contains what c_t does by way of h_t. At
-    times beyond a sequence's end they are 0. Cells have the names of their runs (see `Run`). No
-    `.grad` is written, and the stream of random numbers is put back to where it was.
+    times beyond a sequence's end they are 0. Cells have the names of their traces (see
+    `LayerTrace`). No `.grad` is written, and the random state is restored.
 
     Raises ValueError if no recurrent layer runs, RuntimeError if the loss does not come from what
     was computed, or is not one number.
     """
     runs, error = _watched(model, lambda: loss(model(*args, **options)))
-    wanted = [(run, name) for run in runs for name in run.state if _is_float(run.at(name)[0])]
-    found = iter(slopes(error, [t for run, name in wanted for t in run.at(name)]))
+    wanted = [
+        (run, name) for run in runs for name in run.state_names if _is_float(run.per_step(name)[0])
+    ]
+    found = iter(gradients_or_zeros(error, [t for run, name in wanted for t in run.per_step(name)]))
     flows = {run.name: Flow({}) for run in runs}
     for run, name in wanted:
         array = stack([next(found) for _ in run.steps]).numpy()
@@ -69,16 +72,17 @@ def gradient_flow(
     return flows
 
 
+@renamed_parameters(of="score")
 def saliency(
     model: nn.Module,
     *args: Any,
-    of: Callable[[Any], Tensor],
+    score: Callable[[Any], Tensor],
     times_input: bool = False,
     **options: Any,
 ) -> np.ndarray:
-    """How much `of(model(*args, **options))` depends on what was read at each time: (T, B).
+    """How much `score(model(*args, **options))` depends on what was read at each time: (T, B).
 
-    `of` picks one number for each sequence (or one in all) from what the model returns: the score
+    `score` picks one number for each sequence (or one in all) from what the model returns: that
     of a class, say. What was read is what the first recurrent layer that runs gets at each step:
     after an embedding, the vector of the symbol. The result is the norm of the gradient with
     respect to it (Simonyan et al. 2014, "Deep inside convolutional networks", section 3), or, with
@@ -87,59 +91,61 @@ def saliency(
 
     Raises ValueError if no recurrent layer runs.
     """
-    runs, output = _watched(model, lambda: of(model(*args, **options)).sum())
+    runs, output = _watched(model, lambda: score(model(*args, **options)).sum())
     xs = runs[0].inputs
-    gradient = slopes(output, [xs])[0].numpy().astype(np.float64)
+    gradient = gradients_or_zeros(output, [xs])[0].numpy().astype(np.float64)
     result: np.ndarray = (gradient * xs.numpy()).sum(-1) if times_input else _norms(gradient)
     return result
 
 
-def jacobian(run: Run, of: str | None = None, by: str | None = None) -> np.ndarray:
+@renamed_parameters(run="trace", of="end", by="start")
+def jacobian(trace: LayerTrace, end: str | None = None, start: str | None = None) -> np.ndarray:
     """d s_end / d s_start by the lag between the two: (T + 1, B, n, m), in double precision.
 
     s_end is the state after a sequence's own last step, s_start the one so many steps before, and
     that before the first step at the lag that is the sequence's length; beyond, there are zeros. It
     is the product of the Jacobians of the steps in between, whose inputs stay: with respect to c, h
-    at the same step stays too. `of` and `by` name a part of the state ("h", "c") for each of the
-    two; None: all, side by side.
+    at the same step stays too. `end` and `start` name a part of the state ("h", "c") for each of
+    the two; None: all, side by side.
 
     It takes a sweep through all steps for each of the n entries of s_end.
     """
-    ends = [run.last[i] for i in _parts(run, of)]
-    columns = _parts(run, by)
-    starts = [parts[i] for parts in run.handed for i in columns]
+    ends = [trace.final_state[i] for i in _parts(trace, end)]
+    columns = _parts(trace, start)
+    starts = [parts[i] for parts in trace.carried_states for i in columns]
     rows = []
-    for end in ends:
-        for unit in np.ndindex(end.shape[1:]):
-            weight = zeros_like(end.detach())
+    for state in ends:
+        for unit in np.ndindex(state.shape[1:]):
+            weight = zeros_like(state.detach())
             weight[(slice(None), *unit)] = 1
-            found = slopes(end, starts, weight)
+            found = gradients_or_zeros(state, starts, weight)
             joined = [g.numpy().reshape(len(g), -1) for g in found]
             n = len(columns)
             rows.append([np.concatenate(joined[t : t + n], -1) for t in range(0, len(joined), n)])
     executed = np.stack([np.asarray(row, np.float64) for row in rows], axis=2)  # (T + 1, B, n, m)
     by_lag = np.zeros_like(executed)
-    for b, length in enumerate(run.lengths):
-        last = len(run.steps) if run.reverse else length  # the backward direction starts late
+    for b, length in enumerate(trace.lengths):
+        last = len(trace.steps) if trace.reverse else length  # the backward direction starts late
         by_lag[:length, b] = executed[last - length + 1 : last + 1, b][::-1]
         by_lag[length, b] = executed[0, b]
     return by_lag
 
 
-def memory(run: Run, of: str | None = None, by: str | None = None) -> np.ndarray:
-    """How much of the past is still felt: the largest singular value of `jacobian(run, of, by)` at
-    each lag, (T + 1, B). A change of the state that long ago has at most so many times its size
+@renamed_parameters(run="trace", of="end", by="start")
+def memory(trace: LayerTrace, end: str | None = None, start: str | None = None) -> np.ndarray:
+    """How much of the past is still felt: the largest singular value of the Jacobian at each lag,
+    (T + 1, B). A change of the state that long ago has at most so many times its size
     now.
     """
-    norms: np.ndarray = np.linalg.norm(jacobian(run, of, by), 2, axis=(-2, -1))
+    norms: np.ndarray = np.linalg.norm(jacobian(trace, end, start), 2, axis=(-2, -1))
     return norms
 
 
-def _watched(model: nn.Module, function: Callable[[], T]) -> tuple[list[Run], T]:
-    """Run a function that calls the model, and return the runs and the result. All is recorded, and
+def _watched(model: nn.Module, function: Callable[[], T]) -> tuple[list[LayerTrace], T]:
+    """Run a function that calls the model; return traces and result. All is recorded, and
     the random stream does not move. ValueError if no recurrent layer runs.
     """
-    with random.replay(random.get_state()), enable_grad(), watch(model) as runs:
+    with random.replay(random.get_state()), enable_grad(), capture(model) as runs:
         result = function()
     if not runs:
         raise ValueError(f"{type(model).__name__} has run none of its recurrent layers")
@@ -162,10 +168,10 @@ def _is_float(value: Tensor) -> bool:
     return value.dtype.kind == "f"
 
 
-def _parts(run: Run, name: str | None) -> list[int]:
+def _parts(run: LayerTrace, name: str | None) -> list[int]:
     """The places of a part of the state, or of all that can be differentiated."""
     if name is None:
-        return [i for i, part in enumerate(run.last) if _is_float(part)]
-    if name not in run.state:
-        raise ValueError(f"the state of {run.name} has no part {name!r}, but {run.state}")
-    return [run.state.index(name)]
+        return [i for i, part in enumerate(run.final_state) if _is_float(part)]
+    if name not in run.state_names:
+        raise ValueError(f"the state of {run.name} has no part {name!r}, but {run.state_names}")
+    return [run.state_names.index(name)]

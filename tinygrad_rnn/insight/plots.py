@@ -135,7 +135,7 @@ ORANGE: Rgb = (240, 140, 40)
 VIOLET: Rgb = (150, 125, 215)
 
 
-def coloured_text(
+def colored_text(
     text: Sequence[str], rows: Mapping[str, Any], title: str = "What the network sees"
 ) -> str:
     """A page of HTML, complete in itself, with the text in the colours of values (T), one for each

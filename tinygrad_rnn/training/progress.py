@@ -32,12 +32,12 @@ class Status:
 
     def words(self, strong: str = "{}") -> str:
         """All but the place; `strong` formats the figures that matter most."""
-        words = [f"loss {strong.format(figure(self.loss))}"]
+        words = [f"loss {strong.format(format_metric(self.loss))}"]
         if math.isfinite(self.validation):
-            words.append(f"validation {strong.format(figure(self.validation))}")
+            words.append(f"validation {strong.format(format_metric(self.validation))}")
         words.append(f"{self.speed:,.{0 if self.speed >= 10 else 1}f} {self.unit}/s")
         if math.isfinite(self.left):
-            words.append(f"{clock(self.left)} left")
+            words.append(f"{format_duration(self.left)} left")
         return "  ".join(words)
 
 
@@ -50,7 +50,7 @@ class Progress(Protocol):
         """`name` is that of the figure in the record that is to become small."""
 
 
-class Silent:
+class NoProgress:
     """Nothing is shown."""
 
     def update(self, status: Status) -> None:
@@ -60,7 +60,7 @@ class Silent:
         pass
 
 
-class Lines:
+class LineProgress:
     """A line for every evaluation, and one every few seconds in between."""
 
     def __init__(self, stream: TextIO, every: float = 5.0) -> None:
@@ -78,7 +78,7 @@ class Lines:
         print(line, file=self._stream, flush=True)
 
 
-class Live:
+class LiveProgress:
     """One line that redraws itself, below a line for every evaluation (`rich` draws)."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -117,12 +117,12 @@ class Live:
 
 
 @contextmanager
-def shown_on(stream: TextIO) -> Iterator[Progress]:
+def progress_display(stream: TextIO) -> Iterator[Progress]:
     """The progress display that suits a stream, for as long as training lasts."""
     if not stream.isatty():
-        yield Lines(stream)
+        yield LineProgress(stream)
         return
-    live = Live(stream)
+    live = LiveProgress(stream)
     with Undo(live.open, live.close):
         yield live
 
@@ -132,16 +132,16 @@ def evaluation_line(record: dict[str, Any], name: str) -> str:
     best = "  (best so far)" if record["best"] else ""
     return (
         f"epoch {record['epoch']}, step {record['step']:,}: "
-        f"validation {figure(record[name])}{unit}{best}"
+        f"validation {format_metric(record[name])}{unit}{best}"
     )
 
 
-def figure(value: float) -> str:
+def format_metric(value: float) -> str:
     """Three digits after the point, or of the number where that would leave none."""
     return f"{value:.2e}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time as 0:07, 12:34 or 1:02:03."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

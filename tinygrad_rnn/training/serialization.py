@@ -104,7 +104,7 @@ def remove_partial_files(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def locked(folder: Path) -> AbstractContextManager[None]:
+def lock_folder(folder: Path) -> AbstractContextManager[None]:
     """Return a context manager in which no other process can train in the folder, where the system
     has such locks. It deletes the partial files of processes that were killed there.
     """

@@ -107,7 +107,7 @@ class Limits:
 class Training(Protocol):
     """What a session trains: see `Trainer`."""
 
-    at: Position
+    position: Position
     figure: str
     counted: str
     validation: Any
@@ -128,7 +128,7 @@ class Training(Protocol):
     def load_state_dict(self, saved: dict[str, Any], source: Path) -> None: ...
 
 
-class Interruption:
+class SignalRecorder:
     """While `noted()` is entered, the first Ctrl-C or SIGTERM is only noted, in `signal`. A second
     signal of either kind acts at once.
     """
@@ -232,7 +232,7 @@ class Session:
         self._figures = ("step", training.counted, training.figure)
         if folder is not None:
             self._go_to_checkpoint(folder)
-        self.limit = limits.reached(training.at, self._seconds)
+        self.limit = limits.reached(training.position, self._seconds)
         self.signal: signal.Signals | None = None
 
     def _go_to_checkpoint(self, folder: Path) -> None:
@@ -245,7 +245,7 @@ class Session:
             self._seconds = check_non_negative("seconds", saved["seconds"])
             self._records = check_count("records", saved["records"], 0)
         read_metrics(folder / "metrics.jsonl", self._records, self._figures)
-        if self.training.validation is not None and self.training.at.best_step >= 0:
+        if self.training.validation is not None and self.training.position.best_step >= 0:
             read_arrays(folder / "model.safetensors")  # an error now, not after all epochs
 
     def train(self, progress: Progress) -> None:
@@ -260,18 +260,18 @@ class Session:
         self._start: tuple[float, int, float] | None = None
         self._unsaved = not self._records
         self._save()
-        interruption = Interruption()
+        interruption = SignalRecorder()
         with interruption.noted():
             try:
                 self._repeat_updates(progress, interruption)
             except TrainingDiverged:
                 self._save()
-                if self.folder is not None and self.training.at.best_step < 0:
+                if self.folder is not None and self.training.position.best_step < 0:
                     save(self.folder / "model.safetensors", self.training.model)
                 raise
             self._save()
 
-    def _repeat_updates(self, progress: Progress, interruption: Interruption) -> None:
+    def _repeat_updates(self, progress: Progress, interruption: SignalRecorder) -> None:
         """Update and evaluate until a limit is reached or a signal has come."""
         training = self.training
         record: dict[str, Any] = {}
@@ -280,7 +280,7 @@ class Session:
             if training.evaluation_due or (self.limit and not training.evaluated):
                 record = self._evaluate(progress)
                 self._look_at_limits()
-            if record and training.at.batch == 0 and training.at.step:
+            if record and training.position.batch == 0 and training.position.step:
                 self._on_epoch(record)
             self.signal = interruption.signal
             if self.limit or self.signal:
@@ -288,7 +288,7 @@ class Session:
             record = self._update(progress)
 
     def _look_at_limits(self) -> None:
-        self.limit = self.limit or self.limits.reached(self.training.at, self.seconds)
+        self.limit = self.limit or self.limits.reached(self.training.position, self.seconds)
 
     def finish(self) -> None:
         """Give the model its best weights; after a signal, do what it usually does."""
@@ -356,7 +356,7 @@ class Session:
         self._unsaved, self._saved_at = False, time.monotonic()
 
     def _now(self) -> tuple[float, int, float]:
-        return time.monotonic(), self.training.at.step, self.training.pace[0]
+        return time.monotonic(), self.training.position.step, self.training.pace[0]
 
     def _status(self, value: float, start: tuple[float, int, float]) -> Status:
         """Where training stands, with the speed since `start` and the time that it leaves."""
@@ -364,14 +364,14 @@ class Session:
         spent, done, paced = (b - a for a, b in zip(start, self._now(), strict=True))
         epochs = None if limits.epochs is None else limits.epochs * training.steps_per_epoch
         steps = min((n for n in (epochs, limits.max_steps) if n is not None), default=None)
-        left = math.inf if steps is None else (steps - training.at.step) * spent / done
+        left = math.inf if steps is None else (steps - training.position.step) * spent / done
         if limits.max_seconds is not None:
             left = min(left, limits.max_seconds - self.seconds)
         return Status(
-            step=training.at.step,
+            step=training.position.step,
             steps=steps,
             loss=value,
-            validation=training.at.validation,
+            validation=training.position.validation,
             speed=paced / max(spent, 1e-9),
             unit=training.pace[1],
             left=max(left, 0.0),

@@ -21,17 +21,18 @@ import numpy as np
 
 import autograd as ag
 from autograd.runtime.context import Undo
+from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import nn, optim
 from ..data import DataLoader, Loader
 from ..errors import InputError, TrainingDiverged
 from ..scalars import check_count, to_python, warn_changed_options
-from .progress import Silent, shown_on
-from .serialization import load_arrays, locked, reading
+from .progress import NoProgress, progress_display
+from .serialization import load_arrays, lock_folder, reading
 from .session import Limits, Note, Position, Session
 from .truncated_bptt import TruncatedBPTT
 
-quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+ignore_float_errors = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """What overflows shows in the loss, which is checked: no warning about it."""
 
 Loss = Callable[[Any, Any], Any]
@@ -44,7 +45,7 @@ _BAD_LOSS = (
 _BAD_GRADIENT = "the loss is finite but its derivative is not, like the derivative of sqrt at 0"
 
 
-def evaluating(model: nn.Module) -> Undo[nn.Module]:
+def evaluation_mode(model: nn.Module) -> Undo[nn.Module]:
     """Return a context manager in which a model is in evaluation mode; the modes of all modules are
     restored afterwards.
     """
@@ -86,6 +87,8 @@ class Trainer:
     """The name of the number of examples, tokens or characters, as the loss counts them."""
     unit = 1.0
     """How much of the loss makes one of that figure."""
+
+    at = RenamedAttribute("position")
 
     def __init__(
         self,
@@ -130,16 +133,16 @@ class Trainer:
         self.schedule, self.schedule_per, self.clip = schedule, schedule_per, clip
         self.accumulate, self.bptt, self.evaluate_every = accumulate, bptt, evaluate_every
         self.steps_per_epoch = -(-len(self.batches) // accumulate)
-        self.at = Position()
+        self.position = Position()
         self.best_weights: dict[str, Any] | None = None  # of the best model, if no file holds it
         self._rest: Iterator[Any] | None = None  # the batches that this epoch has left
 
     # --- one update -------------------------------------------------------------------------------
 
-    @quietly
+    @ignore_float_errors
     def update(self) -> dict[str, Any]:
         """Learn from the next batch, or `accumulate` batches. Returns the update's record."""
-        at = self.at
+        at = self.position
         record: dict[str, Any] = {}
 
         def closure() -> float:
@@ -225,7 +228,7 @@ class Trainer:
         return loss, n
 
     def _end_epoch(self) -> None:
-        self.at.epoch, self.at.batch, self._rest = self.at.epoch + 1, 0, None
+        self.position.epoch, self.position.batch, self._rest = self.position.epoch + 1, 0, None
         if self.bptt is not None:
             self.bptt.reset()
         if self.schedule is not None and self.schedule_per == "epoch" and not self._on_plateau:
@@ -236,7 +239,7 @@ class Trainer:
         return {
             "event": event,
             "step": step,
-            "epoch": self.at.epoch,
+            "epoch": self.position.epoch,
             self.figure: value,
             self.counted: seen,
         }
@@ -265,22 +268,22 @@ class Trainer:
     @property
     def evaluated(self) -> bool:
         """Whether the model, as it is now, was evaluated, or there is nothing to evaluate it on."""
-        return self.validation is None or self.at.evaluated_step == self.at.step
+        return self.validation is None or self.position.evaluated_step == self.position.step
 
     @property
     def evaluation_due(self) -> bool:
         """Whether the model is to be evaluated at this step, and was not yet."""
-        updates = -(-self.at.batch // self.accumulate)
+        updates = -(-self.position.batch // self.accumulate)
         every = self.evaluate_every or self.steps_per_epoch
         return updates % every == 0 and not self.evaluated
 
-    @quietly
+    @ignore_float_errors
     def evaluate(self) -> dict[str, Any]:
         """Evaluate the model and note whether it is the best so far. Returns the record.
 
         TrainingDiverged if the validation loss is nan or infinite.
         """
-        at, value = self.at, self._validation_loss()
+        at, value = self.position, self._validation_loss()
         if not math.isfinite(value):
             raise TrainingDiverged(
                 f"the validation loss is {value} at step {at.step}: the validation data hold nan "
@@ -307,7 +310,7 @@ class Trainer:
         bptt = None if self.bptt is None else self.bptt.reader()
         total = weight = 0.0
         self.validation.load_state_dict(self._beginning)
-        with evaluating(self.model), ag.no_grad():
+        with evaluation_mode(self.model), ag.no_grad():
             for batch in self.validation:
                 loss, n = self._weighed(self.loss(self._reader(bptt), batch))
                 total, weight = total + loss.item() * n, weight + n
@@ -355,14 +358,14 @@ class Trainer:
         if folder is not None:
             folder = Path(folder)
             folder.mkdir(parents=True, exist_ok=True)
-        with nullcontext() if folder is None else locked(folder):
+        with nullcontext() if folder is None else lock_folder(folder):
             if folder is not None and not resume and (folder / "last.safetensors").exists():
                 raise InputError(
                     f"{folder} holds a training: continue it with resume=True, or name another "
                     "folder"
                 )
             session = Session(folder, self, limits, on_step, on_epoch)
-            with shown_on(sys.stdout) if progress else nullcontext(Silent()) as shown:
+            with progress_display(sys.stdout) if progress else nullcontext(NoProgress()) as shown:
                 session.train(shown)
                 session.finish()
             return session.records
@@ -372,12 +375,12 @@ class Trainer:
     @property
     def pace(self) -> tuple[float, str]:
         """What the speed is measured in: how much of it is done, and its name."""
-        return self.at.step, "steps"
+        return self.position.step, "steps"
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on: nested dicts of arrays and JSON values."""
         return {
-            "at": asdict(self.at),
+            "at": asdict(self.position),
             "options": self._options(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -401,7 +404,7 @@ class Trainer:
         model, optimizer, schedule or data, or is malformed. A warning names changed options.
         """
         with reading(source):
-            at = Position(**(dict.fromkeys(asdict(self.at)) | saved["at"]))
+            at = Position(**(dict.fromkeys(asdict(self.position)) | saved["at"]))
             schedule, carried = saved["schedule"], saved["carried"]
             _check_presence(
                 "schedule", self.schedule, schedule and schedule.get("schedule", "a schedule")
@@ -420,7 +423,7 @@ class Trainer:
                 self.bptt.load_state_dict(carried, self.model)
             ag.random.set_state(saved["random"])
             warn_changed_options("the training", saved.get("options"), self._options())
-            self.at, self._rest = at, iter(self.batches) if at.batch else None
+            self.position, self._rest = at, iter(self.batches) if at.batch else None
 
     def _check_position(self, at: Position) -> None:
         """Raise ValueError if the data are not where the position says."""

@@ -19,7 +19,7 @@ from ..scalars import to_python
 Model = Callable[[Any, Any], tuple[Any, Any]]
 
 
-def beside(model: Any, values: Any) -> Tensor:
+def to_model_device(model: Any, values: Any) -> Tensor:
     """Values as a Tensor; arrays come to the device where the model's weights are."""
     if isinstance(values, Tensor):
         return values
@@ -72,7 +72,7 @@ class TruncatedBPTT:
 
         ValueError for a piece of no steps or of too many.
         """
-        inputs = beside(model, inputs)
+        inputs = to_model_device(model, inputs)
         new = inputs.shape[self.axis]
         if not 1 <= new <= self.k1:
             raise ValueError(
@@ -113,7 +113,7 @@ class TruncatedBPTT:
         targets of the same steps. The stream begins anew, whatever was read before.
         """
         self.reset()
-        inputs = beside(model, inputs)
+        inputs = to_model_device(model, inputs)
         steps = inputs.shape[self.axis]
         if targets.shape[self.axis] != steps:
             raise ValueError(f"inputs of {steps} steps need as many targets, not {targets.shape}")
@@ -147,7 +147,7 @@ class TruncatedBPTT:
         def restored(value: Any) -> Any:
             if isinstance(value, (list, tuple)):
                 return tuple(map(restored, value))
-            return None if value is None else beside(model, value)
+            return None if value is None else to_model_device(model, value)
 
         self._read = restored(saved["read"])
         self._state, self._later = restored(saved["state"]), restored(saved["later"])

@@ -20,9 +20,9 @@ from autograd.core.primitive import Kernels
 from tinygrad_rnn import insight, nn, optim
 from tinygrad_rnn.nn.recurrent.layer import scan_interceptor
 from tinygrad_rnn.training.environment import blas_threads, limit_threads
-from tinygrad_rnn.training.serialization import locked, save
-from tinygrad_rnn.training.session import Interruption
-from tinygrad_rnn.training.trainer import evaluating
+from tinygrad_rnn.training.serialization import lock_folder, save
+from tinygrad_rnn.training.session import SignalRecorder
+from tinygrad_rnn.training.trainer import evaluation_mode
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -175,12 +175,12 @@ def raising() -> None:
 
 
 def evaluation() -> None:
-    with evaluating(MODEL), ag.no_grad():
+    with evaluation_mode(MODEL), ag.no_grad():
         assert not MODEL.training
 
 
 def watching() -> None:
-    with insight.watch(MODEL) as runs:
+    with insight.capture(MODEL) as runs:
         MODEL(ag.ones((1, 1, 2)))
     assert runs
 
@@ -335,12 +335,12 @@ def test_an_interrupted_save_unlocks_the_folder_and_keeps_the_file(tmp_path: Pat
     content = path.read_bytes()
 
     def body() -> None:
-        with locked(tmp_path):
+        with lock_folder(tmp_path):
             save(path, MODEL)
 
     def check() -> None:
         assert path.read_bytes() == content
-        with locked(tmp_path):
+        with lock_folder(tmp_path):
             assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
     assert interrupted(body, 60, check) > 30
@@ -351,7 +351,7 @@ def test_signal_handlers_come_back() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def body() -> None:
-        with Interruption().noted():
+        with SignalRecorder().noted():
             pass
 
     def check() -> None:

@@ -122,10 +122,10 @@ def test_flows_are_gradients_by_hand() -> None:
     norms = np.array([np.linalg.norm(slope) for slope in slopes])
     close(flow.norms(), np.hypot(norms[:T], norms[T:]))
     close(flow.norms("c"), norms[T:])
-    with insight.watch(layer) as runs:
+    with insight.capture(layer) as runs:
         error = loss(layer(x))
     close(runs[0].gradient(error, "c"), np.stack(slopes[T:]))
-    first, *_ = ag.gradients(error, runs[0].at("h"), retain_graph=True)
+    first, *_ = ag.gradients(error, runs[0].per_step("h"), retain_graph=True)
     close(first, slopes[0])
     error.backward()  # the graph is still there
     assert all(p.grad is not None for p in layer.parameters())
@@ -135,7 +135,7 @@ def test_flows_are_gradients_by_hand() -> None:
 def test_memory_is_the_derivative_by_the_initial_state(make: Any) -> None:
     layer, x = make(I, H, dtype="float64"), values(T, 1, I)
     (run,) = watched(layer, x)
-    start = [ag.zeros((H,), dtype="float64")] * len(run.state)
+    start = [ag.zeros((H,), dtype="float64")] * len(run.state_names)
 
     def last(*parts: Any) -> Any:
         hx = tuple(part.reshape(1, 1, H) for part in parts)
@@ -186,6 +186,6 @@ def test_what_a_model_forgets_is_kept_while_it_is_watched() -> None:
     expected = insight.gradient_flow(model.layer, long, loss=last_output)["l0"].norms()
     flows = insight.gradient_flow(model, x, loss=lambda h: h.sum())
     close(np.concatenate([flow.norms() for flow in flows.values()]), expected)
-    with insight.watch(model) as runs:
+    with insight.capture(model) as runs:
         model(ag.tensor(x, requires_grad=True)).sum().backward()
     assert len(runs) == 4

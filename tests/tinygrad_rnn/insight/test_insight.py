@@ -43,7 +43,7 @@ def test_outputs_are_those_of_the_compiled_layer(cell: Any, lengths: Any) -> Non
     options = {"num_layers": 2, "bidirectional": True, "batch_first": True}
     layer = nn.Recurrent(cell(I, H, dtype="float64"), **options)
     x = values(B, T, I)
-    with insight.watch(layer) as runs:
+    with insight.capture(layer) as runs:
         output, state = layer(x, lengths=lengths)
     expected, expected_state = layer(x, lengths=lengths)
     close(output, expected)
@@ -54,8 +54,8 @@ def test_outputs_are_those_of_the_compiled_layer(cell: Any, lengths: Any) -> Non
         assert set(NAMES[cell].split()) <= set(run.names)
         for name in NAMES[cell].split():
             assert run[name].shape == (T, B, H)
-        close(run[run.state[0]], run.outputs)
-        for part, whole in zip(run.last, ag.flatten(state), strict=True):
+        close(run[run.state_names[0]], run.outputs)
+        for part, whole in zip(run.final_state, ag.flatten(state), strict=True):
             close(part, whole[k])
     joined = ag.concatenate([runs[2].outputs, runs[3].outputs], axis=-1)
     close(joined.swapaxes(0, 1), expected)
@@ -98,14 +98,14 @@ def test_cells_of_ones_own_have_the_names_that_they_give() -> None:
     (run,) = watched(nn.Recurrent(Outer(I, H)), values(T, B, I))
     names = {"gain", "inner", "_", "state", "inside.r", "inside.z", "inside.n", "inside.h"}
     assert names <= set(run.names)
-    assert run.state == ("state",)
+    assert run.state_names == ("state",)
     close(run["state"], run["inner"] + 1)
     close(run["inside.h"], run["inner"])
     assert not {"self", "x", "W_rz"} & set(run.names)
 
     (run,) = watched(nn.Recurrent(Tuned(I, H)), values(T, B, I))
     assert {"warmth", "h", "c", "i", "f", "g", "o"} <= set(run.names)
-    assert run.state == ("h", "c")
+    assert run.state_names == ("h", "c")
     close(run["h"], run["o"] * ag.tanh(run["c"]) * run["warmth"], 1e-6)
 
 
@@ -177,10 +177,10 @@ def test_a_language_model() -> None:
     embedded = model.embedding(tokens).detach().requires_grad_()
     score = of((model.readout(model.recurrent(embedded)[0]), None)).sum()
     slope = on_host(ag.gradients(score, [embedded])[0])
-    close(insight.saliency(model, tokens, of=of), np.linalg.norm(slope, axis=-1), 1e-5)
+    close(insight.saliency(model, tokens, score=of), np.linalg.norm(slope, axis=-1), 1e-5)
     products = (slope * on_host(embedded)).sum(-1)
-    close(insight.saliency(model, tokens, of=of, times_input=True), products, 1e-5)
-    assert np.allclose(insight.saliency(model, tokens, of=lambda out: out[0][0, :, 1])[1:], 0)
+    close(insight.saliency(model, tokens, score=of, times_input=True), products, 1e-5)
+    assert np.allclose(insight.saliency(model, tokens, score=lambda out: out[0][0, :, 1])[1:], 0)
 
 
 class Scanning(nn.Module):
@@ -202,7 +202,7 @@ class Scanning(nn.Module):
 
 def test_a_model_of_ones_own() -> None:
     model, x = Scanning(), values(T, B, I)
-    with insight.watch(model) as runs:
+    with insight.capture(model) as runs:
         output = model(x)
     names = ["front.l0", "front.l0_reverse", "layer.l0", *(f"layer.l0 ({n})" for n in range(2, 8))]
     assert [run.name for run in runs] == names
@@ -215,15 +215,15 @@ def test_a_model_of_ones_own() -> None:
     close(norms, insight.gradient_flow(model.layer, whole, loss=last_output)["l0"].norms())
     leaf = ag.tensor(x, requires_grad=True)
     (slope,) = ag.gradients(model(leaf)[-1].sum(), [leaf])
-    seen = insight.saliency(model, x, of=lambda ys: ys[-1])
+    seen = insight.saliency(model, x, score=lambda ys: ys[-1])
     close(seen, np.linalg.norm(on_host(slope), axis=-1))  # that of both directions together
-    with insight.watch(model.front) as runs:
+    with insight.capture(model.front) as runs:
         model(x)
     assert [run.name for run in runs] == ["l0", "l0_reverse"]
 
 
 def test_without_a_record_values_are_there() -> None:
-    with ag.no_grad(), insight.watch(layer := nn.LSTM(I, H)) as runs:
+    with ag.no_grad(), insight.capture(layer := nn.LSTM(I, H)) as runs:
         layer(values(T, I))
     assert runs[0]["f"].shape == (T, 1, H)
     assert not runs[0]["f"].requires_grad
@@ -269,7 +269,7 @@ def test_nothing_is_left_behind() -> None:
     assert before[3:] == [None, False, None]
     insight.gradient_flow(model, tokens, loss=last_output)
     assert everything(model) == before
-    insight.saliency(model, tokens, of=last_output)
+    insight.saliency(model, tokens, score=last_output)
     assert everything(model) == before
     with pytest.raises(KeyError, match="own"):
         insight.gradient_flow(model, tokens, loss=loss_fails)
@@ -291,7 +291,7 @@ def test_watching_draws_no_random_numbers() -> None:
     for watch in (True, False):
         ag.manual_seed(3)
         if watch:
-            with insight.watch(layer) as runs:
+            with insight.capture(layer) as runs:
                 outputs.append(layer(x)[0])
             assert len(runs) == 2
         else:
@@ -340,7 +340,7 @@ def test_threads_do_not_see_each_other() -> None:
     def work(k: int) -> Callable[[], None]:
         def run() -> None:
             if k < 2:
-                with insight.watch(layers[k]) as runs:
+                with insight.capture(layers[k]) as runs:
                     for _ in range(3):
                         close(layers[k](x)[0], expected[k])
                     close(runs[2]["h"], expected[k])
@@ -354,3 +354,16 @@ def test_threads_do_not_see_each_other() -> None:
 
     at_once([work(k) for k in range(4)])
     assert seen == {0: 3, 1: 3, 2: 0, 3: 0}
+
+
+def test_earlier_names_work_and_warn() -> None:
+    layer = nn.LSTM(I, H)
+    with pytest.warns(DeprecationWarning, match="use tinygrad_rnn.insight.capture"):
+        watch = insight.watch
+    with watch(layer) as traces:
+        layer(values(T, B, I))
+    (trace,) = traces
+    with pytest.warns(DeprecationWarning, match="LayerTrace.state is deprecated; use state_names"):
+        assert trace.state == ("h", "c")
+    with pytest.warns(DeprecationWarning, match=r"jacobian\(of=...\) is deprecated; use end="):
+        close(insight.jacobian(trace, of="h"), insight.jacobian(trace, "h"))  # type: ignore[call-arg]

@@ -132,8 +132,8 @@ def test_what_is_not_finite_leaves_the_scale_of_the_rest(
         (lambda: insight.draw_over_time({"f": np.ones((3, 2))}), r"'f' is one number .*\(3, 2\)"),
         (lambda: insight.draw_over_text(np.ones((3, 1, 2)), "abc", "f"), r"not of shape \(3, 1, 2"),
         (lambda: insight.draw_over_text(np.ones((3, 2)), "ab", "f"), "3 times, but the text 2 sym"),
-        (lambda: insight.coloured_text("ab", {"f": np.ones(3)}), "'f' has 3 times, .* 2 symbols"),
-        (lambda: insight.coloured_text("ab", {"f": np.ones((2, 2))}), r"not of shape \(2, 2\)"),
+        (lambda: insight.colored_text("ab", {"f": np.ones(3)}), "'f' has 3 times, .* 2 symbols"),
+        (lambda: insight.colored_text("ab", {"f": np.ones((2, 2))}), r"not of shape \(2, 2\)"),
     ],
 )
 def test_what_cannot_be_drawn(call: Any, message: str) -> None:
@@ -182,7 +182,7 @@ def test_coloured_text_is_a_page_of_its_own() -> None:
         "zero": np.zeros(len(text)),
         "odd": [np.nan, np.inf, *np.ones(len(text) - 2)],
     }
-    source = insight.coloured_text(text, rows, title="<x> & y")
+    source = insight.colored_text(text, rows, title="<x> & y")
     page = Page(source)
     names = {tag for tag, _ in page.tags}
     assert names - {"html", "head", "meta", "title", "style", "body", "h1", "i"} == {
@@ -208,13 +208,13 @@ def test_coloured_text_is_a_page_of_its_own() -> None:
 
 def test_words_are_shown_as_they_are() -> None:
     words = ["<b>", "&lt;", "it's", "</span>"]
-    spans = Page(insight.coloured_text(words, {"f": np.ones(4)})).rows["row0"]
+    spans = Page(insight.colored_text(words, {"f": np.ones(4)})).rows["row0"]
     assert [symbol for symbol, _, _ in spans] == words
     assert [title.rsplit(" at ", 1)[0] for _, _, title in spans] == words
 
 
 def test_colours_say_the_value() -> None:
-    spans = Page(insight.coloured_text("abcde", {"f": [-4, -2, 0, 2, 4]})).rows["row0"]
+    spans = Page(insight.colored_text("abcde", {"f": [-4, -2, 0, 2, 4]})).rows["row0"]
     colours = [to_rgb(style.removeprefix("background:")) for _, style, _ in spans]
     assert colours[2] == (1, 1, 1)
     light = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in colours]
@@ -222,6 +222,6 @@ def test_colours_say_the_value() -> None:
     assert colours[0][2] > colours[0][0] > colours[0][1]  # violet
     assert colours[4][0] > colours[4][1] > colours[4][2]  # orange
     assert min(light) > 0.5  # black letters can be read on it
-    odd = Page(insight.coloured_text("ab", {"f": [np.nan, 1]})).rows["row0"]
+    odd = Page(insight.colored_text("ab", {"f": [np.nan, 1]})).rows["row0"]
     assert "#bbbbbb" in odd[0][1]
     assert odd[1][1] != odd[0][1]

@@ -29,7 +29,8 @@ from tinygrad_rnn.tasks.language_modeling import (
 from tinygrad_rnn.tasks.language_modeling.options import LIMITS
 from tinygrad_rnn.tasks.language_modeling.report import smooth
 from tinygrad_rnn.training import Session, load, save, serialization
-from tinygrad_rnn.training.progress import Silent, clock
+from tinygrad_rnn.training.progress import NoProgress, format_duration
+from tinygrad_rnn.training.session import SAVE_EVERY
 
 pytestmark = pytest.mark.host  # files and the loop; test_devices trains on the stand-in
 
@@ -249,7 +250,7 @@ def test_the_rate_falls_by_lr_decay_per_epoch() -> None:
 def test_the_state_is_carried_within_an_epoch_and_no_further() -> None:
     training = LanguageTraining(SMALL, CORPUS)
     carried = []
-    while training.at.epoch == 1:
+    while training.position.epoch == 1:
         training.update()
         carried.append(training.state_dict()["carried"]["later"])
     assert all(state is not None for state in carried[:-1])
@@ -261,7 +262,7 @@ def test_every_epoch_reads_at_another_shift() -> None:
     shifts = []
     for epoch in range(1, 9):
         shifts.append(training.batches.shift(epoch))
-        while training.at.epoch == epoch:
+        while training.position.epoch == epoch:
             training.update()
     assert len(set(shifts)) > 1
     assert all(0 <= shift < SMALL.seq_len for shift in shifts)
@@ -288,7 +289,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_alone() -> None:
     before = training.model.state_dict()
     with pytest.raises(TrainingDiverged, match=r"diverged at step 2: the loss is .*--lr"):
         training.update()
-    assert training.at.step == 1
+    assert training.position.step == 1
     for name, array in training.model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
 
@@ -321,10 +322,9 @@ def test_checkpoints_are_seconds_apart_and_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a clock on which every update takes about a second."""
-    make_session(tmp_path / "quick", SMALL).train(Silent())
+    make_session(tmp_path / "quick", SMALL).train(NoProgress())
     session = make_session(tmp_path / "slow", SMALL)
     now, saved_at = [0.0], []
-    save_tree = session.save_tree
 
     def tick() -> float:
         now[0] += 0.25
@@ -332,13 +332,13 @@ def test_checkpoints_are_seconds_apart_and_change_nothing(
 
     def note(path: Path, tree: Any) -> None:
         saved_at.append(now[0])
-        save_tree(path, tree)
+        serialization.save_tree(path, tree)
 
     monkeypatch.setattr("tinygrad_rnn.training.session.time.monotonic", tick)
     monkeypatch.setattr("tinygrad_rnn.training.session.save_tree", note)
-    session.train(Silent())
+    session.train(NoProgress())
     assert len(saved_at) > 4
-    assert max(np.diff(saved_at)) < session.SAVE_EVERY + 2
+    assert max(np.diff(saved_at)) < SAVE_EVERY + 2
     model = "model.safetensors"
     assert (tmp_path / "slow" / model).read_bytes() == (tmp_path / "quick" / model).read_bytes()
 
@@ -348,7 +348,7 @@ def test_a_disk_that_fills_up_at_any_write_loses_nothing(
 ) -> None:
     """Whichever write fails first, the run resumes and ends as if there had been room."""
     options = Options(hidden=4, embed=2, batch=4, seq_len=8, max_steps=3)
-    make_session(tmp_path / "undisturbed", options).train(Silent())
+    make_session(tmp_path / "undisturbed", options).train(NoProgress())
     expected = (tmp_path / "undisturbed/model.safetensors").read_bytes()
     fsync = serialization.os.fsync
     for room in range(99):
@@ -364,12 +364,12 @@ def test_a_disk_that_fills_up_at_any_write_loses_nothing(
         with monkeypatch.context() as patch:
             patch.setattr("tinygrad_rnn.training.serialization.os.fsync", limited)
             try:
-                session.train(Silent())
+                session.train(NoProgress())
                 break
             except OSError as error:
                 named = error.filename
         assert Path(named).parent == tmp_path / f"full-{room}"
-        make_session(tmp_path / f"full-{room}", options).train(Silent())
+        make_session(tmp_path / f"full-{room}", options).train(NoProgress())
         assert (tmp_path / f"full-{room}/model.safetensors").read_bytes() == expected
     assert room > 10
 
@@ -381,7 +381,7 @@ def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     task = "tinygrad_rnn.tasks.language_modeling.training"
     monkeypatch.setattr(f"{task}.bits_per_character", lambda *arguments: next(worse))
     before = session.training.model.state_dict()
-    session.train(Silent())
+    session.train(NoProgress())
     saved = serialization.read_arrays(tmp_path / "run/model.safetensors")[0]
     for name, array in before.items():
         np.testing.assert_array_equal(saved[name], array)
@@ -401,4 +401,4 @@ def test_the_smoothed_curve_is_a_running_mean() -> None:
 
 @pytest.mark.parametrize(("seconds", "shown"), [(7.4, "0:07"), (754, "12:34"), (3723, "1:02:03")])
 def test_times_are_shown_as_a_clock_shows_them(seconds: float, shown: str) -> None:
-    assert clock(seconds) == shown
+    assert format_duration(seconds) == shown

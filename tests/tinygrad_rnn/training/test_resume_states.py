@@ -54,7 +54,7 @@ def test_resuming_with_another_kind_of_schedule_names_both(
     make(schedule=MAKERS.get(saved or "")).fit(1, folder=tmp_path, progress=False)
     trainer = make(schedule=MAKERS.get(present or ""))
     refused(trainer, tmp_path, f"{saved or 'no schedule'}, but this .* {present or 'no schedule'}$")
-    assert trainer.at.step == 0
+    assert trainer.position.step == 0
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_a_best_model_that_cannot_be_read_is_noticed_before_training(
     trainer = make()
     with pytest.raises(InputError, match=r"model\.safetensors is (missing|damaged)"):
         trainer.fit(3, folder=tmp_path, resume=True, progress=False)
-    assert trainer.at.step == 5
+    assert trainer.position.step == 5
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_validation_may_be_added_or_removed_on_resuming(tmp_path: Path, validati
     for other in ({}, {"validation": None}, {"validation": lambda model: 0.25}):
         resumed = make(**other)
         resumed.fit(resumed_epochs(tmp_path), folder=tmp_path, resume=True, progress=False)
-    assert resumed.at.step == 20
+    assert resumed.position.step == 20
 
 
 def resumed_epochs(folder: Path) -> int:

@@ -34,7 +34,7 @@ def test_it_does_what_a_loop_by_hand_does() -> None:
             nn.utils.clip_grad_norm_(last.parameters(), 0.5)
             hand.optimizer.step()
     hand.validation = None
-    best = trainer.at.best_step == trainer.at.step
+    best = trainer.position.best_step == trainer.position.step
     assert best, "the model below is the last only if that is the best"
     assert_same(weights(trainer), weights(hand))
 
@@ -50,7 +50,7 @@ def test_accumulated_gradients_are_those_of_the_large_batch(accumulate: int) -> 
         one, other = small.update(), large.update()
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-10)
         assert one["epoch"] == other["epoch"]
-    assert small.at.epoch == large.at.epoch == 4
+    assert small.position.epoch == large.position.epoch == 4
     assert_same(weights(small), weights(large), atol=1e-10)
 
 
@@ -196,9 +196,9 @@ def test_early_stopping_brings_the_best_weights_back(
         on_epoch=lambda record: states.append(weights(trainer)),
         progress=False,
     )
-    assert trainer.at.epoch - 1 == len(states) - 1 == epochs
+    assert trainer.position.epoch - 1 == len(states) - 1 == epochs
     best = int(np.argmin(values[: epochs + 1]))
-    assert trainer.at.best == values[best]
+    assert trainer.position.best == values[best]
     assert_same(weights(trainer), states[best])
 
 
@@ -213,7 +213,9 @@ def test_evaluations_within_an_epoch(tmp_path: Path) -> None:
 def test_limits(limit: dict[str, Any]) -> None:
     trainer = make()
     trainer.fit(progress=False, **limit)
-    assert trainer.at.step == {"max_steps": 7, "max_seconds": 0, "epochs": 10}[next(iter(limit))]
+    assert (
+        trainer.position.step == {"max_steps": 7, "max_seconds": 0, "epochs": 10}[next(iter(limit))]
+    )
 
 
 def test_callbacks_see_every_step_and_every_epoch() -> None:
@@ -246,18 +248,18 @@ def test_a_loss_that_is_nan_stops_before_the_weights_are_touched(tmp_path: Path)
     best = (tmp_path / "model.safetensors").read_bytes()
     trainer = make(clip=1.0)
     trainer.loss = lambda model, batch: (
-        loss(model, batch)[0] * (math.nan if trainer.at.step == 6 else 1)
+        loss(model, batch)[0] * (math.nan if trainer.position.step == 6 else 1)
     )
     with pytest.raises(
         TrainingDiverged, match=r"diverged at step 7: .* nan; .* rate \(0.05\) is too"
     ):
         trainer.fit(2, folder=tmp_path, resume=True, progress=False)
-    assert trainer.at.step == 6
+    assert trainer.position.step == 6
     assert all(np.isfinite(array).all() for array in weights(trainer).values())
     assert (tmp_path / "model.safetensors").read_bytes() == best
     again = make(clip=1.0)
     again.fit(2, folder=tmp_path, resume=True, progress=False)
-    assert again.at.step == 10
+    assert again.position.step == 10
 
 
 def test_nan_in_the_first_loss_points_at_the_data() -> None:
@@ -285,8 +287,8 @@ def test_a_validation_loss_that_is_not_finite_is_reported_at_once(
     says = f"validation loss is {value} at step {5 * finite}: the validation data"
     with pytest.raises(TrainingDiverged, match=says):
         trainer.fit(3, folder=tmp_path, progress=False)
-    assert trainer.at.step == 5 * finite
-    assert trainer.at.best_step == (-1, 0, 5)[finite]
+    assert trainer.position.step == 5 * finite
+    assert trainer.position.best_step == (-1, 0, 5)[finite]
     last = load_tree(tmp_path / "last.safetensors")["training"]
     assert_same(last["model"], weights(trainer))
     best = make()
@@ -296,14 +298,14 @@ def test_a_validation_loss_that_is_not_finite_is_reported_at_once(
         assert_same(weights(best), weights(trainer))
     resumed = make(validation=failing([0.25] * 9))
     resumed.fit(3, folder=tmp_path, resume=True, progress=False)
-    assert resumed.at.step == 15
+    assert resumed.position.step == 15
 
 
 @pytest.mark.parametrize("clip", [None, 1.0])
 def test_training_that_diverges_keeps_its_last_model(tmp_path: Path, clip: float | None) -> None:
     trainer = make(validation=None, clip=clip)
     trainer.loss = lambda model, batch: (
-        loss(model, batch)[0] * (math.inf if trainer.at.step == 3 else 1)
+        loss(model, batch)[0] * (math.inf if trainer.position.step == 3 else 1)
     )
     with pytest.raises(TrainingDiverged, match="diverged at step 4: the loss is inf"):
         trainer.fit(1, folder=tmp_path, progress=False)

@@ -24,8 +24,8 @@ import autograd as ag
 from tinygrad_rnn import data, nn, optim
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.training import Limits, Session, Trainer, TruncatedBPTT, serialization
-from tinygrad_rnn.training.progress import Silent
-from tinygrad_rnn.training.session import Interruption
+from tinygrad_rnn.training.progress import NoProgress
+from tinygrad_rnn.training.session import SignalRecorder
 
 # --- going on -------------------------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ def test_an_update_that_failed_can_be_done_again(call: int, options: dict[str, A
     trainer = make(**options)
     stumble(trainer, call)
     trainer.fit(2, progress=False)
-    assert trainer.at == whole.at
+    assert trainer.position == whole.position
     assert_same(weights(trainer), weights(whole))
 
 
@@ -150,7 +150,7 @@ def test_a_signal_ends_it_after_the_update(
     resumed.fit(5, folder=tmp_path, resume=True, progress=False)
     whole = make()
     whole.fit(5, progress=False)
-    assert trainer.at.step == 3
+    assert trainer.position.step == 3
     assert_same(weights(resumed), weights(whole))
 
 
@@ -172,7 +172,7 @@ def test_a_second_signal_acts_at_once(first: int, second: int) -> None:
 
     before = {number: signal.signal(number, act) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        interruption = Interruption()
+        interruption = SignalRecorder()
         with interruption.noted():
             os.kill(os.getpid(), first)
             assert interruption.signal == first
@@ -194,7 +194,7 @@ def test_a_second_signal_acts_at_once(first: int, second: int) -> None:
     ],
 )
 def test_the_time_left_is_bounded_by_the_limit_of_time(limits: Any, most: float | None) -> None:
-    class Display(Silent):
+    class Display(NoProgress):
         def update(self, status: Any) -> None:
             shown.append(status.left)
             session.limit = "enough"
@@ -267,7 +267,7 @@ def test_the_state_is_carried_from_batch_to_batch_and_not_into_the_next_epoch() 
     state = trainer.bptt._later
     expected = nn.functional.mse_loss(trainer.model(ag.tensor(x), state)[0], y).item()
     assert trainer.update()["loss"] == pytest.approx(expected, rel=1e-6)
-    while trainer.at.epoch == 1:
+    while trainer.position.epoch == 1:
         trainer.update()
     x, y = trainer.batches.dataset[0]
     fresh = nn.functional.mse_loss(trainer.model(ag.tensor(x))[0], y).item()

@@ -43,7 +43,7 @@ def features(text):
 
 def read(model, vocabulary, text):
     """The gates and the memory over a text in STREAMS parts: (T, STREAMS, H) each."""
-    with insight.watch(model) as runs:
+    with insight.capture(model) as runs:
         model(vocabulary.encode(text).reshape(STREAMS, -1).T)
     return {name: runs[0][name].numpy() for name in "ifo"} | {"c": np.tanh(runs[0]["c"].numpy())}
 
@@ -90,7 +90,7 @@ def main(demo):
     rows = {f"{name} (unit {units[name]})": shown["c"][:, units[name]] for name in FOLLOWED}
     unit = units["inside quotation marks"]
     rows |= {f"{NAMES[gate]} of unit {unit}": shown[gate][:, unit] for gate in "ifo"}
-    page = insight.coloured_text(text, rows, "What an LSTM's units see")
+    page = insight.colored_text(text, rows, "What an LSTM's units see")
     demo.path("units.html", "a text in the colours of units; choose one").write_text(page, "utf-8")
 
     figure, axes = subplots(4, 1, width=12, height=11)

@@ -106,7 +106,7 @@ def main(demo):
     flows = {name: flow(cell, noise) for name, cell in cells.items()}
     for name, norms in flows.items():
         demo.record(f"{name}: gradient left", norms[-1] / norms[0])
-    with insight.watch(held) as runs:
+    with insight.capture(held) as runs:
         held(demo.rng.normal(size=(50, 4, 3)))
     slopes = np.einsum("bii->bi", insight.jacobian(runs[0], "c", "c")[-1])
     apart = np.abs(slopes / runs[0]["f"].numpy().prod(0) - 1).max()

@@ -14,7 +14,7 @@ from ...data import Vocabulary
 from ...data.text import Ids
 from ...models import LanguageModel
 from ...models.decoding import generate_tokens
-from ...training.truncated_bptt import beside
+from ...training.truncated_bptt import to_model_device
 
 
 def generate(
@@ -51,6 +51,7 @@ def _characters(
 ) -> Iterator[str]:
     """Characters without end that follow `tokens`, shape (n,)."""
     model.eval()
-    state, last = model.encode(beside(model, tokens[:-1, None])), beside(model, tokens[-1:])
-    for drawn, _ in generate_tokens(model.step, state, last, generator=generator, **options):
+    state = model.encode(to_model_device(model, tokens[:-1, None]))
+    last_token = to_model_device(model, tokens[-1:])
+    for drawn, _ in generate_tokens(model.step, state, last_token, generator=generator, **options):
         yield vocabulary.characters[int(drawn.item())]

@@ -28,7 +28,7 @@ from ...summary import summary_repr
 from ...training.environment import versions
 from ...training.serialization import (
     as_json,
-    locked,
+    lock_folder,
     partial_files,
     prepare,
     publish,
@@ -75,7 +75,7 @@ class Run:
             ) from error
         run = cls(made, options, corpus.vocabulary, _describe(corpus), versions())
         contents = {"config.json": run._config(), "corpus.txt": _as_bytes(corpus.text)}
-        with run.locked():
+        with run.lock():
             try:
                 partial = {name: prepare(run.path(name), contents[name]) for name in contents}
             except OSError:
@@ -160,9 +160,9 @@ class Run:
                 f"({self.text['source']}); --resume needs no TEXT"
             )
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """While this lasts no other process can train the run."""
-        return locked(self.folder)
+        return lock_folder(self.folder)
 
 
 def check_folder(folder: Path | None, overwrite: bool) -> None:

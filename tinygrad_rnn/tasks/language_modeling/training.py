@@ -23,8 +23,8 @@ from ... import nn, optim
 from ...data import Loader, StatefulBatches, TextCorpus, evaluation_streams
 from ...data.text import Ids
 from ...models import LanguageModel
-from ...training.trainer import Trainer, evaluating, quietly
-from ...training.truncated_bptt import TruncatedBPTT, beside
+from ...training.trainer import Trainer, evaluation_mode, ignore_float_errors
+from ...training.truncated_bptt import TruncatedBPTT, to_model_device
 from .options import Options
 
 STREAMS, CONTEXT, CHUNK = 32, 128, 64
@@ -52,7 +52,7 @@ def build_model(options: Options, vocabulary_size: int, device: str) -> Language
         )
 
 
-@quietly
+@ignore_float_errors
 def bits_per_character(model: LanguageModel, ids: Ids) -> float:
     """The mean of -log2 p(character | all before) over a text, shape (n,), n >= 2.
 
@@ -61,13 +61,13 @@ def bits_per_character(model: LanguageModel, ids: Ids) -> float:
     """
     inputs, targets, scored = evaluation_streams(ids, STREAMS, CONTEXT)
     nats, state = 0.0, None
-    with evaluating(model), ag.no_grad():
+    with evaluation_mode(model), ag.no_grad():
         for start in range(0, len(inputs), CHUNK):
             piece = slice(start, start + CHUNK)
-            logits, state = model(beside(model, inputs[piece]), state)
+            logits, state = model(to_model_device(model, inputs[piece]), state)
             losses = nn.functional.cross_entropy(
                 logits.reshape(-1, logits.shape[-1]),
-                beside(model, targets[piece].ravel()),
+                to_model_device(model, targets[piece].ravel()),
                 reduction="none",
             )
             nats += float(np.sum(losses.numpy(), where=scored[piece].ravel(), dtype=np.float64))
@@ -125,7 +125,7 @@ class LanguageTraining(Trainer):
 
     @property
     def pace(self) -> tuple[float, str]:
-        return self.at.seen, "chars"
+        return self.position.seen, "chars"
 
     def _likely_cause(self, step: int, at_first: str) -> str:
         rate = f"--lr {self.options.lr:g}"
