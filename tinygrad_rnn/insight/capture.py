@@ -128,17 +128,34 @@ def gradients_or_zeros(
 
 @context
 def capture(model: nn.Module) -> Iterator[list[LayerTrace]]:
-    """`with capture(model) as runs:` whatever calls the model there leaves in `runs` what its
-    recurrent layers (`nn.Recurrent` and what is derived from it; the model may be one) compute.
+    """Record what the recurrent layers of a model compute inside a `with` block.
 
-    There is one `LayerTrace` for each cell, in the order of execution: those of a layer's
-    directions, then the next layer, then the next call. Every step of them is recorded, none
-    compiled and none forgotten to save memory (`checkpoint`, `ag.checkpoint`); results,
-    gradients and random numbers are as ever. Under `no_grad` there are values only, without gradients. What
-    enters a layer is made to require its gradient if it does not. It holds for this thread only, and of a model
-    watched within another's block only the inner block sees it.
+    Every step runs in eager execution: no scan is compiled, and checkpointing is ignored. Results,
+    gradients and random numbers do not change. Under `no_grad` the traces contain values without
+    gradients. The block affects the current thread only. If blocks for the same layer are nested,
+    the innermost one records.
 
-    Raises ValueError if the model has no recurrent layer.
+    Parameters
+    ----------
+    model
+        A module that is or contains `nn.Recurrent` layers (`nn.LSTM`, `nn.GRU`, ...).
+
+    Yields
+    ------
+    list of LayerTrace
+        The list to which every call inside the block adds one trace per cell: the directions of a
+        layer, then the next layer.
+
+    Raises
+    ------
+    ValueError
+        If the model has no recurrent layer.
+
+    Examples
+    --------
+    >>> with capture(model) as traces:
+    ...     outputs, state = model(x)
+    >>> traces[0]["f"].shape  # forget gate, (T, B, H)
     """
     layers = {m: path for path, m in model.named_modules() if isinstance(m, nn.Recurrent)}
     if not layers:
