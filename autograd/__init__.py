@@ -32,7 +32,7 @@ from .ops.selection import *
 from .ops.shape import *
 from .ops.sorting import *
 from .random import Generator, manual_seed
-from .recompute import checkpoint
+from .recurrence.checkpoint import checkpoint
 from .recurrence.scan import explain, scan
 from .runtime.location import show_warnings_at_user_line as _show_warnings_at_user_line
 from .transforms import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .core.arguments import axes_of, operand, operands, prefixed
+from .core.arguments import as_operand, as_operands, normalize_axes, prefix_error
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
 from .ops import (
@@ -46,8 +46,8 @@ _MODULES = (
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    x = operand(x)
-    n = len(axes_of(axis, x.ndim))
+    x = as_operand(x)
+    n = len(normalize_axes(axis, x.ndim))
     if ((ord is not None or axis is not None) and n not in (1, 2)) or (ord == "fro" and n == 1):
         raise ValueError(f"np.linalg.norm: the norm {ord!r} is not defined over {n} axes")
     if ord not in (None, "fro") and not (ord == 2 and n == 1):
@@ -64,14 +64,14 @@ def _where(condition: Any, a: Any = None, b: Any = None, /) -> Any:
 
 
 def _outer(a: Any, b: Any) -> Any:
-    a, b = operands(a, b)
+    a, b = as_operands(a, b)
     if not a.ndim == b.ndim == 1:
         raise ValueError(f"np.linalg.outer: two vectors are needed, got {a.shape} and {b.shape}")
     return einsum.outer(a, b)
 
 
 def _cross(a: Any, b: Any, axis: int = -1) -> Any:
-    a, b = operands(a, b)
+    a, b = as_operands(a, b)
     if not a.shape[axis] == b.shape[axis] == 3:
         raise ValueError(f"np.linalg.cross: vectors of 3 are needed, got {a.shape} and {b.shape}")
     return einsum.cross(a, b, axis=axis)
@@ -155,7 +155,7 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, options:
         args, options = _translated(name, function, args, options)
         return _OPERATIONS[function](*args, **options)
     except (TypeError, ValueError, IndexError) as error:
-        named = error if str(error).startswith("np.") else prefixed(f"np.{name}", error)
+        named = error if str(error).startswith("np.") else prefix_error(f"np.{name}", error)
         raise named from (error.__cause__ if named is error else error)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from . import backend
 from .backend import Array, get_default_dtype
 from .core.tensor import Tensor
-from .runtime.context import Block, Variable, holding
+from .runtime.context import Block, ContextVariable, run_locked
 from .runtime.deprecation import moved_names
 
 
@@ -69,7 +69,7 @@ class Generator:
     def words(self, count: int, device: str | None = None) -> Array:
         """The next `count` 64-bit words, as an unsigned array on the device."""
         position = self._position
-        block = holding(self._lock, partial(position.advance, -(-count // 4)))
+        block = run_locked(self._lock, partial(position.advance, -(-count // 4)))
         return backend.get(device).random_words(position.seed, block, count)
 
     def _array(self, array: Array, shape: Any) -> Tensor:
@@ -145,7 +145,7 @@ class _Default(Generator):
         return _replayed.get() or self._own
 
 
-_replayed: Variable[_Position | None] = Variable("replayed", default=None)
+_replayed: ContextVariable[_Position | None] = ContextVariable("replayed", default=None)
 
 default_generator: Generator = _Default(0)
 """The stream of initialisation and dropout, seeded by `manual_seed`."""

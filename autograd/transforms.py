@@ -19,9 +19,9 @@ import numpy as np
 
 from .backend import asarray, get_default_dtype
 from .core import graph
-from .core.arguments import count
+from .core.arguments import check_integer
 from .core.graph import Node, enable_grad
-from .core.mutation import clock
+from .core.mutation import next_version
 from .core.pytree import flatten, structure, tree_map, unflatten
 from .core.tensor import Tensor
 from .ops.creation import zeros_like, zeros_on_device_of
@@ -54,7 +54,7 @@ def gradients(
         if not isinstance(tensor, Tensor) or tensor._node is None:
             raise RuntimeError(f"input {i} requires no gradient: say so before computing with it")
     seeds = [o._seed(w, create_graph) for o, w in zip(outputs, weights, strict=True)]
-    found = graph.sweep(seeds, [t._node for t in inputs], retain_graph, create_graph)
+    found = graph.backward_pass(seeds, [t._node for t in inputs], retain_graph, create_graph)
     results = [found.get(tensor._node) for tensor in inputs]
     for i, one in enumerate(results):
         if one is None and not allow_unused:
@@ -76,13 +76,13 @@ class _Call:
 
     def __init__(self, f: Function, args: Any, chosen: dict[int, Any], kwargs: Any) -> None:
         self.given = flatten(list(chosen.values()))
-        self.start = clock()
+        self.start = next_version()
         with enable_grad():
             inputs = {i: tree_map(_with_node, tree) for i, tree in chosen.items()}
             self.out = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
         self.leaves = flatten(list(inputs.values()))
         self.outputs = flatten(self.out)
-        self.outer = graph.dependent(self.start, _nodes(self.outputs))
+        self.outer = graph.dependents_since(self.start, _nodes(self.outputs))
 
     def records(self, weights: Any = ()) -> bool:
         """True if derivatives of the results, with these weights, must be recorded."""
@@ -90,7 +90,7 @@ class _Call:
 
     def settled(self, values: list[Tensor], weights: Any = ()) -> list[Tensor]:
         """Derivatives, detached where they depend neither on a node outside nor on `weights`."""
-        outer = graph.dependent(self.start, _nodes(values), {*_nodes(flatten(weights))})
+        outer = graph.dependents_since(self.start, _nodes(values), {*_nodes(flatten(weights))})
         return [_settled(value, outer) for value in values]
 
     def results(self, tree: Any) -> Any:
@@ -198,7 +198,7 @@ def _positions(argnums: Argnums) -> tuple[bool, tuple[int, ...]]:
     """True if `argnums` names several arguments, and their positions."""
     many = isinstance(argnums, (tuple, list))
     numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
-    return many, tuple([count("argnums", number) for number in numbers])
+    return many, tuple([check_integer("argnums", number) for number in numbers])
 
 
 def _chosen(args: Any, positions: tuple[int, ...]) -> dict[int, Any]:

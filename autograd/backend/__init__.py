@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.context import Block, Variable, holding
+from ..runtime.context import Block, ContextVariable, run_locked
 from ..runtime.deprecation import moved_names
 from .base import Array, Backend, DeviceError
 from .numpy import NumpyBackend
@@ -70,7 +70,7 @@ def get(device: str | Backend | None = None) -> Backend:
             raise DeviceError(
                 f"unknown device {device!r}; there are {', '.join(_factories)} (and 'cuda:1', ...)"
             )
-        holding(_making, partial(_make, device, name, int(index or 0)))
+        run_locked(_making, partial(_make, device, name, int(index or 0)))
     return _backends[device]
 
 
@@ -105,7 +105,7 @@ def of_type(array_type: type) -> Backend:
     return get("cuda") if is_cupy else _cpu
 
 
-_default: Variable[str | None] = Variable("default_device", default=None)
+_default: ContextVariable[str | None] = ContextVariable("default_device", default=None)
 _process_default = os.environ.get("AUTOGRAD_DEVICE", "cpu")
 
 

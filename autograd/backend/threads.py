@@ -16,7 +16,7 @@ from itertools import pairwise
 from operator import index
 from threading import Lock
 
-from ..runtime.context import holding
+from ..runtime.context import run_locked
 
 MIN_ELEMENTS = 1 << 17
 """Elements per thread from which a second thread saves more time than it costs."""
@@ -58,7 +58,7 @@ def set_num_threads(count: int) -> None:
     """
     if index(count) < 1:
         raise ValueError(f"the number of threads must be a positive integer, got {count}")
-    holding(_lock, partial(_set, index(count)))
+    run_locked(_lock, partial(_set, index(count)))
 
 
 def _set(count: int) -> None:
@@ -103,7 +103,7 @@ def for_rows(kernel: Callable[[slice], None], rows: int, elements: int) -> None:
     first, *others = (slice(a, b) for a, b in pairwise(bounds))
     pending: list[Future[None]] = []
     try:
-        pool = holding(_lock, partial(_workers, parts - 1))
+        pool = run_locked(_lock, partial(_workers, parts - 1))
         pending.extend(pool.submit(copy_context().run, kernel, part) for part in others)
         kernel(first)
     finally:

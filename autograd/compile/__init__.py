@@ -21,8 +21,8 @@ from typing import Any, NoReturn
 from ..core import graph, mutation
 from ..core.graph import no_grad
 from ..core.pytree import flatten, tree_map
-from ..recompute import all_recorded
-from ..runtime.context import holding
+from ..recompute import eager_execution
+from ..runtime.context import run_locked
 from .executor import Compiled, Recurrence, execute
 from .explain import Explanation
 from .kernels import on_paper
@@ -30,7 +30,7 @@ from .program import Untraceable
 from .state import Untouched
 from .trace import Step
 
-__all__ = ["Explanation", "Recurrence", "all_recorded", "explain", "run", "unwanted"]
+__all__ = ["Explanation", "Recurrence", "eager_execution", "explain", "run", "unwanted"]
 
 MOST_PLANS = 500
 _ENGINE = str(Path(__file__).parents[1])
@@ -45,9 +45,9 @@ def unwanted(compile: bool | None) -> str:
     """Why recurrences are not to be compiled; "" if they are."""
     if os.environ.get("AUTOGRAD_COMPILE") == "0":
         return "AUTOGRAD_COMPILE is 0"
-    if compile is False or all_recorded.get():
+    if compile is False or eager_execution.get():
         return "compile=False"
-    return "detect_anomaly looks at every step" if graph.anomaly.get() else ""
+    return "detect_anomaly looks at every step" if graph.anomaly_mode.get() else ""
 
 
 def run(it: Recurrence) -> tuple[Any, Any]:
@@ -116,7 +116,7 @@ def planned(it: Recurrence) -> tuple[Compiled, Step]:
         else:
             again.drop()
         for cache, key in ((_plans, traced.signature), (plan.codes, codes), (_codes, codes)):
-            holding(_lock, partial(_put, cache, key, plan if cache is _plans else None))
+            run_locked(_lock, partial(_put, cache, key, plan if cache is _plans else None))
     return plan, traced
 
 
@@ -136,7 +136,7 @@ def _traced(it: Recurrence, before: Untouched, first: Step | None = None) -> Ste
     """One step, written down; Untraceable if that cannot be, or if it does anything else."""
     try:
         try:
-            with mutation.refuse.block(_refuse):
+            with mutation.write_guard.block(_refuse):
                 traced = Step(it.step, it.carry, it.xs, first)
         finally:
             changed = before.put_back()
@@ -169,7 +169,7 @@ def _tell(step: Callable[..., Any], why: str) -> None:
     key = (name, code and (code.co_filename, code.co_firstlineno), why)
     if key in _warned:
         return
-    holding(_lock, partial(_put, _warned, key))
+    run_locked(_lock, partial(_put, _warned, key))
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_ENGINE):
         level, frame = level + 1, frame.f_back

@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 
 from .. import backend
 from ..core.graph import Node, recording
-from ..core.mutation import overwritten
-from ..core.primitive import result
+from ..core.mutation import overwritten_error
+from ..core.primitive import select_output
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor
-from ..recompute import Again, as_now
-from ..runtime.context import holding
+from ..recompute import Recompute, replayable
+from ..runtime.context import run_locked
 from .gates import in_few_calls
 from .kernels import by_parts, fused
 from .loops import Loop
@@ -361,7 +361,7 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
             def by_recording() -> list[Any]:
                 for array, copy in changeable:
                     if not bool(((array == copy) | (copy != copy)).all()):
-                        raise overwritten("scan", array.shape)
+                        raise overwritten_error("scan", array.shape)
                 by_node = dict(zip(whole.parents, whole.gradients(g), strict=True))
                 return [by_node.pop(node, None) for node in parents]
 
@@ -372,7 +372,7 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
             d_outs += [given[i][order] if i in given else None for i in range(n, len(live))]
             vjp = partial(compiled.back, lease.workspace, arrays, constants, d_outs)
             # Another thread may be differentiating the same graph.
-            d_first, d_xs, d_parents = holding(lease.workspace.lock, vjp)
+            d_first, d_xs, d_parents = run_locked(lease.workspace.lock, vjp)
             d_xs = [None if d is None else d[order] for d in d_xs]
             found = [*d_first, *d_xs, *d_parents]
             used = compiled.sources(given, it.steps, it.cuts)
@@ -385,14 +385,14 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
 
         shapes = tuple([outs[i].shape for i in places])
         dtypes = tuple([outs[i].dtype for i in places])
-        again = as_now(it.record)
+        again = replayable(it.record)
         recorded_places = [step.order[i] if i < n else i for i in places]
         uses = {node for node in parents if node not in step.made}
-        whole = Again(again, recorded_places, uses)
+        whole = Recompute(again, recorded_places, uses)
         saved = (whole, lease, constants, arrays, tuple(workspace.stacks.values()))
         node = Node(ScanBlock(back), tuple(parents), saved, shapes, dtypes)
         for k, i in enumerate(places):
-            outs[i] = result(outs[i]._data, node, k)
+            outs[i] = select_output(outs[i]._data, node, k)
     return step.handed_on(outs[:n]), unflatten(step.nested[1], outs[n:])
 
 
@@ -406,13 +406,13 @@ class ScanBlock:
 
     name = "scan"
     fresh_gradients = False
-    needs: tuple[str, ...] = ()  # nothing that has a name for readers of the graph
+    residual_names: tuple[str, ...] = ()  # nothing that has a name for readers of the graph
 
     def __init__(self, back: Callable[..., Any]) -> None:
         self.back = back
 
-    def pull(self, g: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
+    def vjp(self, g: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
         return self.back(g, saved)
 
-    def rewrapped(self, node: Node) -> Any:
-        return node.saved
+    def residuals_as_tensors(self, node: Node) -> Any:
+        return node.residuals

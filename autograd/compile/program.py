@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .. import backend
-from ..core.primitive import Primitive, Unreadable
+from ..core.primitive import Primitive, TracingError
 from ..core.pytree import flatten
 from ..ops import METHODS
 from ..ops.creation import _astype
@@ -30,7 +30,7 @@ def pointwise(primitive: Primitive) -> bool:
     return primitive.pointwise or primitive in POINTWISE
 
 
-class Untraceable(Unreadable):
+class Untraceable(TracingError):
     """The reason why a step cannot be traced; `expected` if no warning is necessary."""
 
     def __init__(self, why: str, expected: bool = False) -> None:

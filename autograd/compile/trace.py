@@ -20,8 +20,8 @@ import numpy as np
 
 from .. import backend
 from ..core import graph
-from ..core.graph import OUTPUT, Node, reached
-from ..core.mutation import clock
+from ..core.graph import GET_OUTPUT, Node, ancestors_since
+from ..core.mutation import next_version
 from ..core.primitive import Primitive
 from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
 from ..core.tensor import Tensor
@@ -53,7 +53,7 @@ class Step:
         """Trace `step`. After a `first` trace, the carry is the one that it returned, as
         at the second step: with the entries of dicts in the same order, for example.
         """
-        start = clock()
+        start = next_version()
         leaves = flatten(carry)
         if not all(isinstance(leaf, Tensor) for leaf in leaves):
             raise Untraceable("its carry is not made of tensors")
@@ -99,7 +99,7 @@ class Step:
                 )
         self._walk([(leaf._node, symbol) for leaf, symbol in zip(outs, symbols, strict=True)])
         made = [node for node in self.parents if node.number > start]
-        self.made, self.behind = set(made), list(reached(start, made)[1])
+        self.made, self.behind = set(made), list(ancestors_since(start, made)[1])
         self._out_nodes = [leaf._node for leaf in outs]
         self.key = (tuple(self.program.key), tuple(s.number for s in symbols), tuple(self._edges))
         self.signature = (self.program.backend, *map(structure, pair), *self.key)
@@ -147,11 +147,11 @@ class Step:
                     self.parents.append(node)
                 self._edges.append((symbol.number, known[node]))
                 continue
-            if node.watch is not None:
+            if node.accumulator is not None:
                 raise Untraceable("an inner tensor has a hook, or keeps its gradient")
             self.nodes[node] = symbol
             whole = node
-            if node.primitive is OUTPUT:
+            if node.primitive is GET_OUTPUT:
                 whole = node.parents[0]  # type: ignore[assignment]
                 self.nodes.setdefault(whole, symbol)
             if whole.primitive is not op.primitive or len(whole.parents) != len(op.args):
@@ -184,9 +184,9 @@ class Step:
             terms = pending.pop(node, None)
             if terms is None:
                 continue
-            if node.primitive is OUTPUT:
+            if node.primitive is GET_OUTPUT:
                 slots = pending.setdefault(node.parents[0], [[] for _ in node.parents[0].shape])  # type: ignore
-                slots[node.saved] = terms
+                slots[node.residuals] = terms
                 continue
             try:
                 for parent, term in self._pulled(node, terms):
@@ -220,7 +220,7 @@ class Step:
     def _pulled(self, node: Node, terms: Any) -> Iterable[tuple[Node, Any]]:
         """The gradients of a node's parents, as pairs of a gradient and its factor."""
         program, primitive = self.program, node.primitive
-        saved = self._saved(node.saved)
+        saved = self._saved(node.residuals)
         if isinstance(node.dtype, tuple):
             g: Any = tuple([program.real(self._total(slot)) if slot else None for slot in terms])
         elif (slopes := self._factors(node, saved)) is not None:
@@ -234,16 +234,16 @@ class Step:
                 if like and (parent.shape, parent.dtype) == (node.shape, node.dtype):
                     yield parent, (base, slope)
                 else:
-                    g = graph.fit(_times(base, slope), parent.shape, parent.dtype)
+                    g = graph.unbroadcast(_times(base, slope), parent.shape, parent.dtype)
                     yield parent, (g, None)
             return
         else:
             g = program.real(self._total(terms))
-        found = graph.pull(primitive, g, saved, node.parents)
+        found = graph.apply_vjp(primitive, g, saved, node.parents)
         found = [self._selected(program.value(x)) if hasattr(x, "dtype") else x for x in found]
         for parent, gradient in zip(node.parents, found, strict=True):
             if parent is not None:
-                gradient = graph.fitted(gradient, parent, node, g, node.parents, found)
+                gradient = graph.conform_gradient(gradient, parent, node, g, node.parents, found)
                 if gradient is not None:
                     yield parent, (gradient, None)
 
@@ -257,7 +257,7 @@ class Step:
         one = self.program.full(1.0, node.shape, node.dtype)
         slopes = [
             None if slope is None else self.program.value(slope)
-            for slope in primitive.pull(one, saved, node.parents)
+            for slope in primitive.vjp(one, saved, node.parents)
         ]
         makers = [getattr(slope, "op", None) for slope in slopes]
         return None if any(op and op.primitive in SELECTIONS for op in makers) else slopes

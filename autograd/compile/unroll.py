@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..core.graph import OUTPUT, Node
-from ..core.mutation import clock
+from ..core.graph import GET_OUTPUT, Node
+from ..core.mutation import next_version
 from ..core.tensor import Tensor
 from .executor import ScanBlock
 
@@ -25,13 +25,13 @@ def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
         if node is None or node in found:
             continue
         found.add(node)
-        whole = node.parents[0] if node.primitive is OUTPUT and node.parents else None
-        if whole is None or not isinstance(whole.primitive, ScanBlock) or whole.saved is None:
+        whole = node.parents[0] if node.primitive is GET_OUTPUT and node.parents else None
+        if whole is None or not isinstance(whole.primitive, ScanBlock) or whole.residuals is None:
             stack += node.parents
             continue
         if whole not in records:
-            records[whole] = (clock(), *_timed(whole))
-        stands[node] = records[whole][2][node.saved]
+            records[whole] = (next_version(), *_timed(whole))
+        stands[node] = records[whole][2][node.residuals]
         stack.append(stands[node])
     if not stands:
         return tensors
@@ -51,11 +51,11 @@ def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
             len(moment(node)) > 1 or any(parent in made for parent in node.parents)
         ):
             parents = tuple([made.get(p, p) if p is not None else None for p in node.parents])
-            made[node] = Node(node.primitive, parents, node.saved, node.shape, node.dtype)
-            made[node].watch = node.watch
+            made[node] = Node(node.primitive, parents, node.residuals, node.shape, node.dtype)
+            made[node].accumulator = node.accumulator
     return [Tensor(t._data, made.get(t._node, t._node)) for t in tensors]  # type: ignore[arg-type]
 
 
 def _timed(whole: Node) -> tuple[int, list[Node]]:
-    results = whole.saved[0].results()
-    return clock(), [tensor._node for tensor in results]
+    results = whole.residuals[0].results()
+    return next_version(), [tensor._node for tensor in results]

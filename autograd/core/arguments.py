@@ -13,10 +13,10 @@ from .. import backend
 from ..backend.base import AxisError
 from . import graph
 from .pytree import flatten
-from .tensor import Tensor, _arrays
+from .tensor import Tensor, unwrap
 
 
-def integer(value: Any) -> int | None:
+def as_integer(value: Any) -> int | None:
     """`value` as an int if it is an integer, Python's or NumPy's; else None, for a bool too."""
     try:
         return None if isinstance(value, bool) else operator.index(value)
@@ -24,9 +24,9 @@ def integer(value: Any) -> int | None:
         return None
 
 
-def count(name: str, value: Any) -> int:
+def check_integer(name: str, value: Any) -> int:
     """The argument `name`, which must be an integer."""
-    number = integer(value)
+    number = as_integer(value)
     if number is None:
         raise TypeError(f"{name} must be an integer, got {value!r}")
     return number
@@ -38,39 +38,39 @@ def check_flag(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
-def axis_of(axis: Any, ndim: int) -> int:
+def normalize_axis(axis: Any, ndim: int) -> int:
     """An `axis` argument that names one axis, as a non-negative integer."""
-    number = axis if type(axis) is int else count("axis", axis)
+    number = axis if type(axis) is int else check_integer("axis", axis)
     if not -ndim <= number < ndim:
         raise AxisError(f"axis {number} is out of range for an array of {ndim} dimension(s)")
     return number % ndim
 
 
-def is_axis_of_number(axis: Any, ndim: int) -> bool:
+def is_scalar_axis(axis: Any, ndim: int) -> bool:
     """True for axis 0 or -1 of an array without axes, which some of NumPy's functions allow."""
-    return ndim == 0 and integer(axis) in (0, -1)
+    return ndim == 0 and as_integer(axis) in (0, -1)
 
 
-def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """An `axis` argument as a tuple of non-negative axes (None: all of them)."""
     if axis is None:
         return tuple(range(ndim))
     if not isinstance(axis, (tuple, list)):
-        return (axis_of(axis, ndim),)
-    axes = tuple([axis_of(a, ndim) for a in axis])
+        return (normalize_axis(axis, ndim),)
+    axes = tuple([normalize_axis(a, ndim) for a in axis])
     if len(set(axes)) < len(axes):
         raise ValueError(f"repeated axis in {axis}")
     return axes
 
 
-def frozen(value: Any) -> Any:
+def freeze(value: Any) -> Any:
     """A static argument, with its lists and arrays as tuples that cannot change until backward."""
-    value = _arrays(value)
+    value = unwrap(value)
     value = value.tolist() if hasattr(value, "tolist") else value
-    return tuple(map(frozen, value)) if isinstance(value, (tuple, list)) else value
+    return tuple(map(freeze, value)) if isinstance(value, (tuple, list)) else value
 
 
-def operand(value: Any, beside: Any = None) -> Any:
+def as_operand(value: Any, beside: Any = None) -> Any:
     """An array or Tensor: `value` itself, or a number or nested list as one.
 
     Lists that contain Tensors are stacked, so they stay differentiable. Python floats take the
@@ -81,7 +81,7 @@ def operand(value: Any, beside: Any = None) -> Any:
         return value
     tensors = [leaf for leaf in flatten(value) if isinstance(leaf, Tensor)]
     if tensors:
-        return graph.stack([operand(item, tensors[0]) for item in value])
+        return graph.stack([as_operand(item, tensors[0]) for item in value])
     if not hasattr(beside, "dtype"):
         return backend.asarray(value, "float64" if isinstance(value, float) else None)
     is_floating = isinstance(value, float) or np.asarray(value).dtype.kind == "f"
@@ -90,7 +90,7 @@ def operand(value: Any, beside: Any = None) -> Any:
     return backend.asarray(value, dtype, backend.of_array(_arrays(beside)).device)
 
 
-def operands(*values: Any, name: str = "") -> list[Any]:
+def as_operands(*values: Any, name: str = "") -> list[Any]:
     """The arguments of one operation as arrays or Tensors; see `operand`. Errors begin with `name`,
     if it is given.
     """
@@ -98,22 +98,22 @@ def operands(*values: Any, name: str = "") -> list[Any]:
         return list(values)
     beside = next((value for value in values if hasattr(value, "dtype")), None)
     try:
-        return [operand(value, beside) for value in values]
+        return [as_operand(value, beside) for value in values]
     except (TypeError, ValueError) as error:
-        raise prefixed(name, error) if name else error from error
+        raise prefix_error(name, error) if name else error from error
 
 
-def sequence(name: str, arrays: Any) -> list[Any]:
+def as_operand_list(name: str, arrays: Any) -> list[Any]:
     """The arrays in a list, tuple or array as arrays or Tensors; see `operand`."""
     if not hasattr(arrays, "__iter__"):
         raise TypeError(f"{name}: a sequence of arrays is needed, got {arrays!r}")
-    return operands(*arrays, name=name)
+    return as_operands(*arrays, name=name)
 
 
 _REBUILT = (ValueError, TypeError, IndexError, OverflowError, FloatingPointError, AxisError)
 
 
-def prefixed(text: str, error: BaseException) -> BaseException:
+def prefix_error(text: str, error: BaseException) -> BaseException:
     """Return `error` with `text` before its message. An exception whose type has a constructor of
     its own (as NumPy's `_UFuncNoLoopError`) is the same object, with a note.
     """

@@ -21,9 +21,9 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array
-from ..runtime.context import Block, Variable, holding
+from ..runtime.context import Block, ContextVariable, run_locked
 from . import mutation
-from .mutation import clock
+from .mutation import next_version
 from .pytree import flatten
 
 
@@ -37,47 +37,54 @@ class Node:
     OUTPUT and its position as `saved`.
     """
 
-    __slots__ = ("dtype", "number", "parents", "primitive", "saved", "shape", "watch")
+    __slots__ = ("accumulator", "dtype", "number", "parents", "primitive", "residuals", "shape")
 
     def __init__(
-        self, primitive: Any, parents: tuple[Node | None, ...], saved: Any, shape: Any, dtype: Any
+        self,
+        primitive: Any,
+        parents: tuple[Node | None, ...],
+        residuals: Any,
+        shape: Any,
+        dtype: Any,
     ) -> None:
-        self.number = clock()
+        self.number = next_version()
         self.parents = parents
-        self.saved = saved
+        self.residuals = residuals
         self.shape = shape
         self.dtype = dtype
-        self.watch = Watch(retains=True) if primitive is None else None
+        self.accumulator = Accumulator(retains_grad=True) if primitive is None else None
         self.primitive = primitive  # last: a node without it was interrupted before it was complete
 
 
-class Watch:
+class Accumulator:
     """What a leaf, or a result that somebody watches, does with its complete gradient: shows it to
     hooks, adds it to `gradient` if it `retains` it.
     """
 
-    __slots__ = ("gradient", "hooks", "retains")
+    __slots__ = ("gradient", "hooks", "retains_grad")
 
-    def __init__(self, retains: bool = False) -> None:
+    def __init__(self, retains_grad: bool = False) -> None:
         self.gradient: Any = None
         self.hooks: dict[int, Callable[[Any], Any]] = {}
-        self.retains = retains
+        self.retains_grad = retains_grad
 
 
-OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
+GET_OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
 
 
 # What the sweep needs of the operations, handed over by `ops`, which stands above this file.
 wrap: Callable[[Array, Node | None], Any]  # an array and its node, as a Tensor
-fit: Callable[[Any, tuple[int, ...], Any], Any]  # un-broadcasts a gradient to a shape, and casts it
+unbroadcast: Callable[
+    [Any, tuple[int, ...], Any], Any
+]  # un-broadcasts a gradient to a shape, and casts it
 checked_pass: Callable[[Any], Any]  # the checks of `detect_anomaly` in one backward pass
 stack: Callable[[Any], Any]  # arrays and Tensors of one shape, joined along a new first axis
 
 
 # --- recording on and off -------------------------------------------------------------------------
 
-recording = Variable("recording", default=True)
-anomaly = Variable("anomaly", default=False)  # inside of `detect_anomaly`
+recording = ContextVariable("recording", default=True)
+anomaly_mode = ContextVariable("anomaly_mode", default=False)  # inside of `detect_anomaly`
 
 
 class no_grad(Block[bool]):
@@ -101,7 +108,7 @@ class enable_grad(Block[bool]):
 # --- the sweep ------------------------------------------------------------------------------------
 
 
-def sweep(
+def backward_pass(
     seeds: Iterable[tuple[Node, Any]],
     wanted: Iterable[Node] | None = None,
     retain_graph: bool = False,
@@ -118,11 +125,11 @@ def sweep(
     """
     if create_graph and not recording.get():
         with enable_grad():
-            return sweep(seeds, wanted, retain_graph, create_graph, inside)
+            return backward_pass(seeds, wanted, retain_graph, create_graph, inside)
     pairs = list(seeds)
     starts, gradients = [node for node, _ in pairs], [gradient for _, gradient in pairs]
-    checked = checked_pass(pairs) if anomaly.raw() else None
-    rule = pull if checked is None else checked.pull
+    checked = checked_pass(pairs) if anomaly_mode.raw() else None
+    rule = apply_vjp if checked is None else checked.vjp
     targets = None if wanted is None else set(wanted)
     between = None
     if targets is not None:
@@ -134,7 +141,7 @@ def sweep(
         node, gradient, owned = pending.pop()
         if checked is not None:
             checked.arrived(node, gradient)
-        if node.watch is not None and (inside is None or node in inside):
+        if node.accumulator is not None and (inside is None or node in inside):
             gradient, owned = _watched(node, gradient, owned, keep=targets is None)
         if targets is not None and node in targets:
             found[node] = _apart(gradient, owned)
@@ -143,16 +150,16 @@ def sweep(
         primitive = node.primitive
         if primitive is None:
             continue
-        if primitive is OUTPUT:
+        if primitive is GET_OUTPUT:
             pending.add_part(node, gradient)
             continue
-        if node.saved is None or node.number < mutation.last[0]:
+        if node.residuals is None or node.number < mutation.latest_write[0]:
             _check_usable(node)
-        saved = primitive.rewrapped(node) if create_graph else node.saved
+        residuals = primitive.residuals_as_tensors(node) if create_graph else node.residuals
         parents = node.parents if between is None else _chosen(node.parents, between)
-        pending.add(parents, rule(primitive, gradient, saved, parents), node, gradient)
+        pending.add(parents, rule(primitive, gradient, residuals, parents), node, gradient)
         if not (retain_graph or create_graph):
-            node.saved = None
+            node.residuals = None
             node.parents = ()
     return found
 
@@ -181,7 +188,10 @@ class _Pending:
                 fits = term.shape == parent.shape and term.dtype is parent.dtype
             except AttributeError:
                 fits = False
-            if not fits and (term := fitted(term, parent, node, gradient, parents, terms)) is None:
+            if (
+                not fits
+                and (term := conform_gradient(term, parent, node, gradient, parents, terms)) is None
+            ):
                 continue
             if parent not in sums:
                 sums[parent] = term
@@ -206,7 +216,7 @@ class _Pending:
         if whole not in self.sums:
             self.sums[whole] = [None] * len(whole.shape)
             heappush(self.order, (-whole.number, whole))
-        parts, i = self.sums[whole], node.saved
+        parts, i = self.sums[whole], node.residuals
         # Several nodes may be the same result: a recorded rule refers to it by a node of its own.
         parts[i] = gradient if parts[i] is None else parts[i] + gradient
 
@@ -219,7 +229,7 @@ class _Pending:
         if type(gradient) is list:
             gradient = tuple(gradient)
         elif (owned or not self.in_place) and gradient.dtype is not node.dtype:
-            gradient = fit(gradient, node.shape, node.dtype)
+            gradient = unbroadcast(gradient, node.shape, node.dtype)
         return node, gradient, owned
 
 
@@ -228,10 +238,12 @@ def _chosen(nodes: Iterable[Node | None], between: set[Node]) -> tuple[Node | No
     return tuple([node if node in between else None for node in nodes])
 
 
-def pull(primitive: Any, gradient: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
+def apply_vjp(
+    primitive: Any, gradient: Any, residuals: Any, parents: tuple[Node | None, ...]
+) -> Any:
     """The gradients that the rules of a primitive return, one for each of `parents`."""
     try:
-        return primitive.pull(gradient, saved, parents)
+        return primitive.vjp(gradient, residuals, parents)
     except (AttributeError, TypeError) as error:
         if unused := _unused(gradient):
             raise TypeError(
@@ -241,7 +253,9 @@ def pull(primitive: Any, gradient: Any, saved: Any, parents: tuple[Node | None, 
         raise
 
 
-def fitted(term: Any, parent: Node, node: Any, gradient: Any, parents: Any, terms: Any) -> Any:
+def conform_gradient(
+    term: Any, parent: Node, node: Any, gradient: Any, parents: Any, terms: Any
+) -> Any:
     """`term`, one of the gradients that the rules of a node returned for its gradient, in the shape
     and dtype of its tensor; None if there is none.
 
@@ -249,7 +263,7 @@ def fitted(term: Any, parent: Node, node: Any, gradient: Any, parents: Any, term
     the rules did not get all gradients, or if the node is a whole computation.
     """
     try:
-        return fit(term, parent.shape, parent.dtype)
+        return unbroadcast(term, parent.shape, parent.dtype)
     except (AttributeError, TypeError, ValueError) as error:
         partial = node is not None and (_unused(gradient) or not hasattr(node.primitive, "rules"))
         if term is None and partial:
@@ -284,29 +298,29 @@ def _misfit(node: Any, parents: Any, terms: Any, parent: Node, term: Any) -> str
 
 def _check_usable(node: Node) -> None:
     """Whether what a node saved is still there, and unchanged."""
-    if node.saved is None:
+    if node.residuals is None:
         raise RuntimeError(
             f"{node.primitive.name}: this part of the graph, with a result of shape {node.shape}, "
             "was freed by an earlier backward. If it is a state carried over from an earlier "
             "step, detach() it there; to go through the same graph again, pass "
             "retain_graph=True to the first backward"
         )
-    mutation.check(node.primitive.name, flatten(node.saved), node.number)
+    mutation.check_versions(node.primitive.name, flatten(node.residuals), node.number)
 
 
 def _between(starts: Iterable[Node], targets: set[Node]) -> set[Node]:
     """The nodes on the paths from `starts` down to `targets`."""
     oldest = min([node.number for node in targets], default=inf)
-    reachable, _ = reached(oldest, starts)
+    reachable, _ = ancestors_since(oldest, starts)
     between: set[Node] = set()
     for node in sorted(reachable, key=lambda node: node.number):  # inputs before their users
-        freed = node.saved is None and node.primitive is not None  # may have led anywhere
+        freed = node.residuals is None and node.primitive is not None  # may have led anywhere
         if freed or node in targets or any(parent in between for parent in node.parents):
             between.add(node)
     return between
 
 
-def reached(
+def ancestors_since(
     start: float, nodes: Iterable[Node], outer: Container[Node] = ()
 ) -> tuple[set[Node], set[Node]]:
     """The nodes behind `nodes` made after `start`, and those that they refer to and that were made
@@ -328,11 +342,11 @@ def reached(
     return inside, before
 
 
-def dependent(start: int, nodes: Iterable[Node], outer: Container[Node] = ()) -> set[Node]:
+def dependents_since(start: int, nodes: Iterable[Node], outer: Container[Node] = ()) -> set[Node]:
     """The nodes behind `nodes` that depend on a node made before `start` or in `outer`, and these
     nodes themselves.
     """
-    inside, found = reached(start, nodes, outer)
+    inside, found = ancestors_since(start, nodes, outer)
     for node in sorted(inside, key=lambda node: node.number) if found else ():
         if not found.isdisjoint(node.parents):
             found.add(node)
@@ -344,7 +358,7 @@ _adding = threading.Lock()  # threads may share a leaf
 
 def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bool]:
     """Show a complete gradient to hooks, whose result replaces it, and add it to `.grad`."""
-    watch: Any = node.watch
+    watch: Any = node.accumulator
     plain = not hasattr(gradient, "backward")
     for hook in list(watch.hooks.values()) if watch.hooks else ():
         gradient = _apart(gradient, ours)  # the hook's own: it may write into it, and keep it
@@ -357,13 +371,13 @@ def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bo
                 )
             if hasattr(replaced, "backward") == plain:
                 replaced = replaced.data if plain else wrap(replaced, None)
-            gradient = fit(replaced, node.shape, node.dtype)
-    if keep and watch.retains:
-        holding(_adding, partial(_accumulate, watch, gradient, ours))
+            gradient = unbroadcast(replaced, node.shape, node.dtype)
+    if keep and watch.retains_grad:
+        run_locked(_adding, partial(_accumulate, watch, gradient, ours))
     return gradient, ours
 
 
-def _accumulate(watch: Watch, gradient: Any, ours: bool) -> None:
+def _accumulate(watch: Accumulator, gradient: Any, ours: bool) -> None:
     plain = not hasattr(gradient, "backward")
     one = _apart(gradient, ours) if watch.gradient is None else gradient
     one = wrap(one, None) if plain else one

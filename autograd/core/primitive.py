@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from inspect import Parameter, Signature, signature
+from itertools import chain
 from types import CodeType
 from typing import Any
 
@@ -35,15 +36,15 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .arguments import operand, prefixed
-from .graph import OUTPUT, Node, recording
+from .arguments import as_operand, prefix_error
+from .graph import GET_OUTPUT, Node, recording
 from .pytree import flatten
 from .tensor import Tensor, snapshot
 
 Rule = Callable[..., Any]
 
 
-class Unreadable(BaseException):
+class TracingError(BaseException):
     """Raised by arrays that cannot show their values where these are asked for. No Exception: who
     handles those must not take it for an error of his own.
     """
@@ -112,7 +113,7 @@ class Primitive:
         self.variadic = variadic
         self.differentiable = ["*" in rules or argument in rules for argument in arguments]
         asked = {key: list(signature(rule).parameters)[1:] for key, rule in rules.items()}
-        self.needs = list(dict.fromkeys(name for names in asked.values() for name in names))
+        self.residual_names = list(dict.fromkeys(chain.from_iterable(asked.values())))
 
         def if_wanted(code: str, keys: list[str]) -> str:
             if keys == list(rules):
@@ -121,31 +122,31 @@ class Primitive:
             return f"{code} if {parents} else None"
 
         def call(key: str) -> str:
-            saved = "".join(f", saved[{self.needs.index(name)}]" for name in asked[key])
-            return f"rule_{key.strip('*')}(g{saved})"
+            values = [f", residuals[{self.residual_names.index(name)}]" for name in asked[key]]
+            return f"rule_{key.strip('*')}(g{''.join(values)})"
 
         kept = [
             if_wanted(_value(name, arguments, variadic), [k for k in rules if name in asked[k]])
-            for name in self.needs
+            for name in self.residual_names
         ]
         pulled = [if_wanted(call(a), [a]) if a in rules else "None" for a in arguments]
         names = {"snapshot": snapshot}
-        self.keep = _function("arrays, y, static, parents", _tuple(kept), names)
-        self.pull = _function(
-            "g, saved, parents",
+        self.save_residuals = _function("arrays, y, static, parents", _tuple(kept), names)
+        self.vjp = _function(
+            "g, residuals, parents",
             f"one_each({call('*')}, parents)" if "*" in rules else _tuple(pulled),
             {"one_each": partial(_one_each, name)}
             | {f"rule_{key.strip('*')}": rule for key, rule in rules.items()},
         )
 
-    def rewrapped(self, node: Node) -> tuple[Any, ...]:
+    def residuals_as_tensors(self, node: Node) -> tuple[Any, ...]:
         """What a node saved, with its arguments and result as Tensors again: for rules that are to
         be recorded.
         """
 
         def rewrap(name: str, value: Any) -> Any:
             if name == "y" and isinstance(value, tuple):
-                return tuple([result(r, node, i) for i, r in enumerate(value)])
+                return tuple([select_output(r, node, i) for i, r in enumerate(value)])
             if name == "y":
                 return Tensor(value, node)
             if name not in self.arguments:
@@ -155,7 +156,8 @@ class Primitive:
             return _rewrapped(value, node.parents[self.arguments.index(name)])
 
         return tuple(
-            rewrap(name, value) for name, value in zip(self.needs, node.saved, strict=True)
+            rewrap(name, value)
+            for name, value in zip(self.residual_names, node.residuals, strict=True)
         )
 
 
@@ -201,10 +203,10 @@ def _rewrapped(value: Any, parent: Node | None) -> Any:
     return Tensor(value, parent) if hasattr(value, "dtype") else value
 
 
-def result(array: Array, node: Node, i: int) -> Tensor:
+def select_output(array: Array, node: Node, i: int) -> Tensor:
     """The i-th result of an operation of several, as a Tensor."""
     differentiable = array.dtype.kind == "f"
-    made = Node(OUTPUT, (node,), i, array.shape, array.dtype) if differentiable else None
+    made = Node(GET_OUTPUT, (node,), i, array.shape, array.dtype) if differentiable else None
     return Tensor(array, made)
 
 
@@ -225,7 +227,7 @@ def failure(name: str, error: BaseException, arrays: Any) -> BaseException:
     if len(real) < sum(hasattr(a, "dtype") for a in arrays):
         error = TypeError("complex arrays are not supported")
     call = f"{name}({', '.join(map(describe, arrays))})" if arrays else name
-    return prefixed(call, error)
+    return prefix_error(call, error)
 
 
 _NUMBERS = frozenset((bool, int, float))
@@ -238,7 +240,7 @@ def _converted(name: str, value: Any, beside: Any = None) -> Any:
     if type(value) in _NUMBERS:
         return value
     try:
-        return operand(value, beside)
+        return as_operand(value, beside)
     except (TypeError, ValueError) as error:
         raise failure(name, error, ()) from error
 
@@ -252,7 +254,11 @@ def _is_raw(*arguments: Any) -> bool:
 
 
 def _unary(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]:
-    kernels, keep, needs = primitive.kernels, primitive.keep, primitive.needs
+    kernels, save_residuals, residual_names = (
+        primitive.kernels,
+        primitive.save_residuals,
+        primitive.residual_names,
+    )
     (differentiable,) = primitive.differentiable
 
     def operation(x: Any, **static: Any) -> Any:
@@ -266,22 +272,28 @@ def _unary(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]
         kernel = kernels[type(array)]
         try:
             y = kernel(array, **static) if static else kernel(array)
-        except (Exception, Unreadable) as error:
+        except (Exception, TracingError) as error:
             y = kernels.otherwise(error, (array,), static)
         parent = x._node if differentiable else None
         if type(y) is not type(array) or y.dtype.kind != "f":
-            return _recorded(primitive, (parent,), (array,), y, {**defaults, **static})
+            return record_operation(primitive, (parent,), (array,), y, {**defaults, **static})
         if parent is None or not recording.raw():
             return Tensor(y)
         parents = (parent,)
-        saved = keep((array,), y, {**defaults, **static}, parents) if needs else ()
-        return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
+        residuals = (
+            save_residuals((array,), y, {**defaults, **static}, parents) if residual_names else ()
+        )
+        return Tensor(y, Node(primitive, parents, residuals, y.shape, y.dtype))
 
     return operation
 
 
 def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
-    kernels, keep, needs = primitive.kernels, primitive.keep, primitive.needs
+    kernels, save_residuals, residual_names = (
+        primitive.kernels,
+        primitive.save_residuals,
+        primitive.residual_names,
+    )
     a_differentiable, b_differentiable = primitive.differentiable
 
     def operation(a: Any, b: Any) -> Any:
@@ -305,19 +317,19 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
         array_type = type(b) if type(a) in _NUMBERS else type(a)
         try:
             y = kernels[array_type](a, b)
-        except (Exception, Unreadable) as error:
+        except (Exception, TracingError) as error:
             y = kernels.otherwise(error, (a, b), {})
         if not tensors:
             return y
         parents = (a_parent, b_parent)
         is_raw = tensors == 1 and type(a) not in _NUMBERS and type(b) not in _NUMBERS
         if type(y) is not array_type or y.dtype.kind != "f":
-            return _recorded(primitive, parents, (a, b), y, {}, is_raw)
+            return record_operation(primitive, parents, (a, b), y, {}, is_raw)
         if a_parent is b_parent is None or not recording.raw():
             return Tensor(y)
-        saved = keep((a, b), y, None, parents) if needs else ()
-        saved = snapshot(saved, y) if is_raw else saved
-        return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
+        residuals = save_residuals((a, b), y, None, parents) if residual_names else ()
+        residuals = snapshot(residuals, y) if is_raw else residuals
+        return Tensor(y, Node(primitive, parents, residuals, y.shape, y.dtype))
 
     return operation
 
@@ -345,18 +357,18 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
             parents.append(parent)
         try:
             y = kernels[array_type or float](*arrays, **static)
-        except (Exception, Unreadable) as error:
+        except (Exception, TracingError) as error:
             y = kernels.otherwise(error, arrays, static)
         if not is_tensor:
             return y
         is_raw = any(parents) and _is_raw(*arguments)
         static = {**defaults, **static}
-        return _recorded(primitive, tuple(parents), tuple(arrays), y, static, is_raw)
+        return record_operation(primitive, tuple(parents), tuple(arrays), y, static, is_raw)
 
     return operation
 
 
-def _recorded(
+def record_operation(
     primitive: Primitive,
     parents: tuple[Node | None, ...],
     arrays: tuple[Array, ...],
@@ -377,13 +389,13 @@ def _recorded(
         raise failure(primitive.name, TypeError(f"the result is {y.dtype}"), arrays)
     if not any(parents) or not recording.raw() or not (several or y.dtype.kind == "f"):
         return tuple(map(Tensor, y)) if several else Tensor(y)
-    saved = primitive.keep(arrays, y, static, parents)
-    saved = snapshot(saved, y) if is_raw else saved
+    residuals = primitive.save_residuals(arrays, y, static, parents)
+    residuals = snapshot(residuals, y) if is_raw else residuals
     if not several:
-        return Tensor(y, Node(primitive, parents, saved, y.shape, y.dtype))
+        return Tensor(y, Node(primitive, parents, residuals, y.shape, y.dtype))
     shapes, dtypes = tuple([r.shape for r in y]), tuple([r.dtype for r in y])
-    node = Node(primitive, parents, saved, shapes, dtypes)
-    return tuple([result(r, node, i) for i, r in enumerate(y)])
+    node = Node(primitive, parents, residuals, shapes, dtypes)
+    return tuple([select_output(r, node, i) for i, r in enumerate(y)])
 
 
 # --- declaring ------------------------------------------------------------------------------------

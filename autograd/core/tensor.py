@@ -15,10 +15,10 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..runtime.context import Variable
+from ..runtime.context import ContextVariable
 from . import graph
-from .graph import Node, Watch
-from .mutation import clock, owner
+from .graph import Accumulator, Node
+from .mutation import memory_owner, next_version
 
 Axis = int | tuple[int, ...] | list[int] | None
 Scalar = bool | int | float
@@ -44,7 +44,7 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        value = _arrays(value)
+        value = unwrap(value)
         if not self.is_leaf:
             raise RuntimeError(
                 "the data of a recorded result cannot be replaced; detach() it first"
@@ -54,7 +54,7 @@ class Tensor:
             if array.dtype.kind != "f":
                 raise TypeError(f"a tensor that requires a gradient cannot hold {array.dtype} data")
             self._node.shape, self._node.dtype = array.shape, array.dtype
-            self._node.saved = owner(array)
+            self._node.residuals = memory_owner(array)
         self._data = array
 
     @property
@@ -97,7 +97,7 @@ class Tensor:
                 raise TypeError(
                     f"only floating tensors have gradients, this one is {self.dtype}: use astype"
                 )
-            self._node = Node(None, (), owner(self._data), self.shape, self.dtype)
+            self._node = Node(None, (), memory_owner(self._data), self.shape, self.dtype)
         elif not value:
             if not self.is_leaf:
                 raise RuntimeError(
@@ -116,7 +116,7 @@ class Tensor:
         """The gradient that `backward` has summed up here, a Tensor of the same shape, dtype and
         device.
         """
-        watch = None if self._node is None else self._node.watch
+        watch = None if self._node is None else self._node.accumulator
         return None if watch is None else watch.gradient
 
     @grad.setter
@@ -133,17 +133,17 @@ class Tensor:
         if self._node is not None:
             self._watch().gradient = value
 
-    def _watch(self) -> Watch:
+    def _watch(self) -> Accumulator:
         """What this tensor's node does with its gradient."""
         assert self._node is not None
-        self._node.watch = self._node.watch or Watch()
-        return self._node.watch
+        self._node.accumulator = self._node.accumulator or Accumulator()
+        return self._node.accumulator
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in `.grad` too."""
         if self._node is None:
             raise RuntimeError("this tensor requires no gradient, so there is none to retain")
-        self._watch().retains = True
+        self._watch().retains_grad = True
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
         """Call `hook(gradient)` when this tensor's gradient is complete; a result that is not None
@@ -155,7 +155,7 @@ class Tensor:
             raise RuntimeError(
                 "this tensor does not require a gradient, so a hook on it would never be called"
             )
-        hooks, key = self._watch().hooks, clock()
+        hooks, key = self._watch().hooks, next_version()
         hooks[key] = hook
         return lambda: hooks.pop(key, None) and None
 
@@ -171,7 +171,7 @@ class Tensor:
         cycle, which only the garbage collector frees (`gradients` and `grad` leave none).
         """
         seed = self._seed(gradient, create_graph)
-        graph.sweep([seed], retain_graph=retain_graph, create_graph=create_graph)
+        graph.backward_pass([seed], retain_graph=retain_graph, create_graph=create_graph)
 
     def _seed(self, gradient: Any, create_graph: bool) -> tuple[Node, Any]:
         """This tensor's node and the gradient that a sweep starts with there."""
@@ -377,14 +377,16 @@ def _is_writable(array: Array) -> bool:
     return not repeats and getattr(getattr(array, "flags", None), "writeable", True)
 
 
-def _arrays(value: Any) -> Any:
+def unwrap(value: Any) -> Any:
     """`value` with the Tensors in it replaced by their arrays (an index may be a tuple of them)."""
     if isinstance(value, tuple):
-        return tuple(_arrays(item) for item in value)
+        return tuple(unwrap(item) for item in value)
     return value._data if isinstance(value, Tensor) else value
 
 
-copied: Variable[Callable[[Any], None] | None] = Variable("copied", default=None)
+snapshot_observer: ContextVariable[Callable[[Any], None] | None] = ContextVariable(
+    "snapshot_observer", default=None
+)
 """Called with every copy that `snapshot` makes, while a function runs that will run again."""
 
 _CONSTANTS = frozenset((bool, int, float, str, type(None), type(...), type))
@@ -413,6 +415,6 @@ def snapshot(value: Any, y: Any = None) -> Any:
     else:
         first = y[0] if type(y) is tuple else y
         copy = first.constant(value) if hasattr(type(first), "apply") else value.copy()
-    if (note := copied.get()) is not None:
+    if (note := snapshot_observer.get()) is not None:
         note(copy)
     return copy

@@ -16,14 +16,14 @@ from math import inf
 from typing import Any
 
 from ..core import graph
-from ..core.graph import OUTPUT, Node
+from ..core.graph import GET_OUTPUT, Node
 from ..core.primitive import Kernels
 from ..core.pytree import flatten
 from ..core.tensor import Tensor
-from ..runtime.context import Block, Setting, Variable, holding
+from ..runtime.context import Block, ContextVariable, Setting, run_locked
 from ..runtime.location import user_line
 
-_in_rule = Variable("in_rule", default=False)
+_in_rule = ContextVariable("in_rule", default=False)
 _lock = threading.Lock()
 _users: list[Setting] = []
 _plain_init = Node.__init__
@@ -46,13 +46,13 @@ class detect_anomaly(Block[bool]):
     """
 
     def __init__(self) -> None:
-        super().__init__(graph.anomaly, True)
+        super().__init__(graph.anomaly_mode, True)
 
     def opening(self, setting: Setting) -> None:
-        holding(_lock, partial(_start, setting))
+        run_locked(_lock, partial(_start, setting))
 
     def closed(self) -> None:
-        holding(_lock, _stop_if_unused)
+        run_locked(_lock, _stop_if_unused)
 
 
 def _start(setting: Setting) -> None:
@@ -74,8 +74,8 @@ def _stop_if_unused() -> None:
 def _checked_kernel(kernels: Kernels, array_type: type) -> Callable[..., Any]:
     """The kernel for arrays of a type, with a check of its results."""
     kernel = kernels.get(array_type) or kernels.__missing__(array_type)
-    if not graph.anomaly.get():
-        holding(_lock, _stop_if_unused)
+    if not graph.anomaly_mode.get():
+        run_locked(_lock, _stop_if_unused)
         return kernel
     if _in_rule.get() or hasattr(array_type, "apply"):
         return kernel
@@ -133,14 +133,14 @@ def _any(x: Any) -> Any:
 
 
 def _recorded_init(
-    self: Node, primitive: Any, parents: Any, saved: Any, shape: Any, dtype: Any
+    self: Node, primitive: Any, parents: Any, residuals: Any, shape: Any, dtype: Any
 ) -> None:
     """A node whose primitive knows the user's line and what the arrays were that it saves."""
-    if primitive is not None and primitive is not OUTPUT and graph.anomaly.get():
+    if primitive is not None and primitive is not GET_OUTPUT and graph.anomaly_mode.get():
         primitive = copy.copy(primitive)
         primitive.line = user_line()
-        primitive.copies = [(x, x.copy()) for x in flatten(saved) if hasattr(x, "dtype")]
-    _plain_init(self, primitive, parents, saved, shape, dtype)
+        primitive.copies = [(x, x.copy()) for x in flatten(residuals) if hasattr(x, "dtype")]
+    _plain_init(self, primitive, parents, residuals, shape, dtype)
 
 
 class CheckedPass:
@@ -157,7 +157,7 @@ class CheckedPass:
                     f"the sum of the gradients of a tensor of shape {one.shape} has {what}"
                 )
 
-    def pull(self, primitive: Any, g: Any, saved: Any, parents: Any) -> Any:
+    def vjp(self, primitive: Any, g: Any, residuals: Any, parents: Any) -> Any:
         """Apply a gradient rule, and check what it returns."""
         where = f"recorded at {getattr(primitive, 'line', 'a line outside of detect_anomaly')}"
         for array, before in getattr(primitive, "copies", ()):
@@ -168,13 +168,13 @@ class CheckedPass:
                 )
         try:
             with _in_rule.block(True):
-                gradients = graph.pull(primitive, g, saved, parents)
+                gradients = graph.apply_vjp(primitive, g, residuals, parents)
         except FloatingPointError as error:  # of a backward pass inside the rule
             raise AnomalyError(
                 f"in the gradient rule of {primitive.name}, {where}: {error}"
             ) from error
         for one in gradients:
-            if what := _created(one, flatten((g, saved))):
+            if what := _created(one, flatten((g, residuals))):
                 raise AnomalyError(
                     f"the gradient rule of {primitive.name} made {what} for an argument of "
                     f"shape {one.shape}; the operation was {where}"

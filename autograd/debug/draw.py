@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import backend
 from ..compile.unroll import unrolled
-from ..core.graph import OUTPUT, Node
+from ..core.graph import GET_OUTPUT, Node
 from ..core.pytree import flatten
 from ..core.tensor import Tensor
 from .svg_layout import Box, Drawing, Link
@@ -90,7 +90,7 @@ def _roots(tensors: Any) -> list[Tensor]:
             "or it was computed under no_grad()"
         )
     for node in [root._node for root in roots]:
-        made = node.parents[0] if node.primitive is OUTPUT else node
+        made = node.parents[0] if node.primitive is GET_OUTPUT else node
         if _is_freed(made):
             raise RuntimeError(
                 f"nothing to draw: the graph of this result of {made.primitive.name} was freed by "
@@ -113,7 +113,7 @@ def _named(names: Any) -> list[tuple[str, Tensor]]:
 
 
 def _is_freed(node: Node) -> bool:
-    return node.primitive is not None and node.saved is None
+    return node.primitive is not None and node.residuals is None
 
 
 def _inputs(node: Node, shown: set[Any]) -> Iterator[tuple[Any, int | None, Any]]:
@@ -124,10 +124,10 @@ def _inputs(node: Node, shown: set[Any]) -> Iterator[tuple[Any, int | None, Any]
     for parent in node.parents:
         if parent is None:
             continue
-        if node.primitive is OUTPUT:
-            yield parent, node.saved, node.shape
-        elif parent.primitive is OUTPUT and parent not in shown:
-            yield parent.parents[0], parent.saved, parent.shape
+        if node.primitive is GET_OUTPUT:
+            yield parent, node.residuals, node.shape
+        elif parent.primitive is GET_OUTPUT and parent not in shown:
+            yield parent.parents[0], parent.residuals, parent.shape
         else:
             yield parent, None, parent.shape
 
@@ -147,8 +147,8 @@ def _reachable(roots: list[Tensor], shown: set[Any]) -> list[Node]:
 def _kept(node: Node) -> Iterator[tuple[str, Any]]:
     """The arguments and results that a node keeps for its rules, by the rules' names for them."""
     primitive = node.primitive
-    if primitive is not None and primitive is not OUTPUT and node.saved is not None:
-        for name, value in zip(primitive.needs, node.saved, strict=True):
+    if primitive is not None and primitive is not GET_OUTPUT and node.residuals is not None:
+        for name, value in zip(primitive.residual_names, node.residuals, strict=True):
             if (name == "y" or name in primitive.arguments) and value is not None:
                 yield name, value
 
@@ -202,7 +202,7 @@ class _Text:
             return
         if value := _value(self.known.get(node)):
             yield f"= {value}"
-        if node.watch is not None and (gradient := node.watch.gradient) is not None:
+        if node.accumulator is not None and (gradient := node.accumulator.gradient) is not None:
             yield f"grad {_value(gradient._data) or gradient.shape}"
         if kept := [f"{name} {_size(value)}" for name, value in _kept(node)]:
             yield f"keeps {', '.join(kept)}"
@@ -210,8 +210,8 @@ class _Text:
 
 def _operation(node: Node) -> str:
     """What a node is called."""
-    if node.primitive is OUTPUT:
-        return f"result {node.saved} of {node.parents[0].primitive.name}"  # type: ignore[union-attr]
+    if node.primitive is GET_OUTPUT:
+        return f"result {node.residuals} of {node.parents[0].primitive.name}"  # type: ignore[union-attr]
     return str(node.primitive.name)
 
 
@@ -371,8 +371,8 @@ def _signature(
         kind.append("operation" if source in place else id(source))  # a leaf is always the same
         counters += [place[source], position or 0] if source in place else ()
     static: list[Any] = []
-    if node.primitive is not OUTPUT and node.saved is not None:
-        for name, value in zip(node.primitive.needs, node.saved, strict=True):
+    if node.primitive is not GET_OUTPUT and node.residuals is not None:
+        for name, value in zip(node.primitive.residual_names, node.residuals, strict=True):
             constant = name in node.primitive.arguments and isinstance(value, (int, float))
             (kind if constant or name.endswith("_shape") else static).append(value)
     while static:

@@ -45,9 +45,9 @@ def _holder(alive: list[object], nodes: list[Node], before: int) -> str:
     for node in sorted(nodes, key=lambda node: node.number):  # inputs before their users
         if node.number < before or not leading.isdisjoint(node.parents):
             leading.add(node)
-    holding = {getattr(x, "_node", None) for x in alive if isinstance(x, Tensor)}
+    run_locked = {getattr(x, "_node", None) for x in alive if isinstance(x, Tensor)}
     kept = sorted(
-        (node for node in nodes if node in leading and node in holding), key=lambda n: n.number
+        (node for node in nodes if node in leading and node in run_locked), key=lambda n: n.number
     )
     if not kept:
         return ""

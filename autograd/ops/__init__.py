@@ -6,7 +6,7 @@ from numbers import Number
 from typing import Any
 
 from ..core import graph
-from ..core.arguments import operand
+from ..core.arguments import as_operand
 from ..core.tensor import Tensor
 from . import (
     activations,
@@ -44,7 +44,7 @@ OPERATIONS: list[str] = [name for module in MODULES for name in module.__all__]
 """The names of all public operations."""
 
 graph.wrap = Tensor
-graph.fit = reduction.fit
+graph.unbroadcast = reduction.unbroadcast
 graph.stack = shape.stack
 
 _OPERATORS = {
@@ -70,7 +70,7 @@ def _comparison(operation: Any) -> Any:
     def compare(self: Any, other: Any) -> Any:
         if isinstance(other, (list, tuple, range)):
             try:
-                other = operand(other, self)
+                other = as_operand(other, self)
             except TypeError:  # of strings, for example
                 return NotImplemented
         kind = getattr(getattr(other, "dtype", None), "kind", "V")

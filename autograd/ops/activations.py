@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import backend
-from ..core.arguments import operand
+from ..core.arguments import as_operand
 from ..core.primitive import elementwise
 from .elementwise import exp, expm1, multiply
 from .logic import isinf
@@ -75,7 +75,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     """x where it is positive, negative_slope x elsewhere (so the derivative at 0 is that); `relu`
     for a slope of 0.
     """
-    x = operand(x)
+    x = as_operand(x)
     if type(negative_slope) in (int, float) and not negative_slope:
         return relu(x)
     return where(x > 0, x, x * negative_slope)
@@ -85,7 +85,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     """x where it is positive, alpha (exp(x) - 1) elsewhere (Clevert et al. 2016); `relu` for an
     alpha of 0.
     """
-    x = operand(x)
+    x = as_operand(x)
     if type(alpha) in (int, float) and not alpha:
         return relu(x)
     positive = x > 0

@@ -6,9 +6,9 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array, asarray, get_default_dtype
-from ..core.arguments import operand
+from ..core.arguments import as_operand
 from ..core.primitive import primitive
-from ..core.tensor import Tensor, _arrays
+from ..core.tensor import Tensor, unwrap
 
 __all__ = [
     "arange",
@@ -34,7 +34,7 @@ def tensor(
     Python floats become the default dtype (float32), arrays keep theirs. Raises TypeError for what
     is no number (complex data too), DeviceError for a device that is not there.
     """
-    array = check_real(asarray(_arrays(data), dtype, device))
+    array = check_real(asarray(unwrap(data), dtype, device))
     return Tensor(array.copy()).requires_grad_(requires_grad)
 
 
@@ -109,14 +109,14 @@ def eye(n: int, m: int | None = None, dtype: Any = None, device: str | None = No
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:
     """Zeros of the shape, dtype and device of `x`: a Tensor if `x` is one."""
-    array = _arrays(operand(x))
+    array = unwrap(as_operand(x))
     made = backend.of_array(array).xp.zeros_like(array, dtype=dtype)
     return Tensor(check_real(made)) if isinstance(x, Tensor) else made
 
 
 def ones_like(x: Any, dtype: Any = None) -> Any:
     """Ones of the shape, dtype and device of `x`: a Tensor if `x` is one."""
-    array = _arrays(operand(x))
+    array = unwrap(as_operand(x))
     made = backend.of_array(array).xp.ones_like(array, dtype=dtype)
     return Tensor(check_real(made)) if isinstance(x, Tensor) else made
 
@@ -137,7 +137,7 @@ def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
 
     Booleans count as 0 and 1. Raises TypeError for indices that are not integers.
     """
-    array = as_indices(asarray(_arrays(indices)))
+    array = as_indices(asarray(unwrap(indices)))
     home = backend.of_array(array)
     if array.size:
         low, high = int(array.min()), int(array.max())
@@ -157,7 +157,7 @@ def _astype(xp: Any, x: Any, *, dtype: Any) -> Any:
 
 def astype(x: Any, dtype: Any) -> Any:
     """`x` in another dtype; the gradient comes back in its own."""
-    x = operand(x)
+    x = as_operand(x)
     return x if x.dtype == dtype else _astype(x, dtype=dtype)
 
 
@@ -176,5 +176,5 @@ def to_device(x: Tensor, device: str) -> Tensor:
 
 def zeros_on_device_of(like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """Zeros where `like` lives; a Tensor if `like` is one."""
-    made = backend.of_array(_arrays(like)).xp.zeros(shape, dtype)
+    made = backend.of_array(unwrap(like)).xp.zeros(shape, dtype)
     return Tensor(made) if isinstance(like, Tensor) else made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from ..core.arguments import axes_of, count, integer, operands
+from ..core.arguments import as_integer, as_operands, check_integer, normalize_axes
 from ..core.primitive import primitive
 from .creation import astype, zeros_on_device_of
 from .elementwise import multiply
@@ -63,7 +63,7 @@ def einsum(subscripts: Any, *given: Any) -> Any:
     """
     if not isinstance(subscripts, str):
         subscripts, *given = _with_letters(subscripts, *given)  # type: ignore[assignment]
-    arrays = operands(*given, name="einsum")
+    arrays = as_operands(*given, name="einsum")
     inputs, output = _labels(subscripts.replace(" ", ""), [x.ndim for x in arrays])
     pairs = [_without_repeats(x, labels) for x, labels in zip(arrays, inputs, strict=True)]
     parts, inputs = _without_ones([x for x, _ in pairs], [labels for _, labels in pairs])
@@ -77,7 +77,7 @@ def _with_letters(*arguments: Any) -> list[Any]:
 
     def term(labels: Any) -> str:
         return "".join(
-            "..." if label is Ellipsis else letters[range(52)[count("an einsum label", label)]]
+            "..." if label is ... else letters[range(52)[check_integer("an einsum label", label)]]
             for label in labels
         )
 
@@ -145,11 +145,11 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """The sum of products over axes of both: the last of `a` with the first of `b` for an integer,
     or two lists of axes.
     """
-    a, b = operands(a, b, name="tensordot")
-    n = integer(axes)
+    a, b = as_operands(a, b, name="tensordot")
+    n = as_integer(axes)
     if n is not None:
         axes = tuple(range(a.ndim - n, a.ndim)), tuple(range(n))
-    left, right = (axes_of(one, x.ndim) for one, x in zip(axes, (a, b), strict=True))
+    left, right = (normalize_axes(one, x.ndim) for one, x in zip(axes, (a, b), strict=True))
     if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
         raise ValueError(
             f"tensordot: axes {left} of shape {a.shape} do not match axes {right} of {b.shape}"
@@ -168,7 +168,7 @@ def dot(a: Any, b: Any) -> Any:
     """NumPy's dot: the product of numbers, of vectors, of matrices; the sum over the last axis of
     `a` and the last but one of `b` for more.
     """
-    a, b = operands(a, b, name="dot")
+    a, b = as_operands(a, b, name="dot")
     if not a.ndim or not b.ndim:
         return multiply(a, b)
     return tensordot(a, b, ([-1], [-2 if b.ndim > 1 else -1]))
@@ -176,7 +176,7 @@ def dot(a: Any, b: Any) -> Any:
 
 def inner(a: Any, b: Any) -> Any:
     """The sum of products over the last axis of both."""
-    a, b = operands(a, b, name="inner")
+    a, b = as_operands(a, b, name="inner")
     if not a.ndim or not b.ndim:
         return multiply(a, b)
     return tensordot(a, b, ([-1], [-1]))
@@ -184,19 +184,19 @@ def inner(a: Any, b: Any) -> Any:
 
 def vdot(a: Any, b: Any) -> Any:
     """The sum of products of all elements of two arrays of one size."""
-    a, b = operands(a, b, name="vdot")
+    a, b = as_operands(a, b, name="vdot")
     return tensordot(ravel(a), ravel(b), 1)
 
 
 def outer(a: Any, b: Any) -> Any:
     """All products of an element of `a` and one of `b`: a matrix."""
-    a, b = operands(a, b, name="outer")
+    a, b = as_operands(a, b, name="outer")
     return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
 
 
 def kron(a: Any, b: Any) -> Any:
     """The Kronecker product: `b`, scaled by every element of `a`, as blocks."""
-    a, b = operands(a, b, name="kron")
+    a, b = as_operands(a, b, name="kron")
     ndim = max(a.ndim, b.ndim)
     a = reshape(a, (1,) * (ndim - a.ndim) + a.shape)
     b = reshape(b, (1,) * (ndim - b.ndim) + b.shape)
@@ -216,7 +216,7 @@ def cross(
     """
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = operands(a, b, name="cross")
+    a, b = as_operands(a, b, name="cross")
     u, v = unstack(a, axisa), unstack(b, axisb)
     if not {len(u), len(v)} <= {2, 3}:
         raise ValueError(f"cross: vectors of length 2 or 3 are needed, got {len(u)} and {len(v)}")
@@ -238,7 +238,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     Row i of the outer product of `v` and `a`, shifted by i, is added up; nothing is multiplied by
     padding, since 0 times infinity is nan.
     """
-    a, v = (atleast_1d(x) for x in operands(a, v, name="convolve"))
+    a, v = (atleast_1d(x) for x in as_operands(a, v, name="convolve"))
     if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
         raise ValueError(f"convolve: two vectors are needed, got shapes {a.shape}, {v.shape}")
     if v.size > a.size:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.arguments import operand
+from ..core.arguments import as_operand
 from ..core.primitive import elementwise, primitive
 from .creation import astype, zeros_like
 from .logic import isfinite, isnan
@@ -225,7 +225,7 @@ def rad2deg(x: Any) -> Any:
 
 def _as_floats(x: Any) -> Any:
     """Integers in the floating dtype that NumPy's functions give them."""
-    x = operand(x)
+    x = as_operand(x)
     return x if x.dtype.kind == "f" else copysign(x, x)
 
 
@@ -273,17 +273,17 @@ def round(x: Any, decimals: int = 0) -> Any:
 
 def real(x: Any) -> Any:
     """The real part of a real tensor: itself."""
-    return operand(x)
+    return as_operand(x)
 
 
 def real_if_close(x: Any, tol: float = 100) -> Any:
     """Itself: a real tensor has no imaginary part to lose, whatever the tolerance."""
-    return operand(x)
+    return as_operand(x)
 
 
 def conj(x: Any) -> Any:
     """The conjugate of a real tensor: itself, but of booleans int8, as in NumPy."""
-    x = operand(x)
+    x = as_operand(x)
     return astype(x, "int8") if x.dtype.kind == "b" else x
 
 

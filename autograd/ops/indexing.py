@@ -9,9 +9,9 @@ from typing import Any
 
 from .. import backend
 from ..core import graph
-from ..core.arguments import operand
+from ..core.arguments import as_operand
 from ..core.primitive import primitive
-from ..core.tensor import _arrays
+from ..core.tensor import unwrap
 from .creation import as_indices
 from .shape import along
 
@@ -36,7 +36,7 @@ def _checked(x: Any, index: Any) -> Any:
     if (
         type(index) is int
         or not _may_repeat(index)
-        or not (home := backend.of_array(_arrays(x))).wraps_indices
+        or not (home := backend.of_array(unwrap(x))).wraps_indices
     ):
         return index
     given = index if isinstance(index, tuple) else (index,)
@@ -72,7 +72,7 @@ def _getitem(xp: Any, x: Any, *, index: Any) -> Any:
 
 def getitem(x: Any, index: Any) -> Any:
     """`x[index]` with everything that the array module accepts; indices may be Tensors."""
-    return _getitem(x, index=_checked(x, _arrays(index)))
+    return _getitem(x, index=_checked(x, unwrap(index)))
 
 
 @primitive(values=lambda g, index: _getitem(g, index=index))
@@ -99,12 +99,12 @@ for _reading in (_getitem, _take):
 
 def _beside(x: Any, indices: Any) -> Any:
     """Indices as an array of integers where `x` lives."""
-    indices = _arrays(indices)
+    indices = unwrap(indices)
     if getattr(indices, "dtype", None) is not None and indices.dtype.kind == "f":
         raise TypeError(f"indices must be integers, got {indices.dtype}")
     if hasattr(type(indices), "backend"):  # what stands for an array lives where that does
         return indices
-    return as_indices(backend.of_array(_arrays(x)).asarray(indices))
+    return as_indices(backend.of_array(unwrap(x)).asarray(indices))
 
 
 def _at(indices: Any, axis: int) -> Any:
@@ -153,8 +153,8 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
 
 def pick(x: Any, indices: Any, axis: int) -> Any:
     """`take_along_axis` for an array of indices that are known to lie within `x`."""
-    xp = backend.of_array(_arrays(x)).xp
-    return _getitem(x, index=_grid(xp, _arrays(indices), x.shape, axis))
+    xp = backend.of_array(unwrap(x)).xp
+    return _getitem(x, index=_grid(xp, unwrap(indices), x.shape, axis))
 
 
 def _written(g: Any, index: Any) -> Any:
@@ -175,10 +175,10 @@ def index_update(x: Any, index: Any, value: Any) -> Any:
     If an index is repeated, which of the values is kept is not defined. Raises TypeError for a
     value that requires a gradient and an `x` of integers or booleans, which cannot carry it.
     """
-    x = operand(x)
+    x = as_operand(x)
     if x.dtype.kind != "f" and graph.recording.get() and getattr(value, "requires_grad", False):
         raise TypeError(
             f"index_update of a {x.dtype} tensor would lose the gradient of a {value.dtype} value; "
             "convert the tensor with .astype(...), or pass value.detach()"
         )
-    return _index_update(x, value, index=_checked(x, _arrays(index)))
+    return _index_update(x, value, index=_checked(x, unwrap(index)))

@@ -11,7 +11,8 @@ from typing import Any
 
 from .. import backend
 from ..core import graph, mutation
-from ..core.tensor import Tensor, _arrays
+from ..core.mutation import memory_owner
+from ..core.tensor import Tensor, unwrap
 from .creation import astype
 
 
@@ -28,11 +29,13 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
             "`x = ag.index_update(x, index, value)` is the differentiable form"
         )
     _begin(target)
-    if graph.anomaly.raw() and target.dtype.kind == "f":  # an operation, whose result is checked
+    if (
+        graph.anomaly_mode.raw() and target.dtype.kind == "f"
+    ):  # an operation, whose result is checked
         is_array = hasattr(value, "dtype")
         value = value if is_array else backend.of_array(target._data).asarray(value, "float64")
         value = astype(value, target.dtype)
-    target._data[_arrays(index)] = _arrays(value)
+    target._data[unwrap(index)] = unwrap(value)
 
 
 def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
@@ -50,9 +53,11 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
                 )
             return result  # type: ignore[no-any-return]
         _begin(target)
-        array, operand = target._data, _arrays(other)
+        array, operand = target._data, unwrap(other)
         home = backend.of_array(array)
-        if hasattr(operand, "dtype") and mutation.owner(operand) is mutation.owner(array):
+        if hasattr(operand, "dtype") and mutation.memory_owner(operand) is mutation.memory_owner(
+            array
+        ):
             operand = operand.copy()  # CuPy does not notice operands that overlap
         elif isinstance(operand, (list, tuple)):
             operand = home.asarray(operand)
@@ -73,12 +78,12 @@ def _is_leaf_memory(target: Tensor) -> bool:
     while node is not None and node.primitive is not None:
         parents = [parent for parent in node.parents if parent is not None]
         node = parents[0] if len(parents) == 1 else None
-    return node is not None and node.saved is mutation.owner(target._data)
+    return node is not None and node.residuals is memory_owner(target._data)
 
 
 def _begin(target: Tensor) -> None:
     """Mark the graphs that saved the memory as stale. This is done before the write, so that an
     interrupt cannot leave a write that is not noted.
     """
-    mutation.begin()
-    mutation.note(target._data)
+    mutation.check_writable()
+    mutation.record_write(target._data)

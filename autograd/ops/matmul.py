@@ -6,9 +6,9 @@ from math import prod
 from typing import Any
 
 from .. import backend
-from ..core.arguments import operands
-from ..core.primitive import _recorded, primitive
-from ..core.tensor import Tensor, _arrays
+from ..core.arguments import as_operands
+from ..core.primitive import primitive, record_operation
+from ..core.tensor import Tensor, unwrap
 from .elementwise import add
 from .shape import expand_dims, moveaxis, reshape, squeeze
 
@@ -64,7 +64,7 @@ def matmul(a: Any, b: Any) -> Any:
     a_ndim, b_ndim = getattr(a, "ndim", 0), getattr(b, "ndim", 0)
     if a_ndim > 1 and b_ndim > 1:
         return _matmul(a, b)
-    a, b = operands(a, b, name="matmul")
+    a, b = as_operands(a, b, name="matmul")
     a_ndim, b_ndim = a.ndim, b.ndim
     if not a_ndim or not b_ndim:
         raise ValueError("matmul: both arguments need at least one dimension; use * for scalars")
@@ -116,7 +116,7 @@ def _plus(y: Any, bias: Any) -> Any:
     """y + bias for a new product `y`, in its own memory where that is possible: no other reference
     to `y` exists, and no rule reads it.
     """
-    out, b = _arrays(y), _arrays(bias)
+    out, b = unwrap(y), unwrap(bias)
     home = backend.of_array(out)
     plain = isinstance(out, home.array_type) and isinstance(b, home.array_type)
     if not (plain and b.dtype == out.dtype and b.shape == out.shape[-1:]):
@@ -125,4 +125,4 @@ def _plus(y: Any, bias: Any) -> Any:
     home.for_rows(lambda part: home.xp.add(rows[part], b, rows[part]), *rows.shape)
     parents = tuple([x._node if isinstance(x, Tensor) else None for x in (y, bias)])
     is_tensor = isinstance(y, Tensor) or isinstance(bias, Tensor)
-    return _recorded(add.primitive, parents, (out, b), out, {}) if is_tensor else out
+    return record_operation(add.primitive, parents, (out, b), out, {}) if is_tensor else out

@@ -14,10 +14,18 @@ from typing import Any
 from .. import backend
 from ..backend import get_default_dtype
 from ..backend.base import AxisError
-from ..core.arguments import axis_of, count, frozen, integer, operand, operands, sequence
+from ..core.arguments import (
+    as_integer,
+    as_operand,
+    as_operand_list,
+    as_operands,
+    check_integer,
+    freeze,
+    normalize_axis,
+)
 from ..core.primitive import primitive
 from ..core.pytree import flatten
-from ..core.tensor import Axis, Tensor, _arrays
+from ..core.tensor import Axis, Tensor, unwrap
 from .creation import astype
 from .elementwise import add, floor, multiply, subtract
 from .indexing import _scatter, getitem
@@ -64,7 +72,7 @@ Move = Callable[[Any, Any], Any]
 
 def _moved_back(g: Any, x_shape: tuple[int, ...], move: Move) -> Any:
     """Add each element of `g` where it came from; places that `move` filled up have number 0."""
-    xp = backend.of_array(_arrays(g)).xp
+    xp = backend.of_array(unwrap(g)).xp
     numbers = move(xp, xp.arange(1, math.prod(x_shape) + 1).reshape(x_shape))
     total = _scatter(g, index=numbers, shape=(math.prod(x_shape) + 1,))
     return reshape(getitem(total, slice(1, None)), x_shape)
@@ -77,7 +85,7 @@ def _moved(xp: Any, x: Any, *, move: Move) -> Any:
 
 def _move(x: Any, name: str, *arguments: Any) -> Any:
     """Apply the array function `name`; the caller may change the arguments before backward."""
-    function, fixed = attrgetter(name), frozen(arguments)
+    function, fixed = attrgetter(name), freeze(arguments)
     return _moved(x, move=lambda xp, a: function(xp)(a, *fixed))
 
 
@@ -158,8 +166,8 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Any:
             raise ValueError(f"pad: {name}={value!r} is not supported for mode {mode!r}")
         if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in flatten(value)):
             raise TypeError(f"pad: {name} has no gradient; detach() it or use concatenate")
-    options = {name: frozen(value) for name, value in options.items()}
-    return _pad(x, width=frozen(pad_width), mode=mode, options=options)
+    options = {name: freeze(value) for name, value in options.items()}
+    return _pad(x, width=freeze(pad_width), mode=mode, options=options)
 
 
 def tril(x: Any, k: int = 0) -> Any:
@@ -197,7 +205,7 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Axis = None) -> Any:
 
 def _each(arrays: Any, shape: Callable[[Any], tuple[int, ...]]) -> Any:
     """Every array in a shape that depends on it: one result, or a tuple."""
-    given = [operand(x) for x in arrays]
+    given = [as_operand(x) for x in arrays]
     if any(isinstance(x, Tensor) for x in given):
         given = [x if isinstance(x, Tensor) else Tensor(x) for x in given]
     shaped = [x if x.shape == shape(x) else reshape(x, shape(x)) for x in given]
@@ -223,24 +231,25 @@ def atleast_3d(*arrays: Any) -> Any:
 
 def vstack(arrays: Any) -> Any:
     """Joined along the first axis, vectors as rows."""
-    return concatenate([atleast_2d(x) for x in sequence("vstack", arrays)], 0)
+    return concatenate([atleast_2d(x) for x in as_operand_list("vstack", arrays)], 0)
 
 
 def hstack(arrays: Any) -> Any:
     """Joined along the second axis, vectors along their only one."""
-    arrays = [atleast_1d(x) for x in sequence("hstack", arrays)]
+    arrays = [atleast_1d(x) for x in as_operand_list("hstack", arrays)]
     return concatenate(arrays, 1 if arrays and arrays[0].ndim > 1 else 0)
 
 
 def dstack(arrays: Any) -> Any:
     """Joined along the third axis."""
-    return concatenate([atleast_3d(x) for x in sequence("dstack", arrays)], 2)
+    return concatenate([atleast_3d(x) for x in as_operand_list("dstack", arrays)], 2)
 
 
 def column_stack(arrays: Any) -> Any:
     """Joined along the second axis, vectors as columns."""
     columns = [
-        reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in sequence("column_stack", arrays)
+        reshape(x, (x.size, 1)) if x.ndim < 2 else x
+        for x in as_operand_list("column_stack", arrays)
     ]
     return concatenate(columns, 1)
 
@@ -252,26 +261,26 @@ def append(x: Any, values: Any, axis: int | None = None) -> Any:
 
 def array_split(x: Any, sections: Any, axis: int = 0) -> Any:
     """Like `split`, but the parts may differ in length by one."""
-    parts = integer(sections)
+    parts = as_integer(sections)
     if parts is None:
         return split(x, sections, axis)
     if parts < 1:
         raise ValueError(f"array_split: the number of sections must be positive, got {parts}")
-    x = operand(x)
-    each, longer = divmod(x.shape[axis_of(axis, x.ndim)], parts)
+    x = as_operand(x)
+    each, longer = divmod(x.shape[normalize_axis(axis, x.ndim)], parts)
     ends = [each * i + min(i, longer) for i in range(1, parts)]
     return split(x, tuple(ends), axis)
 
 
 def hsplit(x: Any, sections: Any) -> Any:
     """Parts along the second axis (of a vector: along its only one)."""
-    x = operand(x)
+    x = as_operand(x)
     return split(x, sections, 1 if x.ndim > 1 else 0)
 
 
 def vsplit(x: Any, sections: Any) -> Any:
     """Parts along the first axis of an array with at least two."""
-    x = operand(x)
+    x = as_operand(x)
     if x.ndim < 2:
         raise ValueError(f"vsplit: at least two axes are needed, got shape {x.shape}")
     return split(x, sections, 0)
@@ -284,8 +293,8 @@ def dsplit(x: Any, sections: Any) -> Any:
 
 def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
     """The axis moved to stand before `start`."""
-    x = operand(x)
-    a, position = axis_of(axis, x.ndim), count("start", start)
+    x = as_operand(x)
+    a, position = normalize_axis(axis, x.ndim), check_integer("start", start)
     if not -x.ndim <= position <= x.ndim:
         raise AxisError(f"start {position} is out of range for an array of {x.ndim} dimension(s)")
     position += x.ndim * (position < 0)
@@ -312,15 +321,15 @@ def linspace(
     Of numbers: a Tensor, of the default dtype. Of arrays or Tensors, which may have gradients: of
     their kind and dtype, along a new axis `axis`.
     """
-    num = count("num", num)
+    num = check_integer("num", num)
     if num < 0:
         raise ValueError(f"linspace: num must not be negative, got {num}")
     if not {type(start), type(stop)} <= {bool, int, float}:
-        start, stop, _ = promote(*operands(start, stop, name="linspace"), 1.0)
+        start, stop, _ = promote(*as_operands(start, stop, name="linspace"), 1.0)
     else:
         dtype = dtype or get_default_dtype()
         start, stop = (Tensor(backend.get(device).asarray(float(end))) for end in (start, stop))
-    home, ends = backend.of_array(_arrays(start)), start.dtype
+    home, ends = backend.of_array(unwrap(start)), start.dtype
     start, stop = wide(start), wide(stop)
     length = subtract(stop, start)
     if device is not None and backend.get(device) is not home:
@@ -349,13 +358,13 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     """The n-th differences of neighbours along `axis`, after `prepend` and `append` (arrays, or
     numbers for one element) have been joined to it.
     """
-    x, n = operand(x), count("n", n)
-    a = axis_of(axis, x.ndim)
+    x, n = as_operand(x), check_integer("n", n)
+    a = normalize_axis(axis, x.ndim)
     if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}")
     if n and not (prepend is None and append is None):
         one = (*x.shape[:a], 1, *x.shape[a + 1 :])
-        parts = [v if v is None else operand(v, x) for v in (prepend, x, append)]
+        parts = [v if v is None else as_operand(v, x) for v in (prepend, x, append)]
         x = concatenate([v if v.ndim else broadcast_to(v, one) for v in parts if v is not None], a)
     minus = not_equal if x.dtype.kind == "b" else subtract
     for _ in range(n):
@@ -389,7 +398,7 @@ def gradient(
     x, axes = over(x, axis)
     if x.dtype.kind == "b":
         raise TypeError("gradient: booleans have no differences")
-    x, given = floating(x), [operand(d, x) for d in distances or (spacing,)]
+    x, given = floating(x), [as_operand(d, x) for d in distances or (spacing,)]
     if edge_order not in (1, 2):
         raise ValueError(f"gradient: edge_order must be 1 or 2, got {edge_order!r}")
     if len(given) == 1 and given[0].ndim == 0:

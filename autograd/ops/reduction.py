@@ -7,7 +7,7 @@ from functools import wraps
 from math import inf
 from typing import Any, TypeVar
 
-from ..core.arguments import axes_of, axis_of, operand
+from ..core.arguments import as_operand, normalize_axes, normalize_axis
 from ..core.primitive import primitive
 from ..core.tensor import Axis
 from . import selection
@@ -95,16 +95,16 @@ def sum(
 
 def masked(x: Any, mask: Any, fill: Any) -> Any:
     """`x`, with `fill` where a mask that broadcasts to its shape is False."""
-    mask = operand(mask)
+    mask = as_operand(mask)
     if mask.dtype.kind == "f":
         raise TypeError(f"where must be a boolean mask, got {mask.dtype}")
-    return selection.where(broadcast_to(mask, x.shape), x, astype(operand(fill, x), x.dtype))
+    return selection.where(broadcast_to(mask, x.shape), x, astype(as_operand(fill, x), x.dtype))
 
 
 def started(initial: Any, like: Any) -> Any:
     """The number that a reduction begins with, in the dtype of `like`."""
     is_whole = isinstance(initial, float) and like.dtype.kind in "iu"
-    number = operand(int(initial) if is_whole else initial, like)
+    number = as_operand(int(initial) if is_whole else initial, like)
     if number.ndim:
         raise ValueError(f"initial must be a number, got an array of shape {number.shape}")
     return astype(number, like.dtype)
@@ -171,7 +171,7 @@ def var(
     if dtype is not None and x.dtype.kind != "f":
         raise TypeError(f"var: dtype must be a floating dtype, got {x.dtype}")
     values = floating(x)
-    center = _mean(values, axes, True, where) if mean is None else operand(mean, x)
+    center = _mean(values, axes, True, where) if mean is None else as_operand(mean, x)
     total = sum(square(values - center), axes, keepdims, where=where)
     number = _number(x, axes, keepdims, where) - ddof
     result = total / (number * (number > 0))
@@ -328,10 +328,12 @@ def without_history(x: Any) -> Any:
 @computed_wide
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The Euclidean norm; where it is 0 its gradient is 0."""
-    return _root(sum(square(absolute(floating(operand(x)))), axis, keepdims))
+    return _root(sum(square(absolute(floating(as_operand(x)))), axis, keepdims))
 
 
-@primitive(x=lambda g, y, axis: g - exp(y) * _sum(g, axes=axes_of(axis, y.ndim), keepdims=True))
+@primitive(
+    x=lambda g, y, axis: g - exp(y) * _sum(g, axes=normalize_axes(axis, y.ndim), keepdims=True)
+)
 def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
     if not x.size:
         return x.copy()
@@ -342,8 +344,8 @@ def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
 @computed_wide
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """log(softmax(x)) along `axis`, computed without ever forming a vanishing probability."""
-    x = floating(operand(x))
-    return _log_softmax(x, axis=axis_of(axis, x.ndim))
+    x = floating(as_operand(x))
+    return _log_softmax(x, axis=normalize_axis(axis, x.ndim))
 
 
 @computed_wide
@@ -352,7 +354,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     return exp(log_softmax(x, axis=axis))
 
 
-def fit(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def unbroadcast(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """A gradient in the shape and dtype of its tensor: summed over the axes along which the tensor
     was broadcast, and cast.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import backend
-from ..core.arguments import operand
+from ..core.arguments import as_operand
 from ..core.primitive import elementwise, primitive
-from ..core.tensor import _arrays
+from ..core.tensor import unwrap
 from .creation import astype
 from .logic import greater_equal, isnan, isneginf, isposinf, less_equal
 
@@ -53,9 +53,9 @@ def promote(*values: Any) -> list[Any]:
     """Cast arrays to the dtype to which NumPy promotes all values; Python numbers stay numbers."""
     beside = next((value for value in values if hasattr(value, "dtype")), None)
     numbers = (bool, int, float)
-    values = tuple([v if type(v) in numbers else operand(v, beside) for v in values])
+    values = tuple([v if type(v) in numbers else as_operand(v, beside) for v in values])
     dtypes = [getattr(value, "dtype", value) for value in values]
-    dtype = backend.of_array(_arrays(beside)).xp.result_type(*dtypes)
+    dtype = backend.of_array(unwrap(beside)).xp.result_type(*dtypes)
     return [v if type(v) in numbers else astype(v, dtype) for v in values]
 
 
@@ -67,8 +67,10 @@ def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
         raise ValueError(f"select: {len(conditions)} conditions for {len(choices)} choices")
     *choices, result = promote(*choices, default)
     for condition, choice in zip(conditions[::-1], choices[::-1], strict=True):
-        if operand(condition).dtype.kind != "b":
-            raise TypeError(f"select: conditions must be boolean, got {operand(condition).dtype}")
+        if as_operand(condition).dtype.kind != "b":
+            raise TypeError(
+                f"select: conditions must be boolean, got {as_operand(condition).dtype}"
+            )
         result = where(condition, choice, result)
     return result
 
@@ -79,10 +81,10 @@ def nan_to_num(
     """nan and infinities replaced by numbers (the largest there are, unless given); the gradient
     there is 0.
     """
-    x = operand(x)
+    x = as_operand(x)
     if (dtype := x.dtype).kind != "f":
         return x
-    largest = float(backend.of_array(_arrays(x)).xp.finfo(dtype).max)
+    largest = float(backend.of_array(unwrap(x)).xp.finfo(dtype).max)
     x = where(isnan(x), nan, x)
     x = where(isposinf(x), largest if posinf is None else posinf, x)
     return astype(where(isneginf(x), -largest if neginf is None else neginf, x), dtype)
@@ -99,7 +101,7 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     low, high = min if a_min is None else a_min, max if a_max is None else a_max
     if all(limit is None or type(limit) in (bool, int, float) for limit in (low, high)):
         return _clip(x, low=low, high=high)
-    x, *limits = promote(operand(x), *[limit for limit in (low, high) if limit is not None])
+    x, *limits = promote(as_operand(x), *[limit for limit in (low, high) if limit is not None])
     low, high = limits[0] if low is not None else None, limits[-1] if high is not None else None
     if low is not None:
         x = where(greater_equal(x, low) | isnan(x), x, low)

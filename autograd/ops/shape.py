@@ -7,15 +7,15 @@ from itertools import pairwise
 from typing import Any
 
 from ..core.arguments import (
-    axes_of,
-    axis_of,
+    as_integer,
+    as_operand,
+    as_operand_list,
     check_flag,
-    integer,
-    is_axis_of_number,
-    operand,
-    sequence,
+    is_scalar_axis,
+    normalize_axes,
+    normalize_axis,
 )
-from ..core.primitive import _recorded, primitive
+from ..core.primitive import primitive, record_operation
 from ..core.tensor import Axis
 from .creation import zeros_on_device_of
 
@@ -40,10 +40,10 @@ def along(x: Any, axis: int | None, numbers: bool = False) -> tuple[Any, int]:
 
     If `numbers`, an array without axes counts as one of a single element along axis 0 or -1.
     """
-    x = operand(x)
-    if axis is None or (numbers and is_axis_of_number(axis, x.ndim)):
+    x = as_operand(x)
+    if axis is None or (numbers and is_scalar_axis(axis, x.ndim)):
         return ravel(x), 0
-    return x, axis_of(axis, x.ndim)
+    return x, normalize_axis(axis, x.ndim)
 
 
 def over(
@@ -53,13 +53,13 @@ def over(
 
     If `numbers`, axis 0 or -1 is allowed for an array without axes.
     """
-    x = operand(x)
+    x = as_operand(x)
     if type(keepdims) is not bool:
         check_flag("keepdims", keepdims)
     ndim = x.ndim
     if type(axis) is int and -ndim <= axis < ndim:
         return x, (axis % ndim,)
-    return x, () if numbers and is_axis_of_number(axis, ndim) else axes_of(axis, ndim)
+    return x, () if numbers and is_scalar_axis(axis, ndim) else normalize_axes(axis, ndim)
 
 
 def reduced(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
@@ -102,24 +102,24 @@ def reversed_axes(xp: Any, x: Any) -> Any:
 
 def transpose(x: Any, *axes: Any) -> Any:
     """The axes in another order; without `axes`, in the reverse one."""
-    order = axes[0] if len(axes) == 1 and integer(axes[0]) is None else axes or None
+    order = axes[0] if len(axes) == 1 and as_integer(axes[0]) is None else axes or None
     x, axes = over(x, order)
     return _transpose(x, axes=axes[::-1] if order is None else axes)
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """Two axes exchanged."""
-    x = operand(x)
-    i, j, axes = axis_of(axis1, x.ndim), axis_of(axis2, x.ndim), list(range(x.ndim))
+    x = as_operand(x)
+    i, j, axes = normalize_axis(axis1, x.ndim), normalize_axis(axis2, x.ndim), list(range(x.ndim))
     axes[i], axes[j] = axes[j], axes[i]
     return _transpose(x, axes=tuple(axes))
 
 
 def moveaxis(x: Any, source: Axis, destination: Axis) -> Any:
     """One axis, or several, moved to other positions; the others keep their order."""
-    x = operand(x)
+    x = as_operand(x)
     sources, destinations = (
-        axes_of(axis if isinstance(axis, (tuple, list)) else (axis,), x.ndim)
+        normalize_axes(axis if isinstance(axis, (tuple, list)) else (axis,), x.ndim)
         for axis in (source, destination)
     )
     if len(sources) != len(destinations):
@@ -140,9 +140,9 @@ def squeeze(x: Any, axis: Axis = None) -> Any:
 
 def expand_dims(x: Any, axis: Axis) -> Any:
     """With new axes of length 1 at the places `axis` of the result."""
-    x, places = operand(x), [*axis] if isinstance(axis, (tuple, list)) else [axis]
+    x, places = as_operand(x), [*axis] if isinstance(axis, (tuple, list)) else [axis]
     ndim = x.ndim + len(places)
-    new, lengths = axes_of(places, ndim), iter(x.shape)
+    new, lengths = normalize_axes(places, ndim), iter(x.shape)
     return _reshape(x, shape=tuple(1 if a in new else next(lengths) for a in range(ndim)))
 
 
@@ -175,14 +175,14 @@ def _concatenate(xp: Any, *arrays: Any, axis: int) -> Any:
 
 def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     """Arrays joined along an axis that they have (None: the flat arrays)."""
-    arrays = sequence("concatenate", arrays)
+    arrays = as_operand_list("concatenate", arrays)
     if not arrays:
         raise ValueError("concatenate: need at least one array")
     if axis is None:
         return _concatenate(*map(ravel, arrays), axis=0)
     if not arrays[0].ndim:
         raise ValueError("concatenate: arrays without axes cannot be joined; use stack")
-    return _concatenate(*arrays, axis=axis_of(axis, arrays[0].ndim))
+    return _concatenate(*arrays, axis=normalize_axis(axis, arrays[0].ndim))
 
 
 def concatenated(tensors: Any, whole: Any) -> Any:
@@ -190,7 +190,7 @@ def concatenated(tensors: Any, whole: Any) -> Any:
     there is nothing to compute.
     """
     parents, arrays = tuple([t._node for t in tensors]), tuple([t._data for t in tensors])
-    return _recorded(_concatenate.primitive, parents, arrays, whole, {"axis": 0})
+    return record_operation(_concatenate.primitive, parents, arrays, whole, {"axis": 0})
 
 
 def _with_zeros(g: tuple[Any, ...], shapes: Iterable[tuple[int, ...]]) -> list[Any]:
@@ -209,10 +209,10 @@ def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
 
 def stack(arrays: Any, axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
-    arrays = sequence("stack", arrays)
+    arrays = as_operand_list("stack", arrays)
     if not arrays:
         raise ValueError("stack: need at least one array")
-    return _stack(*arrays, axis=axis_of(axis, arrays[0].ndim + 1))
+    return _stack(*arrays, axis=normalize_axis(axis, arrays[0].ndim + 1))
 
 
 def _split_back(g: Any, x_shape: tuple[int, ...], indices: tuple[int, ...], axis: int) -> Any:
@@ -229,9 +229,9 @@ def _split(xp: Any, x: Any, *, indices: tuple[int, ...], axis: int) -> Any:
 
 def split(x: Any, sections: Any, axis: int = 0) -> Any:
     """A tuple of parts along `axis`: `sections` equal ones, or cut at the given indices."""
-    x = operand(x)
-    axis = axis_of(axis, x.ndim)
-    length, parts = x.shape[axis], integer(sections)
+    x = as_operand(x)
+    axis = normalize_axis(axis, x.ndim)
+    length, parts = x.shape[axis], as_integer(sections)
     if parts is not None:
         if parts < 1 or length % parts:
             raise ValueError(
@@ -260,6 +260,6 @@ def _unstack(xp: Any, x: Any, *, axis: int) -> Any:
 
 def unstack(x: Any, axis: int = 0) -> Any:
     """A tuple of the slices along `axis`, one node for all: a recurrence's way through time."""
-    x = operand(x)
-    axis = axis_of(axis, x.ndim)
+    x = as_operand(x)
+    axis = normalize_axis(axis, x.ndim)
     return _unstack(x, axis=axis) if x.shape[axis] else ()

@@ -6,9 +6,9 @@ from math import prod as prod_of
 from typing import Any
 
 from .. import backend
-from ..core.arguments import axis_of, count, operand
+from ..core.arguments import as_operand, check_integer, normalize_axis
 from ..core.primitive import primitive
-from ..core.tensor import Axis, _arrays
+from ..core.tensor import Axis, unwrap
 from .creation import astype
 from .indexing import getitem, pick
 from .logic import isnan
@@ -91,7 +91,7 @@ def prod(
     length = prod_of(x.shape[a] for a in axes)
     x = reshape(x.transpose(*order) if x.ndim else x, (length, *shape))
     if length == 0:
-        xp = backend.of_array(_arrays(x)).xp
+        xp = backend.of_array(unwrap(x)).xp
         x = reshape(x.sum(0) + xp.ones(shape, x.dtype), (1, *shape))
     while x.shape[0] > 1:
         half = x.shape[0] // 2
@@ -143,8 +143,8 @@ def top_k(x: Any, k: int, axis: int = -1) -> Any:
     """The k greatest along `axis`, descending, and their indices; nan counts as greatest, and of
     equals the first comes first.
     """
-    x, k = operand(x), count("k", k)
-    axis = axis_of(axis, x.ndim)
+    x, k = as_operand(x), check_integer("k", k)
+    axis = normalize_axis(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"top_k: k={k} of the {x.shape[axis]} elements of axis {axis}")
     # Both flips together keep equals in order; -x would wrap around for some integers.

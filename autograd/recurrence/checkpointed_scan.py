@@ -16,13 +16,20 @@ from typing import Any, NamedTuple
 
 from .. import backend
 from ..core import graph
-from ..core.arguments import integer
+from ..core.arguments import as_integer
 from ..core.graph import Node, no_grad
-from ..core.mutation import clock, owner
+from ..core.mutation import memory_owner, next_version
 from ..core.pytree import flatten, tree_map, unflatten
-from ..core.tensor import Tensor, _arrays
+from ..core.tensor import Tensor
 from ..ops.shape import concatenate, concatenated, split
-from ..recompute import all_recorded, as_before, as_now, on_one_node, since, with_digests
+from ..recompute import (
+    eager_execution,
+    evaluate_unchanged,
+    evaluate_with_digests,
+    record_as_one_node,
+    recorded_since,
+    replayable,
+)
 from ..transforms import is_recorded
 
 
@@ -73,7 +80,7 @@ class InParts:
         self, first: int, last: int, carry: Any, xs: Any, plan: Plan | None, page: Page
     ) -> Any:
         """A part of which only the carry at its beginning is kept."""
-        run = as_now(lambda: self.run(first, last, carry, xs, plan))
+        run = replayable(lambda: self.run(first, last, carry, xs, plan))
 
         def again() -> Any:
             if self.check is not None:
@@ -83,7 +90,7 @@ class InParts:
         inputs = {leaf._node for leaf in flatten((carry, xs)) if is_recorded(leaf)}
         with no_grad():
             out = self.run(first, last, carry, xs, segments(self.unit), page)
-        return on_one_node(out, _is_new, inputs | self.parameters, again)
+        return record_as_one_node(out, _is_new, inputs | self.parameters, again)
 
     # --- how much to keep -------------------------------------------------------------------------
 
@@ -91,7 +98,7 @@ class InParts:
         """The whole recurrence, by `checkpoint=`, `memory_budget=`, or neither."""
         if count is not None and budget is not None:
             raise ValueError("scan takes checkpoint= or memory_budget=, not both")
-        if all_recorded.get() or count is budget is None:
+        if eager_execution.get() or count is budget is None:
             return self.record(0, self.steps, carry, xs)
         if budget is not None:
             return self.within(budget, carry, xs)
@@ -100,7 +107,7 @@ class InParts:
     def every(self, count: Any, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Keep the carry at every so many steps."""
         given = count
-        count = isqrt(max(self.steps - 1, 0)) + 1 if given == "sqrt" else integer(given)
+        count = isqrt(max(self.steps - 1, 0)) + 1 if given == "sqrt" else as_integer(given)
         if count is None or count < 1:
             raise ValueError(
                 f'checkpoint must be a number of steps, at least 1, or "sqrt", got {given!r}'
@@ -140,13 +147,13 @@ class InParts:
     def _probe(self, steps: int, carry: Any, xs: Any) -> tuple[set[Node], int]:
         """What the first steps use beside carry and xs, and how many bytes their record holds."""
         piece = slice(-steps, None) if self.reverse else slice(steps)
-        start = clock()
+        start = next_version()
         carry, xs = tree_map(_stand_in, (carry, tree_map(lambda leaf: leaf[piece], xs)))
-        evaluate = as_now(lambda: self.record(0, steps, carry, xs))
-        out, digests = with_digests(evaluate)
+        evaluate = replayable(lambda: self.record(0, steps, carry, xs))
+        out, digests = evaluate_with_digests(evaluate)
         if digests and steps == 1:
-            self.check = partial(as_before, evaluate, digests)
-        inside, before = since(start, out)
+            self.check = partial(evaluate_unchanged, evaluate, digests)
+        inside, before = recorded_since(start, out)
         return before, size_of(inside)
 
 
@@ -229,8 +236,12 @@ def _stand_in(value: Any) -> Any:
 
 def size_of(nodes: set[Node]) -> int:
     """The bytes that nodes hold, about: the arrays that they save, each once, and themselves."""
-    saved = [x for node in nodes if isinstance(node.saved, tuple) for x in flatten(node.saved)]
-    owners = {id(one): one.nbytes for one in (owner(x) for x in saved if hasattr(x, "nbytes"))}
+    saved = [
+        x for node in nodes if isinstance(node.residuals, tuple) for x in flatten(node.residuals)
+    ]
+    owners = {
+        id(one): one.nbytes for one in (memory_owner(x) for x in saved if hasattr(x, "nbytes"))
+    }
     return int(sum(owners.values())) + 500 * len(nodes)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import backend
 from ..core import graph
-from ..core.arguments import integer
+from ..core.arguments import as_integer
 from ..core.pytree import flatten, tree_map
-from ..core.tensor import Tensor, _arrays
+from ..core.tensor import Tensor
 from ..ops.selection import where
 
 
@@ -23,7 +23,7 @@ def over_time(xs: Any, length: int | None) -> tuple[Any, int]:
     xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(_unshared(x)), xs)
     found = {len(leaf) for leaf in flatten(xs)}
     if length is not None:
-        steps = integer(length)
+        steps = as_integer(length)
         if steps is None or steps < 0:
             raise ValueError(f"scan: length= must be a number of steps, got {length!r}")
         found.add(steps)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from .. import compile as compile_
-from ..core.arguments import integer
+from ..core.arguments import as_integer
 from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
 from ..ops.shape import stack, unstack
 from .checkpointed_scan import InParts, detached, joined
@@ -104,7 +104,7 @@ class _Loop:
 
     def __post_init__(self) -> None:
         if self.detach_every is not None:
-            steps = integer(self.detach_every)
+            steps = as_integer(self.detach_every)
             if steps is None or steps < 1:
                 raise ValueError(
                     f"detach_every must be a positive number of steps, got {self.detach_every!r}"

@@ -22,7 +22,7 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Variable(Generic[T]):
+class ContextVariable(Generic[T]):
     """A value that blocks change. `raw()` is faster than `get()`: what it returns is the value, or
     something of the same truth.
     """
@@ -95,7 +95,7 @@ class Block(Generic[T]):
     thread or task than it began in. Tasks that start in the block share it until it ends.
     """
 
-    def __init__(self, variable: Variable[T], value: T) -> None:
+    def __init__(self, variable: ContextVariable[T], value: T) -> None:
         self.variable, self.value = variable, value
         self._by_hand: list[Setting] = []  # entered without `with`, as by an ExitStack
 
@@ -212,7 +212,7 @@ def context(function: Callable[P, Iterator[T]]) -> Callable[P, Undo[T]]:
     return run
 
 
-def holding(lock: Any, function: Callable[[], R]) -> R:
+def run_locked(lock: Any, function: Callable[[], R]) -> R:
     """Call a function while a lock is held. An interrupt between two lines, as debuggers raise it,
     cannot leave the lock locked, since all is on one line.
     """

@@ -39,8 +39,8 @@ def with_rule(operation: Any, argument: str, rule: Callable[..., Any]) -> Callab
     wrong = Primitive(
         right.name, argument, right.arguments, {**right.rules, argument: rule}, right.variadic
     )
-    assert wrong.needs == right.needs
-    return wrong.pull
+    assert wrong.residual_names == right.residual_names
+    return wrong.vjp
 
 
 def executed(work: Callable[[], Any]) -> int:
@@ -118,6 +118,6 @@ def instead(operation: Any, wrong: Callable[[Any], Any], argument: int = 0) -> A
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
         name = operation.primitive.arguments[argument]
         rule = wrong(operation.primitive.rules[name])
-        monkeypatch.setattr(operation.primitive, "pull", with_rule(operation, name, rule))
+        monkeypatch.setattr(operation.primitive, "vjp", with_rule(operation, name, rule))
 
     return patch

@@ -29,7 +29,7 @@ from autograd import (
     where,
     zeros_like,
 )
-from autograd.compile import all_recorded
+from autograd.compile import eager_execution
 from autograd.runtime.context import Undo, context
 from autograd.runtime.deprecation import RenamedAttribute
 
@@ -200,7 +200,7 @@ def capture(model: nn.Module) -> Iterator[list[LayerTrace]]:
         )
         return last, ys
 
-    with scan_interceptor.block(run), all_recorded.block(True):
+    with scan_interceptor.block(run), eager_execution.block(True):
         yield runs
 
 

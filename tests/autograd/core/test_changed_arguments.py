@@ -161,7 +161,7 @@ def test_what_is_not_recorded_is_not_copied() -> None:
     x, factor = leaf(1.0, 2.0), ag.tensor(on_device(np.array([3.0, 4.0])))
     y = x * factor
     assert y._node is not None
-    assert y._node.saved[0] is factor._data
+    assert y._node.residuals[0] is factor._data
     factor[...] = 0
     with pytest.raises(RuntimeError, match="written in place"):
         y.sum().backward()

@@ -330,8 +330,8 @@ def counting_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_growth, "MANY", 100)
     monkeypatch.setattr(graph_growth, "_last", (0, 0))
     clock = itertools.count(1000).__next__
-    monkeypatch.setattr(graph, "clock", clock)
-    monkeypatch.setattr(mutation, "clock", clock)
+    monkeypatch.setattr(graph, "next_version", clock)
+    monkeypatch.setattr(mutation, "next_version", clock)
     monkeypatch.setattr(mutation, "count_at", 2000)
 
 

@@ -13,7 +13,7 @@ from helpers import in_thread, leaf, on_host
 
 import autograd as ag
 from autograd import backend, recompute
-from autograd.compile import all_recorded
+from autograd.compile import eager_execution
 from autograd.core import graph, mutation
 from autograd.core.graph import Node
 from autograd.core.primitive import Kernels
@@ -75,9 +75,9 @@ def step(h: Any, x: Any) -> Any:
 def check_engine() -> None:
     """Recording is on, gradients are right, scans are compiled, nothing is watched or locked."""
     assert backend.current().device == DEVICE
-    assert [scan_interceptor.get(), mutation.refuse.get(), sys.getprofile()] == [None] * 3
-    assert recompute.between.get() == ()
-    assert [all_recorded.get(), graph.anomaly.get()] == [False] * 2
+    assert [scan_interceptor.get(), mutation.write_guard.get(), sys.getprofile()] == [None] * 3
+    assert recompute.recompute_intervals.get() == ()
+    assert [eager_execution.get(), graph.anomaly_mode.get()] == [False] * 2
     x = leaf(1.0, 2.0)
     ((x * x).sum() * 2).backward()
     np.testing.assert_array_equal(on_host(x.grad), [4, 8])

@@ -30,7 +30,7 @@ def instead_of_joint(operation: Any, wrong: Callable[[Rule], Rule]) -> Any:
 
     def patch(monkeypatch: Patch) -> None:
         rule = wrong(operation.primitive.rules["*"])
-        monkeypatch.setattr(operation.primitive, "pull", with_rule(operation, "*", rule))
+        monkeypatch.setattr(operation.primitive, "vjp", with_rule(operation, "*", rule))
 
     return patch
 
@@ -70,7 +70,7 @@ def transposed(x: Any) -> Any:
 # --- wrong central functions ----------------------------------------------------------------------
 
 
-def fit_first(fit: Any) -> Any:
+def unbroadcast_first(unbroadcast: Any) -> Any:
     """Un-broadcasting that takes the first of the copies, not their sum."""
 
     def wrong(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -80,13 +80,13 @@ def fit_first(fit: Any) -> Any:
             for axis, n in enumerate(shape):
                 if n == 1 and g.shape[axis] > 1:
                     g = ag.expand_dims(ag.unstack(g, axis)[0], axis)
-        return fit(g, shape, dtype)
+        return unbroadcast(g, shape, dtype)
 
     return wrong
 
 
-def fit_uncast(fit: Any) -> Any:
-    return lambda g, shape, dtype: fit(g, shape, g.dtype)
+def unbroadcast_uncast(unbroadcast: Any) -> Any:
+    return lambda g, shape, dtype: unbroadcast(g, shape, g.dtype)
 
 
 def overwrite(scatter_add: Any) -> Any:
@@ -180,8 +180,11 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
         instead(ag.sigmoid, lambda rule: lambda g, y: rule(g, y.astype(np.float16))),
         derivatives("sigmoid"),
     ),
-    "missing un-broadcast": (attribute(graph, "fit", fit_first), derivatives("add")),
-    "wrong dtype": (attribute(graph, "fit", fit_uncast), dtypes("multiply")),
+    "missing un-broadcast": (
+        attribute(graph, "unbroadcast", unbroadcast_first),
+        derivatives("add"),
+    ),
+    "wrong dtype": (attribute(graph, "unbroadcast", unbroadcast_uncast), dtypes("multiply")),
     "transposed product": (
         instead(matmul._matmul, if_square(transposed)),
         derivatives("matmul"),

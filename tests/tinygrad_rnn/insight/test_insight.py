@@ -14,7 +14,7 @@ from helpers import at_once, on_host
 from insights import B, H, I, T, close, last_output, values, watched
 
 import autograd as ag
-from autograd.compile import all_recorded
+from autograd.compile import eager_execution
 from tinygrad_rnn import insight, models, nn
 from tinygrad_rnn.nn.recurrent.layer import scan_interceptor
 
@@ -253,7 +253,7 @@ def everything(model: nn.Module) -> list[Any]:
         parameters,
         state,
         scan_interceptor.get(),
-        all_recorded.get(),
+        eager_execution.get(),
         sys.getprofile(),
     ]
 

@@ -33,7 +33,7 @@ from autograd import (
     where,
     zeros,
 )
-from autograd.runtime.context import Variable
+from autograd.runtime.context import ContextVariable
 
 from ...scalars import check_probability, to_python
 from .. import functional
@@ -45,7 +45,7 @@ from .packing import PackedSequence, pad_packed_sequence
 Step = Callable[[Any, Any], tuple[Any, Any]]
 T = TypeVar("T")
 
-scan_interceptor: Variable[Callable[..., tuple[Any, Any]] | None] = Variable(
+scan_interceptor: ContextVariable[Callable[..., tuple[Any, Any]] | None] = ContextVariable(
     "scan_interceptor", default=None
 )
 """Who runs the cells of layers in place of `scan`, where somebody wants to see them run
