@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .core.arguments import as_operand, as_operands, normalize_axes, prefix_error
+from .core.errors import prefix_error
+from .core.operands import as_operand, as_operands
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
 from .ops import (
@@ -38,6 +39,7 @@ from .ops import (
     shape,
     sorting,
 )
+from .ops.arguments import normalize_axes
 
 _MODULES = (
     *(creation, elementwise, indexing, matmul, movement),

@@ -19,11 +19,11 @@ import numpy as np
 
 from .backend import asarray, get_default_dtype
 from .core import graph
-from .core.arguments import check_integer
 from .core.graph import Node, enable_grad
 from .core.mutation import next_version
 from .core.pytree import flatten, structure, tree_map, unflatten
 from .core.tensor import Tensor
+from .ops.arguments import check_integer
 from .ops.creation import zeros_like, zeros_on_device_of
 from .ops.shape import reshape, stack
 

@@ -21,6 +21,7 @@ import numpy as np
 from .. import backend
 from ..core import graph
 from ..core.graph import GET_OUTPUT, Node, ancestors_since
+from ..core.install import operations
 from ..core.mutation import next_version
 from ..core.primitive import Primitive
 from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
@@ -234,7 +235,7 @@ class Step:
                 if like and (parent.shape, parent.dtype) == (node.shape, node.dtype):
                     yield parent, (base, slope)
                 else:
-                    g = graph.unbroadcast(_times(base, slope), parent.shape, parent.dtype)
+                    g = operations.unbroadcast(_times(base, slope), parent.shape, parent.dtype)
                     yield parent, (g, None)
             return
         else:

@@ -23,6 +23,7 @@ from .. import backend
 from ..backend import Array
 from ..runtime.context import Block, ContextVariable, run_locked
 from . import mutation
+from .install import operations
 from .mutation import next_version
 from .pytree import flatten
 
@@ -74,11 +75,7 @@ GET_OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
 
 # What the sweep needs of the operations, handed over by `ops`, which stands above this file.
 wrap: Callable[[Array, Node | None], Any]  # an array and its node, as a Tensor
-unbroadcast: Callable[
-    [Any, tuple[int, ...], Any], Any
-]  # un-broadcasts a gradient to a shape, and casts it
 checked_pass: Callable[[Any], Any]  # the checks of `detect_anomaly` in one backward pass
-stack: Callable[[Any], Any]  # arrays and Tensors of one shape, joined along a new first axis
 
 
 # --- recording on and off -------------------------------------------------------------------------
@@ -229,7 +226,7 @@ class _Pending:
         if type(gradient) is list:
             gradient = tuple(gradient)
         elif (owned or not self.in_place) and gradient.dtype is not node.dtype:
-            gradient = unbroadcast(gradient, node.shape, node.dtype)
+            gradient = operations.unbroadcast(gradient, node.shape, node.dtype)
         return node, gradient, owned
 
 
@@ -263,7 +260,7 @@ def conform_gradient(
     the rules did not get all gradients, or if the node is a whole computation.
     """
     try:
-        return unbroadcast(term, parent.shape, parent.dtype)
+        return operations.unbroadcast(term, parent.shape, parent.dtype)
     except (AttributeError, TypeError, ValueError) as error:
         partial = node is not None and (_unused(gradient) or not hasattr(node.primitive, "rules"))
         if term is None and partial:
@@ -371,7 +368,7 @@ def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bo
                 )
             if hasattr(replaced, "backward") == plain:
                 replaced = replaced.data if plain else wrap(replaced, None)
-            gradient = unbroadcast(replaced, node.shape, node.dtype)
+            gradient = operations.unbroadcast(replaced, node.shape, node.dtype)
     if keep and watch.retains_grad:
         run_locked(_adding, partial(_accumulate, watch, gradient, ours))
     return gradient, ours

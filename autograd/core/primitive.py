@@ -36,8 +36,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .arguments import as_operand, prefix_error
+from .errors import operation_error
 from .graph import GET_OUTPUT, Node, recording
+from .operands import as_operand
 from .pytree import flatten
 from .tensor import Tensor, snapshot
 
@@ -75,7 +76,7 @@ class Kernels(dict[type, Callable[..., Any]]):
         for value in flatten((arrays, static)):
             if hasattr(type(value), "apply"):
                 return self[type(value)](*arrays, **static)
-        named = failure(self.primitive.name, error, arrays)
+        named = operation_error(self.primitive.name, error, arrays)
         raise named from (error.__cause__ if named is error else error)
 
 
@@ -210,26 +211,6 @@ def select_output(array: Array, node: Node, i: int) -> Tensor:
     return Tensor(array, made)
 
 
-def describe(value: Any) -> str:
-    """An argument in an error message: its shape and dtype."""
-    return f"{value.shape} {value.dtype}" if hasattr(value, "dtype") else repr(value)
-
-
-def failure(name: str, error: BaseException, arrays: Any) -> BaseException:
-    """Return `error` with the name of the operation and its arguments; see `prefixed`."""
-    real = [a for a in arrays if hasattr(a, "dtype") and a.dtype.kind != "c"]
-    homes = {backend.of_array(a).device for a in real}
-    if len(homes) > 1:
-        return backend.DeviceError(
-            f"{name}: arguments on different devices, {' and '.join(sorted(homes))}; "
-            f"move one with .to({min(homes)!r})"
-        )
-    if len(real) < sum(hasattr(a, "dtype") for a in arrays):
-        error = TypeError("complex arrays are not supported")
-    call = f"{name}({', '.join(map(describe, arrays))})" if arrays else name
-    return prefix_error(call, error)
-
-
 _NUMBERS = frozenset((bool, int, float))
 
 
@@ -242,7 +223,7 @@ def _converted(name: str, value: Any, beside: Any = None) -> Any:
     try:
         return as_operand(value, beside)
     except (TypeError, ValueError) as error:
-        raise failure(name, error, ()) from error
+        raise operation_error(name, error, ()) from error
 
 
 def _is_raw(*arguments: Any) -> bool:
@@ -386,7 +367,7 @@ def record_operation(
     ]
     y = tuple(results) if several else results[0]
     if not several and y.dtype.kind not in "biuf":
-        raise failure(primitive.name, TypeError(f"the result is {y.dtype}"), arrays)
+        raise operation_error(primitive.name, TypeError(f"the result is {y.dtype}"), arrays)
     if not any(parents) or not recording.raw() or not (several or y.dtype.kind == "f"):
         return tuple(map(Tensor, y)) if several else Tensor(y)
     residuals = primitive.save_residuals(arrays, y, static, parents)

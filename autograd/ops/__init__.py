@@ -6,7 +6,8 @@ from numbers import Number
 from typing import Any
 
 from ..core import graph
-from ..core.arguments import as_operand
+from ..core.install import operations
+from ..core.operands import as_operand
 from ..core.tensor import Tensor
 from . import (
     activations,
@@ -44,8 +45,8 @@ OPERATIONS: list[str] = [name for module in MODULES for name in module.__all__]
 """The names of all public operations."""
 
 graph.wrap = Tensor
-graph.unbroadcast = reduction.unbroadcast
-graph.stack = shape.stack
+operations.unbroadcast = reduction.unbroadcast
+operations.stack = shape.stack
 
 _OPERATORS = {
     "add": elementwise.add,

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import backend
-from ..core.arguments import as_operand
+from ..core.operands import as_operand
 from ..core.primitive import elementwise
 from .elementwise import exp, expm1, multiply
 from .logic import isinf

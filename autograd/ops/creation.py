@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array, asarray, get_default_dtype
-from ..core.arguments import as_operand
+from ..core.operands import as_operand
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, unwrap
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.arguments import as_operand
+from ..core.operands import as_operand
 from ..core.primitive import elementwise, primitive
 from .creation import astype, zeros_like
 from .logic import isfinite, isnan

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import backend
 from ..core import graph
-from ..core.arguments import as_operand
+from ..core.operands import as_operand
 from ..core.primitive import primitive
 from ..core.tensor import unwrap
 from .creation import as_indices

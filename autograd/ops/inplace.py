@@ -29,9 +29,8 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
             "`x = ag.index_update(x, index, value)` is the differentiable form"
         )
     _begin(target)
-    if (
-        graph.anomaly_mode.raw() and target.dtype.kind == "f"
-    ):  # an operation, whose result is checked
+    if graph.anomaly_mode.raw() and target.dtype.kind == "f":
+        # `astype` is an operation, whose result is checked.
         is_array = hasattr(value, "dtype")
         value = value if is_array else backend.of_array(target._data).asarray(value, "float64")
         value = astype(value, target.dtype)
@@ -55,9 +54,7 @@ def written(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Ten
         _begin(target)
         array, operand = target._data, unwrap(other)
         home = backend.of_array(array)
-        if hasattr(operand, "dtype") and mutation.memory_owner(operand) is mutation.memory_owner(
-            array
-        ):
+        if hasattr(operand, "dtype") and memory_owner(operand) is memory_owner(array):
             operand = operand.copy()  # CuPy does not notice operands that overlap
         elif isinstance(operand, (list, tuple)):
             operand = home.asarray(operand)

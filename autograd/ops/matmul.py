@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from .. import backend
-from ..core.arguments import as_operands
+from ..core.operands import as_operands
 from ..core.primitive import primitive, record_operation
 from ..core.tensor import Tensor, unwrap
 from .elementwise import add

@@ -14,18 +14,11 @@ from typing import Any
 from .. import backend
 from ..backend import get_default_dtype
 from ..backend.base import AxisError
-from ..core.arguments import (
-    as_integer,
-    as_operand,
-    as_operand_list,
-    as_operands,
-    check_integer,
-    freeze,
-    normalize_axis,
-)
+from ..core.operands import as_operand, as_operand_list, as_operands
 from ..core.primitive import primitive
 from ..core.pytree import flatten
 from ..core.tensor import Axis, Tensor, unwrap
+from .arguments import as_integer, check_integer, freeze, normalize_axis
 from .creation import astype
 from .elementwise import add, floor, multiply, subtract
 from .indexing import _scatter, getitem

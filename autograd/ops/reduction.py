@@ -7,10 +7,11 @@ from functools import wraps
 from math import inf
 from typing import Any, TypeVar
 
-from ..core.arguments import as_operand, normalize_axes, normalize_axis
+from ..core.operands import as_operand
 from ..core.primitive import primitive
 from ..core.tensor import Axis
 from . import selection
+from .arguments import normalize_axes, normalize_axis
 from .creation import astype
 from .elementwise import absolute, exp, log, maximum, minimum, sqrt, square
 from .logic import isfinite

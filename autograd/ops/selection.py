@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import backend
-from ..core.arguments import as_operand
+from ..core.operands import as_operand
 from ..core.primitive import elementwise, primitive
 from ..core.tensor import unwrap
 from .creation import astype

@@ -6,17 +6,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from ..core.arguments import (
-    as_integer,
-    as_operand,
-    as_operand_list,
-    check_flag,
-    is_scalar_axis,
-    normalize_axes,
-    normalize_axis,
-)
+from ..core.operands import as_operand, as_operand_list
 from ..core.primitive import primitive, record_operation
 from ..core.tensor import Axis
+from .arguments import as_integer, check_flag, is_scalar_axis, normalize_axes, normalize_axis
 from .creation import zeros_on_device_of
 
 __all__ = [

@@ -6,9 +6,10 @@ from math import prod as prod_of
 from typing import Any
 
 from .. import backend
-from ..core.arguments import as_operand, check_integer, normalize_axis
+from ..core.operands import as_operand
 from ..core.primitive import primitive
 from ..core.tensor import Axis, unwrap
+from .arguments import check_integer, normalize_axis
 from .creation import astype
 from .indexing import getitem, pick
 from .logic import isnan

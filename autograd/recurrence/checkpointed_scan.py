@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from .. import backend
 from ..core import graph
-from ..core.arguments import as_integer
 from ..core.graph import Node, no_grad
 from ..core.mutation import memory_owner, next_version
 from ..core.pytree import flatten, tree_map, unflatten
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, unwrap
+from ..ops.arguments import as_integer
 from ..ops.shape import concatenate, concatenated, split
 from ..recompute import (
     eager_execution,
@@ -199,7 +199,7 @@ class Page:
         return unflatten(ys, leaves)
 
     def _room(self, leaf: Any) -> Any:
-        home = backend.of_array(_arrays(leaf))
+        home = backend.of_array(unwrap(leaf))
         return home.xp.empty((self.last - self.first, *leaf.shape[1:]), leaf.dtype)
 
     def joined(self, first: int, last: int, chunks: list[Any]) -> Any:

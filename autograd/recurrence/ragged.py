@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import backend
 from ..core import graph
-from ..core.arguments import as_integer
 from ..core.pytree import flatten, tree_map
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, unwrap
+from ..ops.arguments import as_integer
 from ..ops.selection import where
 
 
@@ -46,7 +46,7 @@ class Alive:
     """Which sequences of a ragged batch are still running at step t."""
 
     def __init__(self, lengths: Any, steps: int, carry: Any) -> None:
-        array = _arrays(lengths)
+        array = unwrap(lengths)
         host = np.asarray(backend.of_array(array).to_host(array))
         if host.ndim != 1 or (host.size and host.dtype.kind not in "iu"):
             raise ValueError(
@@ -62,7 +62,7 @@ class Alive:
                 raise ValueError(f"{host.size} lengths do not fit a carry of shape {leaf.shape}")
         running = np.arange(steps)[:, None] < host
         self.full = [bool(row.all()) for row in running]
-        home = backend.of_array(_arrays(flatten(carry)[0])) if flatten(carry) else backend.current()
+        home = backend.of_array(unwrap(flatten(carry)[0])) if flatten(carry) else backend.current()
         self.running = home.asarray(running)
 
     def rows(self, part: slice) -> Tensor | None:

@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any
 
 from .. import compile as compile_
-from ..core.arguments import as_integer
 from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
+from ..ops.arguments import as_integer
 from ..ops.shape import stack, unstack
 from .checkpointed_scan import InParts, detached, joined
 from .ragged import Alive, held, over_time

@@ -234,7 +234,7 @@ def test_creation_functions_make_tensors_of_real_numbers_only(make: Any) -> None
 @pytest.mark.parametrize("join", ["concatenate", "stack", "vstack", "hstack", "column_stack"])
 @pytest.mark.parametrize("arrays", [3.0, None, np.float32])
 def test_functions_that_join_arrays_ask_for_a_sequence(join: str, arrays: Any) -> None:
-    with pytest.raises(TypeError, match=f"^{join}: a sequence of arrays is needed"):
+    with pytest.raises(TypeError, match=f"^{join} needs a sequence of arrays"):
         getattr(ag, join)(arrays)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from operations import DIFFERENTIABLE, check_derivatives, check_dtypes, check_forward
 
 import autograd as ag
-from autograd.core import graph
+from autograd.core.install import operations
 from autograd.ops import indexing, matmul, reduction, shape
 from tests.autograd.ops import test_singular
 
@@ -181,10 +181,10 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
         derivatives("sigmoid"),
     ),
     "missing un-broadcast": (
-        attribute(graph, "unbroadcast", unbroadcast_first),
+        attribute(operations, "unbroadcast", unbroadcast_first),
         derivatives("add"),
     ),
-    "wrong dtype": (attribute(graph, "unbroadcast", unbroadcast_uncast), dtypes("multiply")),
+    "wrong dtype": (attribute(operations, "unbroadcast", unbroadcast_uncast), dtypes("multiply")),
     "transposed product": (
         instead(matmul._matmul, if_square(transposed)),
         derivatives("matmul"),
