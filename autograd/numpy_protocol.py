@@ -27,24 +27,8 @@ from .core.errors import prefix_error
 from .core.operands import as_operand, as_operands
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
-from .ops import (
-    creation,
-    einsum,
-    elementwise,
-    indexing,
-    matmul,
-    movement,
-    reduction,
-    selection,
-    shape,
-    sorting,
-)
+from .ops import MODULES, creation, einsum, matmul, movement, reduction, selection
 from .ops.arguments import normalize_axes
-
-_MODULES = (
-    *(creation, elementwise, indexing, matmul, movement),
-    *(sorting, einsum, reduction, selection, shape),
-)
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
@@ -81,7 +65,7 @@ def _cross(a: Any, b: Any, axis: int = -1) -> Any:
 
 _OPERATIONS: dict[Any, Callable[..., Any]] = {
     getattr(np, name): getattr(module, name)
-    for module in _MODULES
+    for module in MODULES
     for name in module.__all__
     if hasattr(np, name)
 } | {
