@@ -1,7 +1,7 @@
-"""Figures in one style: legible at half their size, drawn without a screen.
+"""Figures in one style: readable at half their size, and drawn without a display.
 
-The colours are those of Okabe & Ito (2008, "Color universal design"), which people who see red and
-green alike can tell apart.
+The colors are from Okabe & Ito (2008, "Color universal design"); readers with a color vision
+deficiency can distinguish them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ STYLE: dict[str, Any] = {
 
 
 def style() -> Any:
-    """A context within which matplotlib draws in this style. It asks for it when a line or a legend
-    is made, so a figure's axes are not enough."""
+    """Return a context manager in which matplotlib uses this style.
+
+    matplotlib reads the style when it creates a line or a legend, so it must be active while the
+    figure is drawn, not only when the axes are created.
+    """
     import matplotlib
     from cycler import cycler
 
@@ -42,8 +45,24 @@ def style() -> Any:
 def subplots(
     rows: int = 1, columns: int = 1, width: float = 8.0, height: float = 4.5, **options: Any
 ) -> tuple[Any, Any]:
-    """A new figure of so many inches, and its axes, as of `matplotlib.pyplot.subplots`, whose other
-    options these are; but no window belongs to it, and nobody else holds it."""
+    """Create a figure without a window.
+
+    `pyplot` does not keep a reference to the figure, so it does not have to be closed.
+
+    Parameters
+    ----------
+    rows, columns
+        The grid of axes.
+    width, height
+        Size of the figure in inches.
+    options
+        Other options of `matplotlib.pyplot.subplots`.
+
+    Returns
+    -------
+    figure, axes
+        As from `matplotlib.pyplot.subplots`.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -54,39 +73,51 @@ def subplots(
 
 
 def to_png(figure: Any) -> bytes:
-    """The figure as a PNG file's content."""
-    picture = io.BytesIO()
+    """Return a figure as the content of a PNG file."""
+    content = io.BytesIO()
     with style():
-        figure.savefig(picture, format="png")
-    return picture.getvalue()
+        figure.savefig(content, format="png")
+    return content.getvalue()
 
 
 def safe_label(text: str) -> str:
-    """The text, with the numbers of those characters that the figures' font does not have: it has
-    no Chinese ones, and would show boxes. What stands between dollars is no formula.
+    """Return a text that matplotlib can show as a label.
+
+    Characters that the font lacks, such as Chinese ones, become their code points ("U+4E66")
+    instead of boxes. Dollar signs are escaped, so that they do not start a formula.
     """
     from matplotlib import font_manager
 
     font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
-    shown = (c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in text)
-    return "".join(shown).replace("$", r"\$")
+    characters = (c if font.get_char_index(ord(c)) else f"U+{ord(c):04X}" for c in text)
+    return "".join(characters).replace("$", r"\$")
 
 
-# --- what axes show -------------------------------------------------------------------------------
+# --- charts and images ----------------------------------------------------------------------------
 
 
 def draw_bars(
     axes: Any, heights: Mapping[str, Sequence[float]], names: Sequence[str], rotation: float = 0
 ) -> None:
-    """Draw groups of bars (N), in each group one for every key of `heights`, which the legend
-    tells apart; the N names are below, turned by so many degrees. Where a height is nan there is
-    no bar."""
+    """Draw a grouped bar chart.
+
+    Parameters
+    ----------
+    axes
+        The matplotlib axes.
+    heights
+        For each label of the legend, the heights of N bars. A nan draws no bar.
+    names
+        The N names of the groups, below the axis.
+    rotation
+        Rotation of these names in degrees.
+    """
     width = 0.8 / len(heights)
     for k, (label, values) in enumerate(heights.items()):
-        places = [n + (k - (len(heights) - 1) / 2) * width for n in range(len(names))]
-        axes.bar(places, values, 0.9 * width, label=label)
-    turned = {"rotation": rotation, "ha": "right"} if rotation else {}
-    axes.set_xticks(range(len(names)), names, **turned)
+        positions = [n + (k - (len(heights) - 1) / 2) * width for n in range(len(names))]
+        axes.bar(positions, values, 0.9 * width, label=label)
+    rotated = {"rotation": rotation, "ha": "right"} if rotation else {}
+    axes.set_xticks(range(len(names)), names, **rotated)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.legend(ncols=len(heights) + 1)
 
@@ -99,9 +130,21 @@ def draw_heat_map(
     columns: Sequence[Any] = (),
     **options: Any,
 ) -> None:
-    """Draw a table (R, C) in colours, dark for 0 and light for 1; `label` says beside a scale what
-    the numbers are. Its rows, from above, and columns may have names. Other scales and places are
-    `options` of matplotlib's `imshow`."""
+    """Draw a table as a heat map.
+
+    Parameters
+    ----------
+    axes
+        The matplotlib axes.
+    table
+        Array of shape (R, C). Values from 0 (dark) to 1 (light) by default.
+    label
+        Label of the color bar. Without it there is no color bar.
+    rows, columns
+        Names of the rows, from the top, and of the columns.
+    options
+        Options of `matplotlib.axes.Axes.imshow`.
+    """
     image = axes.imshow(table, **{"vmin": 0, "vmax": 1} | options)
     axes.grid(visible=False)
     if label:
@@ -112,49 +155,74 @@ def draw_heat_map(
         axes.set_xticks(range(len(columns)), columns)
 
 
-def draw_image(axes: Any, picture: Any, title: str = "", **options: Any) -> None:
-    """Show a picture, (H, W) or (H, W, 3), of values from 0 to 1, and nothing else but a title;
-    `options` are those of matplotlib's `imshow`."""
-    axes.imshow(picture, **{"vmin": 0, "vmax": 1, "aspect": "equal"} | options)
+def draw_image(axes: Any, pixels: Any, title: str = "", **options: Any) -> None:
+    """Draw an image of shape (H, W) or (H, W, 3) with values from 0 to 1, without axes.
+
+    `options` are options of `matplotlib.axes.Axes.imshow`.
+    """
+    axes.imshow(pixels, **{"vmin": 0, "vmax": 1, "aspect": "equal"} | options)
     axes.set_axis_off()
     axes.set_title(title)
 
 
-# --- networks, as their graphs have them ----------------------------------------------------------
+# --- network diagrams from recorded graphs --------------------------------------------------------
 
 
 def find_links(results: Any, names: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Which named tensors are made of which others, directly, as pairs (from, to): the recorded
-    graph below `results` leads from the one to the other, and past no other named one."""
+    """Find the direct dependencies between named tensors in a recorded graph.
+
+    Parameters
+    ----------
+    results
+        The tensors whose graph is searched.
+    names
+        Tensors by name.
+
+    Returns
+    -------
+    list of (str, str)
+        Pairs (source, target): the graph has a path from the source to the target that passes no
+        other named tensor.
+    """
     drawing = ag.draw(results, dict(names), fold=False)
     titles = [box.lines[0].partition(" = ")[0] for box in drawing.boxes]
-    sources: list[set[str]] = [set() for _ in titles]  # the named tensors that each is made of
+    sources: list[set[str]] = [set() for _ in titles]  # the named tensors that each box depends on
     for source, target, *_ in sorted(drawing.links, key=lambda link: link.target):
         sources[target] |= {titles[source]} if titles[source] in names else sources[source]
     return [
         (source, title)
-        for title, made_of in zip(titles, sources, strict=True)
+        for title, title_sources in zip(titles, sources, strict=True)
         if title in names
         for source in names
-        if source in made_of
+        if source in title_sources
     ]
 
 
 def draw_network(
     axes: Any, rows: Sequence[Sequence[str | None]], links: Iterable[tuple[str, str]]
 ) -> None:
-    """Draw a network: boxes in `rows`, from below, None where there is none; a colour for each row;
-    and an arrow for each pair of names, as `arrows` finds them."""
-    places = {
+    """Draw a network as boxes and arrows.
+
+    Parameters
+    ----------
+    axes
+        The matplotlib axes.
+    rows
+        The names of the boxes in each row, from the bottom; None leaves a position empty. Each row
+        has its own color.
+    links
+        Pairs of names that an arrow connects, as `find_links` returns them.
+    """
+    positions = {
         name: (column, row)
         for row, names in enumerate(rows)
         for column, name in enumerate(names)
         if name is not None
     }
     for source, target in links:
-        style = {"arrowstyle": "-|>", "color": "#444444", "shrinkA": 20, "shrinkB": 20, "lw": 1.8}
-        axes.annotate("", places[target], places[source], arrowprops=style)
-    for name, (column, row) in places.items():
+        arrow = {"arrowstyle": "-|>", "color": "#444444", "shrinkA": 20, "shrinkB": 20, "lw": 1.8}
+        axes.annotate("", positions[target], positions[source], arrowprops=arrow)
+    for name, (column, row) in positions.items():
         box = {"boxstyle": "round,pad=0.45", "facecolor": COLORS[row], "edgecolor": "none"}
         symbol, number = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
         text = f"${symbol}_{{{number}}}$"

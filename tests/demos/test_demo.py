@@ -14,7 +14,9 @@ from autograd.ops import matmul
 from tinygrad_rnn import cli, nn
 from tinygrad_rnn.cli import demo as command
 from tinygrad_rnn.demos import report, runner
-from tinygrad_rnn.demos.runner import Demo, Measurement, SavedModel, find_scripts
+from tinygrad_rnn.demos.runner import Demo, Measurement
+from tinygrad_rnn.demos.saved_model import SavedModel
+from tinygrad_rnn.demos.scripts import find_scripts, read_script
 from tinygrad_rnn.training.serialization import lock_folder
 
 pytestmark = [pytest.mark.host, pytest.mark.demo]
@@ -163,7 +165,7 @@ def test_what_was_learned_is_applied(
     script: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     succeeds("demo", script, "--out", "out", cwd=tmp_path)
-    monkeypatch.setattr(command, "find_scripts", lambda: {"falling": runner.read_script(script)})
+    monkeypatch.setattr(command, "find_scripts", lambda: {"falling": read_script(script)})
     assert cli.main(["predict", str(tmp_path / "out"), "a word"]) == 0
     assert capsys.readouterr().out == "a word (1, 2)\n"
 
@@ -269,12 +271,12 @@ def test_one_run_at_a_time(script: Path, tmp_path: Path) -> None:
         (["demo", "plain.py"], ["plain.py is no demonstration"]),
         (["demo", "broken.py"], ["broken.py", "line 1"]),
         (["demo", "half.py"], ["half.py is no demonstration"]),
-        (["demo", "made.py"], ["made.py: CLAIM and DATA are to be strings"]),
+        (["demo", "made.py"], ["made.py: CLAIM and DATA must be string literals"]),
         (["demo", "falling.py", "--device", "cuda:99"], ["--device cuda:99"]),
         (["predict", "silent", "x"], ["silent: the demonstration elman has no predict"]),
         (["demo", "falling.py", "--out", "plain.py"], ["plain.py is not a folder"]),
         (["demo", "--all", "--data", "x"], ["--data is for one demonstration"]),
-        (["predict", "nowhere", "x"], ["nowhere does not hold a trained model"]),
+        (["predict", "nowhere", "x"], ["nowhere does not contain a trained model"]),
         (["predict", "language", "x"], ["tinygrad-rnn sample language", "tinygrad-rnn eval"]),
         (["predict", "strange", "x"], ["a demonstration 'strange', which is not here"]),
         (["predict", "damaged", "x"], ["config.json is damaged"]),
@@ -308,7 +310,7 @@ def test_all_run_apart_and_are_reported(tmp_path: Path, monkeypatch: Any, capsys
     }
     for name, text in texts.items():
         (tmp_path / f"{name}.py").write_text(text.replace("BOUND", "1"))
-    found = {name: runner.read_script(tmp_path / f"{name}.py") for name in texts}
+    found = {name: read_script(tmp_path / f"{name}.py") for name in texts}
     for module in (command, report):
         monkeypatch.setattr(module, "find_scripts", lambda: found)
     page, out = tmp_path / "pages" / "RESULTS.md", tmp_path / "out"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, find_scripts
+from tinygrad_rnn.demos.runner import Demo
+from tinygrad_rnn.demos.scripts import find_scripts
 from tinygrad_rnn.training import Trainer
 
 pytestmark = [pytest.mark.host, pytest.mark.demo]

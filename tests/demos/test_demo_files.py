@@ -17,7 +17,9 @@ from tinygrad_rnn.data.generators import synthetic
 from tinygrad_rnn.data.generators.sentences import NAMES, OBSERVER_WORDS, make_observer_sentence
 from tinygrad_rnn.data.generators.synthetic import make_spoken_word, make_tune
 from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, SavedModel, find_scripts
+from tinygrad_rnn.demos.runner import Demo
+from tinygrad_rnn.demos.saved_model import SavedModel
+from tinygrad_rnn.demos.scripts import find_scripts
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.models import Autoregression, Forecaster, best_autoregression, persistence
 from tinygrad_rnn.training import Trainer

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn.demos.runner import find_scripts
+from tinygrad_rnn.demos.scripts import find_scripts
 
 pytestmark = [pytest.mark.host, pytest.mark.demo]
 

@@ -9,8 +9,9 @@ import pytest
 import autograd as ag
 from tinygrad_rnn import cli, data, nn
 from tinygrad_rnn.data.formats.midi import Note, NoteVocabulary
-from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, find_scripts
+from tinygrad_rnn.demos.runner import Demo
+from tinygrad_rnn.demos.saved_model import SavedModel
+from tinygrad_rnn.demos.scripts import find_scripts
 from tinygrad_rnn.errors import InputError
 
 pytestmark = [pytest.mark.host, pytest.mark.demo]
@@ -103,7 +104,7 @@ def test_no_notes_are_said_and_no_file_is_written(name: str, tmp_path: Path) -> 
     run.save(model, known=[40 * 17 + 1], hidden=2)
     data.write_midi(tmp_path / name, [Note(0, 40, 4), Note(4, 40, 4)])
     with pytest.raises(InputError, match="0 notes were written"):
-        music.predict(runner.SavedModel.open(run.folder), str(tmp_path / name))
+        music.predict(SavedModel.open(run.folder), str(tmp_path / name))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "run"])
 
 

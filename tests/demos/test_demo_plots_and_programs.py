@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.data.generators import programs, scenes
-from tinygrad_rnn.demos.runner import find_scripts
+from tinygrad_rnn.demos.scripts import find_scripts
 
 pytestmark = [pytest.mark.host, pytest.mark.demo]
 

@@ -9,7 +9,8 @@ import pytest
 from tinygrad_rnn import cli
 from tinygrad_rnn.data.generators import sentences
 from tinygrad_rnn.demos import runner
-from tinygrad_rnn.demos.runner import Demo, find_scripts
+from tinygrad_rnn.demos.runner import Demo
+from tinygrad_rnn.demos.scripts import find_scripts
 from tinygrad_rnn.errors import InputError
 
 pytestmark = [pytest.mark.host, pytest.mark.demo]

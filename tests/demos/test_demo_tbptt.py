@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from tinygrad_rnn.demos.runner import find_scripts
+from tinygrad_rnn.demos.scripts import find_scripts
 
 pytestmark = [pytest.mark.host, pytest.mark.demo]
 

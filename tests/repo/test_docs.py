@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_rnn.demos.runner import find_scripts
+from tinygrad_rnn.demos.scripts import find_scripts
 
 pytestmark = pytest.mark.host
 

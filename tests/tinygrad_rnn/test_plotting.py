@@ -1,4 +1,4 @@
-"""Bars, tables and pictures as they were given; networks with the arrows of their code."""
+"""Charts and images show the given values; network diagrams show the recorded graph."""
 
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from tinygrad_rnn.plotting import (
 )
 
 
-def test_arrows_lead_past_unnamed_results_and_stop_at_named_ones() -> None:
+def test_links_skip_unnamed_results_and_stop_at_named_ones() -> None:
     a, b = (ag.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
     h = ag.tanh(a * 2 + 1)
     y = (h + ag.exp(b)).sum()
@@ -30,7 +30,7 @@ def test_arrows_lead_past_unnamed_results_and_stop_at_named_ones() -> None:
     assert set(find_links(y, {"a": a, "b": b, "y": y})) == {("a", "y"), ("b", "y")}
 
 
-def test_arrows_of_an_unrolled_network_are_not_folded() -> None:
+def test_links_of_an_unrolled_network_are_not_folded() -> None:
     states = [ag.tensor([1.0], requires_grad=True)]
     for _ in range(12):
         states.append(ag.tanh(states[-1]))
@@ -38,14 +38,14 @@ def test_arrows_of_an_unrolled_network_are_not_folded() -> None:
     assert set(find_links(states[-1], named)) == {(f"s{t}", f"s{t + 1}") for t in range(12)}
 
 
-def test_what_is_detached_has_no_arrow() -> None:
+def test_detached_tensors_have_no_link() -> None:
     x = ag.tensor([1.0], requires_grad=True)
     h = ag.tanh(x)
     y = h.detach() * x
     assert find_links(y, {"x": x, "h": h, "y": y}) == [("x", "y")]
 
 
-def test_a_network_is_drawn_with_a_box_for_each_name_and_a_line_for_each_arrow() -> None:
+def test_draw_network_draws_a_box_for_each_name_and_an_arrow_for_each_link() -> None:
     figure, axes = subplots()
     draw_network(axes, [["x1", "x2"], [None, "h2"]], [("x1", "h2"), ("x2", "h2")])
     texts = [text.get_text() for text in axes.texts]
@@ -54,7 +54,7 @@ def test_a_network_is_drawn_with_a_box_for_each_name_and_a_line_for_each_arrow()
 
 
 @pytest.mark.parametrize("rotation", [0, 45])
-def test_bars_stand_side_by_side_above_their_names(rotation: float) -> None:
+def test_bars_of_a_group_are_side_by_side_above_their_name(rotation: float) -> None:
     _, axes = subplots()
     draw_bars(axes, {"a": [1, 2], "b": [3, np.nan], "c": [5, 6]}, ["left", "right"], rotation)
     middles = [[bar.get_x() + bar.get_width() / 2 for bar in group] for group in axes.containers]
@@ -68,21 +68,21 @@ def test_bars_stand_side_by_side_above_their_names(rotation: float) -> None:
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "c"]
 
 
-def test_a_heat_map_has_a_scale_and_names_where_they_are_given() -> None:
+def test_heat_map_has_a_color_bar_and_names_if_given() -> None:
     table = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
     figure, (plain, named) = subplots(1, 2)
     draw_heat_map(plain, table, vmin=-1)
     assert plain.images[0].get_clim() == (-1, 1)
     assert len(figure.axes) == 2
-    draw_heat_map(named, table, "share", rows=["r", "s"], columns=["x", "y", "z"])
+    draw_heat_map(named, table, "fraction", rows=["r", "s"], columns=["x", "y", "z"])
     assert named.images[0].get_clim() == (0, 1)
     np.testing.assert_array_equal(named.images[0].get_array(), table)
     assert [text.get_text() for text in named.get_yticklabels()] == ["r", "s"]
     assert [text.get_text() for text in named.get_xticklabels()] == ["x", "y", "z"]
-    assert figure.axes[2].get_ylabel() == "share"
+    assert figure.axes[2].get_ylabel() == "fraction"
 
 
-def test_an_image_keeps_its_shape_and_has_no_axes() -> None:
+def test_images_keep_their_aspect_ratio_and_have_no_axes() -> None:
     figure, axes = subplots()
     with style():
         draw_image(axes, np.full((2, 3), 0.5), "grey")

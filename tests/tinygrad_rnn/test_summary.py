@@ -12,7 +12,8 @@ import autograd as ag
 from tinygrad_rnn import data, insight, nn
 from tinygrad_rnn.data.formats.fasta import FastaRecord
 from tinygrad_rnn.data.formats.midi import NoteVocabulary
-from tinygrad_rnn.demos.runner import Demo, SavedModel
+from tinygrad_rnn.demos.runner import Demo
+from tinygrad_rnn.demos.saved_model import SavedModel
 from tinygrad_rnn.models.decoding import DecodedSequence
 from tinygrad_rnn.tasks.language_modeling import Options
 from tinygrad_rnn.tasks.language_modeling import Run as TrainingRun

@@ -16,19 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ..demos.report import has_fraction_targets, write_report
-from ..demos.runner import (
-    CONFIG,
-    MODEL,
-    RESULTS,
-    Demo,
-    SavedModel,
-    Script,
-    find_scripts,
-    is_demo_folder,
-    read_results,
-    read_script,
-    run,
-)
+from ..demos.runner import Demo, is_demo_folder, read_results, run
+from ..demos.saved_model import CONFIG, MODEL, RESULTS, SavedModel
+from ..demos.scripts import Script, find_scripts, read_script
 from ..errors import InputError
 from ..tasks.language_modeling.options import COUNT, DEVICE, SEED
 from ..tasks.language_modeling.run_folder import HOME

@@ -10,7 +10,9 @@ import pytest
 from command import is_one_line
 
 from tinygrad_rnn import cli, data, models, nn
-from tinygrad_rnn.demos.runner import Demo, find_scripts, read_text_argument
+from tinygrad_rnn.demos.runner import Demo
+from tinygrad_rnn.demos.saved_model import read_text_argument
+from tinygrad_rnn.demos.scripts import find_scripts
 from tinygrad_rnn.errors import InputError
 
 pytestmark = pytest.mark.host
@@ -31,7 +33,7 @@ def test_an_argument_like_a_path_that_does_not_exist_is_an_error(
     name: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(InputError, match="no such file"):
         read_text_argument(name)
 
 
@@ -90,7 +92,7 @@ def test_predict_does_not_judge_the_name_of_a_file(
     assert cli.main(["predict", "sentiment", *words]) == 2
     captured = capsys.readouterr()
     assert is_one_line(captured.err)
-    assert f"{words[0]}: there is no such file" in captured.err
+    assert f"{words[0]}: no such file" in captured.err
     assert captured.out == ""
 
 
@@ -164,9 +166,9 @@ def test_demos_of_files_read_standard_input(
         (["train", "--resume", "--out", "sentiment"], "tinygrad-rnn predict sentiment INPUT"),
         (["train", "--overwrite", "--out", "sentiment"], "the demonstration 'sentiment'"),
         (["predict", "trained", "x"], "tinygrad-rnn sample trained"),
-        (["predict", "elman", "x"], "the demonstration did not save one"),
+        (["predict", "elman", "x"], "the demo did not save one"),
         (["sample", "elman"], "elman is not a run"),
-        (["predict", "nowhere", "x"], "nowhere does not hold a trained model"),
+        (["predict", "nowhere", "x"], "nowhere does not contain a trained model"),
     ],
 )
 def test_a_folder_of_another_command_names_the_command_that_fits(

@@ -11,8 +11,10 @@ from command import contents, is_one_line
 
 from tinygrad_rnn import cli, nn
 from tinygrad_rnn.cli import demo as command
-from tinygrad_rnn.demos import report, runner
+from tinygrad_rnn.demos import report
 from tinygrad_rnn.demos.runner import Demo
+from tinygrad_rnn.demos.saved_model import SavedModel
+from tinygrad_rnn.demos.scripts import read_script
 from tinygrad_rnn.training.serialization import write_file
 
 pytestmark = pytest.mark.host
@@ -43,7 +45,7 @@ def place(tmp_path: Path, monkeypatch: Any) -> Path:
     (tmp_path / "outside").mkdir()
     for name in ("precious.txt", "results.json", "note.txt"):
         (tmp_path / "outside" / name).write_text("precious")
-    script = runner.read_script(tmp_path / "quick.py")
+    script = read_script(tmp_path / "quick.py")
     for module in (command, report):
         monkeypatch.setattr(module, "find_scripts", lambda: {"quick": script, "out": script})
     return tmp_path
@@ -205,7 +207,7 @@ def test_runs_that_measured_other_things_are_not_averaged(place: Path) -> None:
     (place / "out-seed1").mkdir()
     content = json.loads((place / "out" / "results.json").read_text()) | {"rows": [ROW, ROW]}
     (place / "out-seed1" / "results.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="differ in what they measured"):
+    with pytest.raises(ValueError, match="have different measurements"):
         report.write_report(place / "page.md", place)
 
 
@@ -266,4 +268,4 @@ def test_a_defect_of_a_script_keeps_its_traceback(place: Path) -> None:
 
 def test_checksums_do_not_depend_on_tuples(tmp_path: Path) -> None:
     Demo("own", tmp_path).save(nn.Linear(1, 1), a=(1, (2.5, "é\ud800")), b={"c": None})
-    assert runner.SavedModel.open(tmp_path).verified
+    assert SavedModel.open(tmp_path).verified

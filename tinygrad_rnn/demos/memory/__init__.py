@@ -1,1 +1,1 @@
-"""Demos of long-term memory."""
+"""Demos of memory: gates, long-range dependencies and the use of future context."""

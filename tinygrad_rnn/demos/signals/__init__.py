@@ -1,1 +1,1 @@
-"""Demos on signals and other sequences."""
+"""Demos on other sequences: sound, music, images, video, time series and DNA."""

@@ -1,1 +1,1 @@
-"""Demos on text and images."""
+"""Demos on text: language models, classification and translation."""

@@ -15,7 +15,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators.sentences import REVIEW_TEMPLATES, make_review
-from tinygrad_rnn.demos.runner import read_text_argument
+from tinygrad_rnn.demos.saved_model import read_text_argument
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.plotting import COLORS, draw_bars, safe_label, subplots
 
