@@ -31,6 +31,7 @@ from .ops.reduction import *
 from .ops.selection import *
 from .ops.shape import *
 from .ops.sorting import *
+from .ops.trigonometric import *
 from .random import Generator, manual_seed
 from .recurrence.checkpoint import checkpoint
 from .recurrence.scan import explain, scan

@@ -14,11 +14,12 @@ import numpy as np
 from ..core.primitive import Primitive
 from ..ops import elementwise
 from ..ops.activations import sigmoid
+from ..ops.trigonometric import tanh
 from .plan import LINEAR, MATMUL, SPLIT
 from .program import Op, Symbol
 from .trace import Step
 
-SIGMOID, TANH = sigmoid.primitive, elementwise.tanh.primitive
+SIGMOID, TANH = sigmoid.primitive, tanh.primitive
 
 Sections = tuple[tuple[float, int], ...]
 """Factors along an axis, each with the number of entries that it is for."""

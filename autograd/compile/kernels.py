@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import backend
 from ..core.primitive import Primitive
-from ..ops import activations, creation, elementwise, logic, selection
+from ..ops import activations, creation, elementwise, logic, selection, trigonometric
 from .plan import SPLIT, Half, is_view
 from .program import NUMBERS, Op, Symbol
 from .trace import Step
@@ -120,7 +120,7 @@ def _astype(op: Op) -> str | None:
 
 
 def _by_primitive(table: dict[str, Any]) -> dict[Primitive, Any]:
-    modules = (elementwise, activations, logic, selection, creation)
+    modules = (elementwise, trigonometric, activations, logic, selection, creation)
     operations = {name: operation for module in modules for name, operation in vars(module).items()}
     return {operations[name].primitive: rule for name, rule in table.items()}
 

@@ -23,12 +23,14 @@ from . import (
     selection,
     shape,
     sorting,
+    trigonometric,
 )
 
 MODULES = (
     creation,
     logic,
     elementwise,
+    trigonometric,
     activations,
     indexing,
     matmul,

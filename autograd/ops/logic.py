@@ -1,8 +1,12 @@
-"""Comparisons, logical and bitwise operations, and tests for special values: without gradients."""
+"""Comparisons, logical and bitwise operations, and tests for special values.
+
+Their results have no gradient. The rules of all other operations use them, so this is the lowest
+module of operations.
+"""
 
 from __future__ import annotations
 
-from ..core.primitive import elementwise
+from .declaration import elementwise
 
 __all__ = [
     "bitwise_and",
@@ -27,23 +31,30 @@ __all__ = [
     "signbit",
 ]
 
-isnan = elementwise("isnan", None)
-isinf = elementwise("isinf", None)
-isfinite = elementwise("isfinite", None)
-isposinf = elementwise("isposinf", None)
-isneginf = elementwise("isneginf", None)
-signbit = elementwise("signbit", None)
-logical_not = elementwise("logical_not", None)
-invert = elementwise("invert", None)
-equal = elementwise("equal", None, None)
-not_equal = elementwise("not_equal", None, None)
-less = elementwise("less", None, None)
-less_equal = elementwise("less_equal", None, None)
-greater = elementwise("greater", None, None)
-greater_equal = elementwise("greater_equal", None, None)
-logical_and = elementwise("logical_and", None, None)
-logical_or = elementwise("logical_or", None, None)
-logical_xor = elementwise("logical_xor", None, None)
-bitwise_and = elementwise("bitwise_and", None, None)
-bitwise_or = elementwise("bitwise_or", None, None)
-bitwise_xor = elementwise("bitwise_xor", None, None)
+isnan = elementwise("isnan", None, summary="True where the input is nan.")
+isinf = elementwise("isinf", None, summary="True where the input is infinite.")
+isfinite = elementwise(
+    "isfinite", None, summary="True where the input is neither infinite nor nan."
+)
+isposinf = elementwise("isposinf", None, summary="True where the input is positive infinity.")
+isneginf = elementwise("isneginf", None, summary="True where the input is negative infinity.")
+signbit = elementwise("signbit", None, summary="True where the sign bit is set, also for -0.0.")
+
+equal = elementwise("equal", None, None, summary="True where a == b.")
+not_equal = elementwise("not_equal", None, None, summary="True where a != b.")
+less = elementwise("less", None, None, summary="True where a < b.")
+less_equal = elementwise("less_equal", None, None, summary="True where a <= b.")
+greater = elementwise("greater", None, None, summary="True where a > b.")
+greater_equal = elementwise("greater_equal", None, None, summary="True where a >= b.")
+
+logical_not = elementwise("logical_not", None, summary="True where the input is zero or False.")
+logical_and = elementwise("logical_and", None, None, summary="True where both inputs are nonzero.")
+logical_or = elementwise("logical_or", None, None, summary="True where an input is nonzero.")
+logical_xor = elementwise(
+    "logical_xor", None, None, summary="True where exactly one input is nonzero."
+)
+
+invert = elementwise("invert", None, summary="Bitwise complement of integers; `not` of booleans.")
+bitwise_and = elementwise("bitwise_and", None, None, summary="Bitwise AND of integers or booleans.")
+bitwise_or = elementwise("bitwise_or", None, None, summary="Bitwise OR of integers or booleans.")
+bitwise_xor = elementwise("bitwise_xor", None, None, summary="Bitwise XOR of integers or booleans.")

@@ -416,5 +416,7 @@ def test_an_index_out_of_range_is_an_error(read: Any, kind: Any) -> None:
 
 
 def test_there_is_no_class_below_0() -> None:
-    with pytest.raises(IndexError, match="3 classes are 0 to 2; the indices lie between -1 and 0"):
+    with pytest.raises(
+        IndexError, match="between 0 and 2 for 3 classes, got indices between -1 and 0"
+    ):
         ag.one_hot([-1, 0], 3)
