@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 
-.PHONY: help train test lowest demos results lint clean
+.PHONY: help train test test-thorough lowest demos results lint clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make train   learn a character language model of Python'\''s documentation'
 	@echo 'make test    run all tests except those of the demos'
+	@echo 'make test-thorough  run the tests with more random examples, and slow tests'
 	@echo 'make lowest  run some tests with the lowest versions of all dependencies'
 	@echo 'make demos   run every demo in its quick form, and their tests'
 	@echo 'make results run every demo in full, and write docs/results.md'
@@ -26,13 +27,16 @@ train: $(VENV)/train.stamp
 	@echo 'tinygrad-rnn is $(VENV)/bin/tinygrad-rnn here; to call it by its name: . $(VENV)/bin/activate'
 
 # One BLAS thread for each worker: more would only wait for each other. The second run is on the
-# stand-in for CuPy, which finds what would fail on a GPU.
-test lowest demos: export OMP_NUM_THREADS = 1
-test lowest demos: export OPENBLAS_NUM_THREADS = 1
+# fake CuPy, which finds operations that would fail on a GPU.
+test test-thorough lowest demos: export OMP_NUM_THREADS = 1
+test test-thorough lowest demos: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m 'not demo' $(ARGS)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --device strict \
 	    --hypothesis-profile=quick -m 'not demo' $(ARGS)
+
+test-thorough: $(VENV)/test.stamp
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --thorough -m 'not demo' $(ARGS)
 
 # Tests of what depends on other packages: arrays, files, pictures and the terminal.
 LOWEST_TESTS := \

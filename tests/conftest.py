@@ -1,9 +1,7 @@
-"""What all tests share: the device they run on, how thorough hypothesis is, and where the default
-random stream starts.
+"""Options, settings and fixtures of all tests.
 
-`pytest --device strict` (or cuda) makes all tensors there; tests of what is on the host in any
-case, marked `host`, are skipped then. `pytest --hypothesis-profile=deep` looks long; `ci` always
-looks at the same examples.
+`pytest --device strict` (or cuda) creates all tensors on that device and skips tests marked `host`.
+`pytest --thorough` generates more random examples and runs the tests marked `thorough` too.
 """
 
 import signal
@@ -14,24 +12,26 @@ from hypothesis import HealthCheck, settings
 
 import autograd as ag
 
-# Nothing is judged by the time that it takes, which depends on the load of the machine.
+# No test may fail because of its duration, which depends on the load of the machine.
 timeless = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("default", timeless, max_examples=40)
-settings.register_profile("quick", timeless, max_examples=10)
-settings.register_profile("ci", timeless, max_examples=100, derandomize=True, print_blob=True)
-settings.register_profile("deep", timeless, max_examples=2000, print_blob=True)
+settings.register_profile("default", timeless, max_examples=15)
+settings.register_profile("quick", timeless, max_examples=5)
+settings.register_profile("thorough", timeless, max_examples=100, print_blob=True)
 settings.load_profile("default")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="where tensors live: cpu, strict or cuda")
+    parser.addoption("--thorough", action="store_true", help="more examples, and slow tests")
     parser.addoption("--cases", type=int, default=2000, help="random calls of NumPy's functions")
     parser.addoption("--graphs", type=int, default=100, help="random graphs, against PyTorch")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell that runs the tests in its background has them ignore Ctrl-C, which some tests send.
+    # A shell that runs the tests in the background makes them ignore Ctrl-C, which some tests send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("--thorough"):
+        settings.load_profile("thorough")
     try:
         ag.set_default_device(config.getoption("--device"))
     except ag.backend.DeviceError as error:
@@ -39,10 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    skipped = {}
     if config.getoption("--device") != "cpu":
-        for item in items:
-            if item.get_closest_marker("host"):
-                item.add_marker(pytest.mark.skip(reason="about the host only"))
+        skipped["host"] = pytest.mark.skip(reason="does not depend on the device")
+    if not config.getoption("--thorough"):
+        skipped["thorough"] = pytest.mark.skip(reason="needs --thorough")
+    for item in items:
+        for marker, skip in skipped.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(skip)
 
 
 @pytest.fixture

@@ -82,19 +82,20 @@ def test_one_seed_gives_one_run(workshop: Path) -> None:
     assert metrics(workshop / "three") != metrics(workshop / "one")
 
 
-def test_killed_at_ten_random_moments(workshop: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.thorough)])
+def test_killed_at_random_moments(workshop: Path, kills: int) -> None:
     """The result equals the result of an undisturbed run."""
     (workshop / "text.txt").write_text(TEXT[:1440])  # so that a session sees evaluations too
-    words = ["text.txt", *MODEL, "--max-steps", 2500, "--epochs", 999, "--out"]
+    words = ["text.txt", *MODEL, "--max-steps", 250 * kills, "--epochs", 999, "--out"]
     succeeds("train", *words, "undisturbed", cwd=workshop)
     records = metrics(workshop / "undisturbed")
     evaluations = sum(record["event"] == "evaluation" for record in records)
     folder = workshop / "killed"
-    for _ in range(10):
+    for _ in range(kills):
         resume = ["--resume"] if folder.exists() else []
         process = start(*words, "killed", *resume, cwd=workshop)
         assert process.stdout is not None
-        for _ in range(random.randrange(evaluations // 25)):  # ten times, far from the end
+        for _ in range(random.randrange(evaluations * 2 // (5 * kills))):  # far from the end
             process.stdout.readline()
         time.sleep(random.uniform(0, 0.01))  # anywhere between two evaluations
         process.kill()
