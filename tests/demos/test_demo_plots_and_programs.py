@@ -78,7 +78,7 @@ def test_statements_are_counted_as_the_page_says() -> None:
 
 def test_the_library_is_code_alone() -> None:
     module = find_scripts()["python_writer"].load_module()
-    text = programs.sample_library(np.random.default_rng(0), 50_000, longest=6000)
+    text = programs.sample_library(np.random.default_rng(0), 50_000, max_file_size=6000)
     assert len(text) >= 50_000
     for file in text.split(programs.FILE_SEPARATOR)[1:]:
         assert len(file) <= 6000

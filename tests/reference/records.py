@@ -1,9 +1,9 @@
-"""Records: what PyTorch computes, kept so that tests can compare with it where it is not installed.
+"""Records of PyTorch's results, for comparison where PyTorch is not installed.
 
-A record is a configuration (JSON) and arrays. Each topic has a module beside this one that makes
-records from seeds; `cd tests; python -m reference.TOPIC` rewrites TOPIC.npz (it needs torch, and
-for `recurrent` onnx and onnxruntime). Where these are installed the tests make further records on
-the spot.
+A record consists of a configuration (JSON) and arrays. Each topic has a module in this package that
+creates records from seeds. `cd tests; python -m reference.TOPIC` rewrites TOPIC.npz; it needs
+torch, and for `recurrent` also onnx and onnxruntime. Where these are installed, the tests
+create further records and compare with them.
 """
 
 import json
@@ -20,10 +20,10 @@ def _file(topic: str) -> Path:
     return Path(__file__).with_name(f"{topic}.npz")
 
 
-def save(topic: str, records: dict[str, Record], *made_with: str) -> None:
-    """Write all records of a topic, and the versions of the packages that they were made with.
+def save(topic: str, records: dict[str, Record], *packages: str) -> None:
+    """Write all records of a topic, and the versions of the packages that created them.
 
-    The numbers stand one after another in one array, which holds them all exactly.
+    All numbers are concatenated into one float64 array, which represents them exactly.
     """
     numbers, configurations, start = [], {}, 0
     for name, (config, arrays) in records.items():
@@ -33,14 +33,14 @@ def save(topic: str, records: dict[str, Record], *made_with: str) -> None:
             numbers.append(np.ravel(array).astype(np.float64))
             start += array.size
         configurations[name] = config, places
-    versions = {package: metadata.version(package) for package in made_with}
+    versions = {package: metadata.version(package) for package in packages}
     index = json.dumps({"made with": versions, "records": configurations})
     np.savez_compressed(_file(topic), numbers=np.concatenate(numbers), index=np.array(index))
     print(f"{_file(topic)}: {len(records)} records, {_file(topic).stat().st_size} bytes")
 
 
 def load(topic: str) -> dict[str, Record]:
-    """All records of a topic by name."""
+    """Return all records of a topic by name."""
     with np.load(_file(topic)) as file:
         numbers, configurations = file["numbers"], json.loads(str(file["index"]))["records"]
 
@@ -53,14 +53,17 @@ def load(topic: str) -> dict[str, Record]:
     }
 
 
-def assert_equal(ours: Any, theirs: np.ndarray, what: str = "") -> None:
-    """|ours - theirs| <= tol (1 + max |theirs|), 1e-10 in double and 1e-5 in single precision; nan
-    and infinities in the same places.
+def assert_equal(actual: Any, expected: np.ndarray, message: str = "") -> None:
+    """Assert |actual - expected| <= tol (1 + max |expected|), and equal nan and infinities.
+
+    The tolerance is 1e-10 in float64 and 1e-5 in float32.
     """
-    ours, theirs = np.asarray(ours), np.asarray(theirs)
-    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), what
-    finite = np.isfinite(theirs)
-    np.testing.assert_array_equal(ours[~finite], theirs[~finite], what)
-    scale = 1 + np.abs(theirs[finite]).max(initial=0)
-    tolerance = (1e-10 if theirs.dtype == np.float64 else 1e-5) * scale
-    np.testing.assert_allclose(ours[finite], theirs[finite], rtol=0, atol=tolerance, err_msg=what)
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype), message
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(actual[~finite], expected[~finite], message)
+    scale = 1 + np.abs(expected[finite]).max(initial=0)
+    tolerance = (1e-10 if expected.dtype == np.float64 else 1e-5) * scale
+    np.testing.assert_allclose(
+        actual[finite], expected[finite], rtol=0, atol=tolerance, err_msg=message
+    )

@@ -1,4 +1,7 @@
-"""Optimisers and learning-rate schedules."""
+"""Optimizers and learning-rate schedules, with PyTorch's names, options and update order.
+
+One module per family of optimizers; `lr_scheduler` contains the schedules.
+"""
 
 from . import lr_scheduler
 from .adagrad import Adagrad

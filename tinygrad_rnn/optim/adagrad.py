@@ -1,4 +1,4 @@
-"""Adagrad."""
+"""Adagrad: steps scaled by the root of the sum of all squared gradients."""
 
 from __future__ import annotations
 
@@ -11,15 +11,38 @@ from .optimizer import Group, Optimizer, State
 
 
 class Adagrad(Optimizer):
-    """Gradients divided by the root of the sum of all their squares (Duchi et al. 2011):
+    """Adagrad optimizer.
 
-        s = s + g^2               p = p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)
+    Step number `t` computes
 
-    s starts from `initial_accumulator_value`.
+        s = s + g^2
+        p = p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
+    lr : float
+        Learning rate.
+    lr_decay : float
+        Decay of the learning rate per step.
+    weight_decay : float
+        L2 penalty: `weight_decay * p` is added to the gradient.
+    initial_accumulator_value : float
+        Initial value of `s`.
+    eps : float
+        Term added to the denominator for numerical stability.
+    maximize : bool
+        Maximize the objective instead of minimizing it.
+
+    References
+    ----------
+    Duchi et al. 2011, "Adaptive subgradient methods for online learning and stochastic
+    optimization".
     """
 
-    counters = ("step",)
-    arrays: Mapping[str, str | None] = {"sum": None}
+    state_counters = ("step",)
+    state_arrays: Mapping[str, str | None] = {"sum": None}
 
     def __init__(
         self,

@@ -1,6 +1,4 @@
-"""Adam (Kingma & Ba 2015, algorithm 1), AMSGrad (Reddi et al. 2018) and AdamW (Loshchilov & Hutter
-2019).
-"""
+"""Adam, with the AMSGrad variant, and AdamW."""
 
 from __future__ import annotations
 
@@ -14,17 +12,46 @@ from .optimizer import Group, Optimizer, State
 
 
 class Adam(Optimizer):
-    """m and v are running means of the gradient and its square; a step is lr m^ / (sqrt(v^) + eps),
-    bias removed:
+    """Adam optimizer.
+
+    `m` and `v` are running means of the gradient and of its square; `m^` and `v^` are their
+    bias-corrected values. Step number `t` computes
 
         m = beta1 m + (1 - beta1) g            m^ = m / (1 - beta1^t)
         v = beta2 v + (1 - beta2) g^2          v^ = v / (1 - beta2^t)
+        p = p - lr m^ / (sqrt(v^) + eps)
 
-    With `amsgrad`, the greatest v so far takes the place of v in the step.
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
+    lr : float
+        Learning rate.
+    betas : tuple of two floats
+        Decay rates of `m` and `v`, in [0, 1).
+    eps : float
+        Term added to the denominator for numerical stability.
+    weight_decay : float
+        L2 penalty: `weight_decay * p` is added to the gradient.
+    amsgrad : bool
+        Use the AMSGrad variant: the running maximum of `v` replaces `v` in the step.
+    maximize : bool
+        Maximize the objective instead of minimizing it.
+
+    References
+    ----------
+    Kingma & Ba 2015, "Adam: a method for stochastic optimization", algorithm 1.
+
+    Reddi et al. 2018, "On the convergence of Adam and beyond" (`amsgrad`).
+
+    Examples
+    --------
+    >>> from tinygrad_rnn import nn, optim
+    >>> optimizer = optim.Adam(nn.LSTM(4, 8).parameters(), lr=1e-3)
     """
 
-    counters = ("step",)
-    arrays: Mapping[str, str | None] = {
+    state_counters = ("step",)
+    state_arrays: Mapping[str, str | None] = {
         "exp_avg": None,
         "exp_avg_sq": None,
         "max_exp_avg_sq": "amsgrad",
@@ -69,11 +96,34 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the weights by the factor 1 - lr weight_decay at each step,
-    and stays out of m and v.
+    """Adam with decoupled weight decay.
+
+    Each step multiplies the parameters by `1 - lr * weight_decay`. The decay does not enter the
+    running means. Otherwise the steps are those that `Adam` takes.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
+    lr : float
+        Learning rate.
+    betas : tuple of two floats
+        Decay rates of the running means, in [0, 1).
+    eps : float
+        Term added to the denominator for numerical stability.
+    weight_decay : float
+        Decay rate of the parameters.
+    amsgrad : bool
+        Use the AMSGrad variant.
+    maximize : bool
+        Maximize the objective instead of minimizing it.
+
+    References
+    ----------
+    Loshchilov & Hutter 2019, "Decoupled weight decay regularization".
     """
 
-    decoupled = True
+    decoupled_weight_decay = True
 
     def __init__(
         self,

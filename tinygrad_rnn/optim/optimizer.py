@@ -1,4 +1,4 @@
-"""What optimisers share: parameter groups, and a state for every parameter."""
+"""The base class of the optimizers: parameter groups, states, saving and restoring."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Group = dict[str, Any]
 State = dict[str, Any]
 Closure = Callable[[], Any]
 
-_LABELS = {"lr": "learning rate", "eps": "epsilon value"}  # as PyTorch calls them in its messages
+_LABELS = {"lr": "learning rate", "eps": "epsilon value"}  # PyTorch's words in its messages
 _NUMBERS = {
     *("lr", "momentum", "dampening", "weight_decay", "alpha", "eps", "lr_decay"),
     *("initial_accumulator_value", "tolerance_grad", "tolerance_change"),
@@ -26,68 +26,102 @@ _FLAGS = {"amsgrad", "centered", "maximize", "nesterov"}
 
 
 class Optimizer:
-    """Takes parameters, or groups `{"params": [...], "lr": ..., ...}` whose options override the
-    defaults.
+    """Base class of the optimizers.
 
-    `param_groups` holds the groups; `state` maps each parameter to what the optimiser keeps of it.
+    A subclass defines `update`, which changes one parameter, and declares the entries of the
+    per-parameter state in `state_counters` and `state_arrays`.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`. The options of a group
+        override the defaults.
+    defaults : dict
+        The options and their default values.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        The parameter groups, each with all options.
+    state : dict
+        The state of each parameter that has taken a step.
+
+    Raises
+    ------
+    ValueError
+        If the parameter list is empty, or if an option is out of range.
     """
 
-    decoupled = False
-    """Whether weight decay shrinks the weights themselves, and not by way of the gradient."""
+    decoupled_weight_decay = False
+    """True if weight decay multiplies the parameters instead of changing the gradient."""
 
-    counters: tuple[str, ...] = ()
-    """The numbers of steps in the state of a parameter."""
+    state_counters: tuple[str, ...] = ()
+    """Names of the step counters in the state of a parameter."""
 
-    arrays: Mapping[str, str | None] = {}
-    """The arrays in the state of a parameter, each with the option that requires it (None: always).
+    state_arrays: Mapping[str, str | None] = {}
+    """Names of the arrays in the state of a parameter, each with the option that requires it
+    (None: always required).
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        self.defaults = self._plain(defaults)
+        self.defaults = self._to_python(defaults)
         self.param_groups: list[Group] = []
         self.state: dict[Tensor, State] = {}
-        given = _listed(params)
-        if not given:
+        entries = _as_list(params)
+        if not entries:
             raise ValueError(
                 "optimizer got an empty parameter list; it needs at least one parameter"
             )
-        for group in given if isinstance(given[0], dict) else [{"params": given}]:
+        for group in entries if isinstance(entries[0], dict) else [{"params": entries}]:
             self.add_param_group(group)
 
     def add_param_group(self, param_group: Group) -> None:
-        """Optimise further parameters, with options of their own or the defaults.
+        """Add a group of parameters.
 
-        Raises TypeError for what is no group of leaf tensors that want a gradient, ValueError for
-        parameters that are there already and for options that do not exist or make no sense.
+        Parameters
+        ----------
+        param_group : dict
+            `{"params": [...]}`, and options that override the defaults.
+
+        Raises
+        ------
+        TypeError
+            If the group is not such a dict, or if a parameter is not a leaf tensor that requires
+            grad.
+        ValueError
+            If a parameter is already in a group, or if an option is unknown or out of range.
         """
         if not (isinstance(param_group, dict) and "params" in param_group):
             raise TypeError(
-                f'a parameter group must be a dict with "params" in it, but got {param_group!r}'
+                f'a parameter group must be a dict with a "params" entry, got {param_group!r}'
             )
-        params = _listed(param_group["params"])
-        group = {**self.defaults, **self._plain(param_group), "params": params}
-        if strange := set(group) - {*self.defaults, "params"}:
-            there_are = ", ".join(self.defaults)
-            raise ValueError(f"unknown option {min(strange)!r}; there are {there_are}")
-        for i, one in enumerate(group["params"]):
-            if not (isinstance(one, Tensor) and one.requires_grad and one.is_leaf):
+        params = _as_list(param_group["params"])
+        group = {**self.defaults, **self._to_python(param_group), "params": params}
+        if unknown := set(group) - {*self.defaults, "params"}:
+            raise ValueError(
+                f"unknown option {min(unknown)!r}; the options are {', '.join(self.defaults)}"
+            )
+        for i, parameter in enumerate(params):
+            if not (
+                isinstance(parameter, Tensor) and parameter.requires_grad and parameter.is_leaf
+            ):
                 raise TypeError(
-                    f"can't optimize a non-leaf Tensor: parameter {i} is no leaf that wants a "
-                    f"gradient, but {one!r}"
+                    f"can't optimize a non-leaf Tensor: parameter {i} must be a leaf that requires "
+                    f"grad, got {parameter!r}"
                 )
-        everyone = self._parameters() + group["params"]
-        if len(set(everyone)) != len(everyone):
+        parameters = self._parameters() + params
+        if len(set(parameters)) != len(parameters):
             raise ValueError("some parameters appear in more than one parameter group, or twice")
-        self.check(group)
+        self._check_group(group)
         self.param_groups.append(group)
 
     @staticmethod
-    def _plain(options: Group) -> Group:
-        """Return options as Python numbers, betas as a tuple; parameters are left out."""
-        found = {name: to_python(value) for name, value in options.items() if name != "params"}
-        if isinstance(found.get("betas"), list):
-            found["betas"] = tuple(found["betas"])
-        return found
+    def _to_python(options: Group) -> Group:
+        """Return the options, without the parameters, as Python numbers and `betas` as a tuple."""
+        values = {name: to_python(value) for name, value in options.items() if name != "params"}
+        if isinstance(values.get("betas"), list):
+            values["betas"] = tuple(values["betas"])
+        return values
 
     def __repr__(self) -> str:
         groups = (
@@ -96,33 +130,33 @@ class Optimizer:
         )
         return f"{type(self).__name__}({'; '.join(map(', '.join, groups))})"
 
-    def check(self, group: Group) -> None:
-        """Raise ValueError for options that make no sense, TypeError for a wrong type."""
+    def _check_group(self, group: Group) -> None:
+        """Raise ValueError if an option is out of range, TypeError if it has a wrong type."""
         betas = group.get("betas", ())
         if "betas" in group and len(betas) != 2:
-            raise ValueError(f"betas must be two numbers, not {betas}")
+            raise ValueError(f"betas must be two numbers, got {betas}")
         for i, beta in enumerate(betas):
             if not 0 <= beta < 1:
                 raise ValueError(
-                    f"Invalid beta parameter at index {i}: {beta}; it must lie in [0, 1)"
+                    f"Invalid beta parameter at index {i}: {beta}; expected a number in [0, 1)"
                 )
         for name in (name for name in group if name in _NUMBERS):
             label, value = _LABELS.get(name, name), group[name]
             if not isinstance(value, (int, float)):
-                raise TypeError(f"the {label} must be a number, not {value!r}")
+                raise TypeError(f"the {label} must be a number, got {value!r}")
             if not 0 <= value < math.inf:
                 raise ValueError(
-                    f"Invalid {label if name in _LABELS else f'{name} value'}: {value}; it must be "
-                    "finite and must not be negative"
+                    f"Invalid {label if name in _LABELS else f'{name} value'}: {value}; expected a "
+                    "finite number of at least 0"
                 )
         for name in (name for name in group if name in _FLAGS):
             if group[name] not in (True, False):
-                raise TypeError(f"{name} must be True or False, not {group[name]!r}")
+                raise TypeError(f"{name} must be True or False, got {group[name]!r}")
         for dtype in {parameter.dtype for parameter in group["params"]}:
             if group.get("eps") and dtype.type(group["eps"]) == 0:
                 raise ValueError(
-                    f"eps={group['eps']} is 0 in {dtype}, so that a gradient of 0 would give nan: "
-                    "choose a larger eps, or keep the parameters in float32"
+                    f"eps={group['eps']} rounds to 0 in {dtype}, so a gradient of 0 would give "
+                    "nan: choose a larger eps, or keep the parameters in float32"
                 )
 
     def _parameters(self) -> list[Tensor]:
@@ -130,9 +164,18 @@ class Optimizer:
 
     @no_grad()
     def step(self, closure: Closure | None = None) -> Any:
-        """Move every parameter that has a gradient.
+        """Update every parameter that has a gradient.
 
-        A `closure` computes the loss and its gradients before that; the loss is returned.
+        Parameters
+        ----------
+        closure : callable, optional
+            Clears the gradients, computes the loss and its gradients, and returns the loss. It is
+            called before the update.
+
+        Returns
+        -------
+        Any
+            The loss that `closure` returned; None without a closure.
         """
         loss = None
         if closure is not None:
@@ -146,7 +189,7 @@ class Optimizer:
                     continue
                 if group.get("maximize"):
                     g = -g
-                if decay and self.decoupled:
+                if decay and self.decoupled_weight_decay:
                     p *= 1 - group["lr"] * decay
                 elif decay:
                     g = g + decay * p
@@ -154,19 +197,39 @@ class Optimizer:
         return loss
 
     def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:
-        """Write the new value of parameter `p` in place; `g` is the slope to go down."""
+        """Update one parameter in place.
+
+        Parameters
+        ----------
+        p : Tensor
+            The parameter.
+        g : Tensor
+            The gradient of `p`, negated with `maximize`; it includes coupled weight decay.
+        state : dict
+            The state of `p`, which is empty before the first step.
+        group : dict
+            The options of the parameter group.
+        """
         raise NotImplementedError
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop all gradients, or, without `set_to_none`, make those that there are zeros."""
+        """Reset the gradients of all parameters.
+
+        Parameters
+        ----------
+        set_to_none : bool
+            Set the gradients to None; if False, fill the existing gradients with zeros.
+        """
         for p in self._parameters():
             p.grad = None if set_to_none or p.grad is None else zeros_like(p)
 
     def _add_missing(self, p: Tensor, state: State, group: Group) -> None:
-        """Add the entries that a parameter's state lacks: all before the first step, an array when
-        an option that requires it was set later.
+        """Add the entries that a parameter's state lacks.
+
+        All are missing before the first step. An array can be missing later, if the option that
+        requires it has been set since.
         """
-        for name in self.counters:
+        for name in self.state_counters:
             state.setdefault(name, 0)
         for name in self._arrays_of(group):
             if name not in state:
@@ -174,11 +237,15 @@ class Optimizer:
 
     def _arrays_of(self, group: Group) -> list[str]:
         """Return the names of the arrays that the options of a group require."""
-        return [name for name, option in self.arrays.items() if not option or group[option]]
+        return [name for name, option in self.state_arrays.items() if not option or group[option]]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy on the host, with the optimizer's name: `{"state": {parameter number:
-        {...}}, "param_groups": [...], "optimizer": "Adam"}`.
+        """Return a copy of the state and the options, on the host.
+
+        Returns
+        -------
+        dict
+            `{"optimizer": "Adam", "state": {parameter index: {...}}, "param_groups": [...]}`.
         """
         numbers = {parameter: i for i, parameter in enumerate(self._parameters())}
         return {
@@ -195,15 +262,20 @@ class Optimizer:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore a state of `state_dict`, or of PyTorch's optimizer of the same name with its
-        tensors as NumPy arrays.
+        """Restore a state that `state_dict` returned.
+
+        Parameters
+        ----------
+        saved : dict
+            The state. The state of PyTorch's optimizer of the same name is accepted too, with its
+            tensors as NumPy arrays.
 
         Raises
         ------
         ValueError
             If the state belongs to another kind of optimizer or to other parameters, or if it is
-            malformed: an option that the constructor refuses, an entry that is missing, an array of
-            another shape. The optimizer is then unchanged.
+            malformed: an invalid option, a missing entry, an array of another shape. The optimizer
+            is then unchanged.
         """
         kind = type(self).__name__
         try:
@@ -221,13 +293,13 @@ class Optimizer:
     def _restored(
         self, saved_groups: list[Group], saved_states: dict[Any, State]
     ) -> tuple[list[Group], dict[Tensor, State]]:
-        """Return the options of each group and the state of each parameter, checked."""
-        sizes = [len(group["params"]) for group in saved_groups]
-        own_sizes = [len(group["params"]) for group in self.param_groups]
-        if sizes != own_sizes:
+        """Return the checked options of each group and the checked state of each parameter."""
+        saved_sizes = [len(group["params"]) for group in saved_groups]
+        sizes = [len(group["params"]) for group in self.param_groups]
+        if saved_sizes != sizes:
             raise ValueError(
-                f"the saved optimizer has parameter groups of sizes {sizes}, but this one has "
-                f"groups of sizes {own_sizes}"
+                f"the saved optimizer has parameter groups of sizes {saved_sizes}, but this one "
+                f"has groups of sizes {sizes}"
             )
         options, owners = [], {}
         for group, saved in zip(self.param_groups, saved_groups, strict=True):
@@ -246,54 +318,54 @@ class Optimizer:
         kind = type(self).__name__
         if missing := self.defaults.keys() - saved.keys():
             raise ValueError(
-                f"the saved state does not belong to {kind}: it has no option {min(missing)!r}"
+                f"the saved state does not belong to {kind}: it lacks the option {min(missing)!r}"
             )
-        if saved.get("decoupled_weight_decay", self.decoupled) != self.decoupled:  # PyTorch's
-            other = "Adam" if self.decoupled else "AdamW"
+        decoupled = self.decoupled_weight_decay
+        if saved.get("decoupled_weight_decay", decoupled) != decoupled:  # PyTorch saves it
+            other = "Adam" if decoupled else "AdamW"
             raise ValueError(f"the saved optimizer is {other}, but this one is {kind}")
-        options = self._plain({name: saved[name] for name in self.defaults})
-        self.check(options | {"params": group["params"]})
+        options = self._to_python({name: saved[name] for name in self.defaults})
+        self._check_group(options | {"params": group["params"]})
         return options
 
     def _restored_state(self, p: Tensor, group: Group, saved: State) -> State:
         """Return the saved state of a parameter, with arrays as Tensors on its device."""
         state = {
-            name: check_count(name, _whole(value), 0)
-            if name in self.counters
+            name: check_count(name, _as_integer(value), 0)
+            if name in self.state_counters
             else tree_map(lambda leaf, name=name: self._restored_leaf(p, name, leaf), value)
             for name, value in saved.items()
             if value is not None
         }
-        required = [*self.counters, *self._arrays_of(group)] if state else []
+        required = [*self.state_counters, *self._arrays_of(group)] if state else []
         if missing := [name for name in required if name not in state]:
-            raise ValueError(f"the saved state of a parameter has no {missing[0]!r}")
-        if wrong := [n for n in self.arrays if not isinstance(state.get(n, p), Tensor)]:
-            raise ValueError(f"the saved {wrong[0]!r} of a parameter is not an array")
+            raise ValueError(f"the saved state of a parameter lacks {missing[0]!r}")
+        for name in self.state_arrays:
+            if not isinstance(state.get(name, p), Tensor):
+                raise ValueError(f"the saved {name!r} of a parameter is not an array")
         return state
 
     def _state_shape(self, p: Tensor) -> tuple[int, ...]:
-        """The shape of the arrays in the state of `p`."""
+        """Return the shape of the arrays in the state of `p`."""
         return p.shape
 
     def _restored_leaf(self, p: Tensor, name: str, value: Any) -> Any:
-        """Return an array of the saved state as a Tensor, a number as it is."""
+        """Return an array of the saved state as a Tensor and a number unchanged."""
         shape = self._state_shape(p)
-        if name not in self.arrays and np.shape(value) != shape:
+        if name not in self.state_arrays and np.shape(value) != shape:
             value = to_python(value)
-        if name not in self.arrays and isinstance(value, (int, float, str)):
+        if name not in self.state_arrays and isinstance(value, (int, float, str)):
             return value
         array = np.asarray(value)
         if array.shape != shape:
-            raise ValueError(
-                f"the saved array {name!r} has shape {array.shape}, its parameter {shape}"
-            )
+            raise ValueError(f"the saved array {name!r} has shape {array.shape}, expected {shape}")
         if array.dtype.kind not in "fiu":
-            raise ValueError(f"the saved array {name!r} holds {array.dtype}, not numbers")
+            raise ValueError(f"the saved array {name!r} must hold numbers, got {array.dtype}")
         return Tensor(array.astype(p.dtype)).to(p.device)
 
 
-def _listed(params: Any) -> list[Any]:
-    """One parameter or several, as a list. (A list of a Tensor would be its rows.)"""
+def _as_list(params: Any) -> list[Any]:
+    """Return one parameter or several as a list. (`list` would iterate over a Tensor's rows.)"""
     return [params] if isinstance(params, Tensor) else list(params)
 
 
@@ -301,7 +373,7 @@ def _on_host(value: Any) -> Any:
     return value.numpy() if isinstance(value, Tensor) else value
 
 
-def _whole(count: Any) -> Any:
-    """Return a number of steps, which PyTorch saves as a float, as an int if it is whole."""
+def _as_integer(count: Any) -> Any:
+    """Return a step counter as an int if it is integral; PyTorch saves it as a float."""
     count = to_python(count)
     return int(count) if isinstance(count, float) and count.is_integer() else count

@@ -1,4 +1,4 @@
-"""RMSprop."""
+"""RMSprop: steps scaled by the root of the running mean square of the gradients."""
 
 from __future__ import annotations
 
@@ -11,15 +11,43 @@ from .optimizer import Group, Optimizer, State
 
 
 class RMSprop(Optimizer):
-    """Gradients divided by the root of their running mean square (Tieleman & Hinton 2012):
+    """RMSprop optimizer.
 
-        v = alpha v + (1 - alpha) g^2               p = p - lr g / (sqrt(v) + eps)
+    Each step computes
 
-    With `centered` (Graves 2013), the variance v - m^2 takes the place of v, where m is the running
-    mean of g. With `momentum`, p moves by lr b, where b = momentum b + g / (sqrt(v) + eps).
+        v = alpha v + (1 - alpha) g^2
+        p = p - lr g / (sqrt(v) + eps)
+
+    With `centered`, the variance `v - m^2` replaces `v`, where `m` is the running mean of `g`.
+    With `momentum`, `p` moves by `lr b`, where `b = momentum b + g / (sqrt(v) + eps)`.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
+    lr : float
+        Learning rate.
+    alpha : float
+        Decay rate of the running mean square.
+    eps : float
+        Term added to the denominator for numerical stability.
+    weight_decay : float
+        L2 penalty: `weight_decay * p` is added to the gradient.
+    momentum : float
+        Factor of the momentum buffer.
+    centered : bool
+        Normalize by the estimated standard deviation of the gradient.
+    maximize : bool
+        Maximize the objective instead of minimizing it.
+
+    References
+    ----------
+    Tieleman & Hinton 2012, "Lecture 6.5: RMSprop", Neural Networks for Machine Learning.
+
+    Graves 2013, "Generating sequences with recurrent neural networks" (`centered`).
     """
 
-    arrays: Mapping[str, str | None] = {
+    state_arrays: Mapping[str, str | None] = {
         "square_avg": None,
         "momentum_buffer": "momentum",
         "grad_avg": "centered",
@@ -59,7 +87,7 @@ class RMSprop(Optimizer):
             m = state["grad_avg"]
             m *= alpha
             m += (1 - alpha) * g
-            v = maximum(v - m * m, 0)  # below 0 it is by rounding alone
+            v = maximum(v - m * m, 0)  # rounding can make a variance negative
         step = g / (sqrt(v) + group["eps"])
         if group["momentum"]:
             b = state["momentum_buffer"]

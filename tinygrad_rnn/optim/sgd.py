@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, with momentum."""
+"""Stochastic gradient descent."""
 
 from __future__ import annotations
 
@@ -11,14 +11,48 @@ from .optimizer import Group, Optimizer, State
 
 
 class SGD(Optimizer):
-    """p = p - lr b, with the gradient itself for b, or with momentum (Sutskever et al. 2013):
+    """Stochastic gradient descent, optionally with momentum.
 
-        b = momentum b + (1 - dampening) g          at first b = g
+    The momentum buffer `b` starts as the first gradient. Each step computes
 
-    With `nesterov`, g + momentum b takes the place of b in the step.
+        b = momentum b + (1 - dampening) g
+        p = p - lr b
+
+    Without momentum, `b` is the gradient `g`. With `nesterov`, the step uses `g + momentum b`.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
+    lr : float
+        Learning rate.
+    momentum : float
+        Factor of the momentum buffer.
+    dampening : float
+        Fraction of each gradient, except the first, that is left out of the buffer.
+    weight_decay : float
+        L2 penalty: `weight_decay * p` is added to the gradient.
+    nesterov : bool
+        Use Nesterov momentum.
+    maximize : bool
+        Maximize the objective instead of minimizing it.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or if `nesterov` is used without momentum or with dampening.
+
+    References
+    ----------
+    Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning".
+
+    Examples
+    --------
+    >>> from tinygrad_rnn import nn, optim
+    >>> optimizer = optim.SGD(nn.Linear(2, 3).parameters(), lr=0.1, momentum=0.9)
     """
 
-    arrays: Mapping[str, str | None] = {"momentum_buffer": "momentum"}
+    state_arrays: Mapping[str, str | None] = {"momentum_buffer": "momentum"}
 
     def __init__(
         self,
@@ -43,12 +77,12 @@ class SGD(Optimizer):
             },
         )
 
-    def check(self, group: Group) -> None:
-        super().check(group)
+    def _check_group(self, group: Group) -> None:
+        super()._check_group(group)
         if group["nesterov"] and (group["dampening"] or not group["momentum"]):
             raise ValueError(
-                "Nesterov momentum requires a momentum and zero dampening, not "
-                f"momentum={group['momentum']}, dampening={group['dampening']}"
+                "Nesterov momentum requires a momentum and zero dampening, got "
+                f"momentum={group['momentum']} and dampening={group['dampening']}"
             )
 
     def update(self, p: Tensor, g: Tensor, state: State, group: Group) -> None:

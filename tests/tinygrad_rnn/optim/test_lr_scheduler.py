@@ -1,4 +1,4 @@
-"""Learning-rate schedules: PyTorch's numbers, states saved and restored, errors."""
+"""Learning-rate schedules: PyTorch's rates, states saved and restored, errors."""
 
 import json
 import math
@@ -30,47 +30,47 @@ def two_groups() -> optim.Adam:
     return optim.Adam([{"params": [p]}, {"params": [q], "lr": 0.1}], lr=0.01)
 
 
-def move(schedule: Any, steps: int) -> list[Any]:
-    """The rates and momenta after each of some steps."""
+def take_steps(schedule: Any, steps: int) -> list[Any]:
+    """Return the rates and momenta after each step."""
     metric = [1.0] if isinstance(schedule, lr_scheduler.ReduceLROnPlateau) else []
-    found = []
+    rates = []
     for _ in range(steps):
         schedule.step(*metric)
         groups = schedule.optimizer.param_groups
-        found.append([(group["lr"], tuple(group["betas"])) for group in groups])
-    return found
+        rates.append([(group["lr"], tuple(group["betas"])) for group in groups])
+    return rates
 
 
 def assert_follows(record: records.Record) -> None:
     config, arrays = record
     params = [nn.Parameter(np.zeros(1)) for _ in range(2)]
-    ours = schedules.follow(optim, params, config, arrays.get("metrics"))
-    for name, values in ours.items():
+    actual = schedules.follow(optim, params, config, arrays.get("metrics"))
+    for name, values in actual.items():
         records.assert_equal(values, arrays[name], name)
-    assert set(ours) | {"metrics"} == set(arrays) | {"metrics"}
+    assert set(actual) | {"metrics"} == set(arrays) | {"metrics"}
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_schedules_give_the_rates_that_pytorch_recorded(name: str) -> None:
+def test_schedules_follow_the_recorded_rates_of_pytorch(name: str) -> None:
     assert_follows(RECORDS[name])
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_schedules_give_the_rates_of_pytorch(seed: int) -> None:
+def test_schedules_follow_pytorch(seed: int) -> None:
     pytest.importorskip("torch")
     assert_follows(schedules.record(seed))
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @given(st.integers(0, 10))
-def test_a_restored_schedule_goes_on_bit_by_bit(make: Any, steps: int) -> None:
-    """By way of a file, together with its optimiser."""
+def test_a_restored_schedule_continues_bit_identically(make: Any, steps: int) -> None:
+    """Through JSON, together with its optimizer."""
     first, second = make(two_groups()), make(two_groups())
-    move(first, steps)
+    take_steps(first, steps)
     second.optimizer.load_state_dict(json.loads(json.dumps(first.optimizer.state_dict())))
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert second.get_last_lr() == first.get_last_lr()
-    assert move(second, 8) == move(first, 8)
+    assert take_steps(second, 8) == take_steps(first, 8)
 
 
 def test_a_state_is_a_copy() -> None:
@@ -83,7 +83,7 @@ def test_a_state_is_a_copy() -> None:
     assert schedule.get_last_lr() == [7.0, 0.1]
 
 
-def test_one_function_serves_all_groups() -> None:
+def test_one_function_applies_to_all_groups() -> None:
     schedule = lr_scheduler.LambdaLR(two_groups(), lambda n: 2.0**n)
     assert schedule.get_last_lr() == [0.01, 0.1]
     schedule.step()
@@ -91,14 +91,14 @@ def test_one_function_serves_all_groups() -> None:
 
 
 @pytest.mark.parametrize("pct_start", [0.0, 0.1, 1.0])
-def test_a_cycle_may_rise_at_once_or_to_its_end(pct_start: float) -> None:
+def test_a_cycle_can_rise_at_once_or_until_its_end(pct_start: float) -> None:
     schedule = lr_scheduler.OneCycleLR(two_groups(), 0.5, 10, pct_start=pct_start)
-    rates = [schedule.get_last_lr()[0]] + [rates[0][0] for rates in move(schedule, 9)]
+    rates = [schedule.get_last_lr()[0]] + [rates[0][0] for rates in take_steps(schedule, 9)]
     assert max(rates) <= 0.5
     assert rates[-1] == pytest.approx(0.5 if pct_start == 1 else 0.5 / 25 / 1e4)
 
 
-def test_a_metric_may_be_a_tensor_and_the_first_is_the_best_so_far() -> None:
+def test_a_metric_can_be_a_tensor_and_the_first_is_the_best() -> None:
     schedule = lr_scheduler.ReduceLROnPlateau(two_groups(), patience=0)
     schedule.step(nn.functional.mse_loss(nn.Parameter(np.zeros(1)), [2.0]))
     assert (schedule.best, schedule.num_bad_epochs) == (4, 0)
@@ -106,24 +106,24 @@ def test_a_metric_may_be_a_tensor_and_the_first_is_the_best_so_far() -> None:
     assert schedule.get_last_lr() == pytest.approx([0.001, 0.01])
 
 
-def test_rates_do_not_fall_by_next_to_nothing() -> None:
+def test_reductions_smaller_than_eps_are_not_applied() -> None:
     schedule = lr_scheduler.ReduceLROnPlateau(two_groups(), patience=0, eps=0.05)
-    move(schedule, 2)
+    take_steps(schedule, 2)
     assert schedule.get_last_lr() == pytest.approx([0.01, 0.01])
 
 
-# Errors
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ExponentialLR", {"gamma": 0}, "gamma must be positive, not 0"),
-        ("ExponentialLR", {"gamma": -0.5}, "gamma must be positive, not -0.5"),
-        ("ExponentialLR", {"gamma": math.nan}, "gamma must be positive, not nan"),
+        ("ExponentialLR", {"gamma": 0}, "gamma must be a finite positive number, got 0"),
+        ("ExponentialLR", {"gamma": -0.5}, "gamma must be a finite positive number, got -0.5"),
+        ("ExponentialLR", {"gamma": math.nan}, "gamma must be a finite positive number, got nan"),
         ("StepLR", {"step_size": 0}, "Expected positive integer step_size, but got 0"),
-        ("StepLR", {"step_size": 1, "gamma": 0}, "gamma must be positive"),
-        ("MultiStepLR", {"milestones": [1], "gamma": 0}, "gamma must be positive"),
+        ("StepLR", {"step_size": 1, "gamma": 0}, "gamma must be a finite positive number"),
+        ("MultiStepLR", {"milestones": [1], "gamma": 0}, "gamma must be a finite positive number"),
         ("CosineAnnealingLR", {"T_max": 2.5}, "Expected positive integer T_max, but got 2.5"),
         ("LambdaLR", {"lr_lambda": [abs]}, "lr_lambda has 1 values, param_groups has 2"),
         ("OneCycleLR", {"max_lr": 1.0}, r"either total_steps OR \(epochs AND steps_per_epoch\)"),
@@ -145,8 +145,8 @@ def test_rates_do_not_fall_by_next_to_nothing() -> None:
             "one of 'cos' or 'linear', instead got sine",
         ),
         ("OneCycleLR", {"max_lr": [1.0], "total_steps": 9}, "max_lr has 1 values"),
-        ("ExponentialLR", {"gamma": math.inf}, "gamma must be positive, not inf"),
-        ("ExponentialLR", {"gamma": "0.9"}, "gamma must be positive, not 0.9"),
+        ("ExponentialLR", {"gamma": math.inf}, "gamma must be a finite positive number, got inf"),
+        ("ExponentialLR", {"gamma": "0.9"}, "gamma must be a finite positive number, got 0.9"),
         ("MultiStepLR", {"milestones": [2, math.nan]}, "milestones must be a finite number"),
         ("CosineAnnealingLR", {"T_max": 3, "eta_min": math.nan}, "eta_min must be a finite"),
         ("CosineAnnealingLR", {"T_max": 3, "eta_min": -0.1}, "eta_min must be a finite"),
@@ -157,9 +157,13 @@ def test_rates_do_not_fall_by_next_to_nothing() -> None:
         *(
             ("OneCycleLR", {"max_lr": 1.0, "total_steps": 9, name: value}, message)
             for name, value, message in (
-                ("div_factor", 0, "div_factor must be positive, not 0"),
-                ("final_div_factor", math.nan, "final_div_factor must be positive, not nan"),
-                ("max_momentum", 1.0, "momenta must lie in"),
+                ("div_factor", 0, "div_factor must be a finite positive number, got 0"),
+                (
+                    "final_div_factor",
+                    math.nan,
+                    "final_div_factor must be a finite positive number, got nan",
+                ),
+                ("max_momentum", 1.0, "momenta must be in"),
                 ("base_momentum", -0.5, "base_momentum must be a finite number"),
             )
         ),
@@ -170,37 +174,37 @@ def test_rates_do_not_fall_by_next_to_nothing() -> None:
         ("ReduceLROnPlateau", {"threshold": math.nan}, "threshold must be a finite number"),
         ("ReduceLROnPlateau", {"eps": math.inf}, "eps must be a finite number"),
         ("ReduceLROnPlateau", {"min_lr": math.nan}, "min_lr must be a finite number"),
-        ("ReduceLROnPlateau", {"factor": 1.0}, "Factor should be < 1.0, not 1.0"),
-        ("ReduceLROnPlateau", {"mode": "low"}, "mode low is unknown! It is 'min' or 'max'"),
+        ("ReduceLROnPlateau", {"factor": 1.0}, "Factor should be < 1.0, got 1.0"),
+        ("ReduceLROnPlateau", {"mode": "low"}, "mode low is unknown! Expected 'min' or 'max'"),
         ("ReduceLROnPlateau", {"threshold_mode": "x"}, "threshold mode x is unknown!"),
         ("ReduceLROnPlateau", {"min_lr": [0.0]}, "min_lr has 1 values"),
     ],
 )
-def test_nonsense_options_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_raise(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         getattr(lr_scheduler, name)(two_groups(), **options)
 
 
-def test_a_cycle_ends() -> None:
+def test_stepping_beyond_the_end_of_a_cycle_raises() -> None:
     schedule = lr_scheduler.OneCycleLR(two_groups(), 1.0, total_steps=3)
-    move(schedule, 3)  # as in PyTorch: a step after each update, the last one too
+    take_steps(schedule, 3)  # as in PyTorch: one step after each update, including the last
     with pytest.raises(ValueError, match=r"Tried to step 4 times.* total steps is 3"):
         schedule.step()
 
 
-def test_momentum_is_cycled_only_where_there_is_one() -> None:
+def test_cycling_a_missing_momentum_raises() -> None:
     optimizer = optim.Adagrad([nn.Parameter(np.ones(1))])
     with pytest.raises(ValueError, match="optimizer must support momentum or beta1"):
         lr_scheduler.OneCycleLR(optimizer, 1.0, 9)
     lr_scheduler.OneCycleLR(optimizer, 1.0, 9, cycle_momentum=False)
 
 
-@pytest.mark.parametrize("other", ["by hand", "ExponentialLR", "ReduceLROnPlateau"])
-def test_rates_that_something_else_has_changed_are_not_lost(other: str) -> None:
+@pytest.mark.parametrize("other", ["assignment", "ExponentialLR", "ReduceLROnPlateau"])
+def test_learning_rates_that_were_changed_elsewhere_raise(other: str) -> None:
     optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=0.5)
     schedule = lr_scheduler.StepLR(optimizer, 2)
     schedule.step()
-    if other == "by hand":
+    if other == "assignment":
         optimizer.param_groups[0]["lr"] = 0.25
     elif other == "ExponentialLR":
         lr_scheduler.ExponentialLR(optimizer, 0.5).step()
@@ -208,32 +212,32 @@ def test_rates_that_something_else_has_changed_are_not_lost(other: str) -> None:
         plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
         for metric in (1, 2):
             plateau.step(metric)
-    with pytest.raises(ValueError, match=r"are \[0.25\], but this schedule left them at \[0.5\]"):
+    with pytest.raises(ValueError, match=r"are \[0.25\], but this schedule set them to \[0.5\]"):
         schedule.step()
     assert optimizer.param_groups[0]["lr"] == 0.25
 
 
 @pytest.mark.parametrize("name", ["StepLR", "ReduceLROnPlateau"])
-def test_groups_that_come_after_the_schedule_are_noticed(name: str) -> None:
+def test_groups_added_after_the_schedule_raise(name: str) -> None:
     optimizer = two_groups()
     schedule = MAKERS[name](optimizer)
     optimizer.add_param_group({"params": nn.Parameter(np.ones(1))})
-    with pytest.raises(ValueError, match="made for 2 parameter groups, but the optimiser has 3"):
-        move(schedule, 5)
+    with pytest.raises(ValueError, match="created for 2 parameter groups, but the optimizer has 3"):
+        take_steps(schedule, 5)
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize(
     ("metrics", "reductions"),
     [
-        ([5, 6, 6, 4, 6, 6], 0),  # a better metric starts the count anew
+        ([5, 6, 6, 4, 6, 6], 0),  # an improvement resets the count
         ([5, 6, 6, 6], 1),
-        ([5, 6, 6, 6, 6, 6], 1),  # and so does a reduction
+        ([5, 6, 6, 6, 6, 6], 1),  # a reduction resets it too
         ([5, 6, 6, 6, 6, 6, 6], 2),
         ([5, 6, 6, 4, 6, 6, 6], 1),
     ],
 )
-def test_bad_steps_are_counted_in_a_row(mode: str, metrics: list[int], reductions: int) -> None:
+def test_consecutive_bad_steps_are_counted(mode: str, metrics: list[int], reductions: int) -> None:
     optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
     schedule = lr_scheduler.ReduceLROnPlateau(optimizer, mode, 0.5, patience=2)
     for metric in metrics:
@@ -244,14 +248,14 @@ def test_bad_steps_are_counted_in_a_row(mode: str, metrics: list[int], reduction
 @pytest.mark.parametrize(
     ("cooldown", "reductions"), [(0, [0, 1, 2, 3, 4]), (1, [0, 1, 1, 2, 2]), (2, [0, 1, 1, 1, 2])]
 )
-def test_steps_of_a_cooldown_do_not_count(cooldown: int, reductions: list[int]) -> None:
+def test_steps_in_the_cooldown_are_not_counted(cooldown: int, reductions: list[int]) -> None:
     optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
     schedule = lr_scheduler.ReduceLROnPlateau(optimizer, "min", 0.5, 0, cooldown=cooldown)
-    found = []
+    rates = []
     for _ in range(5):
         schedule.step(1.0)
-        found.append(schedule.get_last_lr()[0])
-    assert found == [0.5**n for n in reductions]
+        rates.append(schedule.get_last_lr()[0])
+    assert rates == [0.5**n for n in reductions]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +271,7 @@ def test_steps_of_a_cooldown_do_not_count(cooldown: int, reductions: list[int]) 
         ("max", "abs", 10.05, False),
     ],
 )
-def test_a_metric_is_better_by_more_than_the_threshold(
+def test_an_improvement_exceeds_the_threshold(
     mode: str, kind: str, metric: float, better: bool
 ) -> None:
     optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
@@ -280,17 +284,17 @@ def test_a_metric_is_better_by_more_than_the_threshold(
     assert schedule.get_last_lr() == [1.0 if better else 0.5]
 
 
-@pytest.mark.parametrize("least", [0.0, 0.2, 0.3])
-def test_rates_stay_above_the_least(least: float) -> None:
+@pytest.mark.parametrize("min_lr", [0.0, 0.2, 0.3])
+def test_rates_do_not_fall_below_min_lr(min_lr: float) -> None:
     optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
-    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, "min", 0.5, 0, min_lr=least)
+    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, "min", 0.5, 0, min_lr=min_lr)
     for _ in range(4):
         schedule.step(1.0)
-    assert schedule.get_last_lr() == [max(0.125, least)]
+    assert schedule.get_last_lr() == [max(0.125, min_lr)]
 
 
 @pytest.mark.parametrize("rate", [math.nan, math.inf, -0.5])
-def test_a_rate_that_makes_no_sense_is_an_error_before_it_is_set(rate: float) -> None:
+def test_an_invalid_rate_raises_before_any_rate_is_set(rate: float) -> None:
     optimizer = two_groups()
     schedule = lr_scheduler.LambdaLR(optimizer, [lambda k: 1.0, lambda k: rate if k == 2 else 1.0])
     schedule.step()
@@ -310,7 +314,7 @@ def test_a_rate_that_makes_no_sense_is_an_error_before_it_is_set(rate: float) ->
         (lambda o: lr_scheduler.StepLR(o, 2), {"base_lrs": [1.0, 1.0], "options": [3]}),
     ],
 )
-def test_a_state_that_is_refused_changes_nothing(make: Any, change: dict[str, Any]) -> None:
+def test_an_invalid_state_changes_nothing(make: Any, change: dict[str, Any]) -> None:
     schedule = make(two_groups())
     schedule.step()
     before, rates = schedule.state_dict(), schedule.get_last_lr()

@@ -1,4 +1,4 @@
-"""Optimisers: PyTorch's trajectories, states saved and restored, errors."""
+"""Optimizers: PyTorch's trajectories, states saved and restored, errors."""
 
 import json
 import math
@@ -27,32 +27,32 @@ STATEFUL = {
 }
 
 
-def move(optimizer: optim.Optimizer, seed: int, steps: int = 1) -> list[list[Any]]:
-    """Steps along random gradients; where that leads."""
+def take_steps(optimizer: optim.Optimizer, seed: int, steps: int = 1) -> list[list[Any]]:
+    """Step along random gradients and return the parameters."""
     rng = np.random.default_rng(seed)
-    everyone = [p for group in optimizer.param_groups for p in group["params"]]
+    all_parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for _ in range(steps):
-        for p in everyone:
+        for p in all_parameters:
             p.grad = rng.normal(size=p.shape)
         optimizer.step(lambda: 0.0)
-    return [p.tolist() for p in everyone]
+    return [p.tolist() for p in all_parameters]
 
 
 def assert_follows(record: records.Record) -> None:
-    config, given_arrays = record
-    params = [nn.Parameter(given_arrays[f"start/{i}"]) for i in range(2)]
-    tensors = {name: ag.tensor(array) for name, array in given_arrays.items()}
+    config, recorded = record
+    params = [nn.Parameter(recorded[f"start/{i}"]) for i in range(2)]
+    tensors = {name: ag.tensor(array) for name, array in recorded.items()}
     steps = 0
     for _ in optimizers.follow(optim, params, tensors, config):
         for i, p in enumerate(params):
-            theirs = given_arrays[f"trajectory/{i}"][steps]
-            records.assert_equal(p.numpy(), theirs, f"parameter {i} after step {steps}")
+            expected = recorded[f"trajectory/{i}"][steps]
+            records.assert_equal(p.numpy(), expected, f"parameter {i} after step {steps}")
         steps += 1
     assert steps == optimizers.STEPS
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDS if "search" not in name])
-def test_optimizers_follow_the_trajectory_that_pytorch_recorded(name: str) -> None:
+def test_optimizers_follow_the_recorded_trajectories_of_pytorch(name: str) -> None:
     assert_follows(RECORDS[name])
 
 
@@ -63,37 +63,36 @@ def test_optimizers_follow_pytorch(seed: int) -> None:
 
 
 def assert_searches(record: records.Record) -> None:
-    config, found = record
-    p = nn.Parameter(found["start"])
-    assert optimizers.search(optim, p, ag.cos, found, config) == found["calls"]
-    records.assert_equal(p.numpy(), found["place"])
+    config, recorded = record
+    p = nn.Parameter(recorded["start"])
+    assert optimizers.search(optim, p, ag.cos, recorded, config) == recorded["calls"]
+    records.assert_equal(p.numpy(), recorded["end"])
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDS if "search" in name])
-def test_line_searches_go_the_way_that_pytorch_recorded(name: str) -> None:
+def test_line_searches_follow_the_recorded_searches_of_pytorch(name: str) -> None:
     assert_searches(RECORDS[name])
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_line_searches_go_the_way_of_pytorch(seed: int) -> None:
+def test_line_searches_follow_pytorch(seed: int) -> None:
     pytest.importorskip("torch")
     record = optimizers.search_record(seed)
-    assume(
-        record[1]["calls"] <= 8
-    )  # where it takes longer, points lie so close that rounding leads
+    # In longer searches the points are so close that rounding decides.
+    assume(record[1]["calls"] <= 8)
     assert_searches(record)
 
 
 @given(arrays(shapes(), avoid=[0]), st.floats(1e-4, 1))
-def test_the_first_step_of_adam_is_the_rate_against_the_sign(g: np.ndarray, lr: float) -> None:
-    """Bias removed, m is g and v is g^2: the step is lr g / (|g| + eps)."""
+def test_the_first_step_of_adam_is_lr_times_the_sign(g: np.ndarray, lr: float) -> None:
+    """The bias-corrected m is g and v is g^2: the step is lr g / (|g| + eps)."""
     (p,) = parameters(np.zeros(g.shape))
     p.grad = g
     optim.Adam([p], lr=lr).step()
     np.testing.assert_allclose(p.numpy(), -lr * np.sign(g), rtol=1e-6)
 
 
-def test_adam_finds_the_minimum_of_a_bowl() -> None:
+def test_adam_finds_the_minimum_of_a_quadratic() -> None:
     (p,) = parameters([3.0, -2.0])
     optimizer = optim.Adam([p], lr=0.1)
     for _ in range(500):
@@ -103,7 +102,7 @@ def test_adam_finds_the_minimum_of_a_bowl() -> None:
     np.testing.assert_allclose(p.numpy(), [1, 2], atol=1e-3)
 
 
-def test_parameters_without_gradient_stay() -> None:
+def test_parameters_without_gradient_are_not_updated() -> None:
     p, q = parameters([1.0], [1.0])
     optimizer = optim.Adam([p, q], lr=0.1, weight_decay=0.1)
     p.grad = np.array([1.0])
@@ -127,15 +126,15 @@ def test_a_step_is_not_recorded_and_keeps_the_dtype() -> None:
     assert not state["exp_avg"].requires_grad
 
 
-def test_backward_through_weights_that_a_step_has_changed_is_refused() -> None:
+def test_backward_through_weights_that_a_step_has_changed_raises() -> None:
     p, q = parameters([1.0], [2.0])
     loss = (p * q).sum()
-    move(optim.Adam([p]), seed=0)
+    take_steps(optim.Adam([p]), seed=0)
     with pytest.raises(RuntimeError, match=r"multiply: .* written in place"):
         loss.backward()
 
 
-# Saving and restoring
+# --- saving and restoring -------------------------------------------------------------------------
 
 
 def two_groups() -> optim.Adam:
@@ -144,10 +143,10 @@ def two_groups() -> optim.Adam:
 
 
 @given(st.integers(0, 10), st.integers(0, 2**32 - 1))
-def test_a_restored_optimiser_goes_on_bit_by_bit(steps: int, seed: int) -> None:
+def test_a_restored_optimizer_continues_bit_identically(steps: int, seed: int) -> None:
     first, second = two_groups(), two_groups()
     schedules = [ExponentialLR(optimizer, 0.9) for optimizer in (first, second)]
-    values = move(first, seed, steps)
+    values = take_steps(first, seed, steps)
     schedules[0].step()
     for p, value in zip(second.state_dict()["param_groups"], values, strict=True):
         second.param_groups[p["params"][0]]["params"][0].data = np.array(value)
@@ -156,95 +155,93 @@ def test_a_restored_optimiser_goes_on_bit_by_bit(steps: int, seed: int) -> None:
     for schedule in schedules:
         schedule.step()
     assert schedules[1].get_last_lr() == schedules[0].get_last_lr()
-    assert move(second, seed + 1, 5) == move(first, seed + 1, 5)
+    assert take_steps(second, seed + 1, 5) == take_steps(first, seed + 1, 5)
 
 
 @pytest.mark.parametrize("make", STATEFUL.values(), ids=STATEFUL)
 @given(st.integers(0, 4), st.integers(0, 2**32 - 1))
-def test_every_state_is_restored_bit_by_bit(make: Any, steps: int, seed: int) -> None:
-    """By way of a file as well: lists for tuples, strings for the numbers of parameters."""
+def test_every_state_is_restored_bit_identically(make: Any, steps: int, seed: int) -> None:
+    """As JSON changes it: lists instead of tuples, strings instead of parameter indices."""
     first = make(parameters([[1.0, 2.0]], 3.0))
-    second = make(parameters(*move(first, seed, steps)))
+    second = make(parameters(*take_steps(first, seed, steps)))
     saved = first.state_dict()
     saved["state"] = {str(number): state for number, state in saved["state"].items()}
     second.load_state_dict(saved)
-    assert move(second, seed + 1, 5) == move(first, seed + 1, 5)
+    assert take_steps(second, seed + 1, 5) == take_steps(first, seed + 1, 5)
 
 
 def test_a_saved_state_is_a_copy() -> None:
     optimizer, other = two_groups(), two_groups()
-    move(optimizer, 0)
+    take_steps(optimizer, 0)
     saved = optimizer.state_dict()
     before = json.dumps(saved, default=np.ndarray.tolist)
     other.load_state_dict(saved)
-    move(optimizer, 1)
-    move(other, 1)
+    take_steps(optimizer, 1)
+    take_steps(other, 1)
     assert json.dumps(saved, default=np.ndarray.tolist) == before
 
 
-def other_sizes(saved: dict[str, Any]) -> None:
+def change_group_size(saved: dict[str, Any]) -> None:
     saved["param_groups"][0]["params"] = [0, 1]
 
 
-def other_groups(saved: dict[str, Any]) -> None:
+def drop_group(saved: dict[str, Any]) -> None:
     del saved["param_groups"][1]
 
 
-def other_shape(saved: dict[str, Any]) -> None:
+def change_shape(saved: dict[str, Any]) -> None:
     saved["param_groups"][0]["lr"] = 7.0
     saved["state"][0]["exp_avg"] = np.zeros((2, 1))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("corrupt", "message"),
     [
-        (other_sizes, r"groups of sizes \[2, 1\]"),
-        (other_groups, r"groups of sizes \[1\]"),
-        (other_shape, r"shape \(2, 1\), its parameter \(1, 2\)"),
+        (change_group_size, r"groups of sizes \[2, 1\]"),
+        (drop_group, r"groups of sizes \[1\]"),
+        (change_shape, r"shape \(2, 1\), expected \(1, 2\)"),
     ],
 )
-def test_a_state_of_other_parameters_is_refused_and_changes_nothing(
-    spoil: Any, message: str
-) -> None:
+def test_a_state_of_other_parameters_raises_and_changes_nothing(corrupt: Any, message: str) -> None:
     optimizer = two_groups()
-    move(optimizer, 0)
+    take_steps(optimizer, 0)
     saved = optimizer.state_dict()
-    spoil(saved)
+    corrupt(saved)
     before = json.dumps(optimizer.state_dict(), default=np.ndarray.tolist)
     with pytest.raises(ValueError, match=message):
         optimizer.load_state_dict(saved)
     assert json.dumps(optimizer.state_dict(), default=np.ndarray.tolist) == before
 
 
-# What is particular to one of them
+# --- particular optimizers ------------------------------------------------------------------------
 
 
-def test_a_state_of_pytorch_goes_on_here() -> None:
+def test_a_state_of_pytorch_is_continued() -> None:
     (p,), (q,) = parameters([1.0, 2.0]), parameters([1.0, 2.0])
-    ours = optim.Adam([p], lr=0.125)
-    move(ours, 0, steps=3)
+    optimizer = optim.Adam([p], lr=0.125)
+    take_steps(optimizer, 0, steps=3)
     q.data[...] = p.data
-    saved = ours.state_dict()
+    saved = optimizer.state_dict()
     saved["state"][0]["step"] = np.array(3, np.float32)
     saved["param_groups"][0] |= {"foreach": None, "capturable": False, "fused": None}
-    theirs = optim.Adam([q])
-    theirs.load_state_dict(saved)
-    assert move(theirs, 1, steps=2) == move(ours, 1, steps=2)
-    assert theirs.param_groups[0].keys() == ours.param_groups[0].keys()
+    restored = optim.Adam([q])
+    restored.load_state_dict(saved)
+    assert take_steps(restored, 1, steps=2) == take_steps(optimizer, 1, steps=2)
+    assert restored.param_groups[0].keys() == optimizer.param_groups[0].keys()
 
 
-def test_a_state_of_another_kind_is_refused() -> None:
+def test_a_state_of_another_kind_raises() -> None:
     optimizer = optim.Adam(parameters([1.0]))
     saved = optim.SGD(parameters([1.0])).state_dict()
     with pytest.raises(ValueError, match="the saved optimizer is SGD, but this one is Adam"):
         optimizer.load_state_dict(saved)
-    del saved["optimizer"]  # as in files of earlier versions, and of PyTorch
-    with pytest.raises(ValueError, match="does not belong to Adam: it has no option 'amsgrad'"):
+    del saved["optimizer"]  # as in files of earlier versions and of PyTorch
+    with pytest.raises(ValueError, match="does not belong to Adam: it lacks the option 'amsgrad'"):
         optimizer.load_state_dict(saved)
     assert optimizer.param_groups[0]["lr"] == 1e-3
 
 
-def test_weight_decay_shrinks_the_gradient_of_adam_but_the_weights_of_adamw() -> None:
+def test_weight_decay_is_coupled_in_adam_and_decoupled_in_adamw() -> None:
     for make, expected in ((optim.Adam, 10 - 0.1), (optim.AdamW, 10 * (1 - 0.1 * 0.5))):
         (p,) = parameters([10.0])
         p.grad = np.zeros(1)
@@ -253,7 +250,7 @@ def test_weight_decay_shrinks_the_gradient_of_adam_but_the_weights_of_adamw() ->
 
 
 @pytest.mark.parametrize("make", [optim.Adam, optim.AdamW])
-def test_without_memory_adam_sees_the_present_gradient_alone(make: Any) -> None:
+def test_with_betas_of_0_adam_uses_only_the_current_gradient(make: Any) -> None:
     (p,) = parameters([0.0])
     optimizer = make([p], lr=1.0, betas=(0.0, 0.0), eps=1e-300, weight_decay=0.0)
     for g, expected in ((1e9, -1), (1e-9, -2)):
@@ -263,7 +260,7 @@ def test_without_memory_adam_sees_the_present_gradient_alone(make: Any) -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.9, 0.95])
-def test_a_variance_that_rounding_makes_negative_is_0(alpha: float) -> None:
+def test_a_variance_that_rounding_makes_negative_is_clipped_to_0(alpha: float) -> None:
     p = nn.Parameter(np.zeros(400, np.float32))
     optimizer = optim.RMSprop([p], alpha=alpha, centered=True)
     for _ in range(300):
@@ -272,7 +269,7 @@ def test_a_variance_that_rounding_makes_negative_is_0(alpha: float) -> None:
     assert np.isfinite(p.numpy()).all()
 
 
-def test_dampening_weighs_all_gradients_but_the_first() -> None:
+def test_dampening_applies_to_all_gradients_but_the_first() -> None:
     (p,) = parameters([0.0])
     optimizer = optim.SGD([p], lr=1.0, momentum=0.5, dampening=0.75)
     for expected in (-1, -1 - (0.5 + 0.25), -1.75 - (0.375 + 0.25)):
@@ -292,7 +289,7 @@ def test_gradients_are_not_written(make: Any) -> None:
         assert p.grad.tolist() == g.tolist() == [3, 4]
 
 
-def test_parameters_without_a_gradient_count_as_flat_for_lbfgs() -> None:
+def test_lbfgs_treats_a_missing_gradient_as_zero() -> None:
     p, q = parameters([1.0], [1.0])
     optimizer = optim.LBFGS([p, q])
 
@@ -332,7 +329,7 @@ def test_parameters_can_be_added_later() -> None:
     assert (p.item(), q.item()) == (0.5, 0.75)
 
 
-# Errors
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -342,19 +339,19 @@ def test_parameters_can_be_added_later() -> None:
         (optim.Adam, {"lr": math.nan}, "Invalid learning rate: nan"),
         (optim.Adam, {"betas": (1.0, 0.9)}, "Invalid beta parameter at index 0: 1.0"),
         (optim.Adam, {"betas": (0.9, -0.1)}, "Invalid beta parameter at index 1: -0.1"),
-        (optim.Adam, {"betas": (0.9,)}, r"betas must be two numbers, not \(0.9,\)"),
+        (optim.Adam, {"betas": (0.9,)}, r"betas must be two numbers, got \(0.9,\)"),
         (optim.Adam, {"eps": -1e-8}, "Invalid epsilon value: -1e-08"),
         (optim.Adam, {"weight_decay": -0.1}, "Invalid weight_decay value: -0.1"),
         (optim.SGD, {"momentum": -0.1}, "Invalid momentum value: -0.1"),
-        (optim.SGD, {"nesterov": True}, "Nesterov momentum requires .* not momentum=0.0"),
+        (optim.SGD, {"nesterov": True}, "Nesterov momentum requires .* got momentum=0.0"),
         (optim.SGD, {"nesterov": True, "momentum": 1, "dampening": 1}, "Nesterov .* dampening=1"),
         (optim.RMSprop, {"alpha": -0.1}, "Invalid alpha value: -0.1"),
         (optim.Adagrad, {"lr_decay": -0.1}, "Invalid lr_decay value: -0.1"),
         (optim.LBFGS, {"history_size": 0}, "history_size must be at least 1"),
-        (optim.LBFGS, {"line_search_fn": "wolfe"}, "only 'strong_wolfe' is .*, not 'wolfe'"),
+        (optim.LBFGS, {"line_search_fn": "wolfe"}, "only 'strong_wolfe' is .*, got 'wolfe'"),
     ],
 )
-def test_nonsense_options_are_refused(make: Any, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_raise(make: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(parameters([1.0]), **options)
     if make is not optim.LBFGS:
@@ -363,9 +360,9 @@ def test_nonsense_options_are_refused(make: Any, options: dict[str, Any], messag
 
 
 @pytest.mark.parametrize("make", [optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad])
-def test_an_eps_that_is_0_in_half_precision_is_refused(make: Any) -> None:
+def test_an_eps_that_rounds_to_0_in_half_precision_raises(make: Any) -> None:
     half = nn.Parameter(np.ones(2, "float16"))
-    with pytest.raises(ValueError, match=r"eps=1e-\d+ is 0 in float16.* larger eps, or keep"):
+    with pytest.raises(ValueError, match=r"eps=1e-\d+ rounds to 0 in float16.* larger eps"):
         make([half])
     optimizer = make([half], eps=1e-4)
     half.grad = np.zeros(2, "float16")
@@ -382,12 +379,12 @@ def test_lbfgs_needs_a_closure_and_has_one_group() -> None:
 
 
 @pytest.mark.parametrize("lr", ["1e-3", None])
-def test_a_rate_is_a_number(lr: Any) -> None:
-    with pytest.raises(TypeError, match="the learning rate must be a number, not"):
+def test_a_learning_rate_must_be_a_number(lr: Any) -> None:
+    with pytest.raises(TypeError, match="the learning rate must be a number, got"):
         optim.SGD(parameters([1.0]), lr=lr)
 
 
-def test_an_optimiser_shows_its_options() -> None:
+def test_the_repr_of_an_optimizer_shows_its_options() -> None:
     a, b, c = parameters(1.0, 2.0, 3.0)
     optimizer = optim.Adagrad([{"params": [a, b]}, {"params": [c], "lr": 0.5}])
     options = "weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, maximize=False"
@@ -397,30 +394,30 @@ def test_an_optimiser_shows_its_options() -> None:
     )
 
 
-def test_an_optimiser_needs_parameters_each_once() -> None:
+def test_empty_parameter_lists_and_duplicates_raise() -> None:
     (p,) = parameters([1.0])
     with pytest.raises(ValueError, match="optimizer got an empty parameter list"):
         optim.Adam([])
-    for twice in ([p, p], [{"params": [p]}, {"params": [p]}]):
+    for duplicates in ([p, p], [{"params": [p]}, {"params": [p]}]):
         with pytest.raises(ValueError, match="more than one parameter group, or twice"):
-            optim.Adam(twice)
+            optim.Adam(duplicates)
 
 
-def test_only_leaves_are_optimised() -> None:
+def test_only_leaves_that_require_grad_are_accepted() -> None:
     p = nn.Parameter(np.ones(2))
-    for wrong in ([p * 1], [1, 2], [ag.tensor([1.0])]):
+    for invalid in ([p * 1], [1, 2], [ag.tensor([1.0])]):
         with pytest.raises(TypeError, match="can't optimize a non-leaf Tensor: parameter 0"):
-            optim.Adam(wrong)
+            optim.Adam(invalid)
     with pytest.raises(ValueError, match="unknown option 'learning_rate'"):
         optim.Adam([{"params": [p], "learning_rate": 1.0}])
     assert optim.Adam(p).param_groups[0]["params"] == [p]
-    for wrong in ([p], {"lr": 1.0}):
-        with pytest.raises(TypeError, match=r'must be a dict with "params" in it, but got'):
-            optim.Adam(p).add_param_group(wrong)
+    for invalid in ([p], {"lr": 1.0}):
+        with pytest.raises(TypeError, match=r'must be a dict with a "params" entry, got'):
+            optim.Adam(p).add_param_group(invalid)
 
 
 @pytest.mark.parametrize("zeros", [False, True])
-def test_gradients_that_do_not_exist_are_not_made_by_zero_grad(zeros: bool) -> None:
+def test_zero_grad_does_not_create_gradients(zeros: bool) -> None:
     p, q = parameters([1.0, 2.0], [3.0])
     p.grad = np.array([4.0, 5.0])
     optimizer = optim.SGD([{"params": [p]}, {"params": q}])

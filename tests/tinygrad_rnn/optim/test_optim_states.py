@@ -1,5 +1,5 @@
-"""States of optimizers: those of PyTorch, those of other optimizers, malformed ones; options of
-other types than Python's numbers."""
+"""Optimizer states of PyTorch, of other optimizers, and malformed states; options of other numeric
+types."""
 
 import json
 import math
@@ -25,8 +25,8 @@ MAKERS: dict[str, Any] = {
 }
 
 
-def moved(optimizer: Any, steps: int = 2, seed: int = 0) -> Any:
-    """The optimizer after some steps along random gradients."""
+def after_steps(optimizer: Any, steps: int = 2, seed: int = 0) -> Any:
+    """Return the optimizer after some steps along random gradients."""
     rng = np.random.default_rng(seed)
     for _ in range(steps):
         for group in optimizer.param_groups:
@@ -36,12 +36,12 @@ def moved(optimizer: Any, steps: int = 2, seed: int = 0) -> Any:
     return optimizer
 
 
-def places(optimizer: Any) -> list[Any]:
+def parameter_values(optimizer: Any) -> list[Any]:
     return [p.tolist() for group in optimizer.param_groups for p in group["params"]]
 
 
-def as_pytorch_saves(saved: Any) -> Any:
-    """Numbers of steps as float32 arrays of shape (), no name of the optimizer."""
+def in_pytorch_format(saved: Any) -> Any:
+    """Return a state with float32 step counters of shape () and without the optimizer's name."""
     states = {
         number: {k: np.array(v, np.float32) if k == "step" else v for k, v in state.items()}
         for number, state in saved["state"].items()
@@ -49,29 +49,30 @@ def as_pytorch_saves(saved: Any) -> Any:
     return {"state": states, "param_groups": saved["param_groups"]}
 
 
-# PyTorch's states
+# --- states of PyTorch ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Adagrad"])
-def test_a_number_of_steps_of_pytorch_stays_a_number(name: str, shape: Any) -> None:
-    """For parameters of shape () too, where it looks like any other array."""
+def test_a_step_counter_of_pytorch_becomes_an_integer(name: str, shape: Any) -> None:
+    """Also for parameters of shape (), whose arrays have the shape of the counter."""
 
     def start() -> list[Any]:
         return [nn.Parameter(np.full(shape, 2, "float32"))]
 
-    ours = moved(MAKERS[name](start()), 3)
-    theirs = MAKERS[name]([nn.Parameter(ours.param_groups[0]["params"][0].numpy())])
-    theirs.load_state_dict(as_pytorch_saves(ours.state_dict()))
-    (state,) = theirs.state.values()
+    original = after_steps(MAKERS[name](start()), 3)
+    restored = MAKERS[name]([nn.Parameter(original.param_groups[0]["params"][0].numpy())])
+    restored.load_state_dict(in_pytorch_format(original.state_dict()))
+    (state,) = restored.state.values()
     assert state["step"] == 3
     assert type(state["step"]) is int
-    assert places(moved(theirs, 3, 1)) == places(moved(ours, 3, 1))
+    expected = parameter_values(after_steps(original, 3, 1))
+    assert parameter_values(after_steps(restored, 3, 1)) == expected
 
 
 @pytest.mark.parametrize("name", [*MAKERS][:-1])
 @pytest.mark.parametrize("double", [False, True])
-def test_a_state_of_real_pytorch_goes_on_here(name: str, double: bool) -> None:
+def test_states_that_pytorch_saves_are_continued(name: str, double: bool) -> None:
     torch = pytest.importorskip("torch")
     dtype = "float64" if double else "float32"
     starts = [np.array(1.5, dtype), np.array([1, -2], dtype), np.ones((2, 3), dtype)]
@@ -80,40 +81,42 @@ def test_a_state_of_real_pytorch_goes_on_here(name: str, double: bool) -> None:
         for k, v in MAKERS[name]([nn.Parameter(starts[1])]).defaults.items()
         if k not in ("lr", "maximize")
     }
-    theirs = [torch.nn.Parameter(torch.tensor(start)) for start in starts]
-    optimizer = getattr(torch.optim, name)(theirs, lr=0.01, **options)
+    torch_params = [torch.nn.Parameter(torch.tensor(start)) for start in starts]
+    optimizer = getattr(torch.optim, name)(torch_params, lr=0.01, **options)
     rng = np.random.default_rng(0)
     gradients = [[rng.normal(size=s.shape).astype(dtype) for s in starts] for _ in range(6)]
 
-    def move(params: Any, optimizer: Any, some: Any, make: Any) -> None:
-        for step in some:
+    def move(params: Any, optimizer: Any, gradients: Any, make: Any) -> None:
+        for step in gradients:
             for p, g in zip(params, step, strict=True):
                 p.grad = make(g)
             optimizer.step()
 
-    move(theirs, optimizer, gradients[:3], torch.tensor)
-    ours = [nn.Parameter(p.detach().numpy().copy()) for p in theirs]
-    loaded = MAKERS[name](ours)
+    move(torch_params, optimizer, gradients[:3], torch.tensor)
+    params = [nn.Parameter(p.detach().numpy().copy()) for p in torch_params]
+    loaded = MAKERS[name](params)
     saved = optimizer.state_dict()
     saved["state"] = {
         number: {k: v if v is None else v.numpy().copy() for k, v in state.items()}
         for number, state in saved["state"].items()
     }
     loaded.load_state_dict(saved)
-    move(theirs, optimizer, gradients[3:], torch.tensor)
-    move(ours, loaded, gradients[3:], ag.tensor)
-    for p, q in zip(ours, theirs, strict=True):
+    move(torch_params, optimizer, gradients[3:], torch.tensor)
+    move(params, loaded, gradients[3:], ag.tensor)
+    for p, q in zip(params, torch_params, strict=True):
         np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-12 if double else 3e-7)
 
 
 @pytest.mark.parametrize("search", [None, "strong_wolfe"])
 @pytest.mark.parametrize("steps", [0, 1, 4])
 @pytest.mark.parametrize("shapes", [[()], [(1,)], [(2, 2), (), (3,)]])
-def test_a_state_of_pytorchs_lbfgs_goes_on_here(shapes: Any, steps: int, search: Any) -> None:
+def test_states_that_pytorchs_lbfgs_saves_are_continued(
+    shapes: Any, steps: int, search: Any
+) -> None:
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
-    theirs = [torch.nn.Parameter(torch.tensor(rng.normal(size=s))) for s in shapes]
-    optimizer = torch.optim.LBFGS(theirs, 0.3, 3, history_size=2, line_search_fn=search)
+    torch_params = [torch.nn.Parameter(torch.tensor(rng.normal(size=s))) for s in shapes]
+    optimizer = torch.optim.LBFGS(torch_params, 0.3, 3, history_size=2, line_search_fn=search)
 
     def move(params: Any, optimizer: Any, steps: int) -> None:
         def closure() -> Any:
@@ -125,33 +128,34 @@ def test_a_state_of_pytorchs_lbfgs_goes_on_here(shapes: Any, steps: int, search:
         for _ in range(steps):
             optimizer.step(closure)
 
-    move(theirs, optimizer, steps)
+    move(torch_params, optimizer, steps)
     saved = torch.utils._pytree.tree_map_only(
         torch.Tensor, lambda t: t.numpy().copy(), optimizer.state_dict()
     )
-    ours = [nn.Parameter(p.detach().numpy().copy()) for p in theirs]
-    loaded = optim.LBFGS(ours)
+    params = [nn.Parameter(p.detach().numpy().copy()) for p in torch_params]
+    loaded = optim.LBFGS(params)
     loaded.load_state_dict(saved)
-    move(theirs, optimizer, 2)
-    move(ours, loaded, 2)
-    for p, q in zip(ours, theirs, strict=True):
+    move(torch_params, optimizer, 2)
+    move(params, loaded, 2)
+    for p, q in zip(params, torch_params, strict=True):
         np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-9)
 
 
 def test_lbfgs_reads_the_names_of_pytorch() -> None:
-    """The steps equal, to the last bit, those taken with our names."""
+    """The steps are bit-identical to those from a state with this library's names."""
     names = {"steps": "old_stps", "changes": "old_dirs", "scale": "H_diag", "g": "prev_flat_grad"}
-    ours = moved(optim.LBFGS(parameters([1.0, 2.0]), max_iter=3), 3)
-    saved = ours.state_dict()
+    original = after_steps(optim.LBFGS(parameters([1.0, 2.0]), max_iter=3), 3)
+    saved = original.state_dict()
     del saved["optimizer"]
     saved["state"][0] = {names.get(k, k): v for k, v in saved["state"][0].items()}
     saved["state"][0] |= {"ro": [np.array(1.0)], "al": [None], "prev_loss": 0.5}
-    theirs = optim.LBFGS(parameters(*places(ours)))
-    theirs.load_state_dict(saved)
-    assert places(moved(theirs, 2, 1)) == places(moved(ours, 2, 1))
+    restored = optim.LBFGS(parameters(*parameter_values(original)))
+    restored.load_state_dict(saved)
+    expected = parameter_values(after_steps(original, 2, 1))
+    assert parameter_values(after_steps(restored, 2, 1)) == expected
     del saved["state"][0]["H_diag"]
     with pytest.raises(ValueError, match=r"malformed: KeyError\('H_diag'\)"):
-        theirs.load_state_dict(saved)
+        restored.load_state_dict(saved)
 
 
 @pytest.mark.parametrize(
@@ -166,34 +170,34 @@ def test_lbfgs_reads_the_names_of_pytorch() -> None:
     ],
 )
 @pytest.mark.parametrize("restored", [False, True])
-def test_an_option_that_needs_an_array_may_be_set_later(
+def test_an_option_that_needs_an_array_can_be_set_later(
     name: str, options: Any, restored: bool
 ) -> None:
-    """The array then begins as at the first step."""
-    optimizer = moved(getattr(optim, name)(parameters([1.0, 2.0], [3.0])))
+    """The array then starts as before the first step."""
+    optimizer = after_steps(getattr(optim, name)(parameters([1.0, 2.0], [3.0])))
     if restored:
         saved = optimizer.state_dict()
         optimizer = getattr(optim, name)(optimizer.param_groups[0]["params"])
         optimizer.load_state_dict(saved)
     optimizer.param_groups[0].update(options)
-    moved(optimizer)
-    assert np.isfinite(places(optimizer)[0]).all()
+    after_steps(optimizer)
+    assert np.isfinite(parameter_values(optimizer)[0]).all()
     (one, *_) = optimizer.state.values()
-    assert {key for key, option in optimizer.arrays.items() if option in options} <= set(one)
+    assert {key for key, option in optimizer.state_arrays.items() if option in options} <= set(one)
     optimizer.load_state_dict(optimizer.state_dict())
 
 
 @pytest.mark.parametrize("precision", ["float16", "float64", "int64"])
-def test_arrays_of_a_state_get_the_dtype_of_their_parameter(precision: str) -> None:
+def test_restored_arrays_have_the_dtype_of_their_parameter(precision: str) -> None:
     p = nn.Parameter(np.ones(3, "float32"))
-    saved = moved(optim.Adam([p])).state_dict()
+    saved = after_steps(optim.Adam([p])).state_dict()
     saved["state"][0]["exp_avg_sq"] = np.ones(3, precision)
     optimizer = optim.Adam([p])
     optimizer.load_state_dict(saved)
     assert optimizer.state[p]["exp_avg_sq"].dtype == np.float32
 
 
-# Other and malformed states
+# --- other and malformed states -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -206,19 +210,17 @@ def test_arrays_of_a_state_get_the_dtype_of_their_parameter(precision: str) -> N
         ("LBFGS", "SGD"),
     ],
 )
-def test_a_state_of_another_optimizer_is_refused_and_both_are_named(
-    saved: str, loading: str
-) -> None:
-    state = moved(MAKERS[saved](parameters([1.0, 2.0]))).state_dict()
+def test_the_error_for_a_state_of_another_optimizer_names_both(saved: str, loading: str) -> None:
+    state = after_steps(MAKERS[saved](parameters([1.0, 2.0]))).state_dict()
     optimizer = MAKERS[loading](parameters([1.0, 2.0]))
     with pytest.raises(ValueError, match=f"optimizer is {saved}, but this one is {loading}$"):
         optimizer.load_state_dict(state)
 
 
 @pytest.mark.parametrize("decoupled", [False, True])
-def test_pytorchs_adamw_is_not_taken_for_adam(decoupled: bool) -> None:
+def test_a_state_of_pytorchs_adamw_is_not_read_as_adam(decoupled: bool) -> None:
     make, other = (optim.AdamW, optim.Adam) if decoupled else (optim.Adam, optim.AdamW)
-    saved = as_pytorch_saves(make(parameters([1.0])).state_dict())
+    saved = in_pytorch_format(make(parameters([1.0])).state_dict())
     saved["param_groups"][0]["decoupled_weight_decay"] = decoupled
     make(parameters([1.0])).load_state_dict(saved)
     with pytest.raises(ValueError, match=f"is {make.__name__}, but this one is {other.__name__}"):
@@ -233,7 +235,7 @@ def entry(name: str, value: Any) -> Any:
     return lambda saved: saved["state"][0].update({name: value})
 
 
-DAMAGES: dict[str, tuple[Any, str]] = {
+CORRUPTIONS: dict[str, tuple[Any, str]] = {
     "lr -1": (option("lr", -1.0), "Invalid learning rate: -1.0"),
     "lr nan": (option("lr", math.nan), "Invalid learning rate: nan"),
     "lr inf": (option("lr", math.inf), "Invalid learning rate: inf"),
@@ -250,7 +252,7 @@ DAMAGES: dict[str, tuple[Any, str]] = {
     "params": (option("params", None), "malformed"),
     "names": (option("params", ["a", "b"]), "invalid literal"),
     "twice": (option("params", [0, 0]), "parameter in common"),
-    "no option": (lambda saved: saved["param_groups"][0].pop("eps"), "no option 'eps'"),
+    "no option": (lambda saved: saved["param_groups"][0].pop("eps"), "lacks the option 'eps'"),
     "no groups": (lambda saved: saved.pop("param_groups"), "malformed: KeyError"),
     "groups": (lambda saved: saved.update(param_groups=3), "malformed: TypeError"),
     "group": (lambda saved: saved.update(param_groups=["x"]), "malformed: TypeError"),
@@ -259,29 +261,29 @@ DAMAGES: dict[str, tuple[Any, str]] = {
     "number": (lambda saved: saved["state"].update({7: saved["state"][0]}), "malformed: KeyError"),
     "word": (lambda saved: saved["state"].update(x=saved["state"][0]), "invalid literal"),
     "entries": (lambda saved: saved["state"].update({0: 5}), "malformed: AttributeError"),
-    "no step": (lambda saved: saved["state"][0].pop("step"), "no 'step'"),
-    "no array": (lambda saved: saved["state"][0].pop("exp_avg_sq"), "no 'exp_avg_sq'"),
-    "null array": (entry("exp_avg", None), "no 'exp_avg'"),
+    "no step": (lambda saved: saved["state"][0].pop("step"), "lacks 'step'"),
+    "no array": (lambda saved: saved["state"][0].pop("exp_avg_sq"), "lacks 'exp_avg_sq'"),
+    "null array": (entry("exp_avg", None), "lacks 'exp_avg'"),
     "step inf": (entry("step", math.inf), "step must be a non-negative integer, got inf"),
     "step nan": (entry("step", math.nan), "step must be a non-negative integer"),
     "step -1": (entry("step", -1), "step must be a non-negative integer"),
     "step half": (entry("step", np.float32(1.5)), "step must be a non-negative integer"),
     "step text": (entry("step", "3"), "step must be a non-negative integer"),
     "step array": (entry("step", np.ones(2)), "step must be a non-negative integer"),
-    "shape": (entry("exp_avg", np.zeros(3)), r"'exp_avg' has shape \(3,\), its parameter \(2,\)"),
+    "shape": (entry("exp_avg", np.zeros(3)), r"'exp_avg' has shape \(3,\), expected \(2,\)"),
     "scalar": (entry("exp_avg", np.array(1.0)), r"'exp_avg' has shape \(\)"),
     "list": (entry("exp_avg", []), "'exp_avg' of a parameter is not an array"),
-    "text array": (entry("exp_avg", np.array(["a", "b"])), "holds <U1, not numbers"),
-    "text": (entry("exp_avg", "abc"), "has shape|holds"),
+    "text array": (entry("exp_avg", np.array(["a", "b"])), "must hold numbers, got <U1"),
+    "text": (entry("exp_avg", "abc"), "has shape|must hold"),
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_malformed_state_is_one_error_and_changes_nothing(damage: str) -> None:
-    spoil, message = DAMAGES[damage]
-    optimizer = moved(optim.Adam(parameters([1.0, 2.0], [3.0]), lr=0.25))
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_a_malformed_state_raises_and_changes_nothing(corruption: str) -> None:
+    corrupt, message = CORRUPTIONS[corruption]
+    optimizer = after_steps(optim.Adam(parameters([1.0, 2.0], [3.0]), lr=0.25))
     saved = optimizer.state_dict()
-    spoil(saved)
+    corrupt(saved)
     before = json.dumps(optimizer.state_dict(), default=np.ndarray.tolist)
     with pytest.raises(ValueError, match=message) as caught:
         optimizer.load_state_dict(saved)
@@ -309,7 +311,7 @@ def test_a_malformed_state_is_one_error_and_changes_nothing(damage: str) -> None
     ],
 )
 def test_every_optimizer_checks_its_state(name: str, key: str, value: Any) -> None:
-    optimizer = moved(MAKERS[name](parameters([1.0, 2.0])), 3)
+    optimizer = after_steps(MAKERS[name](parameters([1.0, 2.0])), 3)
     saved = optimizer.state_dict()
     assert key in saved["state"][0]
     optimizer.load_state_dict(saved)
@@ -318,13 +320,13 @@ def test_every_optimizer_checks_its_state(name: str, key: str, value: Any) -> No
         optimizer.load_state_dict(saved)
 
 
-@pytest.mark.parametrize("wrong", [None, [], 3, "text", {}, {"state": {}}])
-def test_what_is_not_a_state_is_refused(wrong: Any) -> None:
+@pytest.mark.parametrize("invalid", [None, [], 3, "text", {}, {"state": {}}])
+def test_objects_that_are_not_states_raise(invalid: Any) -> None:
     with pytest.raises(ValueError, match="the saved state of Adam is malformed"):
-        optim.Adam(parameters([1.0])).load_state_dict(wrong)
+        optim.Adam(parameters([1.0])).load_state_dict(invalid)
 
 
-# Options
+# --- options --------------------------------------------------------------------------------------
 
 
 NUMBERS: dict[str, Any] = {
@@ -338,22 +340,22 @@ NUMBERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", NUMBERS.values(), ids=NUMBERS)
 @pytest.mark.parametrize("name", MAKERS)
-def test_options_of_any_numeric_type_are_numbers(tmp_path: Path, name: str, kind: Any) -> None:
-    """The steps equal those with Python floats of the same value, and the state can be saved."""
+def test_options_of_any_numeric_type_are_converted(tmp_path: Path, name: str, kind: Any) -> None:
+    """The steps equal the steps with equal Python floats, and the state can be saved."""
     defaults = MAKERS[name](parameters([1.0])).defaults
-    plain: dict[str, Any] = {
+    floats: dict[str, Any] = {
         name: value for name, value in defaults.items() if isinstance(value, float)
     } | {"lr": 0.125}
-    given = {option: kind(value) for option, value in plain.items()}
-    plain = {option: float(value) for option, value in given.items()}
+    options = {option: kind(value) for option, value in floats.items()}
+    floats = {option: float(value) for option, value in options.items()}
     if "betas" in defaults:
-        given["betas"] = tuple(map(kind, (0.75, 0.875)))
-        plain["betas"] = (0.75, 0.875)
+        options["betas"] = tuple(map(kind, (0.75, 0.875)))
+        floats["betas"] = (0.75, 0.875)
     starts = np.array([1.0, 2.0], "float32")
     make = getattr(optim, name)
-    one, other = (make([nn.Parameter(starts)], **options) for options in (given, plain))
+    one, other = (make([nn.Parameter(starts)], **values) for values in (options, floats))
     assert one.param_groups[0] | {"params": 0} == other.param_groups[0] | {"params": 0}
-    assert places(moved(one)) == places(moved(other))
+    assert parameter_values(after_steps(one)) == parameter_values(after_steps(other))
     save_tree(tmp_path / "state", one.state_dict())
     third = make([nn.Parameter(starts)])
     third.load_state_dict(load_tree(tmp_path / "state"))
@@ -363,13 +365,13 @@ def test_options_of_any_numeric_type_are_numbers(tmp_path: Path, name: str, kind
 
 
 @pytest.mark.parametrize("betas", [np.array([0.5, 0.75]), [np.float32(0.5), 0.75], ag.tensor])
-def test_betas_may_be_an_array(betas: Any) -> None:
+def test_betas_can_be_an_array(betas: Any) -> None:
     betas = betas([0.5, 0.75]) if callable(betas) else betas
     assert optim.Adam(parameters([1.0]), betas=betas).param_groups[0]["betas"] == (0.5, 0.75)
 
 
 @pytest.mark.parametrize("value", [np.bool_(True), np.array(True), 1])
-def test_flags_and_counts_may_be_of_numpy(tmp_path: Path, value: Any) -> None:
+def test_flags_and_counts_can_be_numpy_scalars(tmp_path: Path, value: Any) -> None:
     (p,) = parameters([1.0])
     for optimizer in (
         optim.SGD([p], momentum=0.5, nesterov=value),
@@ -377,13 +379,13 @@ def test_flags_and_counts_may_be_of_numpy(tmp_path: Path, value: Any) -> None:
         optim.AdamW([p], amsgrad=value, maximize=value),
         optim.LBFGS([p], max_iter=np.int64(3), history_size=np.array(2)),
     ):
-        save_tree(tmp_path / "state", moved(optimizer).state_dict())
+        save_tree(tmp_path / "state", after_steps(optimizer).state_dict())
         optimizer.load_state_dict(load_tree(tmp_path / "state"))
 
 
 @pytest.mark.parametrize("kind", NUMBERS.values(), ids=NUMBERS)
-def test_a_rate_that_is_set_by_hand_can_be_saved(tmp_path: Path, kind: Any) -> None:
-    optimizer = moved(optim.Adam(parameters([1.0])))
+def test_a_learning_rate_that_is_set_directly_can_be_saved(tmp_path: Path, kind: Any) -> None:
+    optimizer = after_steps(optim.Adam(parameters([1.0])))
     optimizer.param_groups[0]["lr"] = kind(0.25)
     save_tree(tmp_path / "state", optimizer.state_dict())
     assert load_tree(tmp_path / "state")["param_groups"][0]["lr"] == 0.25
@@ -400,7 +402,7 @@ def test_a_rate_that_is_set_by_hand_can_be_saved(tmp_path: Path, kind: Any) -> N
         (optim.LBFGS, {"max_iter": 2.5}),
     ],
 )
-def test_options_of_wrong_types_are_refused(make: Any, options: dict[str, Any]) -> None:
+def test_options_of_wrong_types_raise(make: Any, options: dict[str, Any]) -> None:
     with pytest.raises(
         (TypeError, ValueError), match=next(iter(options)).replace("lr", "rate")[:3]
     ):
@@ -408,10 +410,10 @@ def test_options_of_wrong_types_are_refused(make: Any, options: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("name", ["Adam", "SGD", "Adagrad"])
-def test_restoring_forgets_states_that_are_not_saved(name: str) -> None:
+def test_restoring_drops_states_that_are_not_saved(name: str) -> None:
     p, q = parameters([1.0], [2.0])
     optimizer = MAKERS[name]([p, q])
     saved = optimizer.state_dict()
-    moved(optimizer)
+    after_steps(optimizer)
     optimizer.load_state_dict(saved)
     assert optimizer.state == {}
