@@ -23,8 +23,6 @@ help:
 
 train: $(VENV)/train.stamp
 	$(VENV)/bin/python -m tinygrad_rnn train $(ARGS)
-	@echo
-	@echo 'tinygrad-rnn is $(VENV)/bin/tinygrad-rnn here; to call it by its name: . $(VENV)/bin/activate'
 
 # One BLAS thread for each worker: more would only wait for each other. The second run is on the
 # fake CuPy, which finds operations that would fail on a GPU.

@@ -1,12 +1,14 @@
 """The Makefile and the run of all checks, in a folder of their own, with a stand-in for Python."""
 
+import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-from command import ENVIRONMENT, ROOT
+from command import ENVIRONMENT, ROOT, SMALL, TEXT
 
 pytestmark = [
     pytest.mark.host,
@@ -32,13 +34,19 @@ def script(path: Path, command: str) -> None:
     path.chmod(0o755)
 
 
-def test_training_ends_with_where_the_command_is(checkout: Path) -> None:
+def test_the_resume_command_of_make_train_works_as_typed(checkout: Path) -> None:
+    """`make train` leaves no program on the search path."""
+    python = f'PYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} "$@"'
+    script(checkout / ".venv" / "bin" / "python", python)
+    (checkout / "text.txt").write_text(TEXT)
+    options = "text.txt --out runs/new --max-steps 2 " + " ".join(SMALL)
     printed = subprocess.check_output(
-        ["make", "--no-print-directory", "train"], cwd=checkout, encoding="utf-8"
+        ["make", "train", f"ARGS={options}"], cwd=checkout, env=ENVIRONMENT, encoding="utf-8"
     )
-    last = printed.splitlines()[-1]
-    assert ".venv/bin/tinygrad-rnn" in last
-    assert ". .venv/bin/activate" in last
+    (command,) = [line for line in printed.splitlines() if "train --resume" in line]
+    assert "step 4" in subprocess.check_output(
+        command, shell=True, cwd=checkout, env=ENVIRONMENT, encoding="utf-8"
+    )
 
 
 def test_cleaning_keeps_the_runs(checkout: Path) -> None:

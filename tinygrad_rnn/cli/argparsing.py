@@ -6,6 +6,8 @@ import argparse
 import difflib
 import os
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
@@ -18,6 +20,26 @@ from ..errors import InputError
 from ..tasks.language_modeling.options import Rule, flag
 
 PROGRAM = "tinygrad-rnn"
+
+
+def typed_program() -> str:
+    """Return the words that start this program in the user's shell.
+
+    They are the name of the program if the search path leads to it, else the path of its script,
+    or `python -m tinygrad_rnn` if it runs from a source folder and has no script.
+    """
+    started = sys.argv[0] if os.path.basename(sys.argv[0]).startswith(PROGRAM) else None
+    script = started or shutil.which(PROGRAM, path=os.path.dirname(sys.executable))
+    if script is None:
+        return f"{_shell_path(sys.executable)} -m tinygrad_rnn"
+    found = shutil.which(PROGRAM)
+    return PROGRAM if found and os.path.samefile(found, script) else _shell_path(script)
+
+
+def _shell_path(path: str) -> str:
+    """Return a path as one word of a shell, relative to the working directory if it is inside."""
+    relative = os.path.relpath(path)
+    return shlex.quote(path if relative.startswith(os.pardir) else relative)
 
 
 class Parser(argparse.ArgumentParser):

@@ -24,7 +24,15 @@ from ..tasks.language_modeling.options import COUNT, DEVICE, SEED
 from ..tasks.language_modeling.run_folder import HOME
 from ..training.progress import format_duration
 from ..training.serialization import lock_folder
-from .argparsing import PROGRAM, Parser, check_device, did_you_mean, given, print_table
+from .argparsing import (
+    PROGRAM,
+    Parser,
+    check_device,
+    did_you_mean,
+    given,
+    print_table,
+    typed_program,
+)
 
 ASIDE = ".earlier"
 """Where an earlier run's results wait within its folder until they are replaced."""
@@ -230,7 +238,7 @@ def _conclude(script: Script, demo: Demo) -> None:
     for name, shows in demo.files.items():
         print(f"{demo.folder / name}: {shows}")
     if (demo.folder / CONFIG).is_file():
-        print(f"\nNext:\n  {PROGRAM} predict {shlex.quote(str(demo.folder))} INPUT")
+        print(f"\nNext:\n  {typed_program()} predict {shlex.quote(str(demo.folder))} INPUT")
 
 
 def _list() -> int:

@@ -18,7 +18,16 @@ from ..training import Session, load
 from ..training.environment import limit_threads, versions
 from ..training.progress import format_duration, progress_display
 from ..training.serialization import write_file
-from .argparsing import PROGRAM, Parser, check_device, describe, given, print_table, read_texts
+from .argparsing import (
+    PROGRAM,
+    Parser,
+    check_device,
+    describe,
+    given,
+    print_table,
+    read_texts,
+    typed_program,
+)
 
 RULES = {entry.name: entry.metadata["rule"] for entry in fields(Options)}
 
@@ -168,14 +177,14 @@ def _farewell(run: Run, training: LanguageTraining, session: Session) -> int:
         return 128 + session.signal
     names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
     print(f"Saved in {run.folder}: {names}\n\nNext:")
-    print(f"  {PROGRAM} sample {_quoted(run)}")
-    print(f"  {PROGRAM} eval {_quoted(run)}")
+    print(f"  {typed_program()} sample {_quoted(run)}")
+    print(f"  {typed_program()} eval {_quoted(run)}")
     print(f"  {_resume_command(run)} {training.options.typed(session.limit, times=2)}")
     return 0
 
 
 def _resume_command(run: Run) -> str:
-    return f"{PROGRAM} train --resume --out {_quoted(run)}"
+    return f"{typed_program()} train --resume --out {_quoted(run)}"
 
 
 def _quoted(run: Run) -> str:
