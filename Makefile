@@ -3,9 +3,9 @@
 
 PYTHON ?= python3
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: help train test test-thorough lowest demos results lint clean
+.PHONY: help train test test-thorough lowest demos results docs lint clean
 .NOTPARALLEL:
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo 'make lowest  run some tests with the lowest versions of all dependencies'
 	@echo 'make demos   run every demo in its quick form, and their tests'
 	@echo 'make results run every demo in full, and write docs/results.md'
+	@echo 'make docs    build the documentation site in build/docs'
 	@echo 'make lint    check style, formatting and types'
 	@echo 'make clean   remove the virtual environment and all caches (keeps runs/)'
 	@echo
@@ -56,6 +57,10 @@ demos: $(VENV)/test.stamp
 results: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --seeds 3 --report docs/results.md $(ARGS)
 
+docs: $(VENV)/docs.stamp
+	$(VENV)/bin/python -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
+	@echo 'Open build/docs/index.html in a browser.'
+
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m ruff check
 	$(VENV)/bin/python -m ruff format --check
@@ -70,6 +75,7 @@ clean:
 $(VENV)/train.stamp: EXTRAS =
 $(VENV)/test.stamp: EXTRAS = [test]
 $(VENV)/dev.stamp: EXTRAS = [dev]
+$(VENV)/docs.stamp: EXTRAS = [docs]
 
 $(VENV)/%.stamp: pyproject.toml | $(VENV)/python.stamp
 	@echo 'Installing tinygrad-rnn$(EXTRAS) into $(VENV) ...'
@@ -83,7 +89,7 @@ $(VENV)/lowest.stamp: pyproject.toml | $(VENV)/python.stamp
 	@echo 'Installing the lowest versions of all dependencies into $(VENV)/lowest ...'
 	@$(VENV)/bin/python -m venv --clear $(VENV)/lowest
 	@grep -oE '"[a-z-]+>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/' > $(VENV)/lowest/bounds.txt
-	@$(VENV)/lowest/bin/python -m pip --disable-pip-version-check -q install \
+	@$(VENV)/lowest/bin/python -m pip --disable-pip-version-check install \
 	    --constraint $(VENV)/lowest/bounds.txt --only-binary :all: --editable '.[test]'
 	@touch $@
 

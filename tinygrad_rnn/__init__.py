@@ -1,9 +1,10 @@
 """Recurrent neural networks on the automatic-differentiation engine `autograd`."""
 
-import tomllib
 import warnings
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
+
+__version__ = "0.1.0"
 
 _REPAIR = """To repair the installation:
 
@@ -36,14 +37,4 @@ def _check_engine() -> None:
         )
 
 
-def _version() -> str:
-    """The installed version, or, in a source folder that is not installed, pyproject.toml's."""
-    try:
-        return metadata.version("tinygrad-rnn")
-    except metadata.PackageNotFoundError:
-        pyproject = Path(__file__).parents[1] / "pyproject.toml"
-        return str(tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["version"])
-
-
 _check_engine()
-__version__ = _version()

@@ -64,7 +64,6 @@ def site(tmp_path: Path) -> Path:
     """A folder with the packages of the repository."""
     shutil.copytree(ROOT / "autograd", tmp_path / "autograd", symlinks=True)
     (tmp_path / "tinygrad_rnn").symlink_to(ROOT / "tinygrad_rnn")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)  # names the version
     return tmp_path
 
 
