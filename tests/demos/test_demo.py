@@ -363,9 +363,12 @@ def greedy(monkeypatch: Any) -> None:
 
 WRONG = {
     "bptt": (instead(ag.tanh, lambda rule: lambda g, y: 2 * rule(g, y)), "dE/dU"),
-    "cost": (greedy, "Elman: R² of memory over T"),
-    "shapes": (forgetful, "pairs (x, y) where gradients disagree"),
-    "vanishing": (instead(matmul._linear, lambda rule: lambda *args: 1.01 * rule(*args)), "slopes"),
+    "cost": (greedy, "Elman: R² of memory against T"),
+    "shapes": (forgetful, "pairs (x, y) with an unexpected gradient"),
+    "vanishing": (
+        instead(matmul._linear, lambda rule: lambda *args: 1.01 * rule(*args)),
+        "decay rate",
+    ),
 }
 """What these show needs no training: something wrong, and a row that must notice it."""
 

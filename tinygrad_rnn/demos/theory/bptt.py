@@ -1,12 +1,13 @@
-"""Back-propagation through time: the textbook's sums are what the recorded graph computes.
+"""Back-propagation through time: the recorded graph computes the sums of the textbook.
 
     tinygrad-rnn demo bptt
 
-An Elman network's gradients, written out, are sums over all pairs of times k <= t: how an error at
-t blames the weights as they were used at k, through the product of all Jacobians between the two
-(Werbos 1990, "Backpropagation through time: what it does and how to do it"; Pascanu, Mikolov &
-Bengio 2013, section 2). Here these sums are computed as they stand, in NumPy. The engine knows none
-of them: it records the steps, and goes back along the record.
+This demo compares the gradients of an Elman network with their textbook formula. The formula is a
+sum over all pairs of time steps k <= t: each term is the gradient of the loss at t with respect to
+the weights as used at k, and contains the product of all Jacobians between k and t (Werbos 1990,
+"Backpropagation through time: what it does and how to do it"; Pascanu, Mikolov & Bengio 2013,
+section 2). The demo computes these sums in NumPy. The engine does not use the formula: it records
+the operations and runs the backward pass over the recorded graph.
 """
 
 import numpy as np
@@ -17,14 +18,16 @@ from tinygrad_rnn.plotting import draw_heat_map, draw_network, find_links, subpl
 
 CLAIM = (
     "dE/dW is the sum over t and k <= t of dE_t/ds_t, times the product of ds_j/ds_(j-1) for j "
-    "from k+1 to t, times ds_k/dW with s_(k-1) held constant: ordinary back-propagation through "
-    "the unrolled network."
+    "from k+1 to t, times ds_k/dW with s_(k-1) held constant. Ordinary back-propagation through "
+    "the unrolled network computes this sum."
 )
 
 
 def unroll(U, W, V, inputs, targets):
-    """States s_1 to s_T and losses E_1 to E_T: s_t = tanh(U x_t + W s_(t-1)), y_t = softmax(V s_t),
-    E_t = -log y_t[d_t]."""
+    """Return the states s_1 to s_T and the losses E_1 to E_T of an Elman network.
+
+    s_t = tanh(U x_t + W s_(t-1)), y_t = softmax(V s_t), E_t = -log y_t[d_t]
+    """
     s, states, losses = ag.zeros(len(W), dtype=float), [], []
     for x, d in zip(inputs, targets, strict=True):
         s = ag.tanh(U @ x + W @ s)
@@ -33,9 +36,8 @@ def unroll(U, W, V, inputs, targets):
     return states, losses
 
 
-def closed_sums(U, W, V, inputs, targets):
-    """dE/dU, dE/dW and dE/dV as the textbook has them, and the norm of each term of dE/dW, with t
-    down the rows and k along the columns."""
+def textbook_sums(U, W, V, inputs, targets):
+    """Return dE/dU, dE/dW and dE/dV by the formula, and the norms of the terms of dE/dW (t, k)."""
     s = [np.zeros(len(W))]
     for x in inputs:
         s.append(np.tanh(U @ x + W @ s[-1]))
@@ -45,19 +47,19 @@ def closed_sums(U, W, V, inputs, targets):
         y = np.exp(V @ s[t]) / np.exp(V @ s[t]).sum()
         error = y - np.eye(len(V))[targets[t - 1]]  # dE_t / d(V s_t)
         dV += np.outer(error, s[t])
-        blame = error @ V  # dE_t/ds_k, at first for k = t
+        ds = error @ V  # dE_t/ds_k, starting with k = t
         for k in range(t, 0, -1):
-            before_tanh = blame * (1 - s[k] ** 2)
-            term = np.outer(before_tanh, s[k - 1])  # through ds_k/dW, with s_(k-1) held
+            before_tanh = ds * (1 - s[k] ** 2)
+            term = np.outer(before_tanh, s[k - 1])  # through ds_k/dW, with s_(k-1) held constant
             dW += term
             dU += np.outer(before_tanh, inputs[k - 1])
             norms[t - 1, k - 1] = np.linalg.norm(term)
-            blame = blame @ np.diag(1 - s[k] ** 2) @ W  # times ds_k/ds_(k-1)
+            ds = ds @ np.diag(1 - s[k] ** 2) @ W  # times ds_k/ds_(k-1)
     return (dU, dW, dV), norms
 
 
-def layers(U, W, V, inputs, targets):
-    """The same gradients from nn.RNN, which is compiled."""
+def layer_gradients(U, W, V, inputs, targets):
+    """Return the gradients as computed by the compiled layer nn.RNN."""
     rnn = nn.RNN(U.shape[1], len(W), bias=False, dtype=float)
     readout = nn.Linear(len(W), len(V), bias=False, dtype=float)
     rnn.load_state_dict({"weight_ih_l0": U, "weight_hh_l0": W})
@@ -70,48 +72,48 @@ def layers(U, W, V, inputs, targets):
 
 def main(demo):
     I, H, C, T = 3, 16, 4, demo.choose(40, 20)
-    # W shrinks what goes through it, so that one sees the terms fade with t - k.
+    # W contracts, so that the terms shrink visibly with t - k.
     W = 0.9 * np.linalg.qr(demo.rng.normal(size=(H, H)))[0]
     weights = demo.rng.normal(size=(H, I)) / 2, W, demo.rng.normal(size=(C, H))
     inputs, targets = demo.rng.normal(size=(T, I)), demo.rng.integers(0, C, T)
 
-    demo.log(f"{T * (T + 1) // 2} terms for {T} steps")
-    sums, norms = closed_sums(*weights, inputs, targets)
+    demo.log(f"{T * (T + 1) // 2} terms for {T} time steps")
+    sums, norms = textbook_sums(*weights, inputs, targets)
     leaves = [ag.tensor(weight, requires_grad=True) for weight in weights]
     _, losses = unroll(*leaves, ag.tensor(inputs), targets)
     sum(losses).backward()
-    recorded = [leaf.grad.numpy() for leaf in leaves]
-    compiled = layers(*weights, inputs, targets)
-    for name, wanted, *both in zip("UWV", sums, recorded, compiled, strict=True):
-        for way, found in zip(("the recorded graph", "nn.RNN, compiled"), both, strict=True):
-            apart = np.abs(found - wanted).max() / np.abs(wanted).max()
-            demo.record(f"dE/d{name}: sums against {way}", apart, at_most=1e-10, quick=1e-10)
+    eager = [leaf.grad.numpy() for leaf in leaves]
+    compiled = layer_gradients(*weights, inputs, targets)
+    for name, expected, *gradients in zip("UWV", sums, eager, compiled, strict=True):
+        for method, actual in zip(("recorded graph", "compiled nn.RNN"), gradients, strict=True):
+            error = np.abs(actual - expected).max() / np.abs(expected).max()
+            demo.record(f"dE/d{name}: relative error, {method}", error, at_most=1e-10, quick=1e-10)
     lag = np.subtract.outer(np.arange(T), np.arange(T))
     near = np.nansum(norms[lag < 10]) / np.nansum(norms)
-    demo.record("share of the terms with t - k < 10", near, "%")
+    demo.record("norm of the terms with t - k < 10", near, "%")
 
     figure, (left, right) = subplots(1, 2, width=11, height=4.6)
     scale = {"vmin": None, "vmax": None, "extent": (0.5, T + 0.5, T + 0.5, 0.5)}
-    draw_heat_map(left, np.ma.log10(norms), "log10 of the term's norm", **scale)
-    left.set(xlabel="k: where the weights were used", ylabel="t: where the error arose")
-    left.set_title("The terms of dE/dW fade away from the diagonal")
+    draw_heat_map(left, np.ma.log10(norms), "log10 of the norm of the term", **scale)
+    left.set(xlabel="k (step at which the weights act)", ylabel="t (step of the loss)")
+    left.set_title("Terms of dE/dW shrink with t - k")
     right.semilogy([np.diagonal(norms, -lag).mean() for lag in range(T - 5)])
     right.set(xlabel="t - k (steps)", ylabel="mean norm of a term")
-    right.set_title("by about the same factor at every step")
-    demo.save_figure("terms.png", figure, "the terms of dE/dW, over t and k")
+    right.set_title("The decay is approximately exponential")
+    demo.save_figure("terms.png", figure, "norms of the terms of dE/dW, by t and k")
     draw_unrolled(demo, leaves, demo.rng.normal(size=(5, I)), targets[:5])
 
 
 def draw_unrolled(demo, leaves, inputs, targets):
-    """The unrolled network, read off its graph, and that graph."""
+    """Draw the unrolled network from its recorded graph, and the graph itself."""
     xs = [ag.tensor(x, requires_grad=True) for x in inputs]
     states, losses = unroll(*leaves, xs, targets)
     rows = dict(zip("xsE", (xs, states, losses), strict=True))
-    named = {f"{row}{t}": x for row, some in rows.items() for t, x in enumerate(some, 1)}
+    named = {f"{row}{t}": x for row, tensors in rows.items() for t, x in enumerate(tensors, 1)}
     figure, axes = subplots(width=9, height=4)
-    numbers = range(1, len(xs) + 1)
-    draw_network(axes, [[f"{row}{t}" for t in numbers] for row in rows], find_links(losses, named))
-    axes.set_title("The network unrolled: gradients go back along these arrows")
-    demo.save_figure("unrolled.png", figure, "the unrolled network, as its graph has it")
+    steps = range(1, len(xs) + 1)
+    draw_network(axes, [[f"{row}{t}" for t in steps] for row in rows], find_links(losses, named))
+    axes.set_title("Unrolled network: gradients flow backward along these arrows")
+    demo.save_figure("unrolled.png", figure, "the unrolled network, read from its recorded graph")
     graph = ag.draw(sum(losses), dict(zip("UWV", leaves, strict=True)))
-    graph.save(demo.path("graph.svg", "what was recorded; equal steps are folded"))
+    graph.save(demo.path("graph.svg", "the recorded graph, with equal steps folded"))

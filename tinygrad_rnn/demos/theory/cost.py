@@ -1,10 +1,12 @@
-"""What recurrence costs: time and memory against length, batch and width; parameters at no length.
+"""Cost of recurrence: training time and memory grow with the length, the parameters do not.
 
     tinygrad-rnn demo cost
 
-A recurrent network uses the same weights at every step: its parameters do not grow with the
-sequence, while those of a feed-forward network that sees the whole sequence at once do. But the
-steps come one after another, each of them to be kept for the way back, so time and memory of
+This demo measures the training time and memory of recurrent networks against the sequence length,
+the batch size and the hidden size. A recurrent network uses the same weights at every step, so its
+number of parameters does not depend on the sequence length. A feed-forward network that reads the
+whole sequence at once needs more parameters for longer sequences. The steps of a recurrent network
+run one after another, and each one stores residuals for the backward pass, so time and memory of
 training are proportional to the length (Pascanu, Mikolov & Bengio 2013; Feng et al. 2024, "Were
 RNNs all we needed?", section 1).
 """
@@ -19,15 +21,15 @@ from tinygrad_rnn.demos.runner import measure_cost
 from tinygrad_rnn.plotting import subplots
 
 CLAIM = (
-    "The number of parameters does not depend on the length of the sequence; time and memory of "
+    "The number of parameters does not depend on the sequence length; the time and memory of "
     "training grow in proportion to it."
 )
 I = 16
-USUAL = {"T": 128, "B": 16, "H": 64}
+DEFAULTS = {"T": 128, "B": 16, "H": 64}
 
 
-class Flat(nn.Module):
-    """A feed-forward network that sees a sequence of T steps as one long vector."""
+class FlatMLP(nn.Module):
+    """A feed-forward network that reads a sequence of T steps as one long vector."""
 
     def __init__(self, T, H):
         self.T, self.hidden, self.readout = T, nn.Linear(T * I, H), nn.Linear(H, H)
@@ -37,19 +39,19 @@ class Flat(nn.Module):
         return self.readout(ag.tanh(self.hidden(batch))), None
 
 
-KINDS = {
+MODELS = {
     "Elman": lambda T, H: nn.RNN(I, H),
     "LSTM": lambda T, H: nn.LSTM(I, H),
     "GRU": lambda T, H: nn.GRU(I, H),
     "minGRU": lambda T, H: nn.Recurrent(nn.MinGRUCell(I, H)),
-    "MLP": Flat,
+    "MLP": FlatMLP,
 }
 
 
 @cache
-def cost(kind, repeats, T, B, H):
-    """Milliseconds of a training step, and the memory (MB) it takes."""
-    model = KINDS[kind](T, H)
+def training_cost(name, repeats, T, B, H):
+    """Return the milliseconds and megabytes of a training step."""
+    model = MODELS[name](T, H)
     x = ag.tensor(np.random.default_rng(0).normal(size=(T, B, I)), dtype="float32")
 
     def step():
@@ -60,12 +62,12 @@ def cost(kind, repeats, T, B, H):
     return measure_cost(step, repeats)
 
 
-def parameters(kind, T):
-    return sum(weight.size for weight in KINDS[kind](T, USUAL["H"]).parameters())
+def count_parameters(name, T):
+    return sum(weight.size for weight in MODELS[name](T, DEFAULTS["H"]).parameters())
 
 
-def straightness(xs, ys):
-    """R^2 of the straight line through these points."""
+def r_squared(xs, ys):
+    """Return the coefficient of determination of a linear fit."""
     line = np.polyval(np.polyfit(xs, ys, 1), xs)
     return 1 - ((ys - line) ** 2).sum() / ((ys - ys.mean()) ** 2).sum()
 
@@ -79,36 +81,40 @@ def main(demo):
     repeats = demo.choose(7, 3)
     costs = {}
     for axis, values in sizes.items():
-        demo.log(f"against {axis}")
-        for kind in KINDS:
-            found = [cost(kind, repeats, **USUAL | {axis: value}) for value in values]
-            costs[axis, kind] = np.array(found)
+        demo.log(f"Varying {axis}")
+        for name in MODELS:
+            measured = [training_cost(name, repeats, **DEFAULTS | {axis: v}) for v in values]
+            costs[axis, name] = np.array(measured)
     T = np.array(sizes["T"], float)
-    for kind in KINDS:
-        grown = parameters(kind, 1000) - parameters(kind, 10)
-        ms, mb = costs["T", kind].T
-        if kind == "MLP":
-            demo.record("MLP: more parameters at T = 1000", grown)
+    for name in MODELS:
+        added = count_parameters(name, 1000) - count_parameters(name, 10)
+        milliseconds, megabytes = costs["T", name].T
+        if name == "MLP":
+            demo.record("MLP: added parameters, T = 1000", added)
             continue
-        demo.record(f"{kind}: more parameters at T = 1000", grown, at_most=0, quick=0)
-        line = straightness(T, ms)
-        demo.record(f"{kind}: R² of time over T", line, at_least=0.95)
-        line = straightness(T, mb)
-        demo.record(f"{kind}: R² of memory over T", line, at_least=0.99, quick=0.95)
+        row = f"{name}: added parameters, T = 1000"
+        demo.record(row, added, at_most=0, quick=0)
+        demo.record(f"{name}: R² of time against T", r_squared(T, milliseconds), at_least=0.95)
+        fit = r_squared(T, megabytes)
+        demo.record(f"{name}: R² of memory against T", fit, at_least=0.99, quick=0.95)
+    demo.save_figure("cost.png", draw(sizes, costs), "time and memory of a training step")
 
+
+def draw(sizes, costs):
+    """Plot time and memory against each size, one line for each model."""
     figure, axes = subplots(2, 3, width=13, height=7, sharex="col")
-    units = {"T": "steps T", "B": "sequences B", "H": "units H"}
+    labels = {"T": "sequence length T", "B": "batch size B", "H": "hidden size H"}
     for column, (axis, values) in enumerate(sizes.items()):
-        for row, unit in enumerate(("time of a training step (ms)", "memory (MB)")):
+        for row, quantity in enumerate(("time of a training step (ms)", "memory (MB)")):
             ax = axes[row, column]
-            for kind, style in zip(KINDS, ("o-", "s-", "^-", "v-", "x--"), strict=True):
-                ax.loglog(values, costs[axis, kind][:, row], style, label=kind)
+            for name, marker in zip(MODELS, ("o-", "s-", "^-", "v-", "x--"), strict=True):
+                ax.loglog(values, costs[axis, name][:, row], marker, label=name)
             ax.set_xticks(values, values)
             ax.minorticks_off()
             if not column:
-                ax.set_ylabel(unit)
-        axes[1, column].set_xlabel(units[axis])
-        others = ", ".join(f"{name} = {value}" for name, value in USUAL.items() if name != axis)
-        axes[0, column].set_title(f"against {axis} ({others})")
+                ax.set_ylabel(quantity)
+        axes[1, column].set_xlabel(labels[axis])
+        fixed = ", ".join(f"{name} = {value}" for name, value in DEFAULTS.items() if name != axis)
+        axes[0, column].set_title(f"Varying {axis} ({fixed})")
     axes[0, 0].legend(loc="upper left")
-    demo.save_figure("cost.png", figure, "time and memory of a training step")
+    return figure
