@@ -21,15 +21,20 @@ from .debug.draw import draw
 from .ops import OPERATIONS as _OPERATIONS
 from .ops.activations import *
 from .ops.creation import *
+from .ops.cumulative import *
+from .ops.differences import *
 from .ops.einsum import *
 from .ops.elementwise import *
+from .ops.extremes import *
 from .ops.indexing import *
+from .ops.joining import *
 from .ops.logic import *
 from .ops.matmul import *
 from .ops.movement import *
 from .ops.reduction import *
 from .ops.selection import *
 from .ops.shape import *
+from .ops.softmax import *
 from .ops.sorting import *
 from .ops.trigonometric import *
 from .random import Generator, manual_seed

@@ -27,7 +27,7 @@ from .core.errors import prefix_error
 from .core.operands import as_operand, as_operands
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
-from .ops import MODULES, creation, einsum, matmul, movement, reduction, selection
+from .ops import MODULES, creation, einsum, extremes, matmul, movement, reduction, selection
 from .ops.arguments import normalize_axes
 
 
@@ -69,8 +69,8 @@ _OPERATIONS: dict[Any, Callable[..., Any]] = {
     for name in module.__all__
     if hasattr(np, name)
 } | {
-    np.amax: reduction.max,
-    np.amin: reduction.min,
+    np.amax: extremes.max,
+    np.amin: extremes.min,
     np.linalg.cross: _cross,
     np.linalg.matmul: matmul.matmul,
     np.linalg.norm: _norm,

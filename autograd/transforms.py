@@ -25,7 +25,8 @@ from .core.pytree import flatten, structure, tree_map, unflatten
 from .core.tensor import Tensor
 from .ops.arguments import check_integer
 from .ops.creation import zeros_like, zeros_on_device_of
-from .ops.shape import reshape, stack
+from .ops.joining import stack
+from .ops.shape import reshape
 
 Function = Callable[..., Any]
 Argnums = int | tuple[int, ...] | list[int]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..core.primitive import Primitive
-from ..ops import indexing, matmul, reduction, shape
+from ..ops import extremes, indexing, joining, matmul, reduction, shape, softmax
 from .program import Op, Symbol, pointwise
 from .trace import Step
 
@@ -29,15 +29,15 @@ def _primitives(*operations: Any) -> set[Primitive]:
 LINEAR, MATMUL = matmul._linear.primitive, matmul._matmul.primitive
 SUM, RESHAPE = reduction._sum.primitive, shape._reshape.primitive
 TRANSPOSE, REVERSED = shape._transpose.primitive, shape.reversed_axes.primitive
-SPLIT, UNSTACK = shape._split.primitive, shape._unstack.primitive
-CONCATENATE, STACK = shape._concatenate.primitive, shape._stack.primitive
+SPLIT, UNSTACK = joining._split.primitive, joining._unstack.primitive
+CONCATENATE, STACK = joining._concatenate.primitive, joining._stack.primitive
 BROADCAST, GETITEM = shape._broadcast_to.primitive, indexing._getitem.primitive
 TAKE, SCATTER = indexing._take.primitive, indexing._scatter.primitive
 REDUCTIONS = _primitives(
-    reduction._sum, reduction._max, reduction._min, reduction._all, reduction._any
+    reduction._sum, extremes._max, extremes._min, reduction._all, reduction._any
 )
 ALONG_AXIS = _primitives(
-    shape._split, shape._unstack, shape._concatenate, shape._stack, reduction._log_softmax
+    joining._split, joining._unstack, joining._concatenate, joining._stack, softmax._log_softmax
 )
 VIEWS = {RESHAPE, TRANSPOSE, REVERSED, SPLIT, UNSTACK, BROADCAST}
 

@@ -12,16 +12,21 @@ from ..core.tensor import Tensor
 from . import (
     activations,
     creation,
+    cumulative,
+    differences,
     einsum,
     elementwise,
+    extremes,
     indexing,
     inplace,
+    joining,
     logic,
     matmul,
     movement,
     reduction,
     selection,
     shape,
+    softmax,
     sorting,
     trigonometric,
 )
@@ -36,10 +41,15 @@ MODULES = (
     matmul,
     movement,
     sorting,
+    cumulative,
+    differences,
     einsum,
     reduction,
+    extremes,
+    softmax,
     selection,
     shape,
+    joining,
 )
 """The modules of public operations."""
 
@@ -48,7 +58,7 @@ OPERATIONS: list[str] = [name for module in MODULES for name in module.__all__]
 
 graph.wrap = Tensor
 operations.unbroadcast = reduction.unbroadcast
-operations.stack = shape.stack
+operations.stack = joining.stack
 
 _OPERATORS = {
     "add": elementwise.add,
@@ -100,18 +110,17 @@ METHODS: dict[str, Any] = {
     "__ge__": logic.greater_equal,
     "__invert__": logic.invert,
     "__getitem__": indexing.getitem,
-    "__iter__": lambda self: iter(shape.unstack(self)) if len(self) else iter(()),
+    "__iter__": lambda self: iter(joining.unstack(self)) if len(self) else iter(()),
     "T": property(shape.reversed_axes),
     "mT": property(lambda self: shape.swapaxes(self, -1, -2)),
     "astype": creation.astype,
     "round": elementwise.round,
     "clip": selection.clip,
-    **{
-        name: getattr(reduction, name)
-        for name in ("all", "any", "sum", "mean", "var", "std", "max", "min", "argmax", "argmin")
-    },
+    **{name: getattr(reduction, name) for name in ("all", "any", "sum", "mean", "var", "std")},
+    **{name: getattr(extremes, name) for name in ("max", "min", "argmax", "argmin")},
     **{name: getattr(movement, name) for name in ("diagonal", "repeat", "trace")},
-    **{name: getattr(sorting, name) for name in ("argsort", "cumprod", "cumsum", "prod")},
+    **{name: getattr(cumulative, name) for name in ("cumprod", "cumsum", "prod")},
+    "argsort": sorting.argsort,
     "dot": einsum.dot,
     "flatten": shape.ravel,
     **{
@@ -124,6 +133,6 @@ METHODS: dict[str, Any] = {
 for _name, _operation in METHODS.items():
     setattr(Tensor, _name, _operation)
 for _name in ("add", "sub", "mul", "truediv"):
-    setattr(Tensor, f"__i{_name}__", inplace.written(_OPERATORS[_name]))
+    setattr(Tensor, f"__i{_name}__", inplace.in_place_operator(_OPERATORS[_name]))
 Tensor.__setitem__ = inplace.setitem  # type: ignore[method-assign]
 Tensor._to_device = creation.to_device  # type: ignore[method-assign, assignment]

@@ -1,4 +1,4 @@
-"""Sums of products: einsum, and what is written with it."""
+"""Sums of products: einsum, and the products of vectors, matrices and tensors based on it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from .arguments import as_integer, check_integer, normalize_axes
 from .creation import astype, zeros_on_device_of
 from .elementwise import multiply
 from .indexing import getitem
-from .movement import atleast_1d, diagonal
+from .joining import atleast_1d, concatenate, stack, unstack
+from .movement import diagonal
 from .reduction import sum
-from .shape import broadcast_to, concatenate, expand_dims, ravel, reshape, stack, unstack
+from .shape import broadcast_to, expand_dims, ravel, reshape
 
 __all__ = [
     "convolve",
@@ -27,16 +28,19 @@ __all__ = [
     "vdot",
 ]
 
+# --- einsum ---------------------------------------------------------------------------------------
 
-def _einsum_back(g: Any, operands: Any, operands_shape: Any, inputs: Any, output: str) -> list[Any]:
-    """The gradient of each operand: contract `g` with the others, for the labels that they have;
-    along a label that only this operand has, its gradient is constant.
+
+def _einsum_vjp(g: Any, operands: Any, operands_shape: Any, inputs: Any, output: str) -> list[Any]:
+    """Return the gradient of each operand: the contraction of `g` with the other operands.
+
+    Along a label that no other term has, the gradient is constant.
     """
-    found = []
+    gradients = []
     for i, labels in enumerate(inputs):
         others = inputs[:i] + inputs[i + 1 :]
         shared = "".join(c for c in labels if c in output or any(c in other for other in others))
-        part = _einsum(
+        contraction = _einsum(
             g,
             *operands[:i],
             *operands[i + 1 :],
@@ -44,12 +48,12 @@ def _einsum_back(g: Any, operands: Any, operands_shape: Any, inputs: Any, output
             output=shared,
         )
         shape = operands_shape[i]
-        kept = tuple(n if c in shared else 1 for c, n in zip(labels, shape, strict=True))
-        found.append(broadcast_to(reshape(part, kept), shape))
-    return found
+        aligned = tuple(n if c in shared else 1 for c, n in zip(labels, shape, strict=True))
+        gradients.append(broadcast_to(reshape(contraction, aligned), shape))
+    return gradients
 
 
-@primitive(_einsum_back)
+@primitive(_einsum_vjp)
 def _einsum(xp: Any, *operands: Any, inputs: tuple[str, ...], output: str) -> Any:
     dtype = xp.result_type(*operands)
     if dtype == "float16":
@@ -58,27 +62,57 @@ def _einsum(xp: Any, *operands: Any, inputs: tuple[str, ...], output: str) -> An
     return y.astype(dtype) if dtype == "float16" else y
 
 
-def einsum(subscripts: Any, *given: Any) -> Any:
-    """Einstein's sums, as NumPy writes them: `einsum("ij,jk->ik", a, b)`; ellipsis and repeated
-    labels included. `einsum(a, [0, 1], b, [1, 2], [0, 2])` is the same with numbers as labels.
+def einsum(subscripts: Any, *operands: Any) -> Any:
+    """Evaluate a sum of products in Einstein's summation convention.
+
+    Parameters
+    ----------
+    subscripts : str
+        One term per operand, which labels each of its axes by a letter, and optionally "->" with
+        the labels of the result. An ellipsis stands for axes that broadcast; a label that is
+        repeated in a term selects a diagonal.
+    *operands : array_like
+        Instead of `subscripts`, operands and lists of integer labels may alternate:
+        ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
+
+    Returns
+    -------
+    Tensor or array
+        The sum over all labels that the result does not have.
+
+    Raises
+    ------
+    ValueError
+        If the subscripts are invalid, or do not match the operands.
+
+    Notes
+    -----
+    float16 is computed in float32.
+
+    Examples
+    --------
+    >>> import autograd as ag
+    >>> ag.einsum("ij,jk->ik", ag.ones((2, 3)), ag.ones((3, 1)))
+    tensor([[3.],
+            [3.]])
     """
     if not isinstance(subscripts, str):
-        subscripts, *given = _with_letters(subscripts, *given)  # type: ignore[assignment]
-    arrays = as_operands(*given, name="einsum")
+        subscripts, *operands = _with_letters(subscripts, *operands)  # type: ignore[assignment]
+    arrays = as_operands(*operands, name="einsum")
     inputs, output = _labels(subscripts.replace(" ", ""), [x.ndim for x in arrays])
-    pairs = [_without_repeats(x, labels) for x, labels in zip(arrays, inputs, strict=True)]
-    parts, inputs = _without_ones([x for x, _ in pairs], [labels for _, labels in pairs])
-    return _einsum(*parts, inputs=tuple(inputs), output=output)
+    pairs = [_take_diagonals(x, labels) for x, labels in zip(arrays, inputs, strict=True)]
+    arrays, inputs = _drop_broadcast_axes([x for x, _ in pairs], [labels for _, labels in pairs])
+    return _einsum(*arrays, inputs=tuple(inputs), output=output)
 
 
 def _with_letters(*arguments: Any) -> list[Any]:
-    """The arguments of `einsum` that label axes by numbers, with letters in the same order."""
+    """Convert arguments of `einsum` with integer labels to subscripts and operands."""
     letters = string.ascii_uppercase + string.ascii_lowercase
     end = len(arguments) // 2 * 2
 
     def term(labels: Any) -> str:
         return "".join(
-            "..." if label is ... else letters[range(52)[check_integer("an einsum label", label)]]
+            "..." if label is Ellipsis else letters[range(52)[check_integer("einsum label", label)]]
             for label in labels
         )
 
@@ -87,7 +121,7 @@ def _with_letters(*arguments: Any) -> list[Any]:
 
 
 def _labels(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
-    """One letter for each axis of the operands, and of the result."""
+    """Return one letter for each axis of the operands and of the result."""
     left, arrow, output = subscripts.partition("->")
     terms, letters = left.split(","), left.replace(",", "").replace("...", "")
     if len(terms) != len(ndims):
@@ -98,24 +132,27 @@ def _labels(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
         once = sorted(c for c in set(letters) if letters.count(c) == 1)
         output = "".join(["..." if "..." in left else "", *once])
     extra = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True)]
-    spare = [c for c in string.ascii_letters if c not in subscripts]
-    dots = "".join(spare[: max(0, *extra)])
-    for term, n in zip(terms, extra, strict=True):
+    unused = [c for c in string.ascii_letters if c not in subscripts]
+    dots = "".join(unused[: max(0, *extra)])
+    for term, n, ndim in zip(terms, extra, ndims, strict=True):
         if n < 0 or (n and "..." not in term):
-            raise ValueError(f"einsum: {term!r} does not fit an operand of {ndims} axes")
+            raise ValueError(
+                f"einsum: {term!r} does not label the axes of an operand of {ndim} axes"
+            )
     named = output.replace("...", "", 1)
-    fits = set(named) <= set(letters) and len(set(named)) == len(named)
-    if not fits or (dots and "..." not in output) or not set(letters) <= set(string.ascii_letters):
+    is_valid = set(named) <= set(letters) and len(set(named)) == len(named)
+    is_valid = is_valid and set(letters) <= set(string.ascii_letters)
+    if not is_valid or (dots and "..." not in output):
         raise ValueError(
-            f"einsum: labels are letters, and the result of {subscripts!r} has labels of the "
-            "operands, each once, and '...' if they have axes without a label"
+            f"einsum: labels must be letters, and the result of {subscripts!r} must have labels of "
+            "the operands, each at most once, and '...' if operands have axes without a label"
         )
     inputs = [t.replace("...", dots[len(dots) - n :]) for t, n in zip(terms, extra, strict=True)]
     return inputs, output.replace("...", dots)
 
 
-def _without_repeats(x: Any, labels: str) -> tuple[Any, str]:
-    """Repeated labels replaced by the diagonal that they mean."""
+def _take_diagonals(x: Any, labels: str) -> tuple[Any, str]:
+    """Replace the axes of a repeated label by their diagonal."""
     for c in dict.fromkeys(labels):
         while labels.count(c) > 1:
             i = labels.index(c)
@@ -127,47 +164,76 @@ def _without_repeats(x: Any, labels: str) -> tuple[Any, str]:
     return x, labels
 
 
-def _without_ones(parts: list[Any], inputs: list[str]) -> tuple[list[Any], list[str]]:
-    """Axes of length 1 that broadcast against longer ones of the same label are dropped."""
-    longest: dict[str, int] = {}
-    for x, labels in zip(parts, inputs, strict=True):
+def _drop_broadcast_axes(arrays: list[Any], inputs: list[str]) -> tuple[list[Any], list[str]]:
+    """Remove axes of length 1 that broadcast to a longer axis with the same label."""
+    lengths: dict[str, int] = {}
+    for x, labels in zip(arrays, inputs, strict=True):
         for c, n in zip(labels, x.shape, strict=True):
-            longest[c] = longest.get(c, 1) if n == 1 else n
-    kept_parts, kept_inputs = [], []
-    for x, labels in zip(parts, inputs, strict=True):
-        drop = [a for a, c in enumerate(labels) if x.shape[a] == 1 and longest[c] != 1]
-        shape = tuple(n for a, n in enumerate(x.shape) if a not in drop)
-        kept_parts.append(reshape(x, shape) if drop else x)
-        kept_inputs.append("".join(c for a, c in enumerate(labels) if a not in drop))
-    return kept_parts, kept_inputs
+            lengths[c] = lengths.get(c, 1) if n == 1 else n
+    new_arrays, new_inputs = [], []
+    for x, labels in zip(arrays, inputs, strict=True):
+        dropped = [a for a, c in enumerate(labels) if x.shape[a] == 1 and lengths[c] != 1]
+        shape = tuple(n for a, n in enumerate(x.shape) if a not in dropped)
+        new_arrays.append(reshape(x, shape) if dropped else x)
+        new_inputs.append("".join(c for a, c in enumerate(labels) if a not in dropped))
+    return new_arrays, new_inputs
+
+
+# --- other products -------------------------------------------------------------------------------
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    """The sum of products over axes of both: the last of `a` with the first of `b` for an integer,
-    or two lists of axes.
+    """Sum products over axes of two arrays.
+
+    Parameters
+    ----------
+    a, b : array_like
+    axes : int or (sequence of int, sequence of int), default 2
+        For an integer n, the last n axes of `a` are contracted with the first n axes of `b`.
+        Otherwise the axes of `a`, and the axes of `b` in the same order.
+
+    Returns
+    -------
+    Tensor or array
+        The remaining axes of `a`, followed by those of `b`.
+
+    Raises
+    ------
+    ValueError
+        If the lengths of the contracted axes differ.
     """
     a, b = as_operands(a, b, name="tensordot")
     n = as_integer(axes)
     if n is not None:
         axes = tuple(range(a.ndim - n, a.ndim)), tuple(range(n))
-    left, right = (normalize_axes(one, x.ndim) for one, x in zip(axes, (a, b), strict=True))
+    left, right = (normalize_axes(each, x.ndim) for each, x in zip(axes, (a, b), strict=True))
     if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
         raise ValueError(
             f"tensordot: axes {left} of shape {a.shape} do not match axes {right} of {b.shape}"
         )
     letters = iter(string.ascii_letters)
-    of_a = [next(letters) for _ in range(a.ndim)]
-    of_b = [next(letters) for _ in range(b.ndim)]
+    a_labels = [next(letters) for _ in range(a.ndim)]
+    b_labels = [next(letters) for _ in range(b.ndim)]
     for i, j in zip(left, right, strict=True):
-        of_b[j] = of_a[i]
-    free = [c for i, c in enumerate(of_a) if i not in left]
-    free += [c for j, c in enumerate(of_b) if j not in right]
-    return _einsum(a, b, inputs=("".join(of_a), "".join(of_b)), output="".join(free))
+        b_labels[j] = a_labels[i]
+    output = [c for i, c in enumerate(a_labels) if i not in left]
+    output += [c for j, c in enumerate(b_labels) if j not in right]
+    return _einsum(a, b, inputs=("".join(a_labels), "".join(b_labels)), output="".join(output))
 
 
 def dot(a: Any, b: Any) -> Any:
-    """NumPy's dot: the product of numbers, of vectors, of matrices; the sum over the last axis of
-    `a` and the last but one of `b` for more.
+    """Multiply numbers, vectors, matrices or higher-dimensional arrays, as `numpy.dot`.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., K) or ()
+    b : array_like, shape (..., K, N), (K,) or ()
+
+    Returns
+    -------
+    Tensor or array
+        The sum of products over the last axis of `a` and the last but one axis of `b`, or the only
+        axis of a vector `b`. The elementwise product if an argument is a number.
     """
     a, b = as_operands(a, b, name="dot")
     if not a.ndim or not b.ndim:
@@ -176,7 +242,18 @@ def dot(a: Any, b: Any) -> Any:
 
 
 def inner(a: Any, b: Any) -> Any:
-    """The sum of products over the last axis of both."""
+    """Sum products over the last axes of two arrays.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., K) or ()
+    b : array_like, shape (..., K) or ()
+
+    Returns
+    -------
+    Tensor or array, shape (*a.shape[:-1], *b.shape[:-1])
+        The elementwise product if an argument is a number.
+    """
     a, b = as_operands(a, b, name="inner")
     if not a.ndim or not b.ndim:
         return multiply(a, b)
@@ -184,19 +261,49 @@ def inner(a: Any, b: Any) -> Any:
 
 
 def vdot(a: Any, b: Any) -> Any:
-    """The sum of products of all elements of two arrays of one size."""
+    """Return the dot product of two flattened arrays.
+
+    Parameters
+    ----------
+    a, b : array_like
+        Arrays with the same number of elements.
+
+    Returns
+    -------
+    Tensor or array, shape ()
+    """
     a, b = as_operands(a, b, name="vdot")
     return tensordot(ravel(a), ravel(b), 1)
 
 
 def outer(a: Any, b: Any) -> Any:
-    """All products of an element of `a` and one of `b`: a matrix."""
+    """Return all products of an element of `a` and an element of `b`.
+
+    Parameters
+    ----------
+    a, b : array_like
+        Arrays, which are flattened.
+
+    Returns
+    -------
+    Tensor or array, shape (a.size, b.size)
+    """
     a, b = as_operands(a, b, name="outer")
     return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
 
 
 def kron(a: Any, b: Any) -> Any:
-    """The Kronecker product: `b`, scaled by every element of `a`, as blocks."""
+    """Return the Kronecker product: blocks of `b`, scaled by the elements of `a`.
+
+    Parameters
+    ----------
+    a, b : array_like
+
+    Returns
+    -------
+    Tensor or array
+        The length of each axis is the product of the lengths in `a` and `b`.
+    """
     a, b = as_operands(a, b, name="kron")
     ndim = max(a.ndim, b.ndim)
     a = reshape(a, (1,) * (ndim - a.ndim) + a.shape)
@@ -209,18 +316,34 @@ def kron(a: Any, b: Any) -> Any:
 def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Any:
-    """The cross product of vectors of length 2 or 3 that lie along an axis of `a` and of `b`.
+    """Return the cross product of vectors.
 
-    `axisa`, `axisb` and `axisc` are the axes of the vectors of `a`, `b` and the result; `axis`
-    replaces all three. The missing third component of a vector of length 2 is 0; for two such
-    vectors the result is the third component alone.
+    Parameters
+    ----------
+    a, b : array_like
+        Vectors of length 2 or 3 along an axis; the other axes broadcast. The third component of a
+        vector of length 2 is 0.
+    axisa, axisb, axisc : int, default -1
+        The axis of the vectors in `a`, in `b` and in the result.
+    axis : int, optional
+        Replaces `axisa`, `axisb` and `axisc`.
+
+    Returns
+    -------
+    Tensor or array
+        The third component only, if all vectors have length 2.
+
+    Raises
+    ------
+    ValueError
+        If the vectors do not have length 2 or 3.
     """
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = as_operands(a, b, name="cross")
     u, v = unstack(a, axisa), unstack(b, axisb)
     if not {len(u), len(v)} <= {2, 3}:
-        raise ValueError(f"cross: vectors of length 2 or 3 are needed, got {len(u)} and {len(v)}")
+        raise ValueError(f"cross: vectors must have length 2 or 3, got {len(u)} and {len(v)}")
     z = u[0] * v[1] - u[1] * v[0]
     if len(u) == len(v) == 2:
         return z
@@ -234,14 +357,35 @@ def cross(
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    """The discrete convolution of two vectors, "full", "same" or "valid" as in NumPy.
+    """Return the discrete convolution of two vectors.
 
-    Row i of the outer product of `v` and `a`, shifted by i, is added up; nothing is multiplied by
-    padding, since 0 times infinity is nan.
+    Parameters
+    ----------
+    a : array_like, shape (N,)
+    v : array_like, shape (M,)
+    mode : {"full", "same", "valid"}
+        All N + M - 1 elements, the middle max(N, M) of them, or those for which the vectors overlap
+        completely.
+
+    Returns
+    -------
+    Tensor or array
+
+    Raises
+    ------
+    ValueError
+        If an argument is not a vector or is empty, or `mode` is unknown.
+
+    Notes
+    -----
+    The shifted rows of the outer product are added up. Multiplying by padding would turn infinity
+    into nan.
     """
     a, v = (atleast_1d(x) for x in as_operands(a, v, name="convolve"))
     if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
-        raise ValueError(f"convolve: two vectors are needed, got shapes {a.shape}, {v.shape}")
+        raise ValueError(
+            f"convolve: a and v must be vectors with elements, got shapes {a.shape} and {v.shape}"
+        )
     if v.size > a.size:
         a, v = v, a
     N, n = a.size, v.size

@@ -1,5 +1,6 @@
-"""Reading and writing by index. Reading's gradient is a scatter-add, which lets repeated indices
-add up.
+"""Operations that read and write elements by index.
+
+The gradient of reading is a scatter-add, so the gradients of repeated indices accumulate.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from ..core.operands import as_operand
 from ..core.primitive import primitive
 from ..core.tensor import unwrap
 from .creation import as_indices
-from .shape import along
+from .shape import array_and_axis
 
 __all__ = ["index_update", "take", "take_along_axis"]
 
 
 def _may_repeat(index: Any) -> bool:
-    """Whether an index can name one element twice: only arrays of integers can."""
+    """True if an index can select an element twice, which only integer arrays can."""
     parts = index if isinstance(index, tuple) else (index,)
     return any(
         isinstance(part, list) or (getattr(part, "ndim", 0) > 0 and part.dtype.kind in "iu")
@@ -27,24 +28,22 @@ def _may_repeat(index: Any) -> bool:
     )
 
 
-def _checked(x: Any, index: Any) -> Any:
-    """`index` itself, whose integers all lie within `x`.
+def _check_index(x: Any, index: Any) -> Any:
+    """Return `index`; raise IndexError if one of its integers is out of range for `x`.
 
-    Raises IndexError otherwise. NumPy does so on its own; where CuPy would wrap around, arrays of
-    integers are looked at, and those on the device make the host wait for it.
+    NumPy raises the error itself. CuPy wraps around instead, so integer arrays are checked here;
+    for arrays on the device the host waits.
     """
-    if (
-        type(index) is int
-        or not _may_repeat(index)
-        or not (home := backend.of_array(unwrap(x))).wraps_indices
-    ):
+    if type(index) is int or not _may_repeat(index):
         return index
-    given = index if isinstance(index, tuple) else (index,)
-    parts = [home.asarray(p, "int64") if isinstance(p, list) else p for p in given]
-    widths = [
-        0 if p is None or p is ... else getattr(p, "ndim", 1) if _kind(p) == "b" else 1
-        for p in parts
+    array_backend = backend.of_array(unwrap(x))
+    if not array_backend.wraps_indices:
+        return index
+    parts = [
+        array_backend.asarray(part, "int64") if isinstance(part, list) else part
+        for part in (index if isinstance(index, tuple) else (index,))
     ]
+    widths = [_axes_indexed(part) for part in parts]
     axis = 0
     for part, width in zip(parts, widths, strict=True):
         if _kind(part) in "iu" and part.size:
@@ -59,8 +58,15 @@ def _checked(x: Any, index: Any) -> Any:
     return index
 
 
+def _axes_indexed(part: Any) -> int:
+    """Return how many axes of the array a part of an index other than ... applies to."""
+    if part is None or part is ...:
+        return 0
+    return getattr(part, "ndim", 1) if _kind(part) == "b" else 1
+
+
 def _kind(part: Any) -> str:
-    """The kind of an index array's dtype; "-" for any other index."""
+    """Return the kind of the dtype of an index array, or "-" for any other index."""
     kind: str = part.dtype.kind if hasattr(part, "dtype") else "-"
     return kind
 
@@ -71,97 +77,152 @@ def _getitem(xp: Any, x: Any, *, index: Any) -> Any:
 
 
 def getitem(x: Any, index: Any) -> Any:
-    """`x[index]` with everything that the array module accepts; indices may be Tensors."""
-    return _getitem(x, index=_checked(x, unwrap(index)))
+    """Return `x[index]` for every index that the array module supports, Tensors included."""
+    return _getitem(x, index=_check_index(x, unwrap(index)))
 
 
 @primitive(values=lambda g, index: _getitem(g, index=index))
 def _scatter(xp: Any, values: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of `shape` to which `values` were added at `index`: the transpose of reading there."""
+    """Return zeros of `shape` with `values` added at `index`: the transpose of `_getitem`."""
     target = xp.zeros(shape, values.dtype)
     if not _may_repeat(index):
         target[index] = values
         return target
-    half = values.dtype == "float16"  # many halves do not add up in half precision
-    target, values = (x.astype("float32") if half else x for x in (target, values))
+    is_half = values.dtype == "float16"  # a sum of many elements loses precision in float16
+    target, values = (x.astype("float32") if is_half else x for x in (target, values))
     backend.of_array(values).scatter_add(target, index, values)
-    return target.astype("float16") if half else target
+    return target.astype("float16") if is_half else target
 
 
-@primitive(x=lambda g, x_shape, indices, axis: _scatter(g, index=_at(indices, axis), shape=x_shape))
+@primitive(
+    x=lambda g, x_shape, indices, axis: _scatter(
+        g, index=_index_along_axis(indices, axis), shape=x_shape
+    )
+)
 def _take(xp: Any, x: Any, *, indices: Any, axis: int) -> Any:
     return xp.take(x, indices, axis)
 
 
-for _reading in (_getitem, _take):
-    _reading.primitive.fresh_gradients = True  # a scatter-add returns a new array
+for _operation in (_getitem, _take):
+    _operation.primitive.fresh_gradients = True  # a scatter-add returns a new array
 
 
-def _beside(x: Any, indices: Any) -> Any:
-    """Indices as an array of integers where `x` lives."""
+def _as_index_array(x: Any, indices: Any) -> Any:
+    """Return indices as an array of integers on the device of `x`."""
     indices = unwrap(indices)
     if getattr(indices, "dtype", None) is not None and indices.dtype.kind == "f":
         raise TypeError(f"indices must be integers, got {indices.dtype}")
-    if hasattr(type(indices), "backend"):  # what stands for an array lives where that does
+    if hasattr(type(indices), "backend"):  # a tracer
         return indices
     return as_indices(backend.of_array(unwrap(x)).asarray(indices))
 
 
-def _at(indices: Any, axis: int) -> Any:
-    """`take` as a plain index."""
+def _index_along_axis(indices: Any, axis: int) -> Any:
+    """Return the index that selects `indices` along an axis."""
     return (slice(None),) * axis + (indices,) if axis else indices
 
 
 def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:
-    """The slices of `x` at `indices` (integers, of any shape) along `axis`; None: elements of the
-    flat array. An index out of range is an error, or, by `mode`, counted modulo the length ("wrap")
-    or replaced by the nearest ("clip").
+    """Select slices of an array by their indices.
+
+    Parameters
+    ----------
+    x : array_like
+    indices : array_like of int
+        Indices of any shape, which replaces `axis` in the shape of the result.
+    axis : int, optional
+        The axis to select along. By default elements of the flattened array are selected.
+    mode : {"raise", "wrap", "clip"}
+        For indices out of range: raise an error, count modulo the length, or use the nearest valid
+        index.
+
+    Returns
+    -------
+    Tensor or array
+
+    Raises
+    ------
+    IndexError
+        If an index is out of range and `mode` is "raise".
+    TypeError
+        If `indices` are not integers.
+    ValueError
+        If `mode` is unknown.
+
+    Notes
+    -----
+    Gradients of indices that are repeated accumulate.
     """
-    x, axis = along(x, axis, numbers=True)
-    indices, n = _beside(x, indices), x.shape[axis]
+    x, axis = array_and_axis(x, axis, allow_scalar=True)
+    indices, n = _as_index_array(x, indices), x.shape[axis]
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f'take: mode must be "raise", "wrap" or "clip", got {mode!r}')
     if mode != "raise" and n:
         indices = indices % n if mode == "wrap" else indices.clip(0, n - 1)
-    _checked(x, _at(indices, axis))
+    _check_index(x, _index_along_axis(indices, axis))
     return _take(x, indices=indices, axis=axis)
 
 
-def _grid(xp: Any, indices: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
-    """`take_along_axis` as a plain index: `indices` on its axis, every other axis running along."""
-    grids = [
+def _open_grid(xp: Any, indices: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
+    """Return the index that selects `indices` along `axis`, at equal positions on other axes."""
+    grid = [
         xp.arange(n).reshape(tuple(-1 if b == a else 1 for b in range(len(shape))))
         for a, n in enumerate(shape)
     ]
-    grids[axis] = indices
-    return tuple(grids)
+    grid[axis] = indices
+    return tuple(grid)
 
 
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
-    """`y[i, j, ...] = x[i, indices[i, j, ...], ...]`: one pick along `axis` for each place of
-    `indices` (None: from the flat array).
+    """Select one element along an axis for each entry of `indices`.
+
+    The result is ``y[i, j, ...] = x[i, indices[i, j, ...], ...]`` for axis 1.
+
+    Parameters
+    ----------
+    x : array_like
+    indices : array_like of int
+        Indices along `axis`, with as many axes as `x`.
+    axis : int or None, default -1
+        None selects from the flattened array.
+
+    Returns
+    -------
+    Tensor or array
+        An array of the shape to which `indices` and `x` broadcast, without `axis` of `x`.
+
+    Raises
+    ------
+    ValueError
+        If `indices` and `x` differ in their number of axes.
+    IndexError
+        If an index is out of range or not an integer.
+    TypeError
+        If `indices` are floats.
     """
-    x, axis = along(x, axis)
-    indices = _beside(x, indices)
+    x, axis = array_and_axis(x, axis)
+    indices = _as_index_array(x, indices)
     if indices.ndim != x.ndim:
-        raise ValueError(f"take_along_axis: indices {indices.shape} for an array {x.shape}")
+        raise ValueError(
+            "take_along_axis: indices must have as many axes as x, "
+            f"got shapes {indices.shape} and {x.shape}"
+        )
     if indices.dtype.kind not in "iu":
         raise IndexError(f"take_along_axis: indices must be integers, got {indices.dtype}")
-    _checked(x, _at(indices, axis))
-    return pick(x, indices, axis)
+    _check_index(x, _index_along_axis(indices, axis))
+    return gather(x, indices, axis)
 
 
-def pick(x: Any, indices: Any, axis: int) -> Any:
-    """`take_along_axis` for an array of indices that are known to lie within `x`."""
+def gather(x: Any, indices: Any, axis: int) -> Any:
+    """Return `take_along_axis` of an index array that is known to be in range."""
     xp = backend.of_array(unwrap(x)).xp
-    return _getitem(x, index=_grid(xp, unwrap(indices), x.shape, axis))
+    return _getitem(x, index=_open_grid(xp, unwrap(indices), x.shape, axis))
 
 
-def _written(g: Any, index: Any) -> Any:
-    return _index_update(g, 0.0, index=index)
-
-
-@primitive(x=_written, value=lambda g, index: _getitem(g, index=index))
+@primitive(
+    x=lambda g, index: _index_update(g, 0.0, index=index),
+    value=lambda g, index: _getitem(g, index=index),
+)
 def _index_update(xp: Any, x: Any, value: Any, *, index: Any) -> Any:
     y = xp.array(x)  # a copy, and an array even if `x` is a scalar
     y[index] = value
@@ -169,11 +230,33 @@ def _index_update(xp: Any, x: Any, value: Any, *, index: Any) -> Any:
 
 
 def index_update(x: Any, index: Any, value: Any) -> Any:
-    """A copy of `x` in which `x[index]` is `value`: the differentiable form of assigning into an
-    array.
+    """Return a copy of an array in which some elements are replaced.
 
-    If an index is repeated, which of the values is kept is not defined. Raises TypeError for a
-    value that requires a gradient and an `x` of integers or booleans, which cannot carry it.
+    This is the differentiable form of ``x[index] = value``.
+
+    Parameters
+    ----------
+    x : array_like
+    index : int, slice, None, Ellipsis, array_like of int or bool, or a tuple of them
+        Any index that the array module supports.
+    value : array_like
+        The new elements, which broadcast to the shape of ``x[index]``.
+
+    Returns
+    -------
+    Tensor or array, shape of `x`
+
+    Raises
+    ------
+    IndexError
+        If an index is out of range.
+    TypeError
+        If `value` requires a gradient and `x` is an array of integers or booleans, which cannot
+        carry it.
+
+    Notes
+    -----
+    If an index is repeated, it is undefined which of its values is stored.
     """
     x = as_operand(x)
     if x.dtype.kind != "f" and graph.recording.get() and getattr(value, "requires_grad", False):
@@ -181,4 +264,4 @@ def index_update(x: Any, index: Any, value: Any) -> Any:
             f"index_update of a {x.dtype} tensor would lose the gradient of a {value.dtype} value; "
             "convert the tensor with .astype(...), or pass value.detach()"
         )
-    return _index_update(x, value, index=_checked(x, unwrap(index)))
+    return _index_update(x, value, index=_check_index(x, unwrap(index)))

@@ -1,4 +1,4 @@
-"""Products of matrices."""
+"""Matrix products."""
 
 from __future__ import annotations
 
@@ -15,51 +15,71 @@ from .shape import expand_dims, moveaxis, reshape, squeeze
 __all__ = ["linear", "matmul"]
 
 
-def _rows(x: Any) -> Any:
-    """Flatten all leading axes: (..., M, N) to (... M, N)."""
+def _flatten_rows(x: Any) -> Any:
+    """Merge all axes but the last: (..., M, N) to (... * M, N)."""
     return x if x.ndim == 2 else reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
 
-def _columns(x: Any) -> Any:
-    """Flatten all axes but the last but one: (..., M, N) to (M, ... N)."""
+def _flatten_columns(x: Any) -> Any:
+    """Merge all axes but the last but one: (..., M, N) to (M, ... * N)."""
     return reshape(moveaxis(x, -2, 0), (x.shape[-2], prod(x.shape[:-2]) * x.shape[-1]))
 
 
-def _left_gradient(g: Any, b: Any, a_shape: tuple[int, ...]) -> Any:
-    """g b', summed over the batch axes in the product itself if all share the matrix `a`."""
+def _matmul_vjp_a(g: Any, b: Any, a_shape: tuple[int, ...]) -> Any:
+    """Return g b'. If the batch shares one matrix a, a single product also sums over the batch."""
     if len(a_shape) == 2 < b.ndim:
-        return _matmul(_columns(g), _columns(b).T)
+        return _matmul(_flatten_columns(g), _flatten_columns(b).T)
     return _matmul(g, b.swapaxes(-1, -2))
 
 
-def _right_gradient(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
-    """a' g, summed over the batch axes in the product itself if all share the matrix `b`."""
+def _matmul_vjp_b(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
+    """Return a' g. If the batch shares one matrix b, a single product also sums over the batch."""
     if len(b_shape) == 2 < a.ndim:
-        return _matmul(_rows(a).T, _rows(g))
+        return _matmul(_flatten_rows(a).T, _flatten_rows(g))
     return _matmul(a.swapaxes(-1, -2), g)
 
 
-@primitive(a=_left_gradient, b=_right_gradient)
+@primitive(a=_matmul_vjp_a, b=_matmul_vjp_b)
 def _matmul(xp: Any, a: Any, b: Any) -> Any:
-    """The product of matrices in the last two axes.
+    """Multiply the matrices in the last two axes.
 
-    With a single matrix on the right, all rows on the left make one product: NumPy would compute
-    one small product per batch entry.
+    If b is a single matrix, all rows of a are multiplied in one product; NumPy computes one small
+    product per batch entry.
     """
-    return _rows_times_matrix(a, b) if b.ndim == 2 else xp.matmul(a, b)
+    return _multiply_rows(a, b) if b.ndim == 2 else xp.matmul(a, b)
 
 
-def _rows_times_matrix(x: Any, matrix: Any) -> Any:
-    """x (..., K) times a matrix (K, N), arrays both, as one product."""
+def _multiply_rows(x: Any, matrix: Any) -> Any:
+    """Multiply an array (..., K) by a matrix (K, N) in one product."""
     if x.ndim == 2:
         return x.dot(matrix)
-    flat = x.reshape(prod(x.shape[:-1]), x.shape[-1])
-    return flat.dot(matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+    rows = x.reshape(prod(x.shape[:-1]), x.shape[-1])
+    return rows.dot(matrix).reshape(*x.shape[:-1], matrix.shape[-1])
 
 
 def matmul(a: Any, b: Any) -> Any:
-    """The matrix product, as NumPy has it: the last two axes are matrices, the others broadcast,
-    vectors allowed.
+    """Multiply matrices.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., M, K) or (K,)
+    b : array_like, shape (..., K, N) or (K,)
+        The leading axes of `a` and `b` are batch axes, which broadcast.
+
+    Returns
+    -------
+    Tensor or array, shape (..., M, N)
+        The axis M or N is missing if `a` or `b` is a vector.
+
+    Raises
+    ------
+    ValueError
+        If an argument has no axes, or the shapes do not match.
+
+    Notes
+    -----
+    The gradients are ``g @ b.mT`` and ``a.mT @ g``, summed over axes along which an argument was
+    broadcast.
     """
     a_ndim, b_ndim = getattr(a, "ndim", 0), getattr(b, "ndim", 0)
     if a_ndim > 1 and b_ndim > 1:
@@ -77,21 +97,21 @@ def matmul(a: Any, b: Any) -> Any:
 
 @primitive(
     x=lambda g, weight: matmul(g, weight),
-    weight=lambda g, x: _matmul(_rows(g).T, _rows(x)),
+    weight=lambda g, x: _matmul(_flatten_rows(g).T, _flatten_rows(x)),
 )
 def _linear(xp: Any, x: Any, weight: Any) -> Any:
-    """x weight': a primitive so that the gradient of the weight has the weight's own layout."""
+    """Return x weight'. As a primitive, its gradient has the memory layout of the weight."""
     if weight.ndim != 2:
         raise ValueError(f"weight must have shape (O, I), got {weight.shape}")
-    return _rows_times_matrix(x, weight.T)
+    return _multiply_rows(x, weight.T)
 
 
-for _product in (_matmul, _linear):
-    _product.primitive.fresh_gradients = True
+for _operation in (_matmul, _linear):
+    _operation.primitive.fresh_gradients = True
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """Return `x @ weight.T + bias`, a layer whose weight has PyTorch's layout.
+    """Return ``x @ weight.T + bias``, a fully connected layer with the weight layout of PyTorch.
 
     Parameters
     ----------
@@ -106,23 +126,27 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     Raises
     ------
     ValueError
-        If `weight` does not have two axes or its second axis does not match the last one of `x`.
+        If `weight` does not have two axes, or its second axis does not match the last axis of `x`.
     """
     y = _linear(x, weight)
-    return y if bias is None else _plus(y, bias)
+    return y if bias is None else _add_bias(y, bias)
 
 
-def _plus(y: Any, bias: Any) -> Any:
-    """y + bias for a new product `y`, in its own memory where that is possible: no other reference
-    to `y` exists, and no rule reads it.
+def _add_bias(y: Any, bias: Any) -> Any:
+    """Return y + bias, computed in the memory of `y` if possible.
+
+    That is safe for a new product: no other reference to it exists, and no gradient rule reads it.
     """
     out, b = unwrap(y), unwrap(bias)
-    home = backend.of_array(out)
-    plain = isinstance(out, home.array_type) and isinstance(b, home.array_type)
-    if not (plain and b.dtype == out.dtype and b.shape == out.shape[-1:]):
+    array_backend = backend.of_array(out)
+    array_type = array_backend.array_type
+    is_plain = isinstance(out, array_type) and isinstance(b, array_type)
+    if not (is_plain and b.dtype == out.dtype and b.shape == out.shape[-1:]):
         return y + bias
-    rows = _rows(out)  # a view
-    home.for_rows(lambda part: home.xp.add(rows[part], b, rows[part]), *rows.shape)
+    rows = _flatten_rows(out)  # a view
+    array_backend.for_rows(
+        lambda part: array_backend.xp.add(rows[part], b, rows[part]), *rows.shape
+    )
     parents = tuple([x._node if isinstance(x, Tensor) else None for x in (y, bias)])
     is_tensor = isinstance(y, Tensor) or isinstance(bias, Tensor)
     return record_operation(add.primitive, parents, (out, b), out, {}) if is_tensor else out

@@ -21,7 +21,7 @@ from ..core.mutation import memory_owner, next_version
 from ..core.pytree import flatten, tree_map, unflatten
 from ..core.tensor import Tensor, unwrap
 from ..ops.arguments import as_integer
-from ..ops.shape import concatenate, concatenated, split
+from ..ops.joining import concatenate, record_concatenation, split
 from ..recompute import (
     eager_execution,
     evaluate_unchanged,
@@ -210,7 +210,7 @@ class Page:
             array = next(arrays)
             if array is None:
                 return concatenate(pieces)
-            return concatenated(pieces, array[self.place(first, last)])
+            return record_concatenation(pieces, array[self.place(first, last)])
 
         return joined(join, chunks, self.reverse)
 

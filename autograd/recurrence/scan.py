@@ -17,7 +17,7 @@ from typing import Any
 from .. import compile as compile_
 from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
 from ..ops.arguments import as_integer
-from ..ops.shape import stack, unstack
+from ..ops.joining import stack, unstack
 from .checkpointed_scan import InParts, detached, joined
 from .ragged import Alive, held, over_time
 

@@ -181,12 +181,14 @@ _STEPS: dict[str, Callable[..., Any]] = {
     "flip": lambda a: ops.movement.flip(a),
     "gate": lambda a, b: a * ops.activations.sigmoid(b),
     "middle": lambda a: ops.reduction.mean(a, -1 if a.ndim else None, keepdims=True),
-    "outwards": lambda a: ops.shape.unstack(ops.shape.stack([a, -a, ops.trigonometric.sin(a)]))[2],
+    "outwards": lambda a: ops.joining.unstack(ops.joining.stack([a, -a, ops.trigonometric.sin(a)]))[
+        2
+    ],
     "product": lambda a, b: a * b / 4,
     "quotient": lambda a, b: a / (2 + b * b),
-    "running": lambda a: ops.sorting.cumsum(a, -1) / a.shape[-1] if a.ndim else a,
+    "running": lambda a: ops.cumulative.cumsum(a, -1) / a.shape[-1] if a.ndim else a,
     "sin": ops.trigonometric.sin,
-    "softmax": lambda a: ops.reduction.softmax(a) if a.ndim else a,
+    "softmax": lambda a: ops.softmax.softmax(a) if a.ndim else a,
     "tanh of sum": lambda a, b: ops.trigonometric.tanh(a + b),
 }
 

@@ -38,7 +38,7 @@ from autograd import (
 from autograd import relu as relu
 from autograd import sigmoid as sigmoid
 from autograd import tanh as tanh
-from autograd.ops.reduction import computed_wide
+from autograd.ops.reduction import with_half_upcast
 
 from ..scalars import check_probability, to_python
 from .losses.ctc import ctc_losses
@@ -70,7 +70,7 @@ def apply_mask(input: Tensor, mask: Tensor) -> Tensor:
     return where(mask != 0, input, 0) * mask  # type: ignore[no-any-return]
 
 
-@computed_wide
+@with_half_upcast
 def layer_norm(
     input: Tensor,
     normalized_shape: int | Sequence[int],
@@ -378,7 +378,7 @@ def _like(input: Tensor, target: Any) -> Tensor:
     return beside
 
 
-@computed_wide
+@with_half_upcast
 def _weighted_mean(losses: Tensor, share: Tensor) -> Any:
     return mean(losses) / mean(share.astype(losses.dtype))
 
