@@ -5,6 +5,7 @@ lists of axes as tuples.
 from __future__ import annotations
 
 import operator
+from numbers import Integral
 from typing import Any
 
 from ..backend.base import AxisError
@@ -29,7 +30,7 @@ def check_integer(name: str, value: Any) -> int:
 
 def check_flag(name: str, value: Any) -> None:
     """Raise TypeError if the argument `name` is neither a bool nor an integer."""
-    if not isinstance(value, bool) and as_integer(value) is None:
+    if not isinstance(value, Integral):
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
