@@ -17,7 +17,7 @@ from tinygrad_rnn.demos import report, runner
 from tinygrad_rnn.demos.runner import Demo, Measurement
 from tinygrad_rnn.demos.saved_model import SavedModel
 from tinygrad_rnn.demos.scripts import find_scripts, read_script
-from tinygrad_rnn.training.serialization import lock_folder
+from tinygrad_rnn.training.files import lock_folder
 
 pytestmark = [pytest.mark.host, pytest.mark.demo]
 

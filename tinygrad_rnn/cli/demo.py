@@ -22,8 +22,8 @@ from ..demos.scripts import Script, find_scripts, read_script
 from ..errors import InputError
 from ..tasks.language_modeling.options import COUNT, DEVICE, SEED
 from ..tasks.language_modeling.run_folder import HOME
+from ..training.files import lock_folder
 from ..training.progress import format_duration
-from ..training.serialization import lock_folder
 from .argparsing import (
     PROGRAM,
     Parser,

@@ -16,8 +16,8 @@ from ..tasks.language_modeling.report import comparison, draw_loss
 from ..tasks.language_modeling.run_folder import check_folder, name_a_run
 from ..training import Session, load
 from ..training.environment import limit_threads, versions
+from ..training.files import write_file
 from ..training.progress import format_duration, progress_display
-from ..training.serialization import write_file
 from .argparsing import (
     PROGRAM,
     Parser,

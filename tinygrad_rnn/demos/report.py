@@ -10,8 +10,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..training.environment import versions
+from ..training.files import write_file
 from ..training.progress import format_duration
-from ..training.serialization import write_file
 from .runner import Measurement, format_value, read_results
 from .scripts import find_scripts
 

@@ -39,8 +39,8 @@ from ..optim import Adam
 from ..optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from ..training import Trainer, TruncatedBPTT, save
 from ..training.environment import limit_threads, versions
+from ..training.files import as_json, read_json, write_file
 from ..training.progress import format_duration, format_metric
-from ..training.serialization import as_json, read_json, write_file
 from .saved_model import CONFIG, MODEL, RESULTS, config_digest
 from .scripts import Script
 

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..nn import Module
 from ..summary import summary_repr
 from ..training import load
-from ..training.serialization import as_json, read_json
+from ..training.files import as_json, read_json
 
 RESULTS, CONFIG, MODEL = "results.json", "config.json", "model.safetensors"
 """The files that a run writes into its folder; the last two hold the model, if there is one."""

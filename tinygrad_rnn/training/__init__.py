@@ -1,4 +1,4 @@
-"""Training: the trainer, its checkpoints, truncated back-propagation through time, saved files."""
+"""Training: trainer, sessions with checkpoints, truncated backpropagation through time, files."""
 
 from autograd.runtime.deprecation import moved_names
 

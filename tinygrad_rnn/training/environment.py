@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on: versions, BLAS and its threads, devices."""
+"""Environment of a run: versions, BLAS and its threads, devices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .. import __version__
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that computes or writes."""
+    """Return the versions of all packages that affect results, and the platform."""
     return {
         "tinygrad-rnn": __version__,
         "python": platform.python_version(),
@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 
 
 def blas_threads() -> int:
-    """Threads that NumPy's matrix products use at this moment."""
+    """Return the number of threads that NumPy's matrix products use."""
     pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     return max(pools, default=1)
 
@@ -35,8 +35,8 @@ def blas_threads() -> int:
 def limit_threads(count: int) -> Undo[None]:
     """Return a context manager that limits BLAS and the CPU kernels of autograd to `count` threads.
 
-    The threads of a matrix product wait for the slowest of them in a busy loop. On an idle machine
-    more threads are faster; on a busy one they can be many times slower than one.
+    The threads of a matrix product wait for each other in busy loops. More threads are faster on an
+    idle machine, but may be much slower than one thread on a busy machine.
     """
 
     def limit() -> None:
@@ -53,17 +53,17 @@ def limit_threads(count: int) -> Undo[None]:
 
 
 def devices() -> dict[str, str]:
-    """Each device by name, and what computes there or why nothing does."""
-    found = {}
+    """Return a description of each device by name, or the reason why it is not available."""
+    descriptions = {}
     for name in ("cpu", "cuda"):
         try:
-            found[name] = ag.backend.get(name).describe()
+            descriptions[name] = ag.backend.get(name).describe()
         except ag.backend.DeviceError as error:
-            found[name] = f"not available: {error}"
-    return found
+            descriptions[name] = f"not available: {error}"
+    return descriptions
 
 
 def _blas() -> str:
-    """The name and version of the library that NumPy's matrix products call."""
+    """Return name and version of the BLAS library that NumPy was built with."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return f"{blas['name']} {blas['version']}"

@@ -1,21 +1,15 @@
-"""Files that are whole or not there: atomic writing, and arrays on disk as safetensors.
+"""Models and nested containers of arrays as safetensors files with checksums.
 
-Every safetensors file has a checksum in its metadata, which is checked when the file is read. Files
-without one, from other programs or earlier versions, are read too.
-
-A new version is written beside the old one, forced to the disk and then renamed over it, so that
-whatever happens in between (a crash, a full disk, kill -9) the old version stays as it was. Nothing
-that is read here executes code: JSON for structure, safetensors for arrays
-(https://github.com/huggingface/safetensors).
+Every safetensors file (https://github.com/huggingface/safetensors) has a checksum in its metadata,
+which is checked when the file is read. Files without a checksum, from other programs or earlier
+versions, are accepted. Loading executes no code: JSON holds the structure, safetensors the arrays.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as shorten
 from typing import Any
@@ -25,155 +19,68 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
 from autograd import Tensor
-from autograd.runtime.context import Undo
 
 from ..errors import MAX_DEPTH, InputError, parse_json
 from ..nn import Module
+from .files import write_file
 
 Arrays = dict[str, np.ndarray]
 
-_MARK, _PARTIAL, _CHECKSUM = "\0array", ".partial", "checksum"
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Replace `path` by a file with this content, or leave it as it is and raise OSError."""
-    publish(prepare(path, content), path)
-
-
-def prepare(path: Path, content: bytes) -> Path:
-    """The first half of `write_file`: a file beside `path` that is whole and on the disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
-    with _writing(path, partial):
-        partial.unlink(missing_ok=True)  # a symbolic link would be followed
-        _write(partial, "xb", content)
-    return partial
-
-
-def publish(partial: Path, path: Path) -> None:
-    """The second half of `write_file`: what `prepare` wrote becomes `path`."""
-    with _writing(path, partial):
-        os.replace(partial, path)
-        _sync_folder(path.parent)
-
-
-def append(path: Path, content: bytes) -> None:
-    """Add to a file's end and force it to the disk. (A failure may leave a part of `content`.)"""
-    with _writing(path):
-        _write(path, "ab", content)
-
-
-def _write(path: Path, mode: str, content: bytes) -> None:
-    with open(path, mode) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextmanager
-def _writing(path: Path, partial: Path | None = None) -> Iterator[None]:
-    """Errors inside say that `path` could not be written, and leave nothing of `partial`."""
-    try:
-        yield
-    except BaseException as error:
-        if partial:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut (on Windows a folder cannot be opened)."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def partial_files(folder: Path) -> list[Path]:
-    """What `prepare` wrote, or was writing, and nobody has published."""
-    return list(folder.glob(f".*.[0-9]*{_PARTIAL}"))
-
-
-def remove_partial_files(folder: Path) -> None:
-    """Delete what writers that were killed left behind."""
-    for leftover in partial_files(folder):
-        leftover.unlink(missing_ok=True)
-
-
-def lock_folder(folder: Path) -> AbstractContextManager[None]:
-    """Return a context manager in which no other process can train in the folder, where the system
-    has such locks. It deletes the partial files of processes that were killed there.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return nullcontext()
-    handles: list[int] = []
-
-    def lock() -> None:
-        handles.append(os.open(folder, os.O_RDONLY))
-        try:
-            fcntl.flock(handles[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another process is training {folder} right now") from None
-        remove_partial_files(folder)
-
-    def unlock() -> None:
-        while handles:
-            os.close(handles.pop())
-
-    return Undo(lock, unlock)
-
-
-def as_json(value: Any) -> bytes:
-    """Indented JSON with one line end; lone surrogates, which some encodings let in, survive."""
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
-
-
-@contextmanager
-def reading(source: str | Path) -> Iterator[None]:
-    """Turn every error that malformed contents of a file cause into an InputError that names it."""
-    try:
-        yield
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{source} does not fit: {str(error)[:500]}") from error
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        raise InputError(f"{source} is damaged: {repr(error)[:500]}") from error
-
-
-def read_json(path: Path) -> Any:
-    """Return the value in a JSON file; InputError if it cannot be read or is not valid."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    return parse_json(content, path)
+_ARRAY_KEY, _CHECKSUM_KEY = "\0array", "checksum"
 
 
 def save(path: str | Path, module: Module) -> None:
-    """Write a module's parameters and buffers to a safetensors file, which is whole or not there.
-    PyTorch reads it too: `load_state_dict(safetensors.torch.load_file(path))`.
+    """Save the parameters and buffers of a module to a safetensors file.
+
+    The file is written atomically. PyTorch reads it as well:
+    `module.load_state_dict(safetensors.torch.load_file(path))`.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write. An existing file is replaced.
+    module : nn.Module
+        Module whose `state_dict` is saved.
+
+    Raises
+    ------
+    ValueError
+        If safetensors does not support the dtype of an array.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    load : Load the file into a module.
+    save_tree : Save nested dicts and lists of arrays.
     """
     _save_arrays(path, module.state_dict())
 
 
 def load(path: str | Path, module: Module) -> None:
-    """Read into `module` what `save` wrote, or PyTorch's `safetensors.torch.save_file` of a
-    `state_dict` with the same names. No code in it is executed. InputError if the file is missing
-    or damaged, or does not fit; the module is as it was then.
+    """Load the parameters and buffers of a module from a safetensors file.
+
+    The file may come from `save`, or from PyTorch's `safetensors.torch.save_file` of a `state_dict`
+    with the same names. Loading executes no code. After an error the module is unchanged.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to read.
+    module : nn.Module
+        Module that receives the arrays.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, or its names and shapes differ from the module's.
     """
     path = Path(path)
     load_arrays(module, read_arrays(path)[0], path)
 
 
 def load_arrays(module: Module, arrays: Arrays, source: str | Path) -> None:
-    """Load arrays that were read from the file `source`; InputError if they do not fit."""
+    """Load arrays into a module; raise InputError, naming the file `source`, on a mismatch."""
     try:
         module.load_state_dict(arrays)
     except ValueError as error:
@@ -181,12 +88,12 @@ def load_arrays(module: Module, arrays: Arrays, source: str | Path) -> None:
 
 
 def _save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], **metadata: str) -> None:
-    """Write a safetensors file with a checksum; it is whole or not there."""
+    """Write a safetensors file with a checksum atomically."""
     ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     for name, array in ordered.items():
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-            raise ValueError(f"{name}: safetensors cannot hold an array of dtype {array.dtype}")
-    metadata[_CHECKSUM] = _checksum(ordered, metadata)
+            raise ValueError(f"{name}: safetensors does not support the dtype {array.dtype}")
+    metadata[_CHECKSUM_KEY] = _checksum(ordered, metadata)
     write_file(Path(path), serialize(ordered, metadata))
 
 
@@ -214,7 +121,7 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
         with safe_open(path, framework="np") as file:
             arrays = {name: _tensor(path, file, name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-        checksum = metadata.pop(_CHECKSUM, None)
+        checksum = metadata.pop(_CHECKSUM_KEY, None)
         if checksum is not None and checksum != _checksum(arrays, metadata):
             raise InputError(
                 f"{path} is damaged: its contents do not match its checksum; restore it from a "
@@ -233,20 +140,32 @@ def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
     except (AttributeError, TypeError) as error:
         kind = file.get_slice(name).get_dtype()
         raise InputError(
-            f"{path}: {name} holds {kind} numbers, which NumPy does not have; save it in another "
-            "precision (in PyTorch: model.float())"
+            f"{path}: {name} has the dtype {kind}, which NumPy does not support; convert it before "
+            "saving (in PyTorch: model.float())"
         ) from error
     return array
 
 
 def save_tree(path: str | Path, tree: Any) -> None:
-    """Write nested dicts, lists and tuples of arrays, Tensors and JSON values, such as an
-    optimizer's `state_dict`, as one safetensors file, which is whole or not there.
+    """Save nested dicts, lists and tuples, such as the `state_dict` of an optimizer, to a file.
 
-    The arrays are the file's tensors, named by their place ("optimizer.state.0.exp_avg"). The rest,
-    with NumPy scalars as Python numbers, is in its metadata. ValueError for a tree that could not
-    be read again: of more than `MAX_DEPTH` levels, with two keys in a dict that are the same
-    string, such as 1 and "1", or with an array whose dtype safetensors does not have.
+    The safetensors file is written atomically. It holds the arrays under the path of their keys
+    (`optimizer.state.0.exp_avg`), and everything else as JSON in its metadata.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write. An existing file is replaced.
+    tree : dict, list or tuple
+        Nested containers of arrays, Tensors, NumPy scalars and JSON values.
+
+    Raises
+    ------
+    ValueError
+        If the tree could not be restored: it nests more than 99 levels, two keys of a dict are the
+        same string (`1` and `"1"`), or safetensors does not support the dtype of an array.
+    OSError
+        If the file cannot be written.
     """
     arrays: Arrays = {}
     structure = json.dumps(_without_arrays(tree, (), arrays))
@@ -254,48 +173,65 @@ def save_tree(path: str | Path, tree: Any) -> None:
 
 
 def load_tree(path: str | Path) -> Any:
-    """Return what `save_tree` wrote. Tuples come back as lists, the keys of dicts as strings. No
-    code in it is executed. InputError if the file is missing, damaged or of another kind.
+    """Load nested containers that `save_tree` saved. Loading executes no code.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to read.
+
+    Returns
+    -------
+    dict or list
+        The tree with NumPy arrays and Python numbers. Tuples become lists, and the keys of dicts
+        become strings.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, or was not written by `save_tree`.
     """
     arrays, metadata = read_arrays(Path(path))
     if "structure" not in metadata:
-        raise InputError(f"{path} is not a checkpoint of this program: it has no structure")
+        raise InputError(f"{path} was not written by save_tree: its metadata has no structure")
     return _with_arrays(parse_json(metadata["structure"], path), arrays, path)
 
 
-def _without_arrays(tree: Any, place: tuple[str, ...], arrays: Arrays) -> Any:
-    if len(place) >= MAX_DEPTH:
-        raise ValueError(f"the tree nests more than {MAX_DEPTH - 1} levels")
+def _without_arrays(tree: Any, path: tuple[str, ...], arrays: Arrays) -> Any:
+    """Return the tree with references in place of arrays, which are added to `arrays`."""
+    if len(path) >= MAX_DEPTH:
+        raise ValueError(f"the tree must not nest more than {MAX_DEPTH - 1} levels")
     tree = tree.numpy() if isinstance(tree, Tensor) else tree
     if isinstance(tree, np.generic):
         return tree.item()
     if isinstance(tree, np.ndarray):
-        name = ".".join(place)
-        while name in arrays or name == "__metadata__":  # keys may hold dots themselves
+        name = ".".join(path)
+        while name in arrays or name == "__metadata__":  # a key may contain a dot
             name += "'"
         arrays[name] = tree
-        return {_MARK: name}
+        return {_ARRAY_KEY: name}
     if isinstance(tree, dict):
         keys = {str(key): key for key in tree}
-        if len(keys) < len(tree) or _MARK in keys:
+        if len(keys) < len(tree) or _ARRAY_KEY in keys:
             raise ValueError(
                 "the keys of a dict are saved as strings, which must differ from each other and "
-                f"from {_MARK!r}; got the keys {shorten(list(tree))}"
+                f"from {_ARRAY_KEY!r}; got the keys {shorten(list(tree))}"
             )
         return {
-            name: _without_arrays(tree[key], (*place, name), arrays) for name, key in keys.items()
+            name: _without_arrays(tree[key], (*path, name), arrays) for name, key in keys.items()
         }
     if isinstance(tree, (list, tuple)):
         return [
-            _without_arrays(value, (*place, str(index)), arrays) for index, value in enumerate(tree)
+            _without_arrays(value, (*path, str(index)), arrays) for index, value in enumerate(tree)
         ]
     return tree
 
 
 def _with_arrays(tree: Any, arrays: Arrays, source: str | Path) -> Any:
+    """Return the tree with the arrays in place of references."""
     if isinstance(tree, dict):
-        if _MARK in tree:
-            name = tree[_MARK]
+        if _ARRAY_KEY in tree:
+            name = tree[_ARRAY_KEY]
             if not (isinstance(name, str) and name in arrays):
                 raise InputError(f"{source} is damaged: it has no array {str(name)[:80]!r}")
             return arrays[name]

@@ -1,66 +1,75 @@
-"""A training in time: checkpoints every few seconds, limits, signals, records, progress.
+"""Training sessions: the loop around a trainer, with checkpoints, limits, signals and progress.
 
-The clock decides when the run is saved and when `--max-seconds` ends it, never what is computed: a
-run that is killed at any moment and resumed goes through the same numbers again.
+The clock decides when a checkpoint is written and when `max_seconds` ends training. It never
+affects the results: a run that is killed at any time and resumed computes the same numbers.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import signal
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
-from autograd.runtime.context import Undo
+from autograd.runtime.deprecation import RenamedAttribute
 
-from ..errors import InputError, TrainingDiverged, parse_json
+from ..errors import TrainingDiverged
 from ..nn import Module
 from ..scalars import check_count, check_non_negative
+from .files import malformed_content_errors
+from .metrics_log import MetricsLog, read_metrics
 from .progress import Progress, Status
-from .serialization import (
-    append,
-    load,
-    load_tree,
-    read_arrays,
-    reading,
-    save,
-    save_tree,
-    write_file,
-)
+from .serialization import load, load_tree, read_arrays, save, save_tree
+from .signals import SignalRecorder
 
-Note = Callable[[dict[str, Any]], object]
-"""What is called with a record; its result does not matter."""
+Callback = Callable[[dict[str, Any]], object]
+"""Function of a record. Its result is ignored."""
 
 SAVE_EVERY = 5.0
-"""Seconds of work that a crash costs, at most, besides the update or evaluation under way."""
+"""Seconds between checkpoints. A crash loses at most this much work and the update or evaluation
+in progress."""
 
 
 @dataclass
 class Position:
-    """How far training has come. Steps are updates; -1: never."""
+    """Position of training in its data, and the best evaluation so far.
+
+    Attributes
+    ----------
+    step
+        Number of updates.
+    epoch, batch
+        Current epoch, from 1, and the number of its batches that were used.
+    seen
+        Number of examples, tokens or characters, as counted by the loss.
+    evaluated_step, validation
+        Step and metric of the latest evaluation (-1 and inf if there is none).
+    best_step, best_epoch, best
+        Step, epoch and metric of the best evaluation (-1, 0 and inf if there is none).
+    idle_epochs
+        Epochs since the best evaluation (-1 if it was in the current epoch).
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range, as in a damaged file.
+    """
 
     step: int = 0
     epoch: int = 1
     batch: int = 0
-    """Batches of this epoch that were learned from."""
     seen: float = 0
-    """Examples, tokens or characters, as the loss counts them."""
     evaluated_step: int = -1
     validation: float = math.inf
     best_step: int = -1
     best_epoch: int = 0
     best: float = math.inf
     idle_epochs: int = 0
-    """Epochs since the best evaluation, -1 if it was within the present epoch."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for numbers that are not a position, as in a damaged file."""
         for name in ("step", "batch", "best_epoch"):
             check_count(name, getattr(self, name), 0)
         for name in ("evaluated_step", "best_step", "idle_epochs"):
@@ -69,12 +78,31 @@ class Position:
         check_non_negative("seen", self.seen)
         for name in ("validation", "best"):
             if not isinstance(value := getattr(self, name), (int, float)) or math.isnan(value):
-                raise ValueError(f"{name} must be a number, not {value!r}")
+                raise ValueError(f"{name} must be a number, got {value!r}")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a training, whichever comes first. They do not touch the numbers on the way."""
+    """Limits of training. The first one that is reached ends it; None means no limit.
+
+    Limits do not affect the results on the way, so a run may be resumed with others.
+
+    Parameters
+    ----------
+    epochs : int, optional
+        Number of epochs, including those before a resume.
+    max_steps : int, optional
+        Number of updates, including those before a resume.
+    max_seconds : float, optional
+        Training time in seconds, including the time before a resume.
+    patience : int, optional
+        Number of epochs without a better validation metric.
+
+    Raises
+    ------
+    ValueError
+        If a limit is negative or not a number, or `patience` is less than 1.
+    """
 
     epochs: int | None = None
     max_steps: int | None = None
@@ -89,13 +117,26 @@ class Limits:
             seconds = check_non_negative("max_seconds", self.max_seconds)
             object.__setattr__(self, "max_seconds", seconds)
 
-    def reached(self, at: Position, seconds: float) -> str | None:
-        """The name of the limit that ends training here, or None."""
+    def reached(self, position: Position, seconds: float) -> str | None:
+        """Return the name of a limit that is reached, or None.
+
+        Parameters
+        ----------
+        position : Position
+            Position of training.
+        seconds : float
+            Training time so far.
+
+        Returns
+        -------
+        str or None
+            `"epochs"`, `"max_steps"`, `"max_seconds"` or `"patience"`.
+        """
         values = {
-            "epochs": at.epoch - 1,
-            "max_steps": at.step,
+            "epochs": position.epoch - 1,
+            "max_steps": position.step,
             "max_seconds": seconds,
-            "patience": at.idle_epochs,
+            "patience": position.idle_epochs,
         }
         for name, value in values.items():
             limit = getattr(self, name)
@@ -104,12 +145,12 @@ class Limits:
         return None
 
 
-class Training(Protocol):
-    """What a session trains: see `Trainer`."""
+class TrainerProtocol(Protocol):
+    """Interface between a session and a trainer; see `Trainer`."""
 
     position: Position
-    figure: str
-    counted: str
+    metric_name: str
+    count_name: str
     validation: Any
     steps_per_epoch: int
     best_weights: dict[str, Any] | None
@@ -121,205 +162,164 @@ class Training(Protocol):
     @property
     def evaluation_due(self) -> bool: ...
     @property
-    def pace(self) -> tuple[float, str]: ...
+    def work_done(self) -> tuple[float, str]: ...
     def update(self) -> dict[str, Any]: ...
     def evaluate(self) -> dict[str, Any]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, saved: dict[str, Any], source: Path) -> None: ...
 
 
-class SignalRecorder:
-    """While `noted()` is entered, the first Ctrl-C or SIGTERM is only noted, in `signal`. A second
-    signal of either kind acts at once.
-    """
-
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
-        self._previous: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():  # the others get no signals
-            handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-            self._previous = {n: h for n, h in handlers.items() if h is not signal.SIG_IGN}
-
-    def noted(self) -> Undo[None]:
-        """Return the context manager."""
-        return Undo(self._install, self._restore)
-
-    def _install(self) -> None:
-        for number in self._previous:
-            signal.signal(number, self._note)
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = signal.Signals(number)
-        self._restore()
-
-
-class Metrics:
-    """The records, in a file or in memory. Of the file, `count` lines are on the disk; what follows
-    them is dropped.
-    """
-
-    def __init__(self, path: Path | None, count: int, figures: Sequence[str]) -> None:
-        self.path, self.count, self.figures = path, count, figures
-        self._pending: list[dict[str, Any]] = []
-        if path is not None:
-            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-            write_file(path, b"".join(lines[:count]))
-
-    def add(self, record: dict[str, Any]) -> None:
-        self._pending.append(record)
-
-    def flush(self) -> None:
-        if self.path is not None:
-            append(self.path, "".join(json.dumps(r) + "\n" for r in self._pending).encode())
-            self.count += len(self._pending)
-            self._pending.clear()
-
-    def read(self) -> list[dict[str, Any]]:
-        """All records."""
-        saved = [] if self.path is None else read_metrics(self.path, self.count, self.figures)
-        return saved + self._pending
-
-
-def read_metrics(path: Path, count: int, figures: Sequence[str]) -> list[dict[str, Any]]:
-    """The first `count` records of a training, each of which has these figures; InputError names
-    the line that is damaged or missing.
-    """
-    lines = path.read_bytes().splitlines()[:count] if path.exists() else []
-    if len(lines) < count:
-        raise InputError(
-            f"{path} is damaged: it has {len(lines)} lines, and the checkpoint is after {count}"
-        )
-    return [
-        _record(line, figures, f"{path}, line {number}") for number, line in enumerate(lines, 1)
-    ]
-
-
-def _record(line: bytes, figures: Sequence[str], place: str) -> dict[str, Any]:
-    """The record in a line of metrics.jsonl; InputError, naming the place, if it is none."""
-    record = parse_json(line, place)
-    if (
-        not isinstance(record, dict)
-        or record.get("event") not in ("update", "evaluation")
-        or not all(isinstance(record.get(name), (int, float)) for name in figures)
-    ):
-        raise InputError(f"{place} is damaged: not the record of an update or an evaluation")
-    return record
-
-
 class Session:
-    """The part of a training that one process does: from the last checkpoint to a limit or signal.
+    """The part of training that runs in one process, from a checkpoint to a limit or signal.
 
-    With a folder, it holds the last state (last.safetensors), the best model (model.safetensors)
-    and the records (metrics.jsonl); without, nothing is saved.
+    Parameters
+    ----------
+    folder : Path or None
+        Folder of the checkpoint (`last.safetensors`), the best model (`model.safetensors`) and the
+        records (`metrics.jsonl`). If it contains a checkpoint, the trainer continues from it. None:
+        nothing is saved.
+    trainer : Trainer
+        The trainer to run.
+    limits : Limits
+        Limits that end training.
+    on_step : callable, optional
+        Called with the record of every update.
+    on_epoch : callable, optional
+        Called at the end of every epoch with the record of its evaluation, or of its last update if
+        there is no validation.
+
+    Attributes
+    ----------
+    limit : str or None
+        Name of the limit that ended training.
+    signal : signal.Signals or None
+        Signal that interrupted training.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is damaged or belongs to another trainer.
     """
+
+    training = RenamedAttribute("trainer")
 
     def __init__(
         self,
         folder: Path | None,
-        training: Training,
+        trainer: TrainerProtocol,
         limits: Limits,
-        on_step: Note | None = None,
-        on_epoch: Note | None = None,
+        on_step: Callback | None = None,
+        on_epoch: Callback | None = None,
     ) -> None:
-        """Go to the folder's last checkpoint, if it has one; InputError if that is damaged."""
-        self.folder, self.training, self.limits = folder, training, limits
+        self.folder, self.trainer, self.limits = folder, trainer, limits
         self._on_step, self._on_epoch = on_step or _ignore, on_epoch or _ignore
-        self._seconds, self._records = 0.0, 0
-        self._figures = ("step", training.counted, training.figure)
+        self._seconds, self._record_count = 0.0, 0
+        self._fields = ("step", trainer.count_name, trainer.metric_name)
         if folder is not None:
-            self._go_to_checkpoint(folder)
-        self.limit = limits.reached(training.position, self._seconds)
+            self._load_checkpoint(folder)
+        self.limit = limits.reached(trainer.position, self._seconds)
         self.signal: signal.Signals | None = None
 
-    def _go_to_checkpoint(self, folder: Path) -> None:
+    def _load_checkpoint(self, folder: Path) -> None:
         path = folder / "last.safetensors"
         if not (path.exists() or (folder / "model.safetensors").exists()):
             return
         saved = load_tree(path)
-        with reading(path):
-            self.training.load_state_dict(saved["training"], path)
+        with malformed_content_errors(path):
+            self.trainer.load_state_dict(saved["training"], path)
             self._seconds = check_non_negative("seconds", saved["seconds"])
-            self._records = check_count("records", saved["records"], 0)
-        read_metrics(folder / "metrics.jsonl", self._records, self._figures)
-        if self.training.validation is not None and self.training.position.best_step >= 0:
-            read_arrays(folder / "model.safetensors")  # an error now, not after all epochs
+            self._record_count = check_count("records", saved["records"], 0)
+        read_metrics(folder / "metrics.jsonl", self._record_count, self._fields)
+        if self.trainer.validation is not None and self.trainer.position.best_step >= 0:
+            read_arrays(folder / "model.safetensors")  # report damage now, not after training
 
     def train(self, progress: Progress) -> None:
-        """Train until `limit` says what ended the training, or `signal` what interrupted it.
+        """Train until a limit is reached or a signal arrives, and set `limit` or `signal`.
 
-        TrainingDiverged leaves the last checkpoint in the folder, and a model: the best so far, or
-        the last if none was evaluated.
+        Parameters
+        ----------
+        progress : Progress
+            Display of the progress.
+
+        Raises
+        ------
+        TrainingDiverged
+            If a loss or gradient is not finite. The folder then contains the last checkpoint, and
+            the best model, or the last model if none was evaluated.
         """
-        metrics = None if self.folder is None else self.folder / "metrics.jsonl"
-        self._metrics = Metrics(metrics, self._records, self._figures)
+        path = None if self.folder is None else self.folder / "metrics.jsonl"
+        self._metrics = MetricsLog(path, self._record_count, self._fields)
         self._began = self._saved_at = time.monotonic()
         self._start: tuple[float, int, float] | None = None
-        self._unsaved = not self._records
+        self._unsaved = not self._record_count
         self._save()
-        interruption = SignalRecorder()
-        with interruption.noted():
+        signals = SignalRecorder()
+        with signals.recording():
             try:
-                self._repeat_updates(progress, interruption)
+                self._repeat_updates(progress, signals)
             except TrainingDiverged:
                 self._save()
-                if self.folder is not None and self.training.position.best_step < 0:
-                    save(self.folder / "model.safetensors", self.training.model)
+                if self.folder is not None and self.trainer.position.best_step < 0:
+                    save(self.folder / "model.safetensors", self.trainer.model)
                 raise
             self._save()
 
-    def _repeat_updates(self, progress: Progress, interruption: SignalRecorder) -> None:
-        """Update and evaluate until a limit is reached or a signal has come."""
-        training = self.training
+    def _repeat_updates(self, progress: Progress, signals: SignalRecorder) -> None:
+        trainer = self.trainer
         record: dict[str, Any] = {}
         while True:
-            self._look_at_limits()
-            if training.evaluation_due or (self.limit and not training.evaluated):
+            self._check_limits()
+            if trainer.evaluation_due or (self.limit and not trainer.evaluated):
                 record = self._evaluate(progress)
-                self._look_at_limits()
-            if record and training.position.batch == 0 and training.position.step:
+                self._check_limits()
+            if record and trainer.position.batch == 0 and trainer.position.step:
                 self._on_epoch(record)
-            self.signal = interruption.signal
+            self.signal = signals.signal
             if self.limit or self.signal:
                 return
             record = self._update(progress)
 
-    def _look_at_limits(self) -> None:
-        self.limit = self.limit or self.limits.reached(self.training.position, self.seconds)
+    def _check_limits(self) -> None:
+        self.limit = self.limit or self.limits.reached(self.trainer.position, self.seconds)
 
     def finish(self) -> None:
-        """Give the model its best weights; after a signal, do what it usually does."""
-        training, folder = self.training, self.folder
+        """Load the best weights into the model, or raise after a signal.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If Ctrl-C interrupted training.
+        SystemExit
+            If SIGTERM interrupted training.
+        """
+        trainer, folder = self.trainer, self.folder
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:
             raise SystemExit(128 + self.signal)
-        if training.validation is None:
+        if trainer.validation is None:
             if folder is not None:
-                save(folder / "model.safetensors", training.model)
+                save(folder / "model.safetensors", trainer.model)
         elif folder is not None:
-            load(folder / "model.safetensors", training.model)
-        elif training.best_weights is not None:
-            training.model.load_state_dict(training.best_weights)
+            load(folder / "model.safetensors", trainer.model)
+        elif trainer.best_weights is not None:
+            trainer.model.load_state_dict(trainer.best_weights)
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """What was written down of the training, with a folder in earlier sessions too."""
+        """Records of updates and evaluations, including earlier sessions in the folder."""
         return self._metrics.read()
 
     @property
     def seconds(self) -> float:
-        """Time spent on training, with a folder in earlier sessions too."""
+        """Training time in seconds, including earlier sessions in the folder."""
         return self._seconds + time.monotonic() - self._began
 
     def _update(self, progress: Progress) -> dict[str, Any]:
-        self._start = self._start or self._now()
-        record = self.training.update()
+        self._start = self._start or self._measure()
+        record = self.trainer.update()
         self._add(record)
-        progress.update(self._status(record[self.training.figure], self._start))
+        progress.update(self._status(record[self.trainer.metric_name], self._start))
         self._on_step(record)
         if time.monotonic() - self._saved_at > SAVE_EVERY:
             self._save()
@@ -327,15 +327,15 @@ class Session:
 
     def _evaluate(self, progress: Progress) -> dict[str, Any]:
         self._save()
-        record = self.training.evaluate()
+        record = self.trainer.evaluate()
         self._add(record)
         if record["best"]:
             if self.folder is None:
-                self.training.best_weights = self.training.model.state_dict()
+                self.trainer.best_weights = self.trainer.model.state_dict()
             else:
-                save(self.folder / "model.safetensors", self.training.model)
+                save(self.folder / "model.safetensors", self.trainer.model)
         self._save()
-        progress.evaluation(record, self.training.figure)
+        progress.evaluation(record, self.trainer.metric_name)
         return record
 
     def _add(self, record: dict[str, Any]) -> None:
@@ -343,38 +343,42 @@ class Session:
         self._unsaved = True
 
     def _save(self) -> None:
-        """Write a checkpoint, unless the last one says the same."""
+        """Write a checkpoint if there are new records."""
         if not self._unsaved or self.folder is None:
             return
         self._metrics.flush()
         state = {
-            "training": self.training.state_dict(),
+            "training": self.trainer.state_dict(),
             "seconds": self.seconds,
             "records": self._metrics.count,
         }
         save_tree(self.folder / "last.safetensors", state)
         self._unsaved, self._saved_at = False, time.monotonic()
 
-    def _now(self) -> tuple[float, int, float]:
-        return time.monotonic(), self.training.position.step, self.training.pace[0]
+    def _measure(self) -> tuple[float, int, float]:
+        """Return the time, the step and the amount of work."""
+        return time.monotonic(), self.trainer.position.step, self.trainer.work_done[0]
 
-    def _status(self, value: float, start: tuple[float, int, float]) -> Status:
-        """Where training stands, with the speed since `start` and the time that it leaves."""
-        training, limits = self.training, self.limits
-        spent, done, paced = (b - a for a, b in zip(start, self._now(), strict=True))
-        epochs = None if limits.epochs is None else limits.epochs * training.steps_per_epoch
-        steps = min((n for n in (epochs, limits.max_steps) if n is not None), default=None)
-        left = math.inf if steps is None else (steps - training.position.step) * spent / done
+    def _status(self, metric: float, start: tuple[float, int, float]) -> Status:
+        """Return the status, with the speed and the remaining time estimated since `start`."""
+        trainer, limits = self.trainer, self.limits
+        seconds, steps, work = (b - a for a, b in zip(start, self._measure(), strict=True))
+        epoch_steps = None if limits.epochs is None else limits.epochs * trainer.steps_per_epoch
+        bounds = [n for n in (epoch_steps, limits.max_steps) if n is not None]
+        total_steps = min(bounds, default=None)
+        seconds_left = math.inf
+        if total_steps is not None:
+            seconds_left = (total_steps - trainer.position.step) * seconds / steps
         if limits.max_seconds is not None:
-            left = min(left, limits.max_seconds - self.seconds)
+            seconds_left = min(seconds_left, limits.max_seconds - self.seconds)
         return Status(
-            step=training.position.step,
-            steps=steps,
-            loss=value,
-            validation=training.position.validation,
-            speed=paced / max(spent, 1e-9),
-            unit=training.pace[1],
-            left=max(left, 0.0),
+            step=trainer.position.step,
+            total_steps=total_steps,
+            loss=metric,
+            validation=trainer.position.validation,
+            speed=work / max(seconds, 1e-9),
+            unit=trainer.work_done[1],
+            seconds_left=max(seconds_left, 0.0),
         )
 
 

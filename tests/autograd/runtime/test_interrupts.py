@@ -19,10 +19,11 @@ from autograd.core.graph import Node
 from autograd.core.primitive import Kernels
 from tinygrad_rnn import insight, nn, optim
 from tinygrad_rnn.nn.recurrent.layer import scan_interceptor
+from tinygrad_rnn.training.batch_loss import evaluation_mode
 from tinygrad_rnn.training.environment import blas_threads, limit_threads
-from tinygrad_rnn.training.serialization import lock_folder, save
-from tinygrad_rnn.training.session import SignalRecorder
-from tinygrad_rnn.training.trainer import evaluation_mode
+from tinygrad_rnn.training.files import lock_folder
+from tinygrad_rnn.training.serialization import save
+from tinygrad_rnn.training.signals import SignalRecorder
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -351,7 +352,7 @@ def test_signal_handlers_come_back() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def body() -> None:
-        with SignalRecorder().noted():
+        with SignalRecorder().recording():
             pass
 
     def check() -> None:

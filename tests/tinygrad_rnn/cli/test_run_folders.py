@@ -15,7 +15,7 @@ from tinygrad_rnn.demos import report
 from tinygrad_rnn.demos.runner import Demo
 from tinygrad_rnn.demos.saved_model import SavedModel
 from tinygrad_rnn.demos.scripts import read_script
-from tinygrad_rnn.training.serialization import write_file
+from tinygrad_rnn.training.files import write_file
 
 pytestmark = pytest.mark.host
 

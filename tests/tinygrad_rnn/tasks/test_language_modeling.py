@@ -28,7 +28,7 @@ from tinygrad_rnn.tasks.language_modeling import (
 )
 from tinygrad_rnn.tasks.language_modeling.options import LIMITS
 from tinygrad_rnn.tasks.language_modeling.report import smooth
-from tinygrad_rnn.training import Session, load, save, serialization
+from tinygrad_rnn.training import Session, files, load, save, serialization
 from tinygrad_rnn.training.progress import NoProgress, format_duration
 from tinygrad_rnn.training.session import SAVE_EVERY
 
@@ -100,10 +100,10 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "file"
-    serialization.write_file(path, b"old")
-    monkeypatch.setattr(f"tinygrad_rnn.training.serialization.{call}", fail)
+    files.write_file(path, b"old")
+    monkeypatch.setattr(f"tinygrad_rnn.training.files.{call}", fail)
     with pytest.raises(OSError, match="No space left"):
-        serialization.write_file(path, b"new")
+        files.write_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -137,7 +137,7 @@ def test_a_precision_that_numpy_does_not_have_is_named(tmp_path: Path) -> None:
     header = json.dumps({"weight": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}})
     content = len(header).to_bytes(8, "little") + header.encode() + bytes(12)
     (tmp_path / "half").write_bytes(content)
-    with pytest.raises(InputError, match=r"half: weight holds BF16 numbers, .*model.float\(\)"):
+    with pytest.raises(InputError, match=r"half: weight has the dtype BF16, .*model.float\(\)"):
         load(tmp_path / "half", nn.Linear(3, 2, bias=False))
 
 
@@ -313,7 +313,7 @@ def test_programs_cannot_overwrite_foreign_folders_either(tmp_path: Path) -> Non
 
 def test_a_folder_left_by_a_kill_can_be_overwritten(tmp_path: Path) -> None:
     """One that was killed between making the folder and publishing its first file."""
-    serialization.prepare(tmp_path / "config.json", b"{")
+    files.prepare(tmp_path / "config.json", b"{")
     Run.create(tmp_path, SMALL, CORPUS, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "corpus.txt"}
 
@@ -350,7 +350,7 @@ def test_a_disk_that_fills_up_at_any_write_loses_nothing(
     options = Options(hidden=4, embed=2, batch=4, seq_len=8, max_steps=3)
     make_session(tmp_path / "undisturbed", options).train(NoProgress())
     expected = (tmp_path / "undisturbed/model.safetensors").read_bytes()
-    fsync = serialization.os.fsync
+    fsync = files.os.fsync
     for room in range(99):
         session = make_session(tmp_path / f"full-{room}", options)
         left = [room]
@@ -362,7 +362,7 @@ def test_a_disk_that_fills_up_at_any_write_loses_nothing(
             fsync(handle)
 
         with monkeypatch.context() as patch:
-            patch.setattr("tinygrad_rnn.training.serialization.os.fsync", limited)
+            patch.setattr("tinygrad_rnn.training.files.os.fsync", limited)
             try:
                 session.train(NoProgress())
                 break
@@ -380,7 +380,7 @@ def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     worse = iter([2.0, 3.0])
     task = "tinygrad_rnn.tasks.language_modeling.training"
     monkeypatch.setattr(f"{task}.bits_per_character", lambda *arguments: next(worse))
-    before = session.training.model.state_dict()
+    before = session.trainer.model.state_dict()
     session.train(NoProgress())
     saved = serialization.read_arrays(tmp_path / "run/model.safetensors")[0]
     for name, array in before.items():

@@ -266,7 +266,7 @@ def test_a_tree_that_is_not_a_checkpoint_is_an_input_error(finished: Path) -> No
     content = path.read_bytes()
     for tree in ([], 3, None, "text", {}, [np.ones(3)]):
         save_tree(path, tree)
-        refused(make(schedule=MAKERS["StepLR"]), finished, "is damaged|does not fit")
+        refused(make(schedule=MAKERS["StepLR"]), finished, "is damaged|does not match")
     path.write_bytes(content)
 
 

@@ -25,7 +25,7 @@ from tinygrad_rnn import data, nn, optim
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.training import Limits, Session, Trainer, TruncatedBPTT, serialization
 from tinygrad_rnn.training.progress import NoProgress
-from tinygrad_rnn.training.session import SignalRecorder
+from tinygrad_rnn.training.signals import SignalRecorder
 
 # --- going on -------------------------------------------------------------------------------------
 
@@ -172,10 +172,10 @@ def test_a_second_signal_acts_at_once(first: int, second: int) -> None:
 
     before = {number: signal.signal(number, act) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        interruption = SignalRecorder()
-        with interruption.noted():
+        signals = SignalRecorder()
+        with signals.recording():
             os.kill(os.getpid(), first)
-            assert interruption.signal == first
+            assert signals.signal == first
             with pytest.raises(ProcessLookupError):
                 os.kill(os.getpid(), second)
         assert {signal.getsignal(number) for number in before} == {act}
@@ -196,13 +196,13 @@ def test_a_second_signal_acts_at_once(first: int, second: int) -> None:
 def test_the_time_left_is_bounded_by_the_limit_of_time(limits: Any, most: float | None) -> None:
     class Display(NoProgress):
         def update(self, status: Any) -> None:
-            shown.append(status.left)
+            shown.append(status.seconds_left)
             session.limit = "enough"
 
     shown: list[float] = []
     session = Session(None, make(), Limits(**limits))
     session.limit = None
-    session._look_at_limits = lambda: None  # type: ignore[method-assign]
+    session._check_limits = lambda: None  # type: ignore[method-assign]
     session.train(Display())
     (left,) = shown
     assert left == math.inf if most is None else 0 <= left <= most
@@ -264,7 +264,7 @@ def test_the_state_is_carried_from_batch_to_batch_and_not_into_the_next_epoch() 
     trainer.update()
     assert trainer.bptt is not None
     x, y = trainer.batches.dataset[1]
-    state = trainer.bptt._later
+    state = trainer.bptt._next_state
     expected = nn.functional.mse_loss(trainer.model(ag.tensor(x), state)[0], y).item()
     assert trainer.update()["loss"] == pytest.approx(expected, rel=1e-6)
     while trainer.position.epoch == 1:

@@ -124,7 +124,7 @@ def test_memory_is_bounded_by_k2() -> None:
         gc.enable()
     kept = bptt.state_dict()
     assert kept["read"].shape[0] == 4
-    leaves = ag.flatten((bptt._state, bptt._later, bptt._read))
+    leaves = ag.flatten((bptt._state, bptt._next_state, bptt._window))
     assert not any(leaf.requires_grad or not leaf.is_leaf for leaf in leaves)
 
 
@@ -184,7 +184,7 @@ def test_windows_that_cannot_be_are_refused(k1: int, k2: int | None) -> None:
 @pytest.mark.parametrize("steps", [0, 4])
 def test_pieces_that_do_not_fit_are_refused(steps: int) -> None:
     layer, _, _ = make("RNN", 1)
-    with pytest.raises(ValueError, match=rf"from 1 to k1=3 steps, but axis 0 .* has {steps}"):
+    with pytest.raises(ValueError, match=rf"1 to k1=3 steps, got {steps}"):
         TruncatedBPTT(3)(layer, np.ones((steps, 2, 3)))
 
 
@@ -192,7 +192,7 @@ def test_a_piece_of_fewer_streams_is_refused() -> None:
     bptt = TruncatedBPTT(3)
     model = nn.LSTM(2, 3)
     bptt(model, ag.zeros((3, 4, 2)))
-    with pytest.raises(ValueError, match=r"shape \(3, 1, 2\) does not go on .*drop_last=True"):
+    with pytest.raises(ValueError, match=r"shape \(3, 1, 2\) cannot continue .*drop_last=True"):
         bptt(model, ag.zeros((3, 1, 2)))
     bptt.reset()
     bptt(model, ag.zeros((3, 1, 2)))
@@ -200,5 +200,5 @@ def test_a_piece_of_fewer_streams_is_refused() -> None:
 
 def test_targets_of_another_length_are_refused() -> None:
     layer, inputs, targets = make("RNN", 5)
-    with pytest.raises(ValueError, match="inputs of 5 steps need as many targets"):
+    with pytest.raises(ValueError, match="targets must have 5 steps"):
         next(TruncatedBPTT(2).windows(layer, inputs, targets[:4]))

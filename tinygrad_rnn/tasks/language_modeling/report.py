@@ -11,7 +11,7 @@ import numpy as np
 from ...data.text import Ids
 from ...models import LanguageModel, markov_table
 from ...plotting import subplots, to_png
-from ...training.serialization import write_file
+from ...training.files import write_file
 from .options import Options
 from .training import bits_per_character
 

@@ -26,7 +26,7 @@ from ...data import TextCorpus, Vocabulary
 from ...errors import InputError, check_fields
 from ...summary import summary_repr
 from ...training.environment import versions
-from ...training.serialization import (
+from ...training.files import (
     as_json,
     lock_folder,
     partial_files,

@@ -23,7 +23,8 @@ from ... import nn, optim
 from ...data import Loader, StatefulBatches, TextCorpus, evaluation_streams
 from ...data.text import Ids
 from ...models import LanguageModel
-from ...training.trainer import Trainer, evaluation_mode, ignore_float_errors
+from ...training.batch_loss import evaluation_mode, ignore_float_errors
+from ...training.trainer import Trainer
 from ...training.truncated_bptt import TruncatedBPTT, to_model_device
 from .options import Options
 
@@ -93,7 +94,7 @@ class ShiftedWindows(Loader):
 class LanguageTraining(Trainer):
     """A character language model in training, as its options say."""
 
-    figure, counted, unit = "bits_per_character", "characters", math.log(2)
+    metric_name, count_name, metric_scale = "bits_per_character", "characters", math.log(2)
     model: LanguageModel
 
     def __init__(self, options: Options, corpus: TextCorpus) -> None:
@@ -124,10 +125,10 @@ class LanguageTraining(Trainer):
         self.steps_per_epoch = per_epoch
 
     @property
-    def pace(self) -> tuple[float, str]:
+    def work_done(self) -> tuple[float, str]:
         return self.position.seen, "chars"
 
-    def _likely_cause(self, step: int, at_first: str) -> str:
+    def _likely_cause(self, step: int, first_cause: str) -> str:
         rate = f"--lr {self.options.lr:g}"
         return f"the learning rate ({rate}) is too high, start anew with a smaller one"
 
