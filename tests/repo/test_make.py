@@ -68,13 +68,15 @@ def test_all_checks_start_from_nothing(tmp_path: Path, lowest: list[str], status
     script(tmp_path / ".venv" / "bin" / "python", f'[ "$1" != -c ] || exit {status}')
     environment = ENVIRONMENT | {"PATH": f"{tmp_path / 'bin'}:{ENVIRONMENT['PATH']}"}
     subprocess.run([".ci/run"], cwd=tmp_path, env=environment, check=True, capture_output=True)
-    assert (tmp_path / "made").read_text().split() == [
+    assert (tmp_path / "made").read_text().splitlines() == [
         "clean",
         ".venv/test.stamp",
         "test",
+        "test-thorough ARGS=-m thorough",
         *lowest,
         "demos",
         "lint",
+        "docs",
     ]
 
 
