@@ -1,10 +1,14 @@
-"""Seeded random streams that give the same numbers on every backend.
+"""Seeded streams of random numbers, the same on every backend.
 
-A stream is the counter-based generator Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers:
-as easy as 1, 2, 3"): its n-th block of four words is a function of the seed and of n alone. So a
-state is two integers, and a device can make any part of the stream by itself. Words, integers,
-uniforms and masks are made where they are wanted; normals are made on the host, since logarithms
-and cosines differ between libraries.
+The generator is the counter-based Philox4x64-10: its n-th block of four words is a function of the
+seed and n only. So the state of a stream is two integers, and a device computes any part of the
+stream on its own. Words, integers, uniform numbers and masks are computed on the device where they
+are needed. Normal numbers are computed on the host, because logarithms and cosines differ between
+libraries.
+
+References
+----------
+Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
 """
 
 from __future__ import annotations
@@ -32,27 +36,47 @@ class _Position:
     block: int
 
     def advance(self, blocks: int) -> int:
-        """Take some blocks; return the number of the first."""
+        """Advance by a number of blocks; return the number of the first of them."""
         first = self.block
         self.block = first + blocks
         return first
 
 
 class Generator:
-    """A stream of random numbers. Each draw takes whole blocks of four 64-bit words."""
+    """Stream of random numbers.
+
+    Every method that draws numbers advances the stream by whole blocks of four 64-bit words.
+    Threads may share a generator.
+
+    Parameters
+    ----------
+    seed : int, default 0
+        Seed from 0 to 2**64 - 1.
+
+    Raises
+    ------
+    ValueError
+        If the seed is out of range.
+
+    Examples
+    --------
+    >>> generator = ag.Generator(seed=0)
+    >>> x = generator.normal((3, 4))
+    >>> state = generator.state  # assign it to continue from here again
+    """
 
     def __init__(self, seed: int = 0) -> None:
         self._lock = threading.Lock()
-        self._own = _Position()
+        self._own_position = _Position()
         self.state = {"seed": seed, "block": 0}
 
     @property
     def _position(self) -> _Position:
-        return self._own
+        return self._own_position
 
     @property
     def state(self) -> dict[str, int]:
-        """Where the stream stands: {"seed", "block"}, two integers. Assign it to go back there."""
+        """Position in the stream: the integers "seed" and "block"; assign it to return there."""
         position = self._position
         return {"seed": position.seed, "block": position.block}
 
@@ -61,18 +85,31 @@ class Generator:
         seed, block = int(state["seed"]), int(state["block"])
         if not 0 <= seed < 2**64 or not 0 <= block < 2**64:
             raise ValueError(
-                f"seed and block are integers from 0 to 2**64 - 1, not {seed} and {block}"
+                f"seed and block must be integers from 0 to 2**64 - 1, got {seed} and {block}"
             )
         position = self._position
         position.seed, position.block = seed, block
 
     def words(self, count: int, device: str | None = None) -> Array:
-        """The next `count` 64-bit words, as an unsigned array on the device."""
+        """Draw 64-bit words.
+
+        Parameters
+        ----------
+        count : int
+            Number of words.
+        device : str, optional
+            By default the default device.
+
+        Returns
+        -------
+        array of uint64
+            Words of shape (count,); an array of the device's backend.
+        """
         position = self._position
         block = run_locked(self._lock, partial(position.advance, -(-count // 4)))
         return backend.get(device).random_words(position.seed, block, count)
 
-    def _array(self, array: Array, shape: Any) -> Tensor:
+    def _tensor(self, array: Array, shape: Any) -> Tensor:
         return Tensor(array.reshape(shape))
 
     def uniform(
@@ -83,34 +120,96 @@ class Generator:
         dtype: Any = None,
         device: str | None = None,
     ) -> Tensor:
-        """Uniform numbers from [low, high)."""
+        """Draw numbers uniformly from [low, high).
+
+        Parameters
+        ----------
+        shape : int or tuple of int, default ()
+            Shape of the result.
+        low : float, default 0.0
+            Lower bound, included.
+        high : float, default 1.0
+            Upper bound, excluded.
+        dtype : dtype_like, optional
+            Floating dtype; by default the default dtype.
+        device : str, optional
+            By default the default device.
+
+        Returns
+        -------
+        Tensor
+            Numbers of the given shape.
+
+        Raises
+        ------
+        ValueError
+            If low > high.
+        """
         if not low <= high:
-            raise ValueError(f"uniform: need low <= high, not {low} and {high}")
+            raise ValueError(f"uniform: low must be <= high, got {low} and {high}")
         dtype = np.dtype(dtype or get_default_dtype())
         words = self.words(_count(shape), device)
         bits = min(53, np.finfo(dtype).nmant + 1)
         unit = (words >> np.uint64(64 - bits)).astype(dtype) * dtype.type(2.0**-bits)
         values = unit * dtype.type(high - low) + dtype.type(low)
-        below = np.nextafter(dtype.type(high), dtype.type(low))  # rounding may have reached `high`
-        return self._array(backend.of_array(values).xp.minimum(values, below), shape)
+        below = np.nextafter(dtype.type(high), dtype.type(low))  # rounding may give `high`
+        return self._tensor(backend.of_array(values).xp.minimum(values, below), shape)
 
     def integers(self, low: int, high: int, shape: Any = (), device: str | None = None) -> Tensor:
-        """Integers from low to high - 1 (int64); the span may be up to 2**31."""
+        """Draw integers uniformly from low to high - 1.
+
+        Parameters
+        ----------
+        low : int
+            Lower bound, included.
+        high : int
+            Upper bound, excluded; at most low + 2**31.
+        shape : int or tuple of int, default ()
+            Shape of the result.
+        device : str, optional
+            By default the default device.
+
+        Returns
+        -------
+        Tensor of int64
+            Integers of the given shape.
+
+        Raises
+        ------
+        ValueError
+            If the range is empty or too large.
+        """
         span = high - low
         if not 0 < span <= 2**31:
-            raise ValueError(f"integers: need low < high <= low + 2**31, not {low} and {high}")
+            raise ValueError(
+                f"integers: bounds must satisfy low < high <= low + 2**31, got {low} and {high}"
+            )
         words = self.words(_count(shape), device) >> np.uint64(32)
-        return self._array(
-            ((words * np.uint64(span)) >> np.uint64(32)).astype(np.int64) + low, shape
-        )
+        values = ((words * np.uint64(span)) >> np.uint64(32)).astype(np.int64) + low
+        return self._tensor(values, shape)
 
     def mask(self, shape: Any, probability: float, device: str | None = None) -> Tensor:
-        """Booleans that are True with the given probability (to 2**-32), each from half a word."""
+        """Draw booleans that are True with a given probability.
+
+        Parameters
+        ----------
+        shape : int or tuple of int
+            Shape of the result.
+        probability : float
+            Probability of True, in [0, 1], to a precision of 2**-32.
+        device : str, optional
+            By default the default device.
+
+        Returns
+        -------
+        Tensor of bool
+            Mask of the given shape.
+        """
         count = _count(shape)
-        halves = self.words(-(-count // 2), device).view(np.uint32)[:count]
+        half_words = self.words(-(-count // 2), device).view(np.uint32)[:count]
         if probability >= 1:
-            return self._array(halves == halves, shape)
-        return self._array(halves < np.uint32(int(probability * 2**32)), shape)
+            return self._tensor(half_words == half_words, shape)
+        return self._tensor(half_words < np.uint32(int(probability * 2**32)), shape)
 
     def normal(
         self,
@@ -120,7 +219,34 @@ class Generator:
         dtype: Any = None,
         device: str | None = None,
     ) -> Tensor:
-        """Normal numbers (Box & Muller 1958), made on the host in double precision."""
+        """Draw numbers from a normal distribution.
+
+        Parameters
+        ----------
+        shape : int or tuple of int, default ()
+            Shape of the result.
+        mean : float, default 0.0
+            Mean of the distribution.
+        std : float, default 1.0
+            Standard deviation.
+        dtype : dtype_like, optional
+            Floating dtype; by default the default dtype.
+        device : str, optional
+            By default the default device.
+
+        Returns
+        -------
+        Tensor
+            Numbers of the given shape.
+
+        Notes
+        -----
+        Uses the Box-Muller transform, on the host in double precision.
+
+        References
+        ----------
+        Box & Muller 1958, "A note on the generation of random normal deviates".
+        """
         count = _count(shape)
         pairs = -(-count // 2)
         unit = self.uniform((2, pairs), dtype=np.float64, device="cpu").data
@@ -128,10 +254,21 @@ class Generator:
         angle = 2 * math.pi * unit[1]
         values = np.concatenate((radius * np.cos(angle), radius * np.sin(angle)))[:count]
         host = (values * std + mean).astype(dtype or get_default_dtype())
-        return self._array(backend.get(device).asarray(host), shape)
+        return self._tensor(backend.get(device).asarray(host), shape)
 
     def permutation(self, n: int) -> np.ndarray:
-        """The numbers 0 to n - 1 in random order, on the host."""
+        """Draw a random permutation of 0 to n - 1.
+
+        Parameters
+        ----------
+        n : int
+            Number of elements.
+
+        Returns
+        -------
+        numpy.ndarray of int64
+            Permutation of shape (n,), on the host.
+        """
         return np.argsort(backend.get("cpu").to_host(self.words(n, "cpu")), kind="stable")
 
 
@@ -139,40 +276,49 @@ def _count(shape: Any) -> int:
     return math.prod(shape) if isinstance(shape, (tuple, list)) else int(shape)
 
 
-class _Default(Generator):
+class _DefaultGenerator(Generator):
     @property
     def _position(self) -> _Position:
-        return _replayed.get() or self._own
+        return _replay_position.get() or self._own_position
 
 
-_replayed: ContextVariable[_Position | None] = ContextVariable("replayed", default=None)
+_replay_position: ContextVariable[_Position | None] = ContextVariable(
+    "replay_position", default=None
+)
 
-default_generator: Generator = _Default(0)
-"""The stream of initialisation and dropout, seeded by `manual_seed`."""
+default_generator: Generator = _DefaultGenerator(0)
+"""Stream for initialization and dropout, seeded by `manual_seed`."""
 
 
 def manual_seed(seed: int) -> None:
-    """Start the default stream anew."""
+    """Restart the default stream from a seed.
+
+    Parameters
+    ----------
+    seed : int
+        Seed from 0 to 2**64 - 1.
+    """
     default_generator.state = {"seed": seed, "block": 0}
 
 
 def get_state() -> dict[str, int]:
-    """Where the default stream stands."""
+    """Return the position in the default stream, for `set_state`."""
     return default_generator.state
 
 
+def set_state(state: dict[str, int]) -> None:
+    """Return to a position in the default stream that `get_state` returned."""
+    default_generator.state = state
+
+
 def replay(state: dict[str, int]) -> Block[_Position | None]:
-    """A context manager in whose block the default stream continues from `state`. Outside of it the
-    stream stays where it was.
+    """Return a context manager in which the default stream continues from `state`.
+
+    Outside of the context the position in the default stream does not change.
     """
     position = _Position()
     position.seed, position.block = state["seed"], state["block"]
-    return _replayed.block(position)
-
-
-def set_state(state: dict[str, int]) -> None:
-    """Put the default stream back to a state of `get_state`."""
-    default_generator.state = state
+    return _replay_position.block(position)
 
 
 __getattr__ = moved_names(__name__, {"default": f"{__name__}.default_generator"})

@@ -1,7 +1,7 @@
-"""The random stream: which numbers it gives, how it goes on, how they are distributed.
+"""Random streams: the words of the generator, its state, and the distributions of the numbers.
 
-Distributions are held to bounds that a true one would break once in 10^9 tests: Hoeffding's (1963)
-for means, Massart's (1990) for the distance of distribution functions.
+A correct distribution exceeds the bounds once in 10^9 tests: Hoeffding's (1963) for means,
+Massart's (1990) for the distance of distribution functions.
 """
 
 import math
@@ -39,13 +39,13 @@ def philox(seed: int, counter: int) -> list[int]:
 # --- the stream -----------------------------------------------------------------------------------
 
 
-def test_the_plain_philox_gives_the_published_answer() -> None:
+def test_the_reference_implementation_gives_published_words() -> None:
     words = "16554d9eca36314c db20fe9d672d0fdc d7e772cee186176b 7e68b68aec7ba23b"
     assert [f"{word:016x}" for word in philox(0, 0)] == words.split()
 
 
 @given(seed=seeds, block=st.integers(0, 2**64 - 3), count=st.integers(0, 12))
-def test_words_are_philox(seed: int, block: int, count: int) -> None:
+def test_words_equal_the_reference_implementation(seed: int, block: int, count: int) -> None:
     generator = ag.Generator(seed)
     generator.state = {"seed": seed, "block": block}
     expected = [word for n in (1, 2, 3) for word in philox(seed, block + n)]
@@ -53,7 +53,7 @@ def test_words_are_philox(seed: int, block: int, count: int) -> None:
 
 
 @given(seed=seeds, parts=st.lists(st.integers(0, 9).map(lambda n: 4 * n), max_size=4))
-def test_whole_blocks_in_parts_are_the_stream_in_one(seed: int, parts: list[int]) -> None:
+def test_draws_of_whole_blocks_concatenate_to_one_stream(seed: int, parts: list[int]) -> None:
     generator = ag.Generator(seed)
     drawn = [word for part in parts for word in generator.words(part).tolist()]
     assert drawn == ag.Generator(seed).words(sum(parts)).tolist()
@@ -69,7 +69,7 @@ DRAWS: dict[str, Callable[[ag.Generator], Any]] = {
 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
-def test_a_state_is_where_to_go_on(draw: Callable[[ag.Generator], Any]) -> None:
+def test_a_stream_continues_from_a_state(draw: Callable[[ag.Generator], Any]) -> None:
     generator = ag.Generator(7)
     draw(generator)
     state = generator.state
@@ -81,7 +81,7 @@ def test_a_state_is_where_to_go_on(draw: Callable[[ag.Generator], Any]) -> None:
 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
-def test_a_seed_says_it_all(draw: Callable[[ag.Generator], Any]) -> None:
+def test_the_seed_determines_the_stream(draw: Callable[[ag.Generator], Any]) -> None:
     assert draw(ag.Generator(1)) == draw(ag.Generator(1))
     assert draw(ag.Generator(1)) != draw(ag.Generator(2))
 
@@ -101,7 +101,7 @@ def test_the_default_stream() -> None:
 
 def test_threads_share_a_stream_without_overlap() -> None:
     class Slow(int):
-        """A count whose arithmetic lets other threads in between."""
+        """A count whose negation gives other threads time to run."""
 
         def __neg__(self) -> int:
             time.sleep(0.001)
@@ -120,8 +120,8 @@ def test_threads_share_a_stream_without_overlap() -> None:
 
 
 @pytest.mark.parametrize("state", [{"seed": -1, "block": 0}, {"seed": 0, "block": 2**64}])
-def test_states_that_cannot_be(state: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="integers from 0 to"):
+def test_invalid_states_raise(state: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be integers from 0 to"):
         ag.Generator().state = state
 
 
@@ -129,7 +129,7 @@ def test_states_that_cannot_be(state: dict[str, int]) -> None:
 
 
 def distance(values: np.ndarray, cdf: Callable[[float], float]) -> float:
-    """How far the distribution function of the values is from `cdf` at most (Kolmogorov)."""
+    """Return the largest distance between empirical distribution function and `cdf`."""
     steps = np.arange(len(values) + 1) / len(values)
     expected = np.array([cdf(float(value)) for value in np.sort(values)])
     return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
@@ -164,13 +164,13 @@ def test_mask(seed: int, probability: float) -> None:
 
 
 @given(seeds, st.integers(1, 20))
-def test_neighbours_are_independent(seed: int, gap: int) -> None:
+def test_numbers_at_a_distance_are_independent(seed: int, gap: int) -> None:
     u = ag.Generator(seed).uniform(N + gap, -1, 1, np.float64).numpy()
-    assert abs((u[gap:] * u[:-gap]).mean()) < 2 * 2 * BOUND  # two sums of independent terms each
+    assert abs((u[gap:] * u[:-gap]).mean()) < 2 * 2 * BOUND  # two sums of independent terms
 
 
 @given(seeds, st.integers(0, 50))
-def test_a_permutation_is_one(seed: int, n: int) -> None:
+def test_a_permutation_contains_every_number(seed: int, n: int) -> None:
     assert sorted(ag.Generator(seed).permutation(n)) == list(range(n))
 
 
@@ -182,11 +182,11 @@ def test_permutations_are_equally_likely() -> None:
     assert np.abs(counts / N - 1 / 6).max() < BOUND
 
 
-# --- edges ----------------------------------------------------------------------------------------
+# --- edge cases -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("probability", [0, 1])
-def test_certain_masks(probability: int) -> None:
+def test_masks_of_probability_zero_and_one(probability: int) -> None:
     assert (ag.Generator().mask((30, 30), probability).numpy() == probability).all()
 
 
@@ -201,14 +201,14 @@ def test_uniform_numbers_never_reach_the_upper_end(dtype: Any) -> None:
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0), (3,), (2, 3)])
 @pytest.mark.parametrize("name", ["uniform", "normal"])
 def test_shapes_and_the_default_dtype(name: str, shape: tuple[int, ...]) -> None:
-    made = getattr(ag.Generator(), name)(shape)
-    assert made.shape == shape
-    assert made.dtype == ag.get_default_dtype()
+    numbers = getattr(ag.Generator(), name)(shape)
+    assert numbers.shape == shape
+    assert numbers.dtype == ag.get_default_dtype()
 
 
-def test_ranges_that_cannot_be() -> None:
+def test_invalid_ranges_raise() -> None:
     for low, high in ((3, 3), (0, 2**31 + 1)):
-        with pytest.raises(ValueError, match="integers: need low < high"):
+        with pytest.raises(ValueError, match="integers: bounds must satisfy low < high"):
             ag.Generator().integers(low, high)
-    with pytest.raises(ValueError, match="uniform: need low <= high"):
+    with pytest.raises(ValueError, match="uniform: low must be <= high"):
         ag.Generator().uniform(3, 1.0, 0.0)
