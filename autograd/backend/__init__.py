@@ -1,8 +1,7 @@
-"""Array modules by device name: the one place where "cpu" or "cuda:1" becomes code, and where
-Python's numbers become arrays.
+"""Backends: the array module of each device, and conversion of Python data to arrays.
 
-`register` adds a further array module, and devices of its name are then as good as the built-in
-ones.
+A device name such as "cpu" or "cuda:1" is resolved to a backend here only. `register` adds another
+array module; devices of its name then work like the built-in ones.
 """
 
 from __future__ import annotations
@@ -47,18 +46,39 @@ _factories: dict[str, Callable[[int], Backend]] = {
     "cuda": _cupy,
 }
 _backends: dict[str, Backend] = {}
-_making = threading.Lock()
+_lock = threading.Lock()
 
 
 def register(name: str, factory: Callable[[int], Backend]) -> None:
-    """Make devices `name`, `name:0`, `name:1`, ... known; `factory(index)` returns the backend."""
+    """Add an array module.
+
+    Parameters
+    ----------
+    name : str
+        Name of its devices: `name`, `name:0`, `name:1` and so on.
+    factory : callable
+        Function of the index of a device that returns its backend.
+    """
     _factories[name] = factory
 
 
 def get(device: str | Backend | None = None) -> Backend:
-    """The backend of a device such as "cpu", "cuda" or "cuda:1" (None: the default device).
+    """Return the backend of a device.
 
-    Raises DeviceError, with what to install, if the device is not there.
+    Parameters
+    ----------
+    device : str, optional
+        Name such as "cpu", "cuda" or "cuda:1"; by default the default device.
+
+    Returns
+    -------
+    Backend
+        Backend of the device.
+
+    Raises
+    ------
+    DeviceError
+        If the device is unknown or not available; the message says what to install.
     """
     if isinstance(device, Backend):
         return device
@@ -68,40 +88,52 @@ def get(device: str | Backend | None = None) -> Backend:
         name, _, index = str(device).partition(":")
         if name not in _factories or not (index or "0").isdecimal():
             raise DeviceError(
-                f"unknown device {device!r}; there are {', '.join(_factories)} (and 'cuda:1', ...)"
+                f"device must be one of {', '.join(_factories)} (or 'cuda:1', ...), got {device!r}"
             )
-        run_locked(_making, partial(_make, device, name, int(index or 0)))
+        run_locked(_lock, partial(_create, device, name, int(index or 0)))
     return _backends[device]
 
 
-def _make(device: str, name: str, index: int) -> None:
+def _create(device: str, name: str, index: int) -> None:
     global _backends
-    made = _factories[name](index)
-    backend = _backends.get(made.device, made)
-    # A new dict: other threads may be iterating over this one.
-    _backends = _backends | {made.device: backend, device: backend}
+    new = _factories[name](index)
+    backend = _backends.get(new.device, new)
+    # A new dict: other threads may be iterating over the current one.
+    _backends = _backends | {new.device: backend, device: backend}
 
 
 _cpu = get("cpu")
 
 
 def of_array(array: Array) -> Backend:
-    """The backend that an array belongs to (host data and scalars: NumPy's)."""
+    """Return the backend of an array.
+
+    Parameters
+    ----------
+    array : array or scalar
+        Array of any backend; host data and scalars belong to NumPy.
+
+    Returns
+    -------
+    Backend
+        Backend of the array's device.
+    """
     backend = of_type(type(array))
     if backend is _cpu:
         return backend
-    where = array.device  # CuPy: several devices share one array type
-    return get(f"cuda:{where.id}") if hasattr(where, "id") else backend
+    device = array.device  # CuPy: several devices share one array type
+    return get(f"cuda:{device.id}") if hasattr(device, "id") else backend
 
 
 def of_type(array_type: type) -> Backend:
-    """The backend whose arrays are of this type (anything else: NumPy's)."""
+    """Return the backend of an array type; NumPy's for types that no backend knows."""
     for backend in _backends.values():
         if issubclass(array_type, backend.array_type):
             return backend
-    if (home := getattr(array_type, "backend", None)) is not None:
-        return home  # type: ignore[no-any-return]
-    is_cupy = array_type.__module__.partition(".")[0] == "cupy"  # made before "cuda" was asked for
+    if (backend_of_type := getattr(array_type, "backend", None)) is not None:
+        return backend_of_type  # type: ignore[no-any-return]
+    # CuPy arrays may exist before the device "cuda" is used.
+    is_cupy = array_type.__module__.partition(".")[0] == "cupy"
     return get("cuda") if is_cupy else _cpu
 
 
@@ -110,51 +142,120 @@ _process_default = os.environ.get("AUTOGRAD_DEVICE", "cpu")
 
 
 def current() -> Backend:
-    """The backend of the default device: `default_device`, `set_default_device`, AUTOGRAD_DEVICE,
-    or "cpu".
+    """Return the backend of the default device.
+
+    Returns
+    -------
+    Backend
+        Backend of the innermost `default_device` context, else of the device set by
+        `set_default_device`, else of the environment variable AUTOGRAD_DEVICE, else of "cpu".
     """
     return get(_default.get() or _process_default)
 
 
 def set_default_device(device: str) -> None:
-    """New tensors live on this device, in every thread, unless they are told otherwise."""
+    """Set the device of new tensors in every thread.
+
+    Parameters
+    ----------
+    device : str
+        Name such as "cpu", "cuda" or "cuda:1".
+
+    Raises
+    ------
+    DeviceError
+        If the device is unknown or not available.
+    """
     global _process_default
     get(device)
     _process_default = device
 
 
 class default_device(Block[str | None]):
-    """`with default_device("cuda"):` new tensors of this thread or task live there."""
+    """Context manager that sets the device of new tensors in this thread or async task.
+
+    Parameters
+    ----------
+    device : str
+        Name such as "cpu", "cuda" or "cuda:1".
+
+    Raises
+    ------
+    DeviceError
+        If the device is unknown or not available.
+
+    Examples
+    --------
+    >>> with ag.default_device("cpu"):
+    ...     x = ag.zeros(3)
+    """
 
     def __init__(self, device: str) -> None:
         get(device)
         super().__init__(_default, device)
 
 
-# --- Python's numbers and lists as arrays ---------------------------------------------------------
+# --- Python numbers and lists as arrays -----------------------------------------------------------
 
 _default_dtype: Any = np.dtype(np.float32)
 
 
 def set_default_dtype(dtype: Any) -> None:
-    """The dtype that Python floats become in `tensor`, `zeros`, ... (at first float32)."""
+    """Set the dtype that Python floats become in `tensor`, `zeros` and similar functions.
+
+    Parameters
+    ----------
+    dtype : dtype_like
+        Floating dtype; float32 at the start of a program.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not floating.
+    """
     global _default_dtype
     if np.dtype(dtype).kind != "f":
-        raise TypeError(f"the default dtype must be a floating one, not {np.dtype(dtype)}")
+        raise TypeError(f"the default dtype must be floating, got {np.dtype(dtype)}")
     _default_dtype = np.dtype(dtype)
 
 
 def get_default_dtype() -> Any:
-    """The dtype that Python floats become."""
+    """Return the dtype that Python floats become.
+
+    Returns
+    -------
+    numpy.dtype
+        Default dtype.
+    """
     return _default_dtype
 
 
 def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
-    """`data` as an array of a backend: arrays keep theirs, Python floats take the default dtype."""
-    owner = of_array(data)
-    home = owner if device is None and owner.device != "cpu" else get(device)
-    if home is not owner:
-        data = owner.to_host(data) if isinstance(data, owner.array_type) else data
+    """Convert data to an array of a backend, without a copy where possible.
+
+    Parameters
+    ----------
+    data : array_like
+        Numbers, nested lists or an array of any backend.
+    dtype : dtype_like, optional
+        By default arrays keep their dtype, and Python floats become the default dtype.
+    device : str, optional
+        By default device arrays stay on their device, and other data goes to the default device.
+
+    Returns
+    -------
+    array
+        Array of the device's backend.
+
+    Raises
+    ------
+    TypeError
+        If the data is not real numbers or booleans, or is a list of Tensors.
+    """
+    source = of_array(data)
+    target = source if device is None and source.device != "cpu" else get(device)
+    if target is not source:
+        data = source.to_host(data) if isinstance(data, source.array_type) else data
     if dtype is None and not hasattr(data, "dtype"):
         if isinstance(data, (list, tuple)) and any(hasattr(item, "backward") for item in data):
             raise TypeError(
@@ -163,10 +264,8 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
         data = np.asarray(data)
         dtype = _default_dtype if data.dtype.kind == "f" else None
         if data.dtype.kind not in "biuf":
-            raise TypeError(
-                f"cannot make a tensor of {data.dtype} data; numbers and booleans are supported"
-            )
-    return home.asarray(data, dtype)
+            raise TypeError(f"a tensor must hold real numbers or booleans, got {data.dtype} data")
+    return target.asarray(data, dtype)
 
 
 __getattr__ = moved_names(__name__, {"of": f"{__name__}.of_array"})

@@ -1,7 +1,7 @@
-"""What the engine asks of an array module.
+"""The interface between the engine and an array module.
 
-The engine computes through an array module's own functions (`xp.tanh`, `xp.matmul`, ...), which
-NumPy and CuPy share. The little in which such modules differ is the interface below.
+The engine computes with the functions that NumPy and CuPy share (`xp.tanh`, `xp.matmul` and so on).
+`Backend` declares the operations in which array modules differ.
 """
 
 from __future__ import annotations
@@ -16,80 +16,210 @@ from numpy.exceptions import AxisError as AxisError
 from .erf import erf
 
 Array = Any
-"""An array of some backend. The engine never asks which."""
+"""An array of any backend."""
 
 
 class DeviceError(RuntimeError):
-    """A device that is not there, or arrays of two devices in one operation."""
+    """A device is not available, or an operation mixes devices."""
 
 
 class Backend(ABC):
-    """One array module on one device.
+    """Array module on one device.
 
-    `device` is its name ("cpu", "cuda:0"), `xp` the array module, `array_type` the class of its
-    arrays.
+    Attributes
+    ----------
+    device : str
+        Name of the device, such as "cpu" or "cuda:0".
+    xp : module
+        Array module.
+    array_type : type
+        Class of its arrays.
+    wraps_indices : bool
+        True if index arrays out of range wrap around, where NumPy raises an error.
+    supports_kernels : bool
+        True if `elementwise_kernel` is implemented.
     """
 
     device: str
     xp: Any
     array_type: type
-    wraps_indices = False  # whether arrays of indices out of range wrap around, where NumPy raises
-    supports_kernels = False  # whether it has `elementwise_kernel`
+    wraps_indices = False
+    supports_kernels = False
 
     @abstractmethod
     def asarray(self, data: Any, dtype: Any = None) -> Array:
-        """`data` (host data, a scalar, or an array of this backend) as an array of this backend."""
+        """Convert host data, a scalar, or an array of this backend to an array of this backend.
+
+        Parameters
+        ----------
+        data : array_like or array
+            Data to convert; copied only if necessary.
+        dtype : dtype_like, optional
+            By default the dtype of the data.
+
+        Returns
+        -------
+        array
+            Array of this backend.
+        """
 
     @abstractmethod
     def to_host(self, array: Array) -> np.ndarray:
-        """A NumPy array with the same contents; a copy unless it is one already."""
+        """Convert an array to NumPy.
+
+        Parameters
+        ----------
+        array : array
+            Array of this backend.
+
+        Returns
+        -------
+        numpy.ndarray
+            Array with the same contents; a copy unless the array is a NumPy array.
+        """
 
     @abstractmethod
     def scatter_add(self, target: Array, index: Any, values: Array) -> None:
-        """`target[index] += values`, where repeated indices add up."""
+        """Compute `target[index] += values` in place, where repeated indices add up.
+
+        Parameters
+        ----------
+        target : array
+            Array to add to.
+        index : index
+            Index of `target`.
+        values : array
+            Values of the shape of `target[index]`.
+        """
 
     @abstractmethod
     def random_words(self, key: int, block: int, count: int) -> Array:
-        """`count` 64-bit words of the Philox4x64-10 stream `key`, from the given block of 4 words
-        on.
+        """Compute 64-bit words of a Philox4x64-10 stream.
+
+        Parameters
+        ----------
+        key : int
+            Seed of the stream.
+        block : int
+            Number of the first block of 4 words.
+        count : int
+            Number of words.
+
+        Returns
+        -------
+        array of uint64
+            Words of shape (count,).
         """
 
     def erf(self, x: Array) -> Array:
-        """The error function, element by element, in the dtype that other functions give."""
+        """Compute the error function element by element.
+
+        Parameters
+        ----------
+        x : array
+            Input of any shape.
+
+        Returns
+        -------
+        array
+            Result of the shape of `x`, in the dtype of `xp.tanh(x)`.
+        """
         x = self.xp.asarray(x)
         dtype = np.result_type(x.dtype, np.float16)
-        wide = np.result_type(dtype, np.float32)
-        y = erf(self.xp, x.reshape(-1).astype(wide, copy=False))
+        wide_dtype = np.result_type(dtype, np.float32)
+        y = erf(self.xp, x.reshape(-1).astype(wide_dtype, copy=False))
         return y.astype(dtype, copy=False).reshape(x.shape)[()]
 
     def where(self, condition: Array, a: Any, b: Any) -> Array:
-        """`a` where `condition` holds, else `b`."""
+        """Select elements of `a` where the condition holds, and of `b` elsewhere.
+
+        Parameters
+        ----------
+        condition : array of bool
+            Condition.
+        a, b : array or scalar
+            Values, of shapes that broadcast with the condition.
+
+        Returns
+        -------
+        array
+            Selected values, of the broadcast shape.
+        """
         return self.xp.where(condition, a, b)
 
     def sigmoid(self, x: Array) -> Array:
-        """1 / (1 + exp(-x)), where exp(-x) may be infinite."""
+        """Compute 1 / (1 + exp(-x)), where exp(-x) may overflow to infinity.
+
+        Parameters
+        ----------
+        x : array
+            Input of any shape.
+
+        Returns
+        -------
+        array
+            Result of the shape of `x`.
+        """
         return 1.0 / (1.0 + self.xp.exp(self.xp.multiply(x, -1.0)))
 
     def elementwise_kernel(
         self, inputs: str, outputs: str, operation: str, name: str
     ) -> Callable[..., Any]:
-        """A function of arrays, inputs and then outputs, that writes into the latter what an
-        operation, in CUDA C++, does with one element of each; parameters as in "float32 x, bool y".
+        """Compile an elementwise operation.
+
+        Parameters
+        ----------
+        inputs, outputs : str
+            Dtypes and names of the parameters, such as "float32 x, bool y".
+        operation : str
+            Statements in CUDA C++ that assign the outputs of one element.
+        name : str
+            Name of the kernel.
+
+        Returns
+        -------
+        callable
+            Function of the input and output arrays that writes to the output arrays.
+
+        Raises
+        ------
+        NotImplementedError
+            If the backend does not support kernels.
         """
-        raise NotImplementedError(f"{self.device} has no kernels of its own")
+        raise NotImplementedError(f"the backend of {self.device} does not support kernels")
 
     def for_rows(self, kernel: Callable[[slice], None], rows: int, columns: int) -> None:
-        """Call `kernel` for slices that cover all rows of an array; several at a time on a CPU."""
+        """Call a function for slices that cover all rows of an array; in threads on a CPU.
+
+        Parameters
+        ----------
+        kernel : callable
+            Function of a slice of rows.
+        rows, columns : int
+            Shape of the array.
+        """
         kernel(slice(0, rows))
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until everything asked of the device so far is done."""
+        """Wait until the device has finished all work."""
 
     @abstractmethod
     def memory(self) -> int:
-        """Bytes that arrays of this process hold on the device (on the CPU: the resident size)."""
+        """Return the memory of this process on the device.
+
+        Returns
+        -------
+        int
+            Bytes in arrays; on the CPU the resident set size.
+        """
 
     @abstractmethod
     def describe(self) -> str:
-        """One line about the array module and its device, for people."""
+        """Return one line about the array module and the device.
+
+        Returns
+        -------
+        str
+            Description for users.
+        """

@@ -1,4 +1,4 @@
-"""CuPy, the backend of devices "cuda", "cuda:1", ...; imported when such a device is asked for."""
+"""CuPy, the backend of the devices "cuda", "cuda:1" and so on; imported on first use."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .base import Array, Backend, DeviceError
 
 _REMEDY = "on a machine with an NVIDIA GPU, `pip install tinygrad-rnn[cuda13]` (or [cuda12])"
 
-# One thread makes one block of four words (Salmon et al. 2011, "Parallel random numbers: as easy as
-# 1, 2, 3"), with the constants and order of NumPy's Philox, which raises the counter before use.
+# Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): each thread computes one
+# block of four words. Constants and order are NumPy's, which increments the counter before use.
 _PHILOX = r"""
 extern "C" __global__
 void philox(unsigned long long key, unsigned long long block, unsigned long long* words,
@@ -33,13 +33,26 @@ void philox(unsigned long long key, unsigned long long block, unsigned long long
 """
 
 
-def _wide(index: Any) -> Any:
-    """CuPy brings negative indices home in their own dtype, which may be too narrow for that."""
-    narrow = getattr(index, "ndim", 0) and index.dtype.kind in "iu" and index.dtype.itemsize < 8
-    return index.astype(np.int64) if narrow else index
+def _to_int64(index: Any) -> Any:
+    """Cast an index array to int64: CuPy wraps negative indices in the dtype of the array."""
+    is_narrow = getattr(index, "ndim", 0) and index.dtype.kind in "iu" and index.dtype.itemsize < 8
+    return index.astype(np.int64) if is_narrow else index
 
 
 class CupyBackend(Backend):
+    """CuPy on one CUDA device.
+
+    Parameters
+    ----------
+    index : int, default 0
+        Index of the device.
+
+    Raises
+    ------
+    DeviceError
+        If CuPy cannot be imported, or if there is no GPU of this index.
+    """
+
     wraps_indices = True
     supports_kernels = True
 
@@ -52,15 +65,13 @@ class CupyBackend(Backend):
             raise DeviceError(
                 f"device 'cuda' needs CuPy, which cannot be imported ({error}): {_REMEDY}"
             ) from error
-        except (
-            Exception
-        ) as error:  # no driver, no GPU: CuPy's own error classes vary with its version
+        except Exception as error:  # no driver or no GPU: the class depends on CuPy's version
             raise DeviceError(
                 f"device 'cuda' needs a working NVIDIA GPU ({error}): {_REMEDY}"
             ) from error
         if index >= devices:
             raise DeviceError(
-                f"device 'cuda:{index}' is not there: this machine has {devices} CUDA device(s)"
+                f"device 'cuda:{index}' does not exist: this machine has {devices} CUDA device(s)"
             )
         self.device = f"cuda:{index}"
         self.xp = cupy
@@ -78,7 +89,7 @@ class CupyBackend(Backend):
 
     def scatter_add(self, target: Array, index: Any, values: Array) -> None:
         parts = index if isinstance(index, tuple) else (index,)
-        self.xp.add.at(target, tuple(map(_wide, parts)), values)
+        self.xp.add.at(target, tuple(map(_to_int64, parts)), values)
 
     def random_words(self, key: int, block: int, count: int) -> Array:
         with self._device:
@@ -94,17 +105,17 @@ class CupyBackend(Backend):
     def erf(self, x: Array) -> Array:
         from cupyx.scipy.special import erf
 
-        return erf(x).astype(np.result_type(x.dtype, np.float16), copy=False)  # of float16: float64
+        return erf(x).astype(np.result_type(x.dtype, np.float16), copy=False)  # CuPy: float64
 
     def elementwise_kernel(
         self, inputs: str, outputs: str, operation: str, name: str
     ) -> Callable[..., Any]:
-        # Operations are rounded one by one, as they are in calls one by one: x * x - y * y is 0 for
-        # equal x and y, and its root no nan.
-        made: Callable[..., Any] = self.xp.ElementwiseKernel(
+        # Without fused multiply-add each operation is rounded as in separate calls: x * x - y * y is
+        # 0 for equal x and y, and its square root is not nan.
+        kernel: Callable[..., Any] = self.xp.ElementwiseKernel(
             inputs, outputs, operation, name, no_return=True, options=("--fmad=false",)
         )
-        return made
+        return kernel
 
     def synchronize(self) -> None:
         self._device.synchronize()

@@ -1,4 +1,4 @@
-"""The error function by rational approximations, at most 2 ulp from the exact value.
+"""Error function by rational approximations, within 2 ulp of the exact value.
 
 References
 ----------
@@ -12,20 +12,20 @@ from __future__ import annotations
 from typing import Any
 
 BLOCK = 1 << 14
-"""Elements computed at a time, so that temporaries stay in the cache."""
+"""Elements per block: temporaries fit into the cache."""
 
-_NEAR = 0.84375
-_FAR = 6.0  # from here on erf(x) rounds to 1
+_SMALL = 0.84375
+_ONE = 6.0  # erf(x) rounds to 1 for larger x
 
-# Coefficients of polynomials, highest power first: in x^2 below _NEAR, in |x| above.
-_NEAR_NUMERATOR = (
+# Coefficients of polynomials, highest power first: in x^2 for |x| < _SMALL, in |x| for larger |x|.
+_SMALL_NUMERATOR = (
     -2.37630166566501626084e-05,
     -5.77027029648944159157e-03,
     -2.84817495755985104766e-02,
     -3.25042107247001499370e-01,
     1.28379167095512558561e-01,
 )
-_NEAR_DENOMINATOR = (
+_SMALL_DENOMINATOR = (
     -3.96022827877536812320e-06,
     1.32494738004321644526e-04,
     5.08130628187576562776e-03,
@@ -33,7 +33,7 @@ _NEAR_DENOMINATOR = (
     3.97917223959155352819e-01,
     1.0,
 )
-_FAR_NUMERATOR = (
+_LARGE_NUMERATOR = (
     2.15311535474403846343e-08,
     5.64188496988670089180e-01,
     8.88314979438837594118e00,
@@ -44,7 +44,7 @@ _FAR_NUMERATOR = (
     2.05107837782607146532e03,
     1.23033935479799725272e03,
 )
-_FAR_DENOMINATOR = (
+_LARGE_DENOMINATOR = (
     1.0,
     1.57449261107098347253e01,
     1.17693950891312499305e02,
@@ -62,27 +62,28 @@ def erf(xp: Any, x: Any) -> Any:
     y = xp.empty(x.shape, x.dtype)
     for start in range(0, len(x), BLOCK):
         block = x[start : start + BLOCK]
-        values, far = _near(xp.clip(block, -1, 1)), ~(xp.absolute(block) < _NEAR)
-        values[far] = _far(xp, block[far].astype("float64"))  # in float32 it is 2.2 ulp off
+        values, is_large = _erf_small(xp.clip(block, -1, 1)), ~(xp.absolute(block) < _SMALL)
+        # Double precision: the error in float32 would be 2.2 ulp.
+        values[is_large] = _erf_large(xp, block[is_large].astype("float64"))
         y[start : start + BLOCK] = values
     return y
 
 
-def _near(x: Any) -> Any:
-    """Return x + x P(x^2) / Q(x^2): the rounding errors of the small quotient hardly matter."""
+def _erf_small(x: Any) -> Any:
+    """Return x + x P(x^2) / Q(x^2); the quotient is small, so its rounding errors hardly matter."""
     square = x * x
-    y = _polynomial(_NEAR_NUMERATOR, square)
-    y /= _polynomial(_NEAR_DENOMINATOR, square)
+    y = _polynomial(_SMALL_NUMERATOR, square)
+    y /= _polynomial(_SMALL_DENOMINATOR, square)
     y *= x
     y += x
     return y
 
 
-def _far(xp: Any, x: Any) -> Any:
+def _erf_large(xp: Any, x: Any) -> Any:
     """Return 1 - exp(-x^2) P(|x|) / Q(|x|), with the sign of x."""
-    z = xp.minimum(xp.absolute(x), _FAR)
-    y = _polynomial(_FAR_NUMERATOR, z)
-    y /= _polynomial(_FAR_DENOMINATOR, z)
+    z = xp.minimum(xp.absolute(x), _ONE)
+    y = _polynomial(_LARGE_NUMERATOR, z)
+    y /= _polynomial(_LARGE_DENOMINATOR, z)
     y *= xp.exp(-z * z)
     return xp.copysign(1 - y, x)
 

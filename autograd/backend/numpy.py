@@ -1,4 +1,4 @@
-"""NumPy, the backend of device "cpu"."""
+"""NumPy, the backend of the device "cpu"."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from .base import Array, Backend
 from .threads import for_rows
 
-_EXP_LIMITS = {  # x whose exp(x) is finite, and sigmoid(x) 1; with a 1 of the same dtype
+# For each dtype an x for which exp(x) is finite and sigmoid(x) rounds to 1, and 1 in that dtype.
+_EXP_LIMITS = {
     np.dtype(name): (np.array(limit, name), np.array(1, name))
     for name, limit in (("longdouble", 11355), ("float16", 11), ("float32", 88), ("float64", 709))
 }
@@ -19,6 +20,8 @@ _BITS = {np.dtype(f"float{n}"): np.dtype(f"int{n}") for n in (16, 32, 64)}
 
 
 class NumpyBackend(Backend):
+    """NumPy on the CPU."""
+
     device = "cpu"
     xp = np
     array_type = np.ndarray
@@ -51,7 +54,7 @@ class NumpyBackend(Backend):
             and a.ndim
             and condition.dtype == bool
             and a.dtype in _BITS
-        ):  # np.where branches on every element; a bitwise and is several times faster
+        ):  # np.where branches on every element; a bitwise AND is several times faster
             bits = _BITS[a.dtype]
             return (a.view(bits) & -condition.astype(bits)).view(a.dtype)
         return np.where(condition, a, b)
@@ -69,7 +72,7 @@ class NumpyBackend(Backend):
         for_rows(kernel, rows, rows * columns)
 
     def synchronize(self) -> None:
-        """Nothing to wait for: NumPy returns when the work is done."""
+        """Do nothing: NumPy returns when the work is finished."""
 
     def memory(self) -> int:
         try:
@@ -77,7 +80,7 @@ class NumpyBackend(Backend):
                 import resource
 
                 return int(file.read().split()[1]) * resource.getpagesize()
-        except OSError:  # no /proc: the peak is the nearest thing that the standard library knows
+        except OSError:  # no /proc: the standard library gives only the peak
             import resource
 
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -88,8 +91,8 @@ class NumpyBackend(Backend):
 
 
 def _add_rows(target: Array, rows: Array, values: Array) -> None:
-    """Scatter-add of whole rows: sorted, summed run by run, added once; faster than `add.at`."""
-    rows = rows.astype(np.intp) % len(target)  # % brings negative indices home
+    """Scatter-add whole rows: sort them, sum equal ones, add the sums; faster than `np.add.at`."""
+    rows = rows.astype(np.intp) % len(target)  # negative indices wrap around
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))

@@ -1,8 +1,8 @@
 """Threads for CPU kernels that compute the rows of an array independently.
 
-NumPy computes element by element in one thread, while BLAS uses all cores for a product. A kernel
-that writes each row on its own can share its rows among threads, since NumPy releases the global
-interpreter lock while it computes. Every row has the same bits for any number of threads.
+BLAS uses all cores for matrix products, but NumPy's elementwise functions use one thread. A kernel
+that computes each row independently can distribute its rows over threads, because NumPy releases
+the global interpreter lock. Every row has the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from threading import Lock
 from ..runtime.context import run_locked
 
 MIN_ELEMENTS = 1 << 17
-"""Elements per thread from which a second thread saves more time than it costs."""
+"""Minimum number of elements per thread for which threads save time."""
 
 _lock = Lock()
 _count: int | None = None
@@ -27,34 +27,43 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that CPU kernels of this library use at most.
+    """Return the maximum number of threads of this library's CPU kernels.
 
-    It is the number set by `set_num_threads`, or the environment variable OMP_NUM_THREADS, or the
-    number of cores that this process may use. BLAS has a setting of its own.
+    Returns
+    -------
+    int
+        Number set by `set_num_threads`, else by the environment variable OMP_NUM_THREADS, else the
+        number of cores available to the process.
+
+    Notes
+    -----
+    BLAS has a separate setting; see threadpoolctl.
     """
     if _count is not None:
         return _count
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given):
-        return int(given)
+    setting = os.environ.get("OMP_NUM_THREADS", "")
+    if setting.isdecimal() and int(setting):
+        return int(setting)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_num_threads(count: int) -> None:
-    """Set the number of threads that CPU kernels of this library use at most.
-
-    Results have the same bits for any number of threads. BLAS has a setting of its own; see
-    threadpoolctl.
+    """Set the maximum number of threads of this library's CPU kernels.
 
     Parameters
     ----------
-    count
-        A positive integer; 1 computes in the calling thread alone.
+    count : int
+        Positive number; 1 computes in the calling thread only.
 
     Raises
     ------
     ValueError
         If `count` is not positive.
+
+    Notes
+    -----
+    Results have the same bits for any number of threads. BLAS has a separate setting; see
+    threadpoolctl.
     """
     if index(count) < 1:
         raise ValueError(f"the number of threads must be a positive integer, got {count}")
@@ -74,7 +83,7 @@ def _workers(count: int) -> ThreadPoolExecutor:
 
 
 def _forget_workers() -> None:
-    """A forked process has no threads but the one that forked."""
+    """Reset the pool in a forked process, which has only the thread that forked."""
     global _pool, _lock
     _pool, _lock = None, Lock()
 
@@ -84,16 +93,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def for_rows(kernel: Callable[[slice], None], rows: int, elements: int) -> None:
-    """Call `kernel` for slices that cover all rows, in several threads if there is enough work.
+    """Call a kernel for slices that cover all rows, in several threads if this saves time.
 
     Parameters
     ----------
-    kernel
-        Computes the given rows and writes them into arrays of its own.
-    rows
-        The number of rows.
-    elements
-        The number of elements of all rows together.
+    kernel : callable
+        Function of a slice that computes these rows and writes the results to arrays.
+    rows : int
+        Number of rows.
+    elements : int
+        Total number of elements.
     """
     parts = min(elements // MIN_ELEMENTS, rows, get_num_threads())
     if parts < 2:
@@ -107,6 +116,6 @@ def for_rows(kernel: Callable[[slice], None], rows: int, elements: int) -> None:
         pending.extend(pool.submit(copy_context().run, kernel, part) for part in others)
         kernel(first)
     finally:
-        wait(pending)  # also after an exception: nothing writes into the arrays any more
-    for done in pending:
-        done.result()
+        wait(pending)  # after an exception too, so that no thread writes to the arrays later
+    for future in pending:
+        future.result()

@@ -91,7 +91,7 @@ def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
     Raises
     ------
     ValueError
-        If there are no conditions, or not one choice for each.
+        If `conditions` is empty, or `choices` has another length.
     TypeError
         If a condition is not boolean.
 
