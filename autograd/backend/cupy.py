@@ -11,7 +11,7 @@ from .base import Array, Backend, DeviceError
 
 _REMEDY = "on a machine with an NVIDIA GPU, `pip install tinygrad-rnn[cuda13]` (or [cuda12])"
 
-# Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): each thread computes one
+# Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). Each thread computes a
 # block of four words. Constants and order are NumPy's, which increments the counter before use.
 _PHILOX = r"""
 extern "C" __global__
@@ -110,8 +110,8 @@ class CupyBackend(Backend):
     def elementwise_kernel(
         self, inputs: str, outputs: str, operation: str, name: str
     ) -> Callable[..., Any]:
-        # Without fused multiply-add each operation is rounded as in separate calls: x * x - y * y is
-        # 0 for equal x and y, and its square root is not nan.
+        # Without fused multiply-add each operation is rounded as in separate calls: x * x - y * y
+        # is 0 for equal x and y, and its square root is not nan.
         kernel: Callable[..., Any] = self.xp.ElementwiseKernel(
             inputs, outputs, operation, name, no_return=True, options=("--fmad=false",)
         )

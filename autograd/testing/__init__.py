@@ -1,7 +1,6 @@
-"""What it takes to test an operation: its gradients against finite differences, and inputs for it.
+"""Tools for tests of operations: comparison of gradients with finite differences, and inputs.
 
-`check_gradients` needs nothing but the engine; `strategies` needs hypothesis, and imports it when
-it is first used.
+`strategies` needs hypothesis, so it is imported on first use.
 """
 
 from importlib import import_module

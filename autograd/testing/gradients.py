@@ -1,14 +1,14 @@
-"""Gradients against finite differences.
+"""Comparison of gradients with finite differences.
 
-With J the Jacobian of f, weights v of its outputs and a direction u of its inputs, the number v'Ju
-can be had in three ways: reverse mode gives the row v'J, forward mode the column Ju, and so do
-differences of f along u.
-Unit vectors for u and v compare the Jacobian entry by entry; for large functions random ones do.
-At the second order the function (x, v) -> v'J takes the place of f.
+Let J be the Jacobian of f, v weights of its outputs and u a direction of its inputs. The number
+v'Ju is computed in three ways: from the row v'J of reverse mode, from the column Ju of forward
+mode, and from differences of f along u. Small functions are compared entry by entry, with unit
+vectors u and v; large functions with random vectors. The second order applies the same comparison
+to the function (x, v) -> v'J.
 
-Differences are central, at two steps, and extrapolated to a step of 0 (Richardson 1911). Their
-error is of the order step^4: about 12 digits remain for a function that varies on a scale of 1,
-8 on a scale of 0.1.
+The differences are central, at two step sizes, and extrapolated to step size 0 (Richardson 1911).
+Their error is O(step^4): about 12 correct digits for a function that varies on a scale of 1, and 8
+on a scale of 0.1.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from ..transforms import gradients, jvp
 
 Function = Callable[..., Any]
 
-STEP = 1e-3  # how far an input is moved; kinks must be further away than this
-SMALL = 32  # up to so many entries each one is looked at; beyond, random directions are
-DIRECTIONS = 4
+STEP = 1e-3  # step of the differences; kinks must be further away
+SMALL = 32  # largest number of entries that are compared one by one
+DIRECTIONS = 4  # number of random directions for more entries
 
 
 def check_gradients(
@@ -40,22 +40,41 @@ def check_gradients(
     rtol: float = 1e-6,
     atol: float = 1e-6,
 ) -> None:
-    """Compare the derivatives of `f` at `args`, up to `order`, with central differences.
+    """Compare the derivatives of a function with central differences.
 
-    `args` are float64 arrays (their memory layout is kept), Python floats or Tensors. `f` takes
-    them as Tensors and returns a Tensor, or nested tuples, lists and dicts of them; results that
-    are no floats are passed over. f must be smooth within 1e-3 of args, and the same whenever it is
-    called.
+    Parameters
+    ----------
+    f : callable
+        Function of Tensors that returns a Tensor, or nested tuples, lists and dicts of Tensors.
+        Results that are not floats are ignored. The function must be deterministic, and smooth
+        within 1e-3 of the arguments.
+    *args : array_like
+        Arguments of `f`: float64 arrays, whose memory layout is preserved, floats or Tensors.
+    order : int, default 2
+        Highest order of the derivatives.
+    modes : sequence of str, default ("reverse", "forward")
+        Modes of differentiation.
+    rtol, atol : float, default 1e-6
+        Tolerance of an entry d of the differences: ``atol + rtol * |d|``.
 
-    Raises AssertionError if an entry is off by more than `atol + rtol * |difference quotient|`, and
-    says which, or if a gradient is of another shape or dtype than its argument; TypeError for
-    arguments or results that are not float64; ValueError for an unknown mode, or when there is
-    nothing to check.
+    Raises
+    ------
+    AssertionError
+        If an entry differs by more than the tolerance; the message names it. Also if a gradient has
+        another shape or dtype than its argument.
+    TypeError
+        If an argument or result is not float64.
+    ValueError
+        If a mode is unknown, or there is nothing to check.
+
+    Examples
+    --------
+    >>> ag.testing.check_gradients(lambda x: ag.tanh(x) * x, np.array([0.3, -1.0]))
     """
     if unknown := [mode for mode in modes if mode not in ("reverse", "forward")]:
-        raise ValueError(f"there is no mode {unknown[0]!r}, only 'reverse' and 'forward'")
+        raise ValueError(f"modes must be 'reverse' or 'forward', got {unknown[0]!r}")
     if order < 1 or not modes or not args:
-        raise ValueError("nothing to check: give arguments, a mode, and an order of at least 1")
+        raise ValueError("nothing to check: pass arguments, a mode, and an order of at least 1")
     points = [_point(arg, i) for i, arg in enumerate(args)]
     arguments = [f"argument {i}" for i in range(len(points))]
     rng = np.random.default_rng(0)
@@ -73,34 +92,34 @@ def check_gradients(
 
 
 def _point(value: Any, i: int) -> np.ndarray:
-    """An argument as an array of the host, its layout kept."""
+    """Return an argument as a host array of the same memory layout."""
     array = value.numpy() if isinstance(value, Tensor) else backend.of_array(value).to_host(value)
     if array.dtype != np.float64:
         raise TypeError(
-            f"argument {i} is {array.dtype}; differences are exact enough in float64 only"
+            f"argument {i} must be float64, because differences are not precise enough in other "
+            f"dtypes, got {array.dtype}"
         )
     return array
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Numbers of either sign and of similar size, so that no entry is lost among the others."""
+    """Return numbers of both signs and similar magnitude, so that every entry has an effect."""
     numbers: np.ndarray = rng.uniform(0.5, 1, shape) * rng.choice((-1, 1), shape)
     return numbers
 
 
 def _probes(rng: np.random.Generator, size: int) -> np.ndarray:
-    """All unit vectors if they are few, else some random ones: shape (probes, size)."""
+    """Return all unit vectors for a small size, else random vectors: shape (probes, size)."""
     return np.eye(size) if 0 < size <= SMALL else _random(rng, (DIRECTIONS, size))
 
 
-# --- the three ways to the Jacobian ---------------------------------------------------------------
+# --- the Jacobian in three ways -------------------------------------------------------------------
 
 
 class _Jacobian:
-    """The derivative of f at a point: `row` by reverse mode, `pushed` by forward mode, `column` by
-    differences.
+    """Jacobian J of f at a point, as products with vectors.
 
-    Vectors run over the entries of all outputs, or inputs, one after another.
+    A vector concatenates the entries of all outputs, or of all inputs.
     """
 
     def __init__(self, f: Function, points: list[np.ndarray]) -> None:
@@ -110,40 +129,41 @@ class _Jacobian:
             self.outputs = _outputs(f, self.inputs)
 
     def row(self, v: np.ndarray) -> np.ndarray:
-        """v'J."""
+        """Return v'J from reverse mode."""
         weights = [_tensor(part) for part in _parts(v, self.outputs)]
-        slopes = _slopes(self.outputs, self.inputs, weights)
-        for i, (slope, x) in enumerate(zip(slopes, self.inputs, strict=True)):
-            if (slope.shape, slope.dtype) != (x.shape, x.dtype):
+        computed = _weighted_gradients(self.outputs, self.inputs, weights)
+        for i, (gradient, x) in enumerate(zip(computed, self.inputs, strict=True)):
+            if (gradient.shape, gradient.dtype) != (x.shape, x.dtype):
                 raise AssertionError(
-                    f"argument {i} is {x.shape} {x.dtype}, its gradient {slope.shape} {slope.dtype}"
+                    f"the gradient of argument {i} must be {x.shape} {x.dtype}, "
+                    f"got {gradient.shape} {gradient.dtype}"
                 )
-        return _flat(slopes)
+        return _flat(computed)
 
-    def pushed(self, u: np.ndarray) -> np.ndarray:
-        """Ju by the rules."""
+    def column(self, u: np.ndarray) -> np.ndarray:
+        """Return Ju from forward mode."""
         points = [x.detach() for x in self.inputs]
         directions = [_tensor(part) for part in _parts(u, points)]
         outputs, tangents = jvp(lambda *xs: _outputs(self.f, xs), points, directions)
         for k, (tangent, y) in enumerate(zip(tangents, outputs, strict=True)):
             if (tangent.shape, tangent.dtype) != (y.shape, y.dtype):
                 raise AssertionError(
-                    f"output {k} is {y.shape} {y.dtype}, its tangent {tangent.shape} "
-                    f"{tangent.dtype}"
+                    f"the tangent of output {k} must be {y.shape} {y.dtype}, "
+                    f"got {tangent.shape} {tangent.dtype}"
                 )
         return _flat(tangents)
 
     def products(self, mode: str, vs: np.ndarray, us: np.ndarray) -> np.ndarray:
-        """v'Ju by the rules for all rows v of `vs` and u of `us`."""
-        found: np.ndarray
+        """Return v'Ju for all rows v of `vs` and u of `us`: shape (len(vs), len(us))."""
+        products: np.ndarray
         if mode == "reverse":
-            found = np.stack([self.row(v) for v in vs]) @ us.T
+            products = np.stack([self.row(v) for v in vs]) @ us.T
         else:
-            found = vs @ np.stack([self.pushed(u) for u in us]).T
-        return found
+            products = vs @ np.stack([self.column(u) for u in us]).T
+        return products
 
-    def column(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ju, and the difference between its two estimates (large across a kink)."""
+    def difference(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return Ju from differences, and the distance of its two estimates: large at a kink."""
 
         def f(step: float) -> np.ndarray:
             moved = [
@@ -165,46 +185,53 @@ def _flat(tensors: Sequence[Tensor]) -> np.ndarray:
 
 
 def _parts(vector: np.ndarray, like: Sequence[Any]) -> list[np.ndarray]:
-    """The parts of a vector that belong to each of these arrays, in its shape."""
+    """Split a vector into arrays of the shapes of `like`."""
     ends = np.cumsum([item.size for item in like])[:-1]
     pieces = np.split(vector, ends) if len(like) else []
     return [piece.reshape(item.shape) for piece, item in zip(pieces, like, strict=True)]
 
 
 def _outputs(f: Function, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The results of f that can have a gradient, in a row."""
+    """Return the floating results of f in a flat list."""
     results = flatten(f(*inputs))
     for result in results:
         if not isinstance(result, Tensor):
-            raise TypeError(f"the function must return Tensors, not {type(result).__name__}")
+            raise TypeError(f"the function must return Tensors, got {type(result).__name__}")
         if result.dtype.kind == "f" and result.dtype != np.float64:
-            raise TypeError(f"the function must compute in float64, but it returned {result.dtype}")
+            raise TypeError(f"the function must compute in float64, got a {result.dtype} result")
     return [result for result in results if result.dtype.kind == "f"]
 
 
-def _slopes(
+def _weighted_gradients(
     outputs: list[Tensor],
     inputs: Sequence[Tensor],
     weights: Sequence[Tensor],
     create_graph: bool = False,
 ) -> list[Tensor]:
-    """v'J for the weights v, one entry per input; 0 where the outputs do not depend on it."""
+    """Return v'J for weights v, one array per input; zeros if no output depends on it."""
     weighted = [(y, v) for y, v in zip(outputs, weights, strict=True) if y.requires_grad]
-    found: tuple[Tensor | None, ...] = (None,) * len(inputs)
+    computed: tuple[Tensor | None, ...] = (None,) * len(inputs)
     if weighted:
         ys, vs = zip(*weighted, strict=True)
-        found = gradients(ys, inputs, vs, True, create_graph, allow_unused=True)
-    return [zeros_like(x.detach()) if g is None else g for x, g in zip(inputs, found, strict=True)]
+        computed = gradients(ys, inputs, vs, True, create_graph, allow_unused=True)
+    return [
+        zeros_like(x.detach()) if g is None else g for x, g in zip(inputs, computed, strict=True)
+    ]
 
 
 def _gradient_of(f: Function, count: int) -> Function:
-    """The function (x, v) -> v'J for an f of `count` arguments; recorded if its arguments are."""
+    """Return the function (x, v) -> v'J for an f of `count` arguments.
+
+    Its result is recorded if an argument requires a gradient.
+    """
 
     def gradient(*arguments: Tensor) -> list[Tensor]:
         recorded = any(argument.requires_grad for argument in arguments)
         with enable_grad():
             xs = [x if x.requires_grad else x.detach().requires_grad_() for x in arguments[:count]]
-            return _slopes(_outputs(f, xs), xs, arguments[count:], create_graph=recorded)
+            return _weighted_gradients(
+                _outputs(f, xs), xs, arguments[count:], create_graph=recorded
+            )
 
     return gradient
 
@@ -221,34 +248,40 @@ def _compare(
     arguments: list[str],
     results: str,
 ) -> str | None:
-    """What is wrong, in words, if anything is."""
+    """Return a description of the first wrong entry, or None."""
     vs = _probes(rng, sum(y.size for y in jacobian.outputs))
     us = _probes(rng, sum(x.size for x in jacobian.inputs))
     analytic = jacobian.products(mode, vs, us)
-    numeric = vs @ np.stack([jacobian.column(u)[0] for u in us]).T
+    numeric = vs @ np.stack([jacobian.difference(u)[0] for u in us]).T
     wrong = ~(np.abs(analytic - numeric) <= atol + rtol * np.abs(numeric))
     if not wrong.any():
         return None
     i, j = np.argwhere(wrong)[0]
     v, u = vs[i], _worst_entry(jacobian, mode, vs[i], us[j])
-    column, doubt = jacobian.column(u)
+    column, uncertainty = jacobian.difference(u)
     exact = jacobian.products(mode, v[None], u[None]).item() / u.sum()
     quotient = v @ column / u.sum()
-    of = f"the weighted {results}s"
+    function = f"the weighted {results}s"
     if np.count_nonzero(v) == 1:
-        of = _entry(v, jacobian.outputs, [f"{results} {k}" for k in range(len(jacobian.outputs))])
-    by = _entry(u, jacobian.inputs, arguments)
-    kink = np.abs(v) @ doubt > 1e-2 * (1 + abs(quotient))
+        function = _entry(
+            v, jacobian.outputs, [f"{results} {k}" for k in range(len(jacobian.outputs))]
+        )
+    variable = _entry(u, jacobian.inputs, arguments)
+    is_kink = np.abs(v) @ uncertainty > 1e-2 * (1 + abs(quotient))
     return (
-        f"the derivative of {of} by {by} is {exact:.9g} by the rules, but "
+        f"the derivative of {function} by {variable} is {exact:.9g} by the rules, but "
         f"{quotient:.9g} by central differences: off by {abs(exact - quotient):.3g}, "
         f"where {atol + rtol * abs(quotient):.3g} is allowed"
-        + (f" (with half the step it differs: is there a kink within {STEP}?)" if kink else "")
+        + (
+            f" (another step size gives another value: is there a kink within {STEP}?)"
+            if is_kink
+            else ""
+        )
     )
 
 
 def _worst_entry(jacobian: _Jacobian, mode: str, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """The entry of the direction u most to blame for a mismatch in v'Ju, found by halving u."""
+    """Return the unit vector of the entry with the largest error in v'Ju, by bisection of u."""
     row = jacobian.row(v)
     if not np.isfinite(row).all():
         unit = np.zeros_like(row)
@@ -257,7 +290,7 @@ def _worst_entry(jacobian: _Jacobian, mode: str, v: np.ndarray, u: np.ndarray) -
 
     def mismatch(w: np.ndarray) -> float:
         analytic = jacobian.products(mode, v[None], w[None]).item()
-        return float(np.nan_to_num(abs(analytic - v @ jacobian.column(w)[0]), nan=np.inf))
+        return float(np.nan_to_num(abs(analytic - v @ jacobian.difference(w)[0]), nan=np.inf))
 
     while np.count_nonzero(u) > 1:
         entries = np.flatnonzero(u)
@@ -268,7 +301,7 @@ def _worst_entry(jacobian: _Jacobian, mode: str, v: np.ndarray, u: np.ndarray) -
 
 
 def _entry(unit: np.ndarray, like: Sequence[Any], names: list[str]) -> str:
-    """Where a unit vector points: "entry (1, 2) of argument 0"."""
+    """Describe the entry that a unit vector selects: "entry (1, 2) of argument 0"."""
     parts = _parts(unit, like)
     k = next(k for k, part in enumerate(parts) if part.any())
     index = tuple(int(i) for i in np.argwhere(parts[k])[0])

@@ -1,8 +1,7 @@
-"""Hypothesis strategies for what operations are tried on: shapes, arrays, layouts and indices; and
-for whole programs.
+"""Hypothesis strategies for inputs of operations: shapes, arrays, layouts, indices and programs.
 
-The numbers in `arrays` come from a seed and are in general position: no ties, no round values, none
-near a kink. What shrinks is shapes. Ties and singular points deserve tests that name them.
+The numbers in `arrays` come from a seed and are in general position: without ties or round values,
+and away from kinks. Only shapes shrink. Ties and singular points need separate tests.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Shape = tuple[int, ...]
 Draw = Callable[[SearchStrategy[Any]], Any]
 
 MARGIN = 0.05
-"""How far numbers stay away from the kinks given as `avoid`."""
+"""Minimum distance of numbers from the kinks in `avoid`."""
 
 
 # --- shapes ---------------------------------------------------------------------------------------
@@ -33,8 +32,19 @@ MARGIN = 0.05
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3
 ) -> SearchStrategy[Shape]:
-    """Shapes: those of 0-d and (if `min_side` is 0) of empty arrays among them, and those of equal
-    sides, from which no axis can be told.
+    """Draw shapes, including shapes of 0-d and empty arrays, and shapes with equal sides.
+
+    Parameters
+    ----------
+    min_dims, max_dims : int, default 0 and 3
+        Bounds of the number of axes.
+    min_side, max_side : int, default 0 and 3
+        Bounds of the lengths of the axes.
+
+    Returns
+    -------
+    SearchStrategy of tuple of int
+        Strategy of shapes.
     """
     positive = [*range(max(min_side, 1), max_side + 1)]
     sides = st.sampled_from(2 * positive + [0] if min_side == 0 else positive)
@@ -46,13 +56,26 @@ def shapes(
 def broadcastable_shapes(
     n: int, max_dims: int = 3, max_side: int = 3
 ) -> SearchStrategy[tuple[Shape, ...]]:
-    """`n` shapes that broadcast together: by leading axes, by axes of length 1, or both; 0-d and
-    empty ones too.
+    """Draw shapes that broadcast together, including shapes of 0-d and empty arrays.
+
+    Parameters
+    ----------
+    n : int
+        Number of shapes.
+    max_dims : int, default 3
+        Maximum number of axes.
+    max_side : int, default 3
+        Maximum length of an axis.
+
+    Returns
+    -------
+    SearchStrategy of tuple of tuple of int
+        Strategy of `n` shapes.
     """
-    found = hnp.mutually_broadcastable_shapes(
+    broadcastable = hnp.mutually_broadcastable_shapes(
         num_shapes=n, max_dims=max_dims, min_side=0, max_side=max_side
     )
-    return found.map(lambda shapes: shapes.input_shapes)
+    return broadcastable.map(lambda shapes: shapes.input_shapes)
 
 
 # --- arrays ---------------------------------------------------------------------------------------
@@ -68,23 +91,45 @@ def arrays(
     distinct: bool = False,
     dtype: Any = np.float64,
 ) -> Array:
-    """Arrays of numbers between `low` and `high`, in any memory layout.
+    """Draw arrays of numbers in an interval, in any memory layout.
 
-    Numbers stay at least 0.05 away from those in `avoid`; with `distinct` also from each other, by
-    (high - low - 0.1 len(avoid)) / (2 size). Raises ValueError if `avoid` leaves nothing.
+    Parameters
+    ----------
+    draw : callable
+        Passed by hypothesis.
+    shape : tuple of int or SearchStrategy
+        Shape of the arrays.
+    low, high : float, default -2.0 and 2.0
+        Interval.
+    avoid : sequence of float, optional
+        Kinks; numbers differ from them by at least 0.05.
+    distinct : bool, default False
+        Draw numbers that differ by at least (high - low - 0.1 len(avoid)) / (2 size).
+    dtype : dtype_like, default float64
+        Dtype of the arrays.
+
+    Returns
+    -------
+    SearchStrategy of array
+        Strategy of arrays.
+
+    Raises
+    ------
+    ValueError
+        If `avoid` excludes the whole interval.
     """
     lengths = draw(shape) if isinstance(shape, SearchStrategy) else shape
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     unit = rng.uniform(size=lengths)
     if distinct:
-        places = rng.permutation(unit.size).reshape(lengths)
-        unit = (places + 0.25 + unit / 2) / max(unit.size, 1)
+        ranks = rng.permutation(unit.size).reshape(lengths)
+        unit = (ranks + 0.25 + unit / 2) / max(unit.size, 1)
     layout = draw(layouts())
     return layout(np.asarray(_spread(unit, low, high, avoid), dtype))
 
 
 def _spread(unit: Array, low: float, high: float, avoid: Sequence[float]) -> Array:
-    """Numbers of [0, 1] stretched over [low, high] less the neighbourhoods of `avoid`."""
+    """Map numbers in [0, 1] to [low, high] without the neighborhoods of `avoid`."""
     starts, ends = [], []
     start = low
     for kink in sorted(avoid):
@@ -96,7 +141,9 @@ def _spread(unit: Array, low: float, high: float, avoid: Sequence[float]) -> Arr
         starts.append(start)
         ends.append(high)
     if not starts:
-        raise ValueError(f"avoid={avoid} leaves nothing between {low} and {high}")
+        raise ValueError(
+            f"avoid must leave numbers between {low} and {high}, with a margin of {MARGIN}, got {avoid}"
+        )
     before = np.cumsum([0.0, *np.subtract(ends, starts)])
     position = unit * before[-1]
     piece = np.searchsorted(before[1:-1], position, side="right")
@@ -104,10 +151,14 @@ def _spread(unit: Array, low: float, high: float, avoid: Sequence[float]) -> Arr
 
 
 def layouts() -> SearchStrategy[Callable[[Array], Array]]:
-    """Functions that return an equal array in C's memory layout, in Fortran's, with gaps, or with
-    negative strides.
+    """Draw functions that copy an array to another memory layout.
+
+    Returns
+    -------
+    SearchStrategy of callable
+        Strategy of functions for C order, Fortran order, strides with gaps, and negative strides.
     """
-    return st.sampled_from([_contiguous, _fortran, _with_gaps, _backwards])
+    return st.sampled_from([_contiguous, _fortran, _with_gaps, _reversed])
 
 
 def _contiguous(array: Array) -> Array:
@@ -119,36 +170,45 @@ def _fortran(array: Array) -> Array:
 
 
 def _with_gaps(array: Array) -> Array:
-    wide: Array = np.zeros([2 * n for n in array.shape], array.dtype)
-    view = wide[(..., *[slice(None, None, 2)] * array.ndim)]
+    larger: Array = np.zeros([2 * n for n in array.shape], array.dtype)
+    view = larger[(..., *[slice(None, None, 2)] * array.ndim)]
     view[...] = array
     return view
 
 
-def _backwards(array: Array) -> Array:
-    back = (..., *[slice(None, None, -1)] * array.ndim)
-    return array[back].copy()[back]
+def _reversed(array: Array) -> Array:
+    reverse = (..., *[slice(None, None, -1)] * array.ndim)
+    return array[reverse].copy()[reverse]
 
 
 # --- indices --------------------------------------------------------------------------------------
 
 
 def indices(shape: Shape) -> SearchStrategy[Any]:
-    """What an array of this shape can be indexed with: integers, slices with steps of either sign,
-    newaxis, ellipsis, arrays of integers (negative and repeated ones too, of several dtypes),
-    boolean masks, and mixtures.
+    """Draw indices of arrays of a shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the array to index.
+
+    Returns
+    -------
+    SearchStrategy
+        Strategy of integers, slices with positive and negative steps, newaxis, ellipsis, integer
+        arrays of several dtypes with negative and repeated entries, boolean masks, and mixtures.
     """
-    found = hnp.basic_indices(shape, allow_newaxis=True) | _mixed_indices(shape)
+    without_masks = hnp.basic_indices(shape, allow_newaxis=True) | _mixed_indices(shape)
     if not shape:
-        return found
+        return without_masks
     masked = st.integers(1, len(shape)).map(lambda k: shape[:k])
     masks = masked.flatmap(lambda part: hnp.arrays(np.bool_, part))
-    return found | masks | _rows(shape[0], shapes(min_dims=1, max_dims=2))
+    return without_masks | masks | _rows(shape[0], shapes(min_dims=1, max_dims=2))
 
 
 @st.composite
 def _rows(draw: Draw, n: int, result: SearchStrategy[Shape]) -> Array:
-    """An array of indices along an axis of length n."""
+    """Draw an array of indices along an axis of length n."""
     dtype = draw(st.sampled_from([np.int64, np.int32, np.int8, np.uint8]))
     shape = draw(result) if n else (0,)
     low = 0 if dtype is np.uint8 else -n
@@ -157,22 +217,22 @@ def _rows(draw: Draw, n: int, result: SearchStrategy[Shape]) -> Array:
 
 @st.composite
 def _mixed_indices(draw: Draw, shape: Shape) -> tuple[Any, ...]:
-    """Slices and index arrays of one shape, with a newaxis or an ellipsis in some place."""
+    """Draw slices and index arrays of one shape, with a newaxis or an ellipsis at some position."""
     common = draw(shapes(max_dims=2, min_side=1))
     parts: list[Any] = []
     for n in shape[: draw(st.integers(0, len(shape)))]:
         slices = st.slices(n)
         parts.append(draw(slices | _rows(n, st.just(common)) if n else slices))
     extra = draw(st.sampled_from([(), (None,), (...,)]))
-    # Behind an ellipsis stand the last axes: unless all are indexed, nothing may follow it here.
-    last = extra == (...,) and len(parts) < len(shape)
-    place = len(parts) if last else draw(st.integers(0, len(parts)))
-    return (*parts[:place], *extra, *parts[place:])
+    # The parts index the first axes, so an ellipsis comes last unless they index all axes.
+    is_last = extra == (...,) and len(parts) < len(shape)
+    position = len(parts) if is_last else draw(st.integers(0, len(parts)))
+    return (*parts[:position], *extra, *parts[position:])
 
 
 # --- programs -------------------------------------------------------------------------------------
 
-# Smooth steps that broadcast, and keep numbers and slopes of size 1 however often they are taken.
+# Smooth steps that broadcast. Values and derivatives remain of magnitude 1 after many steps.
 _STEPS: dict[str, Callable[..., Any]] = {
     "average": lambda a, b: (a + b) / 2,
     "bell": lambda a: ops.elementwise.exp(-a * a),
@@ -195,8 +255,17 @@ _STEPS: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Program:
-    """A function of several arrays: steps, each on any of the values so far. Its results are the
-    values that no step uses.
+    """Function of several arrays, as a list of steps.
+
+    Each step takes any of the inputs and results of earlier steps. The program returns the values
+    that no step uses.
+
+    Parameters
+    ----------
+    inputs : int
+        Number of arrays.
+    steps : tuple of (str, tuple of int)
+        Name of each step, and the numbers of the values that it takes.
     """
 
     inputs: int
@@ -221,7 +290,20 @@ class Program:
 def programs(
     draw: Draw, min_steps: int = 3, max_steps: int = 15
 ) -> tuple[Program, tuple[Array, ...]]:
-    """Random programs, in which values are shared and fan out, with arrays to run them on."""
+    """Draw programs whose values are used several times, and arrays to run them on.
+
+    Parameters
+    ----------
+    draw : callable
+        Passed by hypothesis.
+    min_steps, max_steps : int, default 3 and 15
+        Bounds of the number of steps.
+
+    Returns
+    -------
+    SearchStrategy of (Program, tuple of array)
+        Strategy of programs with their inputs.
+    """
     count = draw(st.integers(1, 3))
     steps: list[tuple[str, tuple[int, ...]]] = []
     for n in range(draw(st.integers(min_steps, max_steps))):
@@ -229,6 +311,6 @@ def programs(
         operand = st.integers(0, count + n - 1)
         arity = len(signature(_STEPS[name]).parameters)
         steps.append((name, tuple(draw(operand) for _ in range(arity))))
-    fitting = hnp.mutually_broadcastable_shapes(num_shapes=count, min_side=1, max_side=3)
-    found = draw(fitting.map(lambda shapes: shapes.input_shapes))
-    return Program(count, tuple(steps)), tuple(draw(arrays(shape)) for shape in found)
+    broadcastable = hnp.mutually_broadcastable_shapes(num_shapes=count, min_side=1, max_side=3)
+    input_shapes = draw(broadcastable.map(lambda shapes: shapes.input_shapes))
+    return Program(count, tuple(steps)), tuple(draw(arrays(shape)) for shape in input_shapes)

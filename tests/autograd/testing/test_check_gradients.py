@@ -1,4 +1,4 @@
-"""The checker of gradients, and the strategies, keep what they promise."""
+"""The comparison of gradients with finite differences, and the hypothesis strategies."""
 
 from typing import Any
 
@@ -13,32 +13,32 @@ from autograd.testing import check_gradients
 from autograd.testing.strategies import arrays, broadcastable_shapes, indices, layouts, shapes
 
 
-def wrong_at(*place: int) -> Any:
-    """a * b * b, but the gradient by b is 1% off in one place."""
+def wrong_at(*position: int) -> Any:
+    """Return a * b * b with a gradient by b that is wrong by 1% in one entry."""
 
-    def slope(g: Any, a: Any, b: Any) -> Any:
-        off = np.ones(b.shape)
-        off[place] = 1.01
-        return g * 2 * a * b * on_device(off)
+    def wrong_gradient(g: Any, a: Any, b: Any) -> Any:
+        factor = np.ones(b.shape)
+        factor[position] = 1.01
+        return g * 2 * a * b * on_device(factor)
 
-    return ag.primitive(a=lambda g, b: g * b * b, b=slope)(lambda xp, a, b: a * b * b)
+    return ag.primitive(a=lambda g, b: g * b * b, b=wrong_gradient)(lambda xp, a, b: a * b * b)
 
 
 @pytest.mark.parametrize("mode", ["reverse", "forward"])
-@pytest.mark.parametrize(("shape", "place"), [((2, 3), (1, 2)), ((20, 30), (7, 11)), ((), ())])
-def test_it_names_the_entry_the_values_and_the_order(mode: str, shape: Any, place: Any) -> None:
+@pytest.mark.parametrize(("shape", "position"), [((2, 3), (1, 2)), ((20, 30), (7, 11)), ((), ())])
+def test_the_message_names_entry_values_and_order(mode: str, shape: Any, position: Any) -> None:
     x = np.full(shape, 2.0)
     with pytest.raises(AssertionError) as caught:
-        check_gradients(wrong_at(*place), np.ones(shape), x, modes=(mode,))
+        check_gradients(wrong_at(*position), np.ones(shape), x, modes=(mode,))
     message = str(caught.value)
     assert message.startswith(f"{mode} mode, order 1: ")
-    assert (f"by entry {place} of argument 1" if shape else "by argument 1") in message
+    assert (f"by entry {position} of argument 1" if shape else "by argument 1") in message
     assert "where" in message
     if x.size <= 32:
         assert "is 4.04 by the rules, but 4 by central differences: off by 0.04" in message
 
 
-def test_it_names_the_second_order() -> None:
+def test_the_message_names_the_second_order() -> None:
     @ag.primitive(x=lambda g, x: g * 3 * x * (x.detach() if isinstance(x, ag.Tensor) else x))
     def cube(xp: Any, x: Any) -> Any:
         return x * x * x
@@ -48,13 +48,13 @@ def test_it_names_the_second_order() -> None:
         check_gradients(cube, np.array([0.0, 2.0]))
 
 
-def test_it_hints_at_a_kink() -> None:
+def test_the_message_suggests_a_kink() -> None:
     with pytest.raises(AssertionError, match=r"is there a kink within 0\.001"):
         check_gradients(ag.relu, np.array([0.0007]))
 
 
 @pytest.mark.parametrize("size", [3, 500])
-def test_a_gradient_that_is_not_finite_fails(size: int) -> None:
+def test_gradients_that_are_not_finite_fail(size: int) -> None:
     spike = np.where(np.arange(size) == 1, np.nan, 1)
     nan = ag.primitive(x=lambda g, x: g * on_device(spike))
     with pytest.raises(AssertionError, match=r"entry \(1,\) of argument 0 is nan"):
@@ -62,7 +62,7 @@ def test_a_gradient_that_is_not_finite_fails(size: int) -> None:
 
 
 @given(x=arrays(shapes()))
-def test_results_that_are_views_of_the_argument(x: np.ndarray) -> None:
+def test_results_may_be_views_of_the_argument(x: np.ndarray) -> None:
     check_gradients(lambda x: (x, x.T, x.ravel(), x * 1), x)
 
 
@@ -76,21 +76,27 @@ def test_third_order() -> None:
     check_gradients(lambda x, y: ag.tanh(x * y), 0.4, 1.2, order=3)
 
 
-REFUSED = {
-    "argument 1 is float32": lambda: check_gradients(ag.add, 1.0, np.ones(2, np.float32)),
-    "argument 0 is int64": lambda: check_gradients(ag.tanh, 3),
-    "must return Tensors, not ndarray": lambda: check_gradients(lambda x: x.numpy(), 1.0),
-    "it returned float32": lambda: check_gradients(lambda x: x.astype("float32"), 1.0),
-    "no mode 'sideways'": lambda: check_gradients(ag.tanh, 1.0, modes=("reverse", "sideways")),
+ERRORS = {
+    "argument 1 must be float64, .* got float32": lambda: check_gradients(
+        ag.add, 1.0, np.ones(2, np.float32)
+    ),
+    "argument 0 must be float64, .* got int64": lambda: check_gradients(ag.tanh, 3),
+    "must return Tensors, got ndarray": lambda: check_gradients(lambda x: x.numpy(), 1.0),
+    "must compute in float64, got a float32 result": lambda: check_gradients(
+        lambda x: x.astype("float32"), 1.0
+    ),
+    "must be 'reverse' or 'forward', got 'sideways'": lambda: check_gradients(
+        ag.tanh, 1.0, modes=("reverse", "sideways")
+    ),
     "nothing to check": lambda: check_gradients(ag.tanh),
     "of at least 1": lambda: check_gradients(ag.tanh, 1.0, order=0),
 }
 
 
-@pytest.mark.parametrize("message", REFUSED)
-def test_refusals(message: str) -> None:
+@pytest.mark.parametrize("message", ERRORS)
+def test_invalid_arguments_raise(message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
-        REFUSED[message]()
+        ERRORS[message]()
 
 
 # --- strategies -----------------------------------------------------------------------------------
@@ -112,28 +118,28 @@ def test_distinct_numbers_keep_their_distance(x: np.ndarray) -> None:
 
 
 @given(st.data())
-def test_avoiding_everything_is_an_error(data: Any) -> None:
-    with pytest.raises(ValueError, match=r"leaves nothing between 0 and 0\.05"):
+def test_avoiding_the_whole_interval_raises(data: Any) -> None:
+    with pytest.raises(ValueError, match=r"must leave numbers between 0 and 0\.05"):
         data.draw(arrays((2,), 0, 0.05, avoid=(0,)))
 
 
 @given(data=st.data(), x=arrays(shapes()))
-def test_layouts_and_indices_fit_their_arrays(data: Any, x: np.ndarray) -> None:
+def test_layouts_and_indices_are_valid(data: Any, x: np.ndarray) -> None:
     np.testing.assert_array_equal(data.draw(layouts())(x), x)
     x[data.draw(indices(x.shape))]
 
 
 @given(broadcastable_shapes(3))
-def test_broadcastable_shapes_are(found: Any) -> None:
-    np.broadcast_shapes(*found)
+def test_broadcastable_shapes_broadcast(drawn_shapes: Any) -> None:
+    np.broadcast_shapes(*drawn_shapes)
 
 
 STRIDED = arrays((3, 2)).filter(lambda x: not x.flags.contiguous)
 
 
-@pytest.mark.host  # a device may lay its arrays out as it likes
+@pytest.mark.host  # a device may use another layout
 @given(x=STRIDED)
-def test_the_layout_reaches_the_function(x: np.ndarray) -> None:
+def test_the_function_receives_the_layout(x: np.ndarray) -> None:
     seen = []
 
     def f(t: ag.Tensor) -> ag.Tensor:

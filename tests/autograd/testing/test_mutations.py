@@ -1,6 +1,8 @@
-"""Wrong rules, one at a time, put in place of right ones: the suite's own checks must notice each.
+"""Mutation tests: each replaces one rule by a wrong one, which the checks of the suite must detect.
 
-A test that no mistake can fail is worth nothing (DeMillo, Lipton & Sayward 1978).
+References
+----------
+DeMillo, Lipton & Sayward 1978, "Hints on test data selection".
 """
 
 from collections.abc import Callable
@@ -22,11 +24,11 @@ Patch = pytest.MonkeyPatch
 Rule = Callable[..., Any]
 
 
-# --- how a rule is replaced -----------------------------------------------------------------------
+# --- replacement of a rule ------------------------------------------------------------------------
 
 
 def instead_of_joint(operation: Any, wrong: Callable[[Rule], Rule]) -> Any:
-    """Replace the one rule of all arguments."""
+    """Return a patch that replaces the joint rule of all arguments."""
 
     def patch(monkeypatch: Patch) -> None:
         rule = wrong(operation.primitive.rules["*"])
@@ -39,26 +41,26 @@ def attribute(owner: Any, name: str, wrong: Callable[[Any], Any]) -> Any:
     return lambda monkeypatch: monkeypatch.setattr(owner, name, wrong(getattr(owner, name)))
 
 
-def of_the_backend(name: str, wrong: Callable[[Any], Any]) -> Any:
-    """Replace a method of the device that the tests run on."""
+def backend_method(name: str, wrong: Callable[[Any], Any]) -> Any:
+    """Return a patch that replaces a method of the backend under test."""
     return lambda monkeypatch: attribute(type(ag.backend.current()), name, wrong)(monkeypatch)
 
 
 def constant(x: Any) -> Any:
-    """Without history: right at the first order, wrong at the second."""
+    """Detach a Tensor: the first order is correct, the second is wrong."""
     return x.detach() if isinstance(x, ag.Tensor) else x
 
 
-def if_square(turn: Callable[[Any], Any]) -> Callable[[Rule], Rule]:
-    """Wrong only where the shape cannot tell."""
+def if_square(change: Callable[[Any], Any]) -> Callable[[Rule], Rule]:
+    """Change only square gradients, whose shape does not reveal the error."""
 
     def wrong(rule: Rule) -> Rule:
-        def turned(*args: Any) -> Any:
-            found = rule(*args)
-            square = found.ndim > 1 and found.shape[-1] == found.shape[-2]
-            return turn(found) if square else found
+        def changed_rule(*args: Any) -> Any:
+            gradient = rule(*args)
+            is_square = gradient.ndim > 1 and gradient.shape[-1] == gradient.shape[-2]
+            return change(gradient) if is_square else gradient
 
-        return turned
+        return changed_rule
 
     return wrong
 
@@ -71,7 +73,7 @@ def transposed(x: Any) -> Any:
 
 
 def unbroadcast_first(unbroadcast: Any) -> Any:
-    """Un-broadcasting that takes the first of the copies, not their sum."""
+    """Return an unbroadcasting function that takes the first copy instead of the sum."""
 
     def wrong(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         if 0 not in g.shape:
@@ -97,17 +99,17 @@ def overwrite(scatter_add: Any) -> Any:
 
 
 def rolled(rule: Rule) -> Rule:
-    """A rule for the parts of something, each taken for its neighbour."""
-    return lambda g, *needs: rule((*g[1:], g[0]), *needs)
+    """Return a rule that shifts the gradients of several results by one."""
+    return lambda g, *residuals: rule((*g[1:], g[0]), *residuals)
 
 
-# --- how a mutant is looked for -------------------------------------------------------------------
+# --- search for a failing case --------------------------------------------------------------------
 
 
-def looked_for(check: Callable[[str, st.DataObject], None]) -> Callable[[str], Any]:
-    """The check of a named operation, on more cases than in one run of the suite."""
+def search(check: Callable[[str, st.DataObject], None]) -> Callable[[str], Any]:
+    """Return a check of a named operation on more cases than in one run of the suite."""
 
-    def of(name: str) -> Callable[[], None]:
+    def check_operation(name: str) -> Callable[[], None]:
         @settings(
             max_examples=500,
             database=None,
@@ -121,20 +123,20 @@ def looked_for(check: Callable[[str, st.DataObject], None]) -> Callable[[str], A
 
         return run
 
-    return of
+    return check_operation
 
 
-@looked_for
+@search
 def derivatives(name: str, data: st.DataObject) -> None:
     check_derivatives(DIFFERENTIABLE[name], data.draw(DIFFERENTIABLE[name].cases))
 
 
-@looked_for
+@search
 def values(name: str, data: st.DataObject) -> None:
     check_forward(DIFFERENTIABLE[name], data.draw(DIFFERENTIABLE[name].cases))
 
 
-@looked_for
+@search
 def dtypes(name: str, data: st.DataObject) -> None:
     case = data.draw(DIFFERENTIABLE[name].cases)
     check_dtypes(DIFFERENTIABLE[name], case, [np.float32, np.float64])
@@ -149,10 +151,10 @@ def ties(f: Any, *rest: Any) -> Callable[[], None]:
     return lambda: f.hypothesis.inner_test(tied, *rest)
 
 
-MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
+MUTATIONS: dict[str, tuple[Any, Callable[[], None]]] = {
     "sign": (instead(ag.tanh, lambda rule: lambda g, y: -rule(g, y)), derivatives("tanh")),
     "factor 2": (instead(ag.square, lambda rule: lambda g, x: g * x), derivatives("square")),
-    "a constant slightly off": (
+    "an inexact constant": (
         instead(ag.log2, lambda rule: lambda g, x: g / (x * 0.69315)),
         derivatives("log2"),
     ),
@@ -180,7 +182,7 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
         instead(ag.sigmoid, lambda rule: lambda g, y: rule(g, y.astype(np.float16))),
         derivatives("sigmoid"),
     ),
-    "missing un-broadcast": (
+    "missing unbroadcast": (
         attribute(operations, "unbroadcast", unbroadcast_first),
         derivatives("add"),
     ),
@@ -209,11 +211,11 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
     "split off by one": (instead(joining._split, rolled), derivatives("split")),
     "unstack off by one": (instead(joining._unstack, rolled), derivatives("unstack")),
     "scatter that overwrites": (
-        of_the_backend("scatter_add", overwrite),
+        backend_method("scatter_add", overwrite),
         derivatives("getitem"),
     ),
-    "overwritten rows": (of_the_backend("scatter_add", overwrite), derivatives("take")),
-    "a gradient for what was overwritten": (
+    "overwritten rows": (backend_method("scatter_add", overwrite), derivatives("take")),
+    "a gradient for overwritten elements": (
         instead(indexing._index_update, lambda rule: lambda g, index: g),
         derivatives("index_update"),
     ),
@@ -221,15 +223,15 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
         instead(ag.exp, lambda rule: lambda g, y: g * constant(y)),
         derivatives("exp"),
     ),
-    "the incoming gradient taken for a constant": (
+    "the incoming gradient detached": (
         instead(ag.sin, lambda rule: lambda g, x: rule(constant(g), x)),
         derivatives("sin"),
     ),
-    "all to the first at ties": (
+    "ties give all to the first": (
         instead(ag.maximum, lambda rule: lambda g, a, b: g * (a >= b)),
         ties(test_singular.test_equals_share_the_gradient_evenly, "maximum"),
     ),
-    "all to everyone at ties": (
+    "ties give all to each": (
         instead(extremes._max, lambda rule: lambda g, x, y, axes: g * (x == x.max())),
         ties(test_singular.test_extremes_share_the_gradient_evenly, None, "max"),
     ),
@@ -244,9 +246,9 @@ MUTANTS: dict[str, tuple[Any, Callable[[], None]]] = {
 }
 
 
-@pytest.mark.parametrize("mistake", MUTANTS)
-def test_a_wrong_rule_is_noticed(mistake: str, monkeypatch: Patch) -> None:
-    put_in_place, check = MUTANTS[mistake]
-    put_in_place(monkeypatch)
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_wrong_rule_is_detected(mutation: str, monkeypatch: Patch) -> None:
+    patch, check = MUTATIONS[mutation]
+    patch(monkeypatch)
     with np.errstate(all="ignore"), pytest.raises((AssertionError, ValueError)):
-        check()  # ValueError: the shape is wrong as well
+        check()  # ValueError: a shape is wrong too
