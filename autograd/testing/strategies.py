@@ -142,7 +142,7 @@ def _spread(unit: Array, low: float, high: float, avoid: Sequence[float]) -> Arr
         ends.append(high)
     if not starts:
         raise ValueError(
-            f"avoid must leave numbers between {low} and {high}, with a margin of {MARGIN}, got {avoid}"
+            f"avoid must leave numbers between {low} and {high} (margin {MARGIN}), got {avoid}"
         )
     before = np.cumsum([0.0, *np.subtract(ends, starts)])
     position = unit * before[-1]
