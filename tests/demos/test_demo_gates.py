@@ -1,4 +1,4 @@
-"""The demonstration of gates: what it says of a text, and how units are compared with that."""
+"""The demo of LSTM gates: the features of a text, and their correlation with units."""
 
 from typing import Any
 
@@ -17,9 +17,10 @@ def gates(monkeypatch: Any) -> Any:
     return module
 
 
-def test_what_a_reader_knows_after_each_character(gates: Any) -> None:
-    known = {name: v[:, 0].tolist() for name, v in gates.features('a "b\n  cd"\n\n "x').items()}
-    assert known == {
+def test_features_after_each_character(gates: Any) -> None:
+    text = 'a "b\n  cd"\n\n "x'
+    features = {name: values[:, 0].tolist() for name, values in gates.text_features(text).items()}
+    assert features == {
         "letters of a word": [1, 0, 0, 1, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 1],
         "inside quotation marks": [0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1],
         "indentation": [0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 0, 0, 1, 1, 1],
@@ -27,13 +28,13 @@ def test_what_a_reader_knows_after_each_character(gates: Any) -> None:
     }
 
 
-def test_features_stand_beside_the_streams_of_a_text(gates: Any, monkeypatch: Any) -> None:
+def test_features_are_split_into_the_same_streams_as_the_text(gates: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(gates, "STREAMS", 2)
-    known = gates.features("ab cdx")
-    assert known["letters of a word"].T.tolist() == [[1, 2, 0], [1, 2, 3]]
+    features = gates.text_features("ab cdx")
+    assert features["letters of a word"].T.tolist() == [[1, 2, 0], [1, 2, 3]]
 
 
-def test_correlations_are_those_of_numpy(gates: Any) -> None:
+def test_correlations_match_numpy(gates: Any) -> None:
     rng = np.random.default_rng(0)
     units, values = rng.normal(size=(30, 2, 3)), rng.normal(size=(30, 2))
     expected = [np.corrcoef(units[..., h].ravel(), values.ravel())[0, 1] for h in range(3)]
