@@ -23,14 +23,14 @@ from ..core.graph import no_grad
 from ..core.pytree import flatten, tree_map
 from ..recompute import eager_execution
 from ..runtime.context import run_locked
-from .executor import Compiled, Recurrence, execute
+from .executor import Compiled, ScanCall, execute
 from .explain import Explanation
 from .kernels import on_paper
 from .program import Untraceable
 from .state import Untouched
 from .trace import Step
 
-__all__ = ["Explanation", "Recurrence", "eager_execution", "explain", "run", "unwanted"]
+__all__ = ["Explanation", "ScanCall", "disabled_reason", "eager_execution", "explain", "run"]
 
 MOST_PLANS = 500
 _ENGINE = str(Path(__file__).parents[1])
@@ -41,7 +41,7 @@ _warned: dict[Any, None] = {}
 _lock = threading.Lock()
 
 
-def unwanted(compile: bool | None) -> str:
+def disabled_reason(compile: bool | None) -> str:
     """Why recurrences are not to be compiled; "" if they are."""
     if os.environ.get("AUTOGRAD_COMPILE") == "0":
         return "AUTOGRAD_COMPILE is 0"
@@ -50,7 +50,7 @@ def unwanted(compile: bool | None) -> str:
     return "detect_anomaly looks at every step" if graph.anomaly_mode.get() else ""
 
 
-def run(it: Recurrence) -> tuple[Any, Any]:
+def run(it: ScanCall) -> tuple[Any, Any]:
     """The last carry and the ys of a recurrence, compiled if that can be."""
     try:
         plan, traced = planned(it)
@@ -61,13 +61,13 @@ def run(it: Recurrence) -> tuple[Any, Any]:
             return execute(plan, traced, it)
         finally:
             traced.drop()
-    results: tuple[Any, Any] = it.record()
+    results: tuple[Any, Any] = it.run_eagerly()
     if not expected:  # and if the step itself does not fail, which says more
         _tell(it.functions[0], why)
     return results
 
 
-def explain(it: Recurrence, device: str | None) -> Explanation:
+def explain(it: ScanCall, device: str | None) -> Explanation:
     """Return how `run` would execute a recurrence on a named device, which need not exist."""
     kind = None if device is None else device.partition(":")[0]
     if kind not in (None, "cpu", "cuda"):
@@ -83,14 +83,14 @@ def explain(it: Recurrence, device: str | None) -> Explanation:
         return Explanation(None, it.steps, str(error))
 
 
-def planned(it: Recurrence) -> tuple[Compiled, Step]:
+def planned(it: ScanCall) -> tuple[Compiled, Step]:
     """Return the plan of a recurrence and the trace of its step; raise Untraceable without a plan.
 
     Before a plan is first used for a step, the step is traced a second time under closer checks,
     which show that it does the same at every call.
     """
-    if it.unwanted:
-        raise Untraceable(it.unwanted, expected=True)
+    if it.disabled_reason:
+        raise Untraceable(it.disabled_reason, expected=True)
     if it.steps < 2:
         raise Untraceable("there is only one step", expected=True)
     before = Untouched(it.functions)
@@ -132,7 +132,7 @@ def _treats_steps_alike(precompute: Callable[[Any], Any] | None, xs: Any) -> boo
     return all(bool(((abs(a - b) <= 1e-2 * (1 + abs(b))) | (b != b)).all()) for a, b in slices)
 
 
-def _traced(it: Recurrence, before: Untouched, first: Step | None = None) -> Step:
+def _traced(it: ScanCall, before: Untouched, first: Step | None = None) -> Step:
     """One step, written down; Untraceable if that cannot be, or if it does anything else."""
     try:
         try:

@@ -43,10 +43,12 @@ IDLE = 1 << 28
 
 
 @dataclass
-class Recurrence:
-    """A call of scan: `steps` executions of `step`, reversed or not, that detach the carry before
-    the steps `cuts`. `functions` are called by `step`; `record` executes the steps eagerly, as is
-    necessary if compilation is disabled for the reason `unwanted`.
+class ScanCall:
+    """One call of `scan`, or of one segment: `steps` steps of `step`, in reverse or not.
+
+    The history of the carry ends before each of the steps `detach_points`. `functions` are those
+    that `step` calls. `run_eagerly` executes the call step by step, which is required if there is
+    a `disabled_reason` not to compile it.
     """
 
     step: Callable[..., Any]
@@ -55,9 +57,9 @@ class Recurrence:
     xs: Any
     steps: int
     reverse: bool
-    cuts: tuple[int, ...]
-    record: Callable[[], Any]
-    unwanted: str
+    detach_points: tuple[int, ...]
+    run_eagerly: Callable[[], Any]
+    disabled_reason: str
 
 
 class Compiled:
@@ -333,7 +335,7 @@ class Lease:
         self.workspace.give_back()
 
 
-def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
+def execute(compiled: Compiled, step: Step, it: ScanCall) -> tuple[Any, Any]:
     """Execute a recurrence by its plan, as one node if it is recorded; `step` is its trace."""
     order = slice(None, None, -1 if it.reverse else None)
     first, inputs = flatten(it.carry), flatten(it.xs)
@@ -343,12 +345,12 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
     changeable = [(x, copy) for x, copy in pairs if x is not copy]
     arrays = [x._data[order] for x in inputs]
     last, ys, workspace = compiled.run(
-        [leaf._data for leaf in first], arrays, constants, it.steps, it.cuts
+        [leaf._data for leaf in first], arrays, constants, it.steps, it.detach_points
     )
     lease = Lease(workspace)
     outs = [Tensor(array) for array in (*last, *[y[order] for y in ys])]
     recorded = {j for j, leaf in enumerate(first) if leaf._node is not None}
-    live = compiled.live(recorded, it.steps, it.cuts)
+    live = compiled.live(recorded, it.steps, it.detach_points)
     n, behind = len(first), [None for _ in step.behind]
     if compiled.backward is not None and any(live):
         sources = [leaf._node for leaf in (*first, *inputs)] + step.parents + step.behind
@@ -375,7 +377,7 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
             d_first, d_xs, d_parents = run_locked(lease.workspace.lock, vjp)
             d_xs = [None if d is None else d[order] for d in d_xs]
             found = [*d_first, *d_xs, *d_parents]
-            used = compiled.sources(given, it.steps, it.cuts)
+            used = compiled.sources(given, it.steps, it.detach_points)
             found = [d if k in used else None for k, d in enumerate(found)] + behind
             found = [d for d, node in zip(found, sources, strict=True) if node is not None]
             # The loop reads zeros for results without a gradient. 0 times infinity is nan: record.
@@ -385,7 +387,7 @@ def execute(compiled: Compiled, step: Step, it: Recurrence) -> tuple[Any, Any]:
 
         shapes = tuple([outs[i].shape for i in places])
         dtypes = tuple([outs[i].dtype for i in places])
-        again = replayable(it.record)
+        again = replayable(it.run_eagerly)
         recorded_places = [step.order[i] if i < n else i for i in places]
         uses = {node for node in parents if node not in step.made}
         whole = Recompute(again, recorded_places, uses)

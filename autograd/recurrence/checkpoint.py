@@ -1,7 +1,4 @@
-"""`checkpoint`: drop the recorded graph of a function and recompute it in the backward pass.
-
-Reference: Griewank & Walther 2000, "Algorithm 799: revolve".
-"""
+"""`checkpoint`: free the graph of a function, and recompute it during the backward pass."""
 
 from __future__ import annotations
 
@@ -24,32 +21,61 @@ from ..transforms import is_recorded
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, but its inner record is dropped at once and made again when backward
-    arrives: memory for one more evaluation.
+    """Return a function that recomputes `f` during the backward pass instead of storing its graph.
 
-    The default random stream is put back for the second evaluation, so that dropout drops the same;
-    `f` must be a pure function otherwise: arrays and lists that it closes over must not change
-    before the backward pass (arguments may, they are copied). Tensors that it takes from around it,
-    such as parameters, get their gradients too. Derivatives of any order go through it.
+    Parameters
+    ----------
+    f : callable
+        A pure function of arrays, Tensors or nested tuples, lists and dicts of them. It may close
+        over Tensors, such as parameters, which get their gradients too.
+
+    Returns
+    -------
+    callable
+        A function with the arguments and results of `f`. It raises TypeError if `f` is a generator
+        or coroutine function, whose operations run later.
+
+    Notes
+    -----
+    The backward pass evaluates `f` a second time and differentiates it [1]_, [2]_. Derivatives of
+    any order are supported. The default random stream is restored for the second evaluation, so
+    that dropout repeats its mask.
+
+    Arguments are copied. Arrays and lists that `f` closes over must not change before the backward
+    pass, which raises RuntimeError otherwise.
+
+    References
+    ----------
+    .. [1] A. Griewank and A. Walther, "Algorithm 799: revolve: an implementation of checkpointing
+       for the reverse or adjoint mode of computational differentiation", ACM TOMS 26(1), 2000.
+    .. [2] T. Chen et al., "Training deep nets with sublinear memory cost", arXiv:1604.06174, 2016.
+
+    Examples
+    --------
+    >>> import autograd as ag
+    >>> w = ag.tensor(2.0, requires_grad=True)
+    >>> ag.checkpoint(lambda x: ag.exp(w * x))(ag.tensor(0.0)).backward()
+    >>> w.grad
+    tensor(0.)
     """
 
     def run(*args: Any, **kwargs: Any) -> Any:
         if eager_execution.get():
             return f(*args, **kwargs)
-        again = replayable(lambda: f(*args, **kwargs))
+        evaluate = replayable(lambda: f(*args, **kwargs))
         start = next_version()
         out, digests = evaluate_with_digests(lambda: f(*args, **kwargs))
         if isinstance(out, (Generator, AsyncGenerator, Awaitable)):
             raise TypeError(
-                f"checkpoint takes functions that return their results, got a {type(out).__name__} "
-                "of operations that run later; checkpoint the functions that it calls"
+                f"checkpoint: f must return its results, got a {type(out).__name__}, whose "
+                "operations run later; checkpoint the functions that it calls"
             )
         inputs = recorded_since(start, out)[1]
         if inputs:
             args, kwargs = tree_map(snapshot, (args, kwargs))
-        again = partial(evaluate_unchanged, again, digests)
+        recompute = partial(evaluate_unchanged, evaluate, digests)
         return record_as_one_node(
-            out, lambda o: is_recorded(o) and o._node.number > start, inputs, again
+            out, lambda o: is_recorded(o) and o._node.number > start, inputs, recompute
         )
 
     return run

@@ -1,8 +1,7 @@
-"""A recurrence executed in parts, of which only those that backward is at are recorded.
+"""Checkpointed scan: stores some of the carries, and recomputes the segments between them.
 
-A plan says which parts. `segments` are of one length; `revolve` evaluates the least number of steps
-again for a number of states that may be kept (Griewank & Walther 2000, "Algorithm 799: revolve";
-Gruslys et al. 2016, "Memory-efficient backpropagation through time").
+`checkpoint_schedule` divides a scan into segments. A recomputed segment is executed without a graph
+and becomes one node, whose gradient rule executes the segment again and differentiates it.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
-from math import comb, inf, isqrt
-from typing import Any, NamedTuple
+from math import inf, isqrt
+from typing import Any
 
 from .. import backend
 from ..core import graph
@@ -31,192 +30,216 @@ from ..recompute import (
     replayable,
 )
 from ..transforms import is_recorded
+from .checkpoint_schedule import Schedule, count_evaluations, equal_segments, revolve
+
+NODE_BYTES = 500
+"""The approximate size of a node without its residuals."""
 
 
 @dataclass
-class InParts:
-    """A recurrence by its function `record(first, last, carry, xs) -> (carry, ys)`. `first` and
-    `last` count the steps in the order of execution, `xs` are those of the part, in their own.
+class CheckpointedScan:
+    """A scan that is executed segment by segment.
+
+    Parameters
+    ----------
+    run_steps : callable
+        ``run_steps(start, stop, carry, xs) -> (carry, ys)`` executes some steps. `start` and `stop`
+        count the steps in the order of execution; `xs` has the inputs of these steps only, in the
+        order of the input.
+    steps : int
+    reverse : bool
     """
 
-    record: Callable[[int, int, Any, Any], tuple[Any, Any]]
+    run_steps: Callable[[int, int, Any, Any], tuple[Any, Any]]
     steps: int
     reverse: bool
-    unit: int = 1  # so many steps are recorded at a time
-    parameters: set[Node] = field(default_factory=set)  # what a step uses beside its carry and x
-    check: Callable[[], Any] | None = None  # raises an error if the arrays of a step have changed
+    segment_length: int = 1  # the number of steps whose graph is in memory at once
+    parameters: set[Node] = field(default_factory=set)  # nodes used by a step besides carry and x
+    check_unchanged: Callable[[], Any] | None = None  # raises if the arrays of a step have changed
+
+    def execute(
+        self, carry: Any, xs: Any, checkpoint: Any, memory_budget: int | None
+    ) -> tuple[Any, Any]:
+        """Execute all steps; see `scan` for the arguments."""
+        if checkpoint is not None and memory_budget is not None:
+            raise ValueError("scan: checkpoint and memory_budget cannot be used together")
+        if eager_execution.get() or checkpoint is memory_budget is None:
+            return self.run_steps(0, self.steps, carry, xs)
+        if memory_budget is not None:
+            return self._execute_within_budget(memory_budget, carry, xs)
+        return self._execute_equal_segments(checkpoint, carry, xs)
+
+    def _execute_equal_segments(self, checkpoint: Any, carry: Any, xs: Any) -> tuple[Any, Any]:
+        """Store the carry after every `checkpoint` steps."""
+        sqrt = isqrt(max(self.steps - 1, 0)) + 1
+        length = sqrt if checkpoint == "sqrt" else as_integer(checkpoint)
+        if length is None or length < 1:
+            raise ValueError(
+                f'scan: checkpoint must be a positive integer or "sqrt", got {checkpoint!r}'
+            )
+        self.segment_length = length
+        if self.steps > length and graph.recording.get():
+            self.parameters, _ = self._measure(1, carry, xs)
+        return self.run(0, self.steps, carry, xs, equal_segments(length))
+
+    def _execute_within_budget(self, budget: int, carry: Any, xs: Any) -> tuple[Any, Any]:
+        """Store as many carries as fit into `budget` bytes besides the graph of a segment."""
+        if not budget > 0:
+            raise ValueError(
+                f"scan: memory_budget must be a positive number of bytes, got {budget!r}"
+            )
+        if not graph.recording.get():  # segments limit the memory of the results of `precompute`
+            return self._execute_equal_segments("sqrt", carry, xs)
+        if self.steps < 3:
+            return self.run_steps(0, self.steps, carry, xs)
+        self._measure(1, carry, xs)
+        self.parameters, bytes_of_two = self._measure(2, carry, xs)
+        step_bytes = self._measure(3, carry, xs)[1] - bytes_of_two
+        carry_bytes = max(1, sum(leaf.data.nbytes for leaf in flatten(carry)))
+        if self.steps * step_bytes <= budget:
+            return self.run_steps(0, self.steps, carry, xs)
+        candidates = []
+        for unit in {max(1, int(budget / step_bytes * 0.9**k)) for k in range(100)}:
+            states = (budget - unit * step_bytes) // carry_bytes
+            units = -(-self.steps // unit)
+            evaluations = count_evaluations(units, states) * unit if states > 0 else inf
+            candidates.append((evaluations, unit, states))
+        evaluations, self.segment_length, states = min(candidates)
+        if evaluations == inf:
+            raise ValueError(
+                f"scan: memory_budget={budget} bytes is too little for {self.steps} steps: the "
+                f"graph of a step takes about {step_bytes} bytes, and each of several stored "
+                f"carries {carry_bytes}; increase the budget"
+            )
+        return self.run(0, self.steps, carry, xs, revolve(states, self.segment_length))
+
+    def _measure(self, steps: int, carry: Any, xs: Any) -> tuple[set[Node], int]:
+        """Return the nodes that the first steps use besides carry and xs, and the size of their
+        graph in bytes.
+        """
+        inputs = slice(-steps, None) if self.reverse else slice(steps)
+        start = next_version()
+        carry, xs = tree_map(_as_leaf, (carry, tree_map(lambda leaf: leaf[inputs], xs)))
+        evaluate = replayable(lambda: self.run_steps(0, steps, carry, xs))
+        out, digests = evaluate_with_digests(evaluate)
+        if digests and steps == 1:
+            self.check_unchanged = partial(evaluate_unchanged, evaluate, digests)
+        inside, before = recorded_since(start, out)
+        return before, graph_bytes(inside)
 
     def run(
         self,
-        first: int,
-        last: int,
+        start: int,
+        stop: int,
         carry: Any,
         xs: Any,
-        plan: Plan | None,
-        page: Page | None = None,
+        schedule: Schedule | None,
+        outputs: OutputBuffer | None = None,
     ) -> tuple[Any, Any]:
-        """The same, part by part, with the ys on a page that may have more steps than these; the
-        record of some parts is made again when backward arrives.
+        """Execute steps `start` to `stop` in the segments of `schedule`, or in one without it.
+
+        The ys are written to `outputs`, which may hold more steps than these.
         """
-        if plan is None:
-            return self.record(first, last, carry, xs)
-        parts, page = plan(last - first), page or Page(first, last, self.reverse)
+        if schedule is None:
+            return self.run_steps(start, stop, carry, xs)
+        segments = schedule(stop - start)
+        outputs = outputs or OutputBuffer(start, stop, self.reverse)
         order = -1 if self.reverse else 1
-        cuts = [*accumulate(part.length for part in parts[::order])][:-1]
-        pieces = [split(leaf, cuts)[::order] for leaf in flatten(xs)]
-        chunks, start = [], first
-        for i, part in enumerate(parts):
-            x, end = unflatten(xs, [leaf[i] for leaf in pieces]), start + part.length
-            if part.forget and graph.recording.get():
-                carry, ys = self._forget(start, end, carry, x, part.plan, page)
+        boundaries = [*accumulate(segment.length for segment in segments[::order])][:-1]
+        columns = [split(leaf, boundaries)[::order] for leaf in flatten(xs)]
+        chunks, first = [], start
+        for i, segment in enumerate(segments):
+            x, last = unflatten(xs, [column[i] for column in columns]), first + segment.length
+            if segment.recompute and graph.recording.get():
+                carry, ys = self._run_recomputed(first, last, carry, x, segment.schedule, outputs)
             else:
-                carry, ys = self.record(start, end, carry, x)
-                ys = page.written(start, end, ys)
+                carry, ys = self.run_steps(first, last, carry, x)
+                ys = outputs.write(first, last, ys)
             chunks.append(ys)
-            start = end
-        return carry, page.joined(first, last, chunks)
+            first = last
+        return carry, outputs.join(start, stop, chunks)
 
-    def _forget(
-        self, first: int, last: int, carry: Any, xs: Any, plan: Plan | None, page: Page
+    def _run_recomputed(
+        self,
+        start: int,
+        stop: int,
+        carry: Any,
+        xs: Any,
+        schedule: Schedule | None,
+        outputs: OutputBuffer,
     ) -> Any:
-        """A part of which only the carry at its beginning is kept."""
-        run = replayable(lambda: self.run(first, last, carry, xs, plan))
+        """Execute a segment without its graph, which the backward pass recomputes."""
+        run = replayable(lambda: self.run(start, stop, carry, xs, schedule))
 
-        def again() -> Any:
-            if self.check is not None:
-                self.check()
+        def recompute() -> Any:
+            if self.check_unchanged is not None:
+                self.check_unchanged()
             return run()
 
         inputs = {leaf._node for leaf in flatten((carry, xs)) if is_recorded(leaf)}
         with no_grad():
-            out = self.run(first, last, carry, xs, segments(self.unit), page)
-        return record_as_one_node(out, _is_new, inputs | self.parameters, again)
-
-    # --- how much to keep -------------------------------------------------------------------------
-
-    def scan(self, carry: Any, xs: Any, count: Any, budget: int | None) -> tuple[Any, Any]:
-        """The whole recurrence, by `checkpoint=`, `memory_budget=`, or neither."""
-        if count is not None and budget is not None:
-            raise ValueError("scan takes checkpoint= or memory_budget=, not both")
-        if eager_execution.get() or count is budget is None:
-            return self.record(0, self.steps, carry, xs)
-        if budget is not None:
-            return self.within(budget, carry, xs)
-        return self.every(count, carry, xs)
-
-    def every(self, count: Any, carry: Any, xs: Any) -> tuple[Any, Any]:
-        """Keep the carry at every so many steps."""
-        given = count
-        count = isqrt(max(self.steps - 1, 0)) + 1 if given == "sqrt" else as_integer(given)
-        if count is None or count < 1:
-            raise ValueError(
-                f'checkpoint must be a number of steps, at least 1, or "sqrt", got {given!r}'
-            )
-        self.unit = count
-        if self.steps > count and graph.recording.get():
-            self.parameters, _ = self._probe(1, carry, xs)
-        return self.run(0, self.steps, carry, xs, segments(count))
-
-    def within(self, budget: int, carry: Any, xs: Any) -> tuple[Any, Any]:
-        """Keep as many carries as the budget has room for beside the record of some steps."""
-        if not budget > 0:
-            raise ValueError(f"memory_budget is a number of bytes, not {budget!r}")
-        if not graph.recording.get():
-            return self.every("sqrt", carry, xs)  # nothing is kept, but for what precompute makes
-        if self.steps < 3:
-            return self.record(0, self.steps, carry, xs)
-        self._probe(1, carry, xs)
-        self.parameters, two = self._probe(2, carry, xs)
-        record = self._probe(3, carry, xs)[1] - two
-        state = max(1, sum(leaf.data.nbytes for leaf in flatten(carry)))
-        if self.steps * record <= budget:
-            return self.record(0, self.steps, carry, xs)
-        choices = []
-        for unit in {max(1, int(budget / record * 0.9**k)) for k in range(100)}:
-            states = (budget - unit * record) // state
-            again = evaluations(-(-self.steps // unit), states) if states > 0 else inf
-            choices.append((again * unit, unit, states))
-        again, self.unit, states = min(choices)
-        if again == inf:
-            raise ValueError(
-                f"memory_budget={budget} bytes is too little for {self.steps} steps: the record of "
-                f"one takes about {record} bytes, and a carry, of which several are kept, {state}"
-            )
-        return self.run(0, self.steps, carry, xs, revolve(states, self.unit))
-
-    def _probe(self, steps: int, carry: Any, xs: Any) -> tuple[set[Node], int]:
-        """What the first steps use beside carry and xs, and how many bytes their record holds."""
-        piece = slice(-steps, None) if self.reverse else slice(steps)
-        start = next_version()
-        carry, xs = tree_map(_stand_in, (carry, tree_map(lambda leaf: leaf[piece], xs)))
-        evaluate = replayable(lambda: self.record(0, steps, carry, xs))
-        out, digests = evaluate_with_digests(evaluate)
-        if digests and steps == 1:
-            self.check = partial(evaluate_unchanged, evaluate, digests)
-        inside, before = recorded_since(start, out)
-        return before, size_of(inside)
+            schedule_without_graph = equal_segments(self.segment_length)
+            out = self.run(start, stop, carry, xs, schedule_without_graph, outputs)
+        return record_as_one_node(out, _is_computed, inputs | self.parameters, recompute)
 
 
-def _is_new(leaf: Any) -> bool:
-    """Whether a result of unrecorded steps has a gradient, and is not just handed through."""
-    return isinstance(leaf, Tensor) and leaf.dtype.kind == "f" and leaf._node is None
+class OutputBuffer:
+    """One array for each leaf of the ys of a scan, to which the segments write their parts.
+
+    A leaf whose shape or dtype differs between segments has no array; its parts are concatenated.
+    """
+
+    def __init__(self, start: int, stop: int, reverse: bool) -> None:
+        self.start, self.stop, self.reverse = start, stop, reverse
+        self.arrays: list[Any] = []  # one for each leaf; None if its parts are concatenated
+
+    def position(self, start: int, stop: int) -> slice:
+        """Return the position of the ys of some steps, which count in the order of execution."""
+        if self.reverse:
+            return slice(self.stop - stop, self.stop - start)
+        return slice(start - self.start, stop - self.start)
+
+    def write(self, start: int, stop: int, ys: Any) -> Any:
+        """Copy the ys of a segment into the buffer, and return them as views of it."""
+        leaves, position = flatten(ys), self.position(start, stop)
+        self.arrays = self.arrays or [self._allocate(leaf) for leaf in leaves]
+        for n, (leaf, array) in enumerate(zip(leaves, self.arrays, strict=True)):
+            if _fits(leaf, array):
+                array[position] = leaf._data
+                leaves[n] = Tensor(array[position], leaf._node)
+            else:
+                self.arrays[n] = None
+        return unflatten(ys, leaves)
+
+    def _allocate(self, leaf: Any) -> Any:
+        xp = backend.of_array(unwrap(leaf)).xp
+        return xp.empty((self.stop - self.start, *leaf.shape[1:]), leaf.dtype)
+
+    def join(self, start: int, stop: int, chunks: list[Any]) -> Any:
+        """Return the ys of consecutive segments as one, without a copy where they are views."""
+        arrays = iter(self.arrays)
+
+        def join(parts: list[Any]) -> Any:
+            array = next(arrays)
+            if array is None:
+                return concatenate(parts)
+            return record_concatenation(parts, array[self.position(start, stop)])
+
+        return join_outputs(join, chunks, self.reverse)
 
 
-def joined(join: Callable[[Any], Any], ys: list[Any], reverse: bool) -> Any:
-    """The ys of all steps or parts in the order of the input, leaf by leaf; None without steps."""
+def join_outputs(join: Callable[[Any], Any], ys: list[Any], reverse: bool) -> Any:
+    """Join the ys of steps or segments, leaf by leaf, in the order of the input; None if there are
+    none.
+    """
     if not ys:
         return None
     columns = [flatten(y) for y in (ys[::-1] if reverse else ys)]
     return unflatten(ys[0], [join(column) for column in zip(*columns, strict=True)])
 
 
-class Page:
-    """The ys of all parts, each written to its place in one array as it comes; nobody else sees the
-    array until the last has come. What does not fit, since its dtype is another one, say, stays
-    apart, and so does what would come after it.
-    """
-
-    def __init__(self, first: int, last: int, reverse: bool) -> None:
-        self.first, self.last, self.reverse = first, last, reverse
-        self.arrays: list[Any] = []  # one for each leaf; None where pieces stay apart
-
-    def place(self, first: int, last: int) -> slice:
-        """Where the ys of some steps are, which are counted in the order of execution."""
-        if self.reverse:
-            return slice(self.last - last, self.last - first)
-        return slice(first - self.first, last - self.first)
-
-    def written(self, first: int, last: int, ys: Any) -> Any:
-        """The ys of a part, as views of their places."""
-        leaves, here = flatten(ys), self.place(first, last)
-        self.arrays = self.arrays or [self._room(leaf) for leaf in leaves]
-        for n, (leaf, array) in enumerate(zip(leaves, self.arrays, strict=True)):
-            if _fits(leaf, array):
-                array[here] = leaf._data
-                leaves[n] = Tensor(array[here], leaf._node)
-            else:
-                self.arrays[n] = None
-        return unflatten(ys, leaves)
-
-    def _room(self, leaf: Any) -> Any:
-        home = backend.of_array(unwrap(leaf))
-        return home.xp.empty((self.last - self.first, *leaf.shape[1:]), leaf.dtype)
-
-    def joined(self, first: int, last: int, chunks: list[Any]) -> Any:
-        """The ys of parts one after another: what is in its place is there."""
-        arrays = iter(self.arrays)
-
-        def join(pieces: list[Any]) -> Any:
-            array = next(arrays)
-            if array is None:
-                return concatenate(pieces)
-            return record_concatenation(pieces, array[self.place(first, last)])
-
-        return joined(join, chunks, self.reverse)
-
-
 def _fits(leaf: Any, array: Any) -> bool:
-    """Whether a leaf is an array like the one that it would be written into: no symbol of one."""
+    """True if a leaf can be written into an array without conversion; a tracer cannot."""
     return (
         isinstance(leaf, Tensor)
         and type(leaf._data) is type(array)
@@ -224,94 +247,23 @@ def _fits(leaf: Any, array: Any) -> bool:
     )
 
 
-def detached(value: Any) -> Any:
-    """A leaf without its history."""
-    return value.detach() if isinstance(value, Tensor) else value
+def _is_computed(leaf: Any) -> bool:
+    """True for a result that the steps have computed without a graph and that has a gradient; an
+    argument that they return unchanged has its own node.
+    """
+    return isinstance(leaf, Tensor) and leaf.dtype.kind == "f" and leaf._node is None
 
 
-def _stand_in(value: Any) -> Any:
-    """A leaf in its place, so that what follows is recorded as it would be."""
+def _as_leaf(value: Any) -> Any:
+    """Return a recorded Tensor as a new leaf, at which the measured graph ends."""
     return value.detach().requires_grad_() if is_recorded(value) else value
 
 
-def size_of(nodes: set[Node]) -> int:
-    """The bytes that nodes hold, about: the arrays that they save, each once, and themselves."""
-    saved = [
+def graph_bytes(nodes: set[Node]) -> int:
+    """Return the approximate size of nodes and of the arrays that they save, each counted once."""
+    arrays = [
         x for node in nodes if isinstance(node.residuals, tuple) for x in flatten(node.residuals)
     ]
-    owners = {
-        id(one): one.nbytes for one in (memory_owner(x) for x in saved if hasattr(x, "nbytes"))
-    }
-    return int(sum(owners.values())) + 500 * len(nodes)
-
-
-# --- plans ----------------------------------------------------------------------------------------
-
-
-class Part(NamedTuple):
-    """Some steps of a recurrence: recorded at once, or forgotten and made again by `plan` (None:
-    recorded then).
-    """
-
-    length: int
-    forget: bool = False
-    plan: Plan | None = None
-
-
-Plan = Callable[[int], list[Part]]
-"""Which parts a recurrence of so many steps consists of."""
-
-
-def segments(length: int) -> Plan:
-    """Parts of one length; all but the last, where backward begins, are forgotten."""
-
-    def plan(steps: int) -> list[Part]:
-        whole = (steps - 1) // length
-        return [Part(length, forget=True)] * whole + [Part(steps - whole * length)] * (steps > 0)
-
-    return plan
-
-
-def revolve(states: int, unit: int = 1) -> Plan:
-    """The plan of least recomputation that keeps at most so many states beside the first, and the
-    record of `unit` steps.
-    """
-
-    def plan(steps: int) -> list[Part]:
-        parts, left = [], states
-        while steps > unit:
-            units = -(-steps // unit)
-            length = advance(units, left) * unit
-            parts.append(Part(length, forget=True, plan=revolve(left, unit)))
-            steps, left = steps - length, max(left - 1, 0)
-        return [*parts, Part(steps)] if steps else parts
-
-    return plan
-
-
-def advance(steps: int, states: int) -> int:
-    """How many of `steps` (> 1) to forget before the next state is kept.
-
-    With s states, the first among them, and every step evaluated r times before it is recorded,
-    C(s + r, s) steps can be reversed (Griewank & Walther 2000, proposition 1). The part that is
-    forgotten is reversed with s states and r - 1 evaluations more, the rest with s - 1 and r.
-    """
-    s = states + 1
-    r = _repetitions(steps, s)
-    return min(comb(s + r - 1, s), steps - comb(s + r - 2, s - 1))
-
-
-def evaluations(steps: int, states: int) -> float:
-    """How many evaluations `revolve` makes beside those that it records; infinitely many if some
-    step would be evaluated more than 50 times, which no budget is worth.
-    """
-    s = states + 1
-    r = _repetitions(steps, s)
-    return r * steps - comb(s + r, s + 1) if r <= 50 else inf
-
-
-def _repetitions(steps: int, s: int) -> int:
-    r = 1
-    while comb(s + r, s) < steps:
-        r += 1
-    return r
+    owners = [memory_owner(x) for x in arrays if hasattr(x, "nbytes")]
+    sizes = {id(owner): owner.nbytes for owner in owners}
+    return int(sum(sizes.values())) + NODE_BYTES * len(nodes)

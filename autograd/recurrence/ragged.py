@@ -1,6 +1,4 @@
-"""The lengths of a recurrence: how many steps there are, and in ragged batches which sequences are
-still running at a step, and what becomes of the others.
-"""
+"""Sequence lengths of a scan: the number of steps, and the mask of a ragged batch."""
 
 from __future__ import annotations
 
@@ -16,67 +14,97 @@ from ..ops.arguments import as_integer
 from ..ops.selection import where
 
 
-def over_time(xs: Any, length: int | None) -> tuple[Any, int]:
-    """The xs as tensors, and how many steps they, or `length`, say there are; ValueError where they
-    do not agree.
+def prepare_inputs(xs: Any, length: int | None) -> tuple[Any, int]:
+    """Return `xs` as Tensors, and the number of steps.
+
+    Raises
+    ------
+    ValueError
+        If the leaves of `xs` and `length` disagree on the number of steps, or none of them is
+        given.
     """
-    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(_unshared(x)), xs)
-    found = {len(leaf) for leaf in flatten(xs)}
+    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(_copy_if_shared(x)), xs)
+    lengths = {len(leaf) for leaf in flatten(xs)}
     if length is not None:
         steps = as_integer(length)
         if steps is None or steps < 0:
-            raise ValueError(f"scan: length= must be a number of steps, got {length!r}")
-        found.add(steps)
-    if len(found) != 1:
+            raise ValueError(f"scan: length must be a non-negative integer, got {length!r}")
+        lengths.add(steps)
+    if not lengths:
+        raise ValueError("scan: length is required if xs is None")
+    if len(lengths) > 1:
         raise ValueError(
-            f"scan: xs and length= differ in length: {sorted(found)}"
-            if found
-            else "scan: without xs, length= must say how many steps there are"
+            "scan: all leaves of xs and length must agree on the number of steps, "
+            f"got {sorted(lengths)}"
         )
-    return xs, found.pop()
+    return xs, lengths.pop()
 
 
-def _unshared(x: Any) -> Any:
-    """Input as an array that the caller cannot change, if the backward pass may need it."""
+def _copy_if_shared(x: Any) -> Any:
+    """Return an array that the caller cannot change before the backward pass."""
     array = backend.of_array(x).asarray(x)
     return array.copy() if array is x and graph.recording.get() else array
 
 
-class Alive:
-    """Which sequences of a ragged batch are still running at step t."""
+class LengthMask:
+    """The mask of a ragged batch: which sequences are still running at each step.
+
+    Parameters
+    ----------
+    lengths : array_like of int, shape (B,)
+    steps : int
+        The number of steps T.
+    carry : nested arrays, each of shape (B, ...)
+
+    Attributes
+    ----------
+    mask : array of bool, shape (T, B)
+    is_full : list of bool, length T
+        True for each step at which all sequences are running.
+    """
 
     def __init__(self, lengths: Any, steps: int, carry: Any) -> None:
         array = unwrap(lengths)
         host = np.asarray(backend.of_array(array).to_host(array))
         if host.ndim != 1 or (host.size and host.dtype.kind not in "iu"):
             raise ValueError(
-                f"lengths are one integer per sequence, not of shape {host.shape} {host.dtype}"
+                "scan: lengths must be one integer per sequence, "
+                f"got an array of shape {host.shape} and dtype {host.dtype}"
             )
         if host.size and not (host.min() >= 0 and host.max() <= steps):
             raise ValueError(
-                f"lengths must lie between 0 and the {steps} steps there are, "
-                f"not {host.min()} to {host.max()}"
+                f"scan: lengths must be between 0 and {steps}, the number of steps, "
+                f"got {host.min()} to {host.max()}"
             )
         for leaf in flatten(carry):
             if leaf.shape[:1] != host.shape:
-                raise ValueError(f"{host.size} lengths do not fit a carry of shape {leaf.shape}")
-        running = np.arange(steps)[:, None] < host
-        self.full = [bool(row.all()) for row in running]
-        home = backend.of_array(unwrap(flatten(carry)[0])) if flatten(carry) else backend.current()
-        self.running = home.asarray(running)
+                raise ValueError(
+                    f"scan: lengths has {host.size} entries, but a carry has shape {leaf.shape}; "
+                    "its first axis must be the batch axis"
+                )
+        mask = np.arange(steps)[:, None] < host
+        self.is_full = [bool(row.all()) for row in mask]
+        leaves = flatten(carry)
+        device_backend = backend.of_array(unwrap(leaves[0])) if leaves else backend.current()
+        self.mask = device_backend.asarray(mask)
 
-    def rows(self, part: slice) -> Tensor | None:
-        """Who is running at some steps, (n, B); None if all are."""
-        return None if all(self.full[part]) else Tensor(self.running[part])
+    def rows(self, steps: slice) -> Tensor | None:
+        """Return the mask of some steps, or None if all sequences are running at each of them."""
+        return None if all(self.is_full[steps]) else Tensor(self.mask[steps])
 
 
-def held(alive: Any, carry: Any, new: Any, y: Any) -> tuple[Any, Any]:
-    """What a step hands on, and its y, given who is running (B): for the others the carry holds and
-    y is 0.
+def masked_step(mask: Any, carry: Any, new_carry: Any, y: Any) -> tuple[Any, Any]:
+    """Return the carry and the output of a step of a ragged batch.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (B,)
+        False for each sequence that has ended: it keeps its `carry`, and its output is 0.
+    carry, new_carry, y : nested arrays, each of shape (B, ...)
     """
 
-    def mask(like: Any) -> Any:
-        return alive.reshape((-1,) + (1,) * (like.ndim - 1))
+    def aligned(like: Any) -> Any:
+        return mask.reshape((-1,) + (1,) * (like.ndim - 1))
 
-    new = tree_map(lambda n, c: where(mask(n), n, c), new, carry)
-    return new, tree_map(lambda v: where(mask(v), v, 0), y)
+    new_carry = tree_map(lambda new, old: where(aligned(new), new, old), new_carry, carry)
+    return new_carry, tree_map(lambda leaf: where(aligned(leaf), leaf, 0), y)

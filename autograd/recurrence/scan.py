@@ -1,10 +1,10 @@
-"""A recurrence over time: the one way that anything here runs step by step.
+"""Scan: the loop over time of every recurrent layer.
 
     carry, ys = scan(step, carry, xs)         with         step(carry, x) -> (carry, y)
 
-The steps are executed one after another and recorded like everything else. Back-propagation through
-time (Werbos 1990) is the engine's ordinary backward over that record. Where a step can be compiled,
-nothing but the time that it takes is different (see `compile`).
+Eager execution calls `step` once per time step and records the graph, so that back-propagation
+through time is the ordinary backward pass over it. Where `compile` can trace the step, a compiled
+loop computes the same results.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 
 from .. import compile as compile_
 from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
+from ..core.tensor import Tensor
 from ..ops.arguments import as_integer
 from ..ops.joining import stack, unstack
-from .checkpointed_scan import InParts, detached, joined
-from .ragged import Alive, held, over_time
+from .checkpointed_scan import CheckpointedScan, join_outputs
+from .ragged import LengthMask, masked_step, prepare_inputs
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -38,59 +39,133 @@ def scan(
     detach_every: int | None = None,
     compile: bool | None = None,
 ) -> tuple[Any, Any]:
-    """Run `step` over the first axis of `xs`, handing the carry on; returns the last carry and the
-    stacked ys.
+    """Run a step function over the first axis of `xs` and stack its outputs.
 
-    `carry` and `xs` may be nested; every leaf of `xs` has the time as its first axis. With `xs`
-    None, `length` says how many steps there are, and `step` gets None. `precompute(xs)`, where
-    given, computes for many steps at once what does not depend on the carry: step gets its slices.
+    Parameters
+    ----------
+    step : callable
+        ``step(carry, x) -> (new_carry, y)``. It must keep the nesting, and should keep the shapes
+        and dtypes, of the carry.
+    carry : nested arrays or Tensors
+        The initial carry. With `lengths`, the first axis of each leaf is the batch axis.
+    xs : nested arrays or Tensors, each of shape (T, ...), or None
+        The inputs. The first axis is time; with `lengths`, the second one is the batch axis. If
+        None, `step` is called with ``x=None``.
+    length : int, optional
+        The number of steps T. Required if `xs` is None.
+    lengths : array_like of int, shape (B,), optional
+        The length of each sequence of a ragged batch, in any order, from 0 to T. After its last
+        step the carry of a sequence no longer changes, and its ys are 0.
+    reverse : bool, default False
+        Run from the last step to the first one; each sequence of a ragged batch starts at its own
+        end. The ys stay in the order of `xs`.
+    precompute : callable, optional
+        ``precompute(xs)`` computes, for many steps at once, what does not depend on the carry.
+        `step` then receives slices of its result. It may also be called on the slice of one step,
+        so it must treat each step alike.
+    checkpoint : int or "sqrt", optional
+        Store only the carry after every `checkpoint` steps in the forward pass, and recompute the
+        steps between in the backward pass. "sqrt" uses the square root of the number of steps [2]_.
+    memory_budget : int, optional
+        Store as much as fits into this number of bytes, besides `xs` and the ys, and recompute as
+        few steps as possible [3]_.
+    detach_every : int, optional
+        Detach the carry after every `detach_every` steps (truncated back-propagation through time).
+    compile : bool, optional
+        False selects eager execution. By default, steps are compiled where that is possible.
 
-    `lengths` (B integers, any order, 0 allowed) makes the batch ragged: sequence b, the b-th entry
-    of the second axis of xs and of the first axis of every carry, ends after lengths[b] steps. From
-    there on its ys are 0 and its carry holds. `reverse` runs from each sequence's own end to its
-    start; ys stay in the order of the input. `detach_every` cuts the history of the carry at every
-    so many steps.
+    Returns
+    -------
+    carry : nested Tensors
+        The carry after the last step, with the nesting of the initial carry.
+    ys : nested Tensors, each of shape (T, ...)
+        The stacked outputs, with the nesting of `y`. None if there are no steps.
 
-    Backward needs a record of every step. `checkpoint`, a number of steps, keeps the carry at every
-    so many of them instead and records them again when backward arrives; "sqrt" takes the root of
-    the number of steps (Chen et al. 2016). `memory_budget`, in bytes, evaluates as few steps again
-    as that memory allows (Gruslys et al. 2016); it is for what is kept beside xs and ys. Under
-    both, `step` must be a pure function that uses the same tensors at every step. If an array that
-    it closes over changes before the backward pass, that raises RuntimeError.
+    Raises
+    ------
+    ValueError
+        If `xs` and `length` disagree on the number of steps, `lengths` does not match the batch, a
+        step changes the nesting of its carry or output, `memory_budget` is too little for a single
+        step, or an option is out of range.
+    TypeError
+        If `step` does not return a pair.
 
-    A step that does the same at every call is compiled: it is called a few times to see what it
-    does, and executed without it, with the same results and gradients but for rounding. Any other
-    is recorded, with a warning that says why; so is every one, without a warning, with `compile`
-    False, under `detect_anomaly`, or where the environment variable AUTOGRAD_COMPILE is 0.
-    `explain`, given the same arguments, shows what becomes of a step. Since `precompute` may be
-    given many steps or the slice of a single one, it has to treat each step alike.
+    Notes
+    -----
+    Gradients are computed by back-propagation through time [1]_. Results and gradients do not
+    depend on `checkpoint`, `memory_budget` and `compile`, except for rounding.
 
-    Raises ValueError for lengths that do not agree, for a step that changes the nesting of its
-    carry, for a budget that does not hold a single step.
+    With `checkpoint` or `memory_budget`, `step` must be a pure function that uses the same Tensors
+    at every step. If an array that it closes over changes before the backward pass, the backward
+    pass raises RuntimeError.
+
+    A step that cannot be compiled is executed eagerly, with a warning that says why. Execution is
+    eager without a warning if `compile` is False, under `detect_anomaly`, for a single step, and if
+    the environment variable AUTOGRAD_COMPILE is 0. `explain` shows how a step is executed.
+
+    References
+    ----------
+    .. [1] P. J. Werbos, "Backpropagation through time: what it does and how to do it", Proceedings
+       of the IEEE 78(10), 1990.
+    .. [2] T. Chen et al., "Training deep nets with sublinear memory cost", arXiv:1604.06174, 2016.
+    .. [3] A. Gruslys et al., "Memory-efficient backpropagation through time", NeurIPS 2016.
+
+    Examples
+    --------
+    >>> import autograd as ag
+    >>> total, ys = ag.scan(lambda c, x: (c + x, c * x), ag.tensor(0.0), ag.arange(4.0))
+    >>> total
+    tensor(6.)
+    >>> ys
+    tensor([0., 0., 2., 9.])
     """
     loop = _Loop(step, carry, xs, length, lengths, reverse, precompute, detach_every, compile)
-    return InParts(loop.run, loop.steps, reverse).scan(carry, loop.xs, checkpoint, memory_budget)
+    checkpointed = CheckpointedScan(loop.run, loop.steps, reverse)
+    return checkpointed.execute(carry, loop.xs, checkpoint, memory_budget)
 
 
 def explain(
     step: Step, carry: Any, xs: Any, *, device: str | None = None, **options: Any
 ) -> compile_.Explanation:
-    """How `scan`, given the same arguments, would execute the step, without doing it.
+    """Show how `scan` would execute a step function, without executing it.
 
-    The result has `compiled`, True or False, and `why` not, "" where it is. As text it is the plan:
-    which operations are done once, before the loop, at every step and after it, forward and
-    backward; what is kept in between; and the code of both loops, with the text of the CUDA kernels
-    that they call (`kernels` has them, too) on a GPU. `device`, "cpu" or "cuda", asks about another
-    device than that of the arrays; it need not be there.
+    Parameters
+    ----------
+    step, carry, xs
+        The arguments of `scan`.
+    device : {"cpu", "cuda"}, optional
+        Explain the execution on this device, which need not be available. The default is the device
+        of the arrays.
+    **options
+        The keyword arguments of `scan`.
+
+    Returns
+    -------
+    Explanation
+        `compiled` is True or False, and `why` is the reason for eager execution ("" if compiled).
+        As text it lists the operations before the loop, of each step, and after the loop, forward
+        and backward; the values that the forward pass saves for the backward pass; and the
+        generated code. `kernels` has the source of the CUDA kernels.
+
+    Raises
+    ------
+    ValueError
+        If `device` is unknown, and as in `scan`.
+
+    Examples
+    --------
+    >>> import autograd as ag
+    >>> ag.explain(lambda c, x: (ag.tanh(c + x), c), ag.tensor(0.0), ag.arange(4.0)).compiled
+    True
     """
-    of_loop = {k: v for k, v in options.items() if k not in ("checkpoint", "memory_budget")}
-    loop = _Loop(step, carry, xs, **of_loop)
-    return compile_.explain(loop.part(0, loop.steps, carry, loop.xs), device)
+    options = {k: v for k, v in options.items() if k not in ("checkpoint", "memory_budget")}
+    loop = _Loop(step, carry, xs, **options)
+    return compile_.explain(loop.call(0, loop.steps, carry, loop.xs), device)
 
 
 @dataclass
 class _Loop:
-    """The steps of a recurrence."""
+    """The loop of one `scan`. Steps count in the order of execution."""
 
     step: Step
     carry: Any
@@ -107,66 +182,79 @@ class _Loop:
             steps = as_integer(self.detach_every)
             if steps is None or steps < 1:
                 raise ValueError(
-                    f"detach_every must be a positive number of steps, got {self.detach_every!r}"
+                    f"scan: detach_every must be a positive integer, got {self.detach_every!r}"
                 )
             self.detach_every = steps
-        self.xs, self.steps = over_time(self.xs, self.length)
-        self.alive = None if self.lengths is None else Alive(self.lengths, self.steps, self.carry)
-        self.unwanted = compile_.unwanted(self.compile)
+        self.xs, self.steps = prepare_inputs(self.xs, self.length)
+        has_lengths = self.lengths is not None
+        self.mask = LengthMask(self.lengths, self.steps, self.carry) if has_lengths else None
+        self.disabled_reason = compile_.disabled_reason(self.compile)
 
-    def run(self, first: int, last: int, carry: Any, xs: Any) -> tuple[Any, Any]:
-        """Execute the steps from `first` to before `last`, in the order of execution, on the xs of
-        just these steps.
-        """
-        return compile_.run(self.part(first, last, carry, xs))
+    def run(self, start: int, stop: int, carry: Any, xs: Any) -> tuple[Any, Any]:
+        """Execute steps `start` to `stop`, with the xs of these steps only."""
+        return compile_.run(self.call(start, stop, carry, xs))
 
-    def part(self, first: int, last: int, carry: Any, xs: Any) -> compile_.Recurrence:
-        """The same, as a recurrence of its own."""
-        now = slice(self.steps - last, self.steps - first) if self.reverse else slice(first, last)
-        every = self.detach_every or max(last, 1)
-        cuts = tuple([n - first for n in range(0, last, every) if n > first])
-        start = tree_map(detached, carry) if self._is_cut(first) else carry
-        given = xs, self.alive and self.alive.rows(now)
-        functions, n = (self.step, self.precompute), last - first
-        again = partial(self.record, first, last, carry, xs)
-        return compile_.Recurrence(
-            self.one, functions, start, given, n, self.reverse, cuts, again, self.unwanted
+    def call(self, start: int, stop: int, carry: Any, xs: Any) -> compile_.ScanCall:
+        """Return steps `start` to `stop` in the form that `compile` executes."""
+        rows = slice(self.steps - stop, self.steps - start) if self.reverse else slice(start, stop)
+        interval = self.detach_every or max(stop, 1)
+        detach_points = tuple([n - start for n in range(0, stop, interval) if n > start])
+        return compile_.ScanCall(
+            step=self.run_step,
+            functions=(self.step, self.precompute),
+            carry=tree_map(_detach, carry) if self._detaches_before(start) else carry,
+            xs=(xs, self.mask and self.mask.rows(rows)),
+            steps=stop - start,
+            reverse=self.reverse,
+            detach_points=detach_points,
+            run_eagerly=partial(self.run_eagerly, start, stop, carry, xs),
+            disabled_reason=self.disabled_reason,
         )
 
-    def _is_cut(self, n: int) -> bool:
+    def _detaches_before(self, n: int) -> bool:
         return self.detach_every is not None and n > 0 and n % self.detach_every == 0
 
-    def one(self, carry: Any, x_and_alive: Any) -> tuple[Any, Any]:
-        """One step, of whatever batch."""
-        x, alive = x_and_alive
+    def run_step(self, carry: Any, x_and_mask: Any) -> tuple[Any, Any]:
+        """Execute one step, with the mask (B,) of the running sequences, or None, beside its x."""
+        x, mask = x_and_mask
         if self.precompute is not None and x is not None:
             x = self.precompute(x)
         pair = self.step(carry, x)
-        return pair if alive is None else held(alive, carry, *pair)
+        return pair if mask is None else masked_step(mask, carry, *pair)
 
-    def record(self, first: int, last: int, carry: Any, xs: Any) -> tuple[Any, Any]:
-        """The same, step by step."""
+    def run_eagerly(self, start: int, stop: int, carry: Any, xs: Any) -> tuple[Any, Any]:
+        """Execute steps `start` to `stop` one after another."""
         if self.precompute is not None and xs is not None:
             xs = self.precompute(xs)
-        slices = [unstack(leaf) for leaf in flatten(xs)]
+        columns = [unstack(leaf) for leaf in flatten(xs)]
         ys: list[Any] = []
-        for n in range(first, last):
-            if self._is_cut(n):
-                carry = tree_map(detached, carry)
-            i = last - 1 - n if self.reverse else n - first
-            pair = self.step(carry, unflatten(xs, [leaf[i] for leaf in slices]))
-            if not (isinstance(pair, tuple) and len(pair) == 2):
-                raise TypeError(f"scan: a step returns (carry, y), not {structure(pair)}")
-            new, y = pair
-            for name, now, before in (("carry", new, carry), ("y", y, ys[-1] if ys else y)):
-                if not same_nesting(now, before):
-                    raise ValueError(
-                        f"scan: a step must keep the nesting of its {name}: "
-                        f"it was {structure(before)}, and became {structure(now)}"
-                    )
+        for n in range(start, stop):
+            if self._detaches_before(n):
+                carry = tree_map(_detach, carry)
+            i = stop - 1 - n if self.reverse else n - start
+            pair = self.step(carry, unflatten(xs, [column[i] for column in columns]))
+            new_carry, y = _check_step(pair, carry, ys)
             t = self.steps - 1 - n if self.reverse else n
-            if self.alive is not None and not self.alive.full[t]:
-                new, y = held(self.alive.running[t], carry, new, y)
-            carry = new
+            if self.mask is not None and not self.mask.is_full[t]:
+                new_carry, y = masked_step(self.mask.mask[t], carry, new_carry, y)
+            carry = new_carry
             ys.append(y)
-        return carry, joined(stack, ys, self.reverse)
+        return carry, join_outputs(stack, ys, self.reverse)
+
+
+def _check_step(pair: Any, carry: Any, ys: list[Any]) -> tuple[Any, Any]:
+    """Return the carry and output of a step; raise an error if their nesting has changed."""
+    if not (isinstance(pair, tuple) and len(pair) == 2):
+        raise TypeError(f"scan: step must return a pair (carry, y), got {structure(pair)}")
+    new_carry, y = pair
+    for name, new, old in (("carry", new_carry, carry), ("y", y, ys[-1] if ys else y)):
+        if not same_nesting(new, old):
+            raise ValueError(
+                f"scan: step must keep the nesting of its {name}, "
+                f"got {structure(new)} after {structure(old)}"
+            )
+    return new_carry, y
+
+
+def _detach(leaf: Any) -> Any:
+    return leaf.detach() if isinstance(leaf, Tensor) else leaf

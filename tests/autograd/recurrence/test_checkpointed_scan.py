@@ -1,7 +1,7 @@
-"""A recurrence in parts is the recurrence: the same numbers and masks, for less memory."""
+"""A checkpointed scan has the results, gradients and dropout masks of a scan, in less memory."""
 
 import tracemalloc
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd as ag
-from autograd.recurrence.checkpointed_scan import advance, evaluations, revolve
 from autograd.testing import check_gradients
 from tinygrad_rnn.nn.functional import dropout
 
@@ -30,7 +29,7 @@ MEMORY = st.one_of(
 
 
 class Problem:
-    """A recurrence with parameters, two carries, dropout, and nested xs and ys."""
+    """A scan with parameters, two carries, dropout, and nested xs and ys."""
 
     def __init__(self, steps: int) -> None:
         rng = np.random.default_rng(steps)
@@ -60,52 +59,55 @@ class Problem:
 
 
 @given(OPTIONS, MEMORY)
-def test_results_and_gradients_are_the_same(options: Any, memory: Any) -> None:
+def test_results_and_gradients_equal_a_scan(options: Any, memory: Any) -> None:
     problem = Problem(6)
-    found, expected = problem.gradients(**options, **memory), problem.gradients(**options)
-    for a, b in zip(found, expected, strict=True):
+    actual, expected = problem.gradients(**options, **memory), problem.gradients(**options)
+    for a, b in zip(actual, expected, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("memory", [{"checkpoint": 2}, {"memory_budget": 30_000}])
-def test_derivatives_of_any_order_go_through(memory: Any) -> None:
+def test_higher_derivatives(memory: Any) -> None:
     problem = Problem(4)
     check_gradients(lambda *leaves: problem.run(leaves, **memory), *problem.leaves)
 
 
-def test_a_part_is_forgotten() -> None:
-    """Of T steps, no more than a part's are ever recorded at once."""
-    alive, most = 0, 0
+def test_only_one_segment_is_recorded_at_once() -> None:
+    count, peak = 0, 0
 
-    @ag.primitive(x=lambda g, count: g)
-    def watched(xp: Any, x: Any, *, count: Any) -> Any:
+    @ag.primitive(x=lambda g, residual: g)
+    def identity(xp: Any, x: Any, *, residual: Any) -> Any:
         return x.copy()
 
-    class Counted:
+    class Residual:
         def __init__(self) -> None:
-            nonlocal alive, most
-            alive += 1
-            most = max(most, alive)
+            nonlocal count, peak
+            count += 1
+            peak = max(peak, count)
 
         def __del__(self) -> None:
-            nonlocal alive
-            alive -= 1
+            nonlocal count
+            count -= 1
 
-    def run(**options: Any) -> int:
-        nonlocal most
-        most = 0
+    def peak_residuals(**options: Any) -> int:
+        nonlocal peak
+        peak = 0
         x = ag.tensor(1.0, requires_grad=True)
-        end, _ = ag.scan(lambda c, _: (watched(c * x, count=Counted()), None), x, None, **options)
-        end.backward()
-        assert alive == 0
-        return most
 
-    assert run(length=100) == 100
-    assert run(length=100, checkpoint=10) <= 11
-    assert run(length=100, memory_budget=50_000) < 40
+        def step(carry: Any, _: Any) -> Any:
+            return identity(carry * x, residual=Residual()), None
+
+        carry, _ = ag.scan(step, x, None, length=100, **options)
+        carry.backward()
+        assert count == 0
+        return peak
+
+    assert peak_residuals() == 100
+    assert peak_residuals(checkpoint=10) <= 11
+    assert peak_residuals(memory_budget=50_000) < 40
 
 
-def test_steps_are_evaluated_as_often_as_planned() -> None:
+def test_number_of_evaluations_of_a_step() -> None:
     count = 0
 
     def step(carry: Any, x: Any) -> Any:
@@ -113,49 +115,22 @@ def test_steps_are_evaluated_as_often_as_planned() -> None:
         count += 1
         return ag.tanh(carry), None
 
-    def evaluated(**options: Any) -> int:
+    def evaluations(**options: Any) -> int:
         nonlocal count
         count = 0
-        end, _ = ag.scan(step, ag.tensor(0.5, requires_grad=True), None, length=100, **options)
-        end.backward()
+        carry, _ = ag.scan(step, ag.tensor(0.5, requires_grad=True), None, length=100, **options)
+        carry.backward()
         return count
 
-    assert evaluated() == 100
-    assert evaluated(checkpoint=10) == 100 + 90 + 1  # the last part is recorded at once; one probe
-    assert evaluated(checkpoint=100) == 100
-    generous, sparing = evaluated(memory_budget=40_000), evaluated(memory_budget=20_000)
-    assert 100 < generous < sparing
-
-
-@cache
-def least(steps: int, states: int) -> int:
-    """The evaluations before the recorded ones, by trying all ways to forget a part."""
-    if steps < 2:
-        return 0
-    if states == 0:
-        return steps * (steps - 1) // 2
-    return min(y + least(y, states) + least(steps - y, states - 1) for y in range(1, steps))
-
-
-def planned(steps: int, plan: Any) -> int:
-    """The same by a plan, which ends in a step that is recorded."""
-    parts = plan(steps)
-    assert sum(part.length for part in parts) == steps
-    assert [part.forget for part in parts] == [True] * (len(parts) - 1) + [False]
-    assert parts[-1].length == 1
-    return sum(part.length + planned(part.length, part.plan) for part in parts[:-1])
-
-
-@given(st.integers(2, 60), st.integers(1, 8))
-def test_revolve_evaluates_the_least(steps: int, states: int) -> None:
-    assert 1 <= advance(steps, states) < steps
-    assert evaluations(steps, states) in (least(steps, states), float("inf"))
-    assert planned(steps, revolve(states)) == least(steps, states)
-    assert len(revolve(states)(steps)) <= states + 2  # a carry between any two, and the first
+    assert evaluations() == 100
+    # The last segment is not recomputed; one more evaluation measures a step.
+    assert evaluations(checkpoint=10) == 100 + 90 + 1
+    assert evaluations(checkpoint=100) == 100
+    assert 100 < evaluations(memory_budget=40_000) < evaluations(memory_budget=20_000)
 
 
 @pytest.mark.parametrize("memory", [{"checkpoint": 3}, {"memory_budget": 10**6}])
-def test_without_a_record_precompute_is_made_in_parts_too(memory: dict[str, int]) -> None:
+def test_precompute_runs_segment_by_segment_without_a_graph(memory: dict[str, int]) -> None:
     lengths: list[int] = []
 
     def precompute(xs: Any) -> Any:
@@ -164,9 +139,9 @@ def test_without_a_record_precompute_is_made_in_parts_too(memory: dict[str, int]
 
     with ag.no_grad():
         x = ag.ones(9)
-        end, ys = ag.scan(lambda c, x: (c + x, c), x[0], x, precompute=precompute, **memory)
+        carry, ys = ag.scan(lambda c, x: (c + x, c), x[0], x, precompute=precompute, **memory)
     assert lengths == [3, 3, 3]
-    assert end.item() == 19
+    assert carry.item() == 19
     assert ys.tolist() == list(range(1, 19, 2))
 
 
@@ -190,8 +165,8 @@ def test_outputs_are_in_memory_once(memory: Any, recording: bool, reverse: bool)
 
 
 @pytest.mark.parametrize("reverse", [True, False])
-def test_outputs_of_several_dtypes_and_of_none_are_joined(reverse: bool) -> None:
-    """As without parts, where a later part's do not fit into the array of the first's."""
+def test_outputs_whose_dtype_changes_are_concatenated(reverse: bool) -> None:
+    """An output of another dtype does not fit into the output buffer."""
 
     def run(**options: Any) -> Any:
         count = 0
@@ -208,68 +183,67 @@ def test_outputs_of_several_dtypes_and_of_none_are_joined(reverse: bool) -> None
         (gradient,) = ag.gradients(ys[0].sum(), w)
         return [*ag.flatten(ys), gradient]
 
-    for found, expected in zip(run(checkpoint=2), run(), strict=True):
-        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-6)
-        assert found.dtype == expected.dtype
+    for actual, expected in zip(run(checkpoint=2), run(), strict=True):
+        np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-6)
+        assert actual.dtype == expected.dtype
 
 
-def test_a_recurrence_in_parts_within_a_step_is_compiled() -> None:
+def test_a_step_with_a_checkpointed_scan_is_compiled() -> None:
     def step(carry: Any, xs: Any) -> Any:
         return ag.scan(lambda c, x: (ag.tanh(c + x), c), carry, xs, checkpoint=2)
 
     x = ag.tensor(np.random.default_rng(0).standard_normal((3, 5, N)))
     with ag.no_grad():
         assert ag.explain(step, x[0, 0], x).compiled
-        found, expected = (ag.scan(step, x[0, 0], x, compile=c)[1] for c in (None, False))
-    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+        actual, expected = (ag.scan(step, x[0, 0], x, compile=c)[1] for c in (None, False))
+    np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-12)
 
 
-def test_a_budget_that_is_ample_records_everything() -> None:
+def test_nothing_is_recomputed_within_a_large_budget() -> None:
     a = Problem(5).run(memory_budget=10**9)
     b = Problem(5).run()
     assert ag.flatten(a)[0]._node.primitive.name == ag.flatten(b)[0]._node.primitive.name
 
 
-def test_other_tensors_at_a_later_step_are_noticed() -> None:
-    """They have no place in what is kept: an error, not a gradient without them."""
-    x, late = (ag.tensor(2.0, requires_grad=True) for _ in range(2))
-    seen: list[int] = []
+def test_a_later_step_that_uses_other_tensors_is_an_error() -> None:
+    x, other = (ag.tensor(2.0, requires_grad=True) for _ in range(2))
+    calls: list[int] = []
 
     def step(carry: Any, _: Any) -> Any:
-        seen.append(0)
-        return (carry * late if len(seen) % 5 == 0 else carry * x), None
+        calls.append(0)
+        return (carry * other if len(calls) % 5 == 0 else carry * x), None
 
-    end, _ = ag.scan(step, x, None, length=8, checkpoint=4)
+    carry, _ = ag.scan(step, x, None, length=8, checkpoint=4)
     with pytest.raises(RuntimeError, match="under checkpointing, the second evaluation used"):
-        end.backward()
+        carry.backward()
 
 
-def test_without_recording_nothing_is_evaluated_twice() -> None:
+def test_no_grad_records_no_graph() -> None:
     problem = Problem(6)
     with ag.no_grad():
         results = ag.flatten(problem.run(checkpoint=2))
     assert not any(r.requires_grad for r in results)
 
 
-REFUSED: dict[str, dict[str, Any]] = {
-    r'checkpoint must be a number of steps, at least 1, or "sqrt", got 0': {"checkpoint": 0},
+ERRORS: dict[str, dict[str, Any]] = {
+    r'checkpoint must be a positive integer or "sqrt", got 0': {"checkpoint": 0},
     r"got 'half'": {"checkpoint": "half"},
-    r"checkpoint= or memory_budget=, not both": {"checkpoint": 2, "memory_budget": 10**6},
+    r"checkpoint and memory_budget cannot be used": {"checkpoint": 2, "memory_budget": 10**6},
     r"memory_budget=100 bytes is too little for 6 steps": {"memory_budget": 100},
-    r"memory_budget is a number of bytes, not 0": {"memory_budget": 0},
+    r"memory_budget must be a positive number of bytes, got 0": {"memory_budget": 0},
 }
 
 
-@pytest.mark.parametrize("message", REFUSED)
-def test_refusals(message: str) -> None:
+@pytest.mark.parametrize("message", ERRORS)
+def test_error_messages(message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Problem(6).run(**REFUSED[message])
+        Problem(6).run(**ERRORS[message])
 
 
-@pytest.mark.parametrize("saving", [{"checkpoint": 2}, {"memory_budget": 3000}], ids=str)
-def test_where_nothing_wants_a_gradient_nothing_is_recorded(saving: dict[str, Any]) -> None:
+@pytest.mark.parametrize("memory", [{"checkpoint": 2}, {"memory_budget": 3000}], ids=str)
+def test_results_require_a_gradient_only_if_an_input_does(memory: dict[str, Any]) -> None:
     def run(carry: Any) -> Any:
-        return ag.scan(lambda c, x: (c * x, c + x), carry, ag.ones((9, 4)), **saving)
+        return ag.scan(lambda c, x: (c * x, c + x), carry, ag.ones((9, 4)), **memory)
 
     assert not any(leaf.requires_grad for leaf in run(ag.ones(4)))
     assert all(leaf.requires_grad for leaf in run(ag.ones(4, requires_grad=True)))

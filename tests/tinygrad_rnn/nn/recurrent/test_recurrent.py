@@ -223,8 +223,14 @@ def test_the_two_biases_have_equal_gradients(seed: int) -> None:
         ),
         (lambda: lstm_of()(normal(4, 2, I), lengths=[1, 2, 3]), "each of the 2 sequences"),
         (lambda: lstm_of()(normal(4, 2, I), lengths=4), "each of the 2 sequences"),
-        (lambda: lstm_of()(normal(4, 2, I), lengths=[1, 5]), "between 0 and the 4 steps"),
-        (lambda: lstm_of()(normal(4, 2, I), lengths=[-1, 4]), "between 0 and the 4 steps"),
+        (
+            lambda: lstm_of()(normal(4, 2, I), lengths=[1, 5]),
+            "between 0 and 4, the number",
+        ),
+        (
+            lambda: lstm_of()(normal(4, 2, I), lengths=[-1, 4]),
+            "between 0 and 4, the number",
+        ),
         (lambda: lstm_of()(normal(4, 2, I), lengths=[1.0, 4.0]), "integer"),
         (lambda: lstm_of(num_layers=0), "num_layers must be at least 1, not 0"),
         (lambda: lstm_of(num_layers=2, dropout=1.5), "between 0 and 1, but got 1.5"),

@@ -434,7 +434,7 @@ class NoInputSize(Leaky):
         (
             lambda: nn.LSTM(2, 2, checkpoint=0)(ag.zeros((4, 1, 2))),
             ValueError,
-            "checkpoint must be a number of steps",
+            "checkpoint must be a positive integer",
         ),
         (
             lambda: nn.LSTM(2, 2, memory_budget=1)(ag.zeros((4, 1, 2))),
