@@ -1,15 +1,14 @@
-"""NumPy's own functions on Tensors: `np.tanh(t)` is `ag.tanh(t)`, `np.concatenate([t, u])`
-likewise.
+"""NumPy's functions on Tensors: `np.tanh(t)` is `ag.tanh(t)`.
 
-NumPy asks its arguments before it computes: ufuncs through `__array_ufunc__` (NEP 13), all others
-through `__array_function__` (NEP 18). Both are answered by the operation of the same name, with the
-arguments under NumPy's names brought to ours. What has no derivative by nature is computed on the
-arrays. All else is an error: an array computed behind the engine's back would have no gradient.
+NumPy dispatches on its arguments: ufuncs through `__array_ufunc__` (NEP 13), other functions
+through `__array_function__` (NEP 18). Both call the operation of the same name, after NumPy's
+arguments are translated to the operation's. Functions that have no derivative by nature compute on
+the arrays. Every other function raises TypeError, because its result would have no gradient.
 
-NumPy does not ask the elements of a list that it makes an array of, as in `np.mean([t, u])`: the
-result is a plain array, and RuntimeError is raised if a gradient would be lost. `ag.mean([t, u])`
-is the function to use, or `np.mean(np.stack([t, u]))`. CuPy does not ask at all: `t * array` works,
-`array * t` is a TypeError there.
+Limitations: NumPy does not dispatch on the elements of a list that it converts to an array, as in
+`np.mean([t, u])`. The result is a plain array, and RuntimeError is raised if a gradient would be
+lost. Use `ag.mean([t, u])` or `np.mean(np.stack([t, u]))`. CuPy does not dispatch: `t * array`
+works, but `array * t` raises TypeError.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     x = as_operand(x)
     n = len(normalize_axes(axis, x.ndim))
     if ((ord is not None or axis is not None) and n not in (1, 2)) or (ord == "fro" and n == 1):
-        raise ValueError(f"np.linalg.norm: the norm {ord!r} is not defined over {n} axes")
+        raise ValueError(f"np.linalg.norm: the norm ord={ord!r} is not defined over {n} axes")
     if ord not in (None, "fro") and not (ord == 2 and n == 1):
-        raise TypeError(f"np.linalg.norm: ord={ord!r} is not supported, only the Euclidean norm is")
+        raise TypeError(f"np.linalg.norm: ord must select the Euclidean norm, got ord={ord!r}")
     return reduction.norm(x, axis, keepdims)
 
 
@@ -45,21 +44,26 @@ def _where(condition: Any, a: Any = None, b: Any = None, /) -> Any:
     if a is None and b is None:
         return np.nonzero(condition)
     if a is None or b is None:
-        raise ValueError("np.where: give both x and y, or neither")
+        raise ValueError("np.where: pass both x and y, or neither")
     return selection.where(condition, a, b)
 
 
 def _outer(a: Any, b: Any) -> Any:
     a, b = as_operands(a, b)
     if not a.ndim == b.ndim == 1:
-        raise ValueError(f"np.linalg.outer: two vectors are needed, got {a.shape} and {b.shape}")
+        raise ValueError(
+            f"np.linalg.outer: inputs must be vectors, got shapes {a.shape} and {b.shape}"
+        )
     return einsum.outer(a, b)
 
 
 def _cross(a: Any, b: Any, axis: int = -1) -> Any:
     a, b = as_operands(a, b)
     if not a.shape[axis] == b.shape[axis] == 3:
-        raise ValueError(f"np.linalg.cross: vectors of 3 are needed, got {a.shape} and {b.shape}")
+        raise ValueError(
+            "np.linalg.cross: vectors must have 3 elements, "
+            f"got shapes {a.shape} and {b.shape} along axis {axis}"
+        )
     return einsum.cross(a, b, axis=axis)
 
 
@@ -80,7 +84,9 @@ _OPERATIONS: dict[Any, Callable[..., Any]] = {
     np.where: _where,
 }
 
-_PLAIN = {  # without a derivative by nature: computed on the arrays, with all of NumPy's arguments
+# Functions that have no derivative by nature. They compute on the arrays, with all of NumPy's
+# arguments.
+_PLAIN = {
     getattr(np, name)
     for name in (
         *("allclose", "argwhere", "array2string", "array_equal", "array_equiv"),
@@ -95,8 +101,8 @@ _PLAIN = {  # without a derivative by nature: computed on the arrays, with all o
 for _function in _PLAIN:
     _OPERATIONS.pop(_function, None)
 
-# Arguments that change how NumPy computes, not what, and the values that they may have.
-_IMMATERIAL: dict[str, tuple[Any, ...]] = {
+# Values of arguments that affect NumPy's algorithm but not the result; they are ignored.
+_IGNORED: dict[str, tuple[Any, ...]] = {
     "argsort.kind": ("quicksort", "heapsort", "mergesort", "stable"),
     "argsort.stable": (True, False),
     "astype.copy": (False,),
@@ -105,7 +111,7 @@ _IMMATERIAL: dict[str, tuple[Any, ...]] = {
     "sort.kind": ("quicksort", "heapsort", "mergesort", "stable"),
     "sort.stable": (True, False),
 }
-# Functions whose `axis` must not be a list in NumPy, though it may be in ours.
+# Functions whose `axis` must not be a list in NumPy. The engine's operations accept lists.
 _ONE_OR_TUPLE = {np.all, np.any, np.sum, np.prod, np.max, np.min, np.amax, np.amin}
 _ONE_OR_TUPLE |= {np.mean, np.std, np.var, np.squeeze, np.linalg.norm}
 _UFUNC_DEFAULTS = {
@@ -120,9 +126,8 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options:
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
     options = {k: v for k, v in options.items() if v is not _UFUNC_DEFAULTS.get(k)}
     if options:  # `array += t` asks for out=
-        raise TypeError(
-            f"np.{name} of a Tensor takes no {', '.join(options)}=: the result is a new Tensor"
-        )
+        names = ", ".join(options)
+        raise TypeError(f"np.{name} of a Tensor returns a new Tensor and does not support {names}=")
     if method != "__call__" or ufunc not in _OPERATIONS:
         raise _unsupported(name)
     return _OPERATIONS[ufunc](*inputs)
@@ -135,10 +140,10 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, options:
         raise _unsupported(name)
     try:
         if function in _PLAIN:
-            _refuse_gradients(function, args, options)
+            _check_no_gradient(function, args, options)
             function = getattr(backend.of_array(self._data).xp, function.__name__, function)
-            return tree_map(_wrapped, function(*_unwrapped(args), **_unwrapped(options)))
-        args, options = _translated(name, function, args, options)
+            return tree_map(_wrap, function(*_unwrap(args), **_unwrap(options)))
+        args, options = _translate(name, function, args, options)
         return _OPERATIONS[function](*args, **options)
     except (TypeError, ValueError, IndexError) as error:
         named = error if str(error).startswith("np.") else prefix_error(f"np.{name}", error)
@@ -146,59 +151,63 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, options:
 
 
 def _unsupported(name: str) -> TypeError:
-    """An error that names the function and the nearest thing that works."""
+    """Return an error that names the function and the most similar supported one."""
     known = sorted(function.__name__ for function in (*_OPERATIONS, *_PLAIN))
-    same_work = {"add.reduce": "sum", "multiply.reduce": "prod", "add.accumulate": "cumsum"}
-    same_work |= {"average": "mean", "multiply.accumulate": "cumprod"}
+    replacements = {"add.reduce": "sum", "multiply.reduce": "prod", "add.accumulate": "cumsum"}
+    replacements |= {"average": "mean", "multiply.accumulate": "cumprod"}
     last = name.removeprefix("linalg.").partition(".")[0]  # of "add.outer": "add"
-    part = sorted((k for k in known if k in last), key=len)[-1:]  # "sum" of "nansum"
-    near = [same_work[name]] if name in same_work else part or get_close_matches(last, known, 1)
+    part = sorted((k for k in known if k in last), key=len)[-1:]  # of "nansum": "sum"
+    similar = part or get_close_matches(last, known, 1)
+    similar = [replacements[name]] if name in replacements else similar
     return TypeError(
-        f"np.{name} has no differentiable form here; use "
-        + (f"np.{near[0]}, other " if near else "")
-        + "operations of `autograd`, or t.numpy() for a plain array without a gradient"
+        f"np.{name} of a Tensor is not supported; use "
+        + (f"np.{similar[0]}, other " if similar else "")
+        + "operations of `autograd`, or t.numpy() for an array without a gradient"
     )
 
 
-# --- NumPy's arguments as ours --------------------------------------------------------------------
+# --- translation of arguments ---------------------------------------------------------------------
 
 
 @cache
 def _signature(function: Any) -> inspect.Signature:
     try:
         return inspect.signature(function)
-    except ValueError:  # written in C, before NumPy 2.4
+    except ValueError:  # functions in C, before NumPy 2.4
         return inspect.signature(lambda *args, **options: None)
 
 
 @cache
-def _names(function: Any) -> dict[str, bool]:
-    """NumPy's parameters that our operation has: True for those passed by name, False for the
-    leading ones (arrays, mostly), which are called otherwise here and are passed by position.
+def _supported_parameters(function: Any) -> dict[str, bool]:
+    """Return NumPy's parameters that the operation has, and True for those passed by name.
+
+    Leading parameters (mostly arrays) that have another name in the operation are passed by
+    position.
     """
-    theirs = _signature(function).parameters
-    ours = list(inspect.signature(_OPERATIONS[function]).parameters.values())
-    by_name = {p.name for p in ours if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    names: dict[str, bool] = {}
-    for name, place in zip(theirs, ours, strict=False):
-        if names and theirs[[*names][-1]].kind is inspect.Parameter.VAR_POSITIONAL:
+    numpy_parameters = _signature(function).parameters
+    parameters = list(inspect.signature(_OPERATIONS[function]).parameters.values())
+    by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    supported: dict[str, bool] = {}
+    for name, parameter in zip(numpy_parameters, parameters, strict=False):
+        last = [*supported][-1:]
+        if last and numpy_parameters[last[0]].kind is inspect.Parameter.VAR_POSITIONAL:
             break
-        if name in by_name or (place.name in theirs and place.name in by_name):
+        if name in by_name or (parameter.name in numpy_parameters and parameter.name in by_name):
             break
-        names[name] = False
-    return names | {name: True for name in theirs if name in by_name}
+        supported[name] = False
+    return supported | {name: True for name in numpy_parameters if name in by_name}
 
 
-def _translated(
+def _translate(
     name: str, function: Any, args: Any, options: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments in NumPy's order and by NumPy's names in those of our operation.
+    """Return the positional and keyword arguments of the operation for a call of NumPy's function.
 
-    Raises TypeError for an argument that we do not have, unless it has its default value.
+    An argument that the operation does not have raises TypeError, unless it has its default value.
     """
-    parameters, names = _signature(function).parameters, _names(function)
+    parameters, supported = _signature(function).parameters, _supported_parameters(function)
     if options.get("kind") is not None and options.get("stable") is not None:
-        raise TypeError(f"np.{name} of a Tensor takes kind= or stable=, not both")
+        raise TypeError(f"np.{name}: pass kind= or stable=, but not both")
     by_position: list[Any] = []
     by_name: dict[str, Any] = {}
     for key, value in _signature(function).bind(*args, **options).arguments.items():
@@ -207,40 +216,40 @@ def _translated(
             by_position += value
         elif parameter.kind is parameter.VAR_KEYWORD:
             by_name.update(value)
-        elif names.get(key) is False:
+        elif supported.get(key) is False:
             by_position.append(value)
         elif value is parameter.default:
             continue
         elif key == "axis" and isinstance(value, list) and function in _ONE_OR_TUPLE:
             raise TypeError(f"np.{name}: axis must be an integer or a tuple, got {value}")
-        elif key in names:
+        elif key in supported:
             by_name[key] = value
-        elif not any(value is allowed for allowed in _IMMATERIAL.get(f"{name}.{key}", ())):
-            raise TypeError(f"np.{name} of a Tensor takes no {key}={value!r}")
+        elif not any(value is allowed for allowed in _IGNORED.get(f"{name}.{key}", ())):
+            raise TypeError(f"np.{name} of a Tensor does not support {key}={value!r}")
     return by_position, by_name
 
 
-# --- on plain arrays ------------------------------------------------------------------------------
+# --- functions without a derivative ---------------------------------------------------------------
 
 
-def _refuse_gradients(function: Any, args: Any, options: dict[str, Any]) -> None:
-    """Raise TypeError if the result would depend on values whose gradient it does not have."""
-    given = {"full": args, "arange": args, "full_like": args[1:], "bincount": args[1:]}
-    named = [options[key] for key in ("fill_value", "weights") if key in options]
-    for value in flatten([given.get(function.__name__, ()), named]):
+def _check_no_gradient(function: Any, args: Any, options: dict[str, Any]) -> None:
+    """Raise TypeError if the result depends on a Tensor that requires a gradient."""
+    by_position = {"full": args, "arange": args, "full_like": args[1:], "bincount": args[1:]}
+    by_name = [options[key] for key in ("fill_value", "weights") if key in options]
+    for value in flatten([by_position.get(function.__name__, ()), by_name]):
         if isinstance(value, Tensor) and value.requires_grad:
             raise TypeError(
-                f"np.{function.__name__} has no gradient by fill_value, weights or bounds here: "
-                "detach() them"
+                f"np.{function.__name__} of a Tensor has no gradient with respect to fill_value, "
+                "weights or bounds: detach() them"
             )
 
 
-def _unwrapped(value: Any) -> Any:
+def _unwrap(value: Any) -> Any:
     return tree_map(lambda leaf: leaf._data if isinstance(leaf, Tensor) else leaf, value)
 
 
-def _wrapped(value: Any) -> Any:
-    """Arrays as Tensors; numbers, dtypes and text as they are."""
+def _wrap(value: Any) -> Any:
+    """Return arrays as Tensors, and numbers, dtypes and strings unchanged."""
     is_array = hasattr(value, "dtype") and not isinstance(value, (np.generic, type))
     return Tensor(creation.check_real(value)) if is_array else value
 

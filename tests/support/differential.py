@@ -1,7 +1,7 @@
 """Compare NumPy's functions on Tensors with the same calls on arrays.
 
 A call has one of two acceptable outcomes: the result of NumPy (`SAME`; an exception where NumPy
-raises one), or a clear refusal (`REFUSED`). Everything else is a difference, described in words.
+raises one), or a clear error (`UNSUPPORTED`). Everything else is a difference, described in words.
 """
 
 import linecache
@@ -16,7 +16,7 @@ import numpy as np
 import autograd as ag
 from autograd.numpy_protocol import _OPERATIONS, _PLAIN
 
-SAME, REFUSED = "same", "refused"
+SAME, UNSUPPORTED = "same", "unsupported"
 
 ENGINE = str(Path(ag.__file__).parent)
 OPERATIONS = {*ag.__all__, *dir(ag)}
@@ -25,9 +25,11 @@ TOLERANCES = {np.float16: 4e-3, np.float32: 1e-5, np.float64: 1e-9}
 
 def name_of(function: Any) -> str:
     """Return the name of a NumPy function below `np`, such as "linalg.norm"."""
-    found: Any = getattr(np, function.__name__, None)
+    exported: Any = getattr(np, function.__name__, None)
     module = (function.__module__ or "numpy").removeprefix("numpy").removeprefix(".")
-    return function.__name__ if found is function or not module else f"{module}.{function.__name__}"
+    return (
+        function.__name__ if exported is function or not module else f"{module}.{function.__name__}"
+    )
 
 
 PROTOCOL = {name_of(function): function for function in (*_OPERATIONS, *_PLAIN)}
@@ -44,33 +46,33 @@ def outcome(call: Callable[[], Any]) -> Any:
             return error
 
 
-def verdict(expected: Any, found: Any, plain: bool = False) -> str:
-    """Return SAME, REFUSED or a description of the difference between two outcomes.
+def verdict(expected: Any, actual: Any, plain: bool = False) -> str:
+    """Return SAME, UNSUPPORTED, or a description of the difference between two outcomes.
 
-    If `plain`, arrays may come back as arrays, and the call is more than one of a function.
+    If `plain`, results may be arrays, and the call may be any code instead of one function.
     """
-    if isinstance(found, Exception):
-        if isinstance(expected, Exception) and not _accidental(found, expected):
+    if isinstance(actual, Exception):
+        if isinstance(expected, Exception) and not _accidental(actual, expected):
             return SAME
         return (
-            REFUSED
-            if is_refusal(found, plain)
-            else f"{_described(expected)}, but {_described(found)}"
+            UNSUPPORTED
+            if is_clear_error(actual, plain)
+            else f"{_described(expected)}, but {_described(actual)}"
         )
     if isinstance(expected, Exception):
-        return f"{_described(expected)}, but {_described(found)}"
-    a, b = ag.flatten(expected), ag.flatten(found)
+        return f"{_described(expected)}, but {_described(actual)}"
+    a, b = ag.flatten(expected), ag.flatten(actual)
     if len(a) != len(b):
         return f"{len(a)} results, but {len(b)}"
     return next((d for pair in zip(a, b, strict=True) if (d := _difference(*pair, plain))), SAME)
 
 
-def is_refusal(error: Exception, plain: bool) -> bool:
-    """True if the exception refuses a call clearly.
+def is_clear_error(error: Exception, plain: bool) -> bool:
+    """True if an exception states clearly that a call is not supported.
 
-    It is a TypeError, ValueError, IndexError or NotImplementedError that a `raise` statement of the
-    engine raised, and its message names an operation. If `plain`, a Tensor also refuses attributes
-    and arguments of methods that only arrays have; Python raises these errors in the caller's line.
+    This is a TypeError, ValueError, IndexError or NotImplementedError from a `raise` statement of
+    the engine, whose message names an operation. If `plain`, errors for attributes and arguments of
+    methods that only arrays have count too; Python raises them in the caller's line.
     """
     last = traceback.extract_tb(error.__traceback__)[-1]
     in_engine = last.filename.startswith(ENGINE)
@@ -86,22 +88,22 @@ def is_refusal(error: Exception, plain: bool) -> bool:
     return raised and named
 
 
-def _accidental(found: Exception, expected: Exception) -> bool:
-    """True if the exception shows a programming error rather than a wrong argument."""
+def _accidental(actual: Exception, expected: Exception) -> bool:
+    """True if the exception indicates a programming error rather than a wrong argument."""
     deliberate = (TypeError, ValueError, IndexError, NotImplementedError, OverflowError)
-    return not isinstance(found, (*deliberate, type(expected)))
+    return not isinstance(actual, (*deliberate, type(expected)))
 
 
-def _difference(expected: Any, found: Any, plain: bool) -> str:
+def _difference(expected: Any, actual: Any, plain: bool) -> str:
     """Describe the difference between two leaves of the results; "" if they agree."""
     if not isinstance(expected, (np.ndarray, np.generic, bool, int, float)):
         comparable = type(expected).__eq__ is not object.__eq__
-        same = type(expected) is type(found) and (not comparable or expected == found)
-        return "" if same else f"{expected!r}, but {found!r}"
-    if isinstance(expected, np.ndarray) and not plain and not isinstance(found, ag.Tensor):
-        return f"an array, but a {type(found).__name__}"
+        same = type(expected) is type(actual) and (not comparable or expected == actual)
+        return "" if same else f"{expected!r}, but {actual!r}"
+    if isinstance(expected, np.ndarray) and not plain and not isinstance(actual, ag.Tensor):
+        return f"an array, but a {type(actual).__name__}"
     a = np.asarray(expected)
-    b = found.numpy() if isinstance(found, ag.Tensor) else np.asarray(found)
+    b = actual.numpy() if isinstance(actual, ag.Tensor) else np.asarray(actual)
     if (a.shape, a.dtype) != (b.shape, b.dtype):
         return f"{a.shape} {a.dtype}, but {b.shape} {b.dtype}"
     return "" if _close(a, b) else f"{a.tolist()}, but {b.tolist()}"

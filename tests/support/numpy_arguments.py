@@ -1,7 +1,7 @@
 """Random arguments for each function of the NumPy protocol.
 
-`REQUIRED` is a table of the functions that need more than one array. All other arguments come from
-`OPTIONS`, by the names in NumPy's signatures, so that no argument of any function is left out.
+`REQUIRED` lists the functions that need more than one array. All other arguments come from
+`OPTIONS`, by the names in NumPy's signatures, so every argument of every function is drawn.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from differential import PROTOCOL
 
 Strategy = Callable[["Draw"], Any]
 
-# A complex array never comes first: no Tensor holds it.
+# The first array is never complex, because Tensors are real.
 DTYPES = ["f8", "f8", "f8", "f8", "f4", "f4", "f2", "i8", "i8", "i4", "i1", "u1", "u8", "?", "c16"]
 
 
@@ -66,7 +66,7 @@ class Draw:
 
 
 def shaped(min_dims: int = 0, max_dims: int = 3) -> Strategy:
-    """Arrays of these numbers of axes; now and then others."""
+    """Arrays with a number of axes in a range; sometimes with other numbers."""
     return lambda d: (
         d.values(d.shape()) if d.chance(0.05) else d.values(d.shape(min_dims, max_dims))
     )
@@ -81,14 +81,16 @@ def array_like(d: Draw) -> Any:
     return listed(d, array(d), 0.1)
 
 
-def listed(d: Draw, made: np.ndarray, probability: float) -> Any:
-    """Return an array as a list now and then. Lists are weak here: they take the dtype of arrays
-    beside them, so the first array must have a dtype that a list does not change in NumPy.
+def listed(d: Draw, array: np.ndarray, probability: float) -> Any:
+    """Return an array, or with a probability a list of its elements.
+
+    The engine gives lists the dtype of other arguments, so the first array must have a dtype that
+    the list does not change in NumPy.
     """
-    if made is d.first or d.smooth or not d.chance(probability):
-        return made
-    dtype = np.asarray(made.tolist()).dtype
-    return made.tolist() if np.result_type(d.first.dtype, dtype) == d.first.dtype else made
+    if array is d.first or d.smooth or not d.chance(probability):
+        return array
+    dtype = np.asarray(array.tolist()).dtype
+    return array.tolist() if np.result_type(d.first.dtype, dtype) == d.first.dtype else array
 
 
 def partner(d: Draw) -> Any:
@@ -188,8 +190,9 @@ def larger_shape(d: Draw) -> Any:
 
 
 def sections(d: Draw) -> Any:
-    cuts = sorted(d.number(-1, 4) for _ in range(d.number(0, 3)))
-    return d.pick(1, 2, 3, 4, np.int64(2), cuts, tuple(cuts), np.array(cuts, int), 0, 2.0)
+    indices = sorted(d.number(-1, 4) for _ in range(d.number(0, 3)))
+    some = (indices, tuple(indices), np.array(indices, int))
+    return d.pick(1, 2, 3, 4, np.int64(2), *some, 0, 2.0)
 
 
 def permutation(d: Draw) -> Any:
@@ -219,14 +222,14 @@ def fill(d: Draw) -> Any:
     return d.pick(real, 3, (1, 2), each, ((1, 2),), [5])
 
 
-def places(d: Draw) -> Any:
-    """Indices into the first array, also negative and too large ones."""
+def positions(d: Draw) -> Any:
+    """Indices into the first array, including negative and too large ones."""
     n = max(np.size(d.first) if d.chance(0.3) else min((*np.shape(d.first), 3)), 1)
-    made = d.rng.integers(-n, n + (1 if d.chance(0.1) else 0), d.shape(0, 2))
-    return d.pick(made, made, made.tolist(), made.astype("i4"), made.astype(float))
+    indices = d.rng.integers(-n, n + (1 if d.chance(0.1) else 0), d.shape(0, 2))
+    return d.pick(indices, indices, indices.tolist(), indices.astype("i4"), indices.astype(float))
 
 
-def places_along(d: Draw) -> Any:
+def positions_along(d: Draw) -> Any:
     """Indices for `take_along_axis`."""
     n = min((*np.shape(d.first), 3)) or 1
     return d.rng.integers(-n, n, np.shape(d.first) if d.chance(0.9) else d.shape())
@@ -236,7 +239,7 @@ kth = just(0, 1, -1, 2, np.int64(1), (0, 1), [1, 0], 5)
 
 
 def numbers(d: Draw) -> Any:
-    """One repetition for all elements, or one for each place."""
+    """One number of repetitions for all elements, or one for each position."""
     n = d.pick(np.size(d.first), *np.shape(d.first))
     return d.pick(count, d.rng.integers(0, 3, n), d.rng.integers(0, 3, n).tolist(), [2], -1)
 
@@ -294,7 +297,7 @@ def bins(d: Draw) -> Any:
 
 
 def pair(d: Draw) -> Any:
-    """Two operands; the second is the first array drawn now and then."""
+    """Two operands; sometimes the first array drawn is the second."""
     return [array(d), partner(d)][:: d.pick(1, 1, 1, -1)]
 
 
@@ -370,8 +373,8 @@ REQUIRED = table(
         "searchsorted": args(lambda d: np.sort(d.values(d.shape(1, 1), "f8")), array_like),
         "select": conditions,
         "swapaxes": args(array, axis, axis),
-        "take": args(some_axes, places),
-        "take_along_axis": args(some_axes, places_along),
+        "take": args(some_axes, positions),
+        "take_along_axis": args(some_axes, positions_along),
         "vdot": args(array_like, alike),
         "where": alternatives,
     }
@@ -393,7 +396,7 @@ OPTIONS = table(
         "convolve.mode": just("full", "same", "valid", "other"),
         "copy stable": just(None, True, False),
         "ddof": just(0, 1, 1.5, np.int64(1), 10),
-        "decimals": lambda d: d.number(-2, 1 if d.smooth else 4),  # steps finer than differences
+        "decimals": lambda d: d.number(-2, 1 if d.smooth else 4),  # differences need wide steps
         "k n offset": size,
         "default": just(0, 1.5, np.nan, partner),
         "deg endpoint equal_nan assume_unique invert keepdims overwrite_input": flag,
@@ -440,7 +443,7 @@ OPTIONS = table(
 )
 FURTHER = {"pad": ("constant_values", "end_values", "reflect_type", "stat_length")}  # **kwargs
 UFUNC = {"out", "where", "casting", "order", "dtype", "subok"}
-NO_DISPATCH = {"from_dlpack"}  # NumPy does not ask its argument
+NO_DISPATCH = {"from_dlpack"}  # NumPy does not dispatch on its argument
 
 
 def call(name: str, d: Draw) -> tuple[list[Any], dict[str, Any]]:
@@ -455,19 +458,19 @@ def call(name: str, d: Draw) -> tuple[list[Any], dict[str, Any]]:
 
 
 def required(name: str, d: Draw) -> list[Any]:
-    """Draw the arguments that a call cannot leave out."""
+    """Draw the required arguments of a call."""
     binary = isinstance(PROTOCOL[name], np.ufunc) and PROTOCOL[name].nin == 2
     arguments: list[Any] = REQUIRED.get(name, pair if binary else args(array))(d)
     return arguments
 
 
-def options(name: str, given: int) -> list[str]:
+def options(name: str, required_count: int) -> list[str]:
     """The names of the arguments of a function that follow the required ones."""
     if isinstance(PROTOCOL[name], np.ufunc):
         return sorted(UFUNC)
     parameters = list(signature(PROTOCOL[name]).parameters.values())
     kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    names = [p.name for i, p in enumerate(parameters) if p.kind in kinds and i >= given]
+    names = [p.name for i, p in enumerate(parameters) if p.kind in kinds and i >= required_count]
     return [*names, *FURTHER.get(name, ())]
 
 

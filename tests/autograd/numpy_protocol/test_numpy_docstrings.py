@@ -1,11 +1,11 @@
-"""The examples in NumPy's own docstrings, with Tensors in place of arrays.
+"""Examples from NumPy's docstrings, with Tensors instead of arrays.
 
 Each example runs twice: with NumPy, and in a namespace whose `np` returns Tensors wherever NumPy
-returns arrays of numbers. Both results must be the same, or the second one a clear refusal.
+returns arrays of numbers. Both results must be equal, or the second a clear error.
 
     python tests/autograd/numpy_protocol/test_numpy_docstrings.py [-v]
 
-prints the counts, with -v each refusal too.
+prints the counts, with -v each unsupported example too.
 """
 
 import ast
@@ -22,20 +22,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from differential import PROTOCOL, REFUSED, SAME, outcome, verdict
+from differential import PROTOCOL, SAME, UNSUPPORTED, outcome, verdict
 
 import autograd as ag
 
-STATEMENT = "statement"  # sets a variable, shows nothing
+STATEMENT = "statement"  # sets a variable, without a result
 SKIPPED = "not applicable"
 
-# Examples about what Tensors do not share with arrays, by design.
+# Examples about behavior of arrays that Tensors do not have by design.
 NOT_APPLICABLE = {
     "np.empty_like(": "the values are undefined",
     "np.einsum('ii->i', a)[:] = 1": "a result is never a view",
     "v[0,1] = 10": "a result is never a view",
 }
-# The namespace has its own `np`; the other examples take much time or memory.
+# The namespace defines `np`; the other examples need much time or memory.
 IGNORED = (
     *("import numpy as np", "for iteration in range(500):", "t1 = timeit(", "t2 = timeit("),
     *("np.shares_memory(x1, x2", "x = np.zeros([192163377]", "x1 = as_strided", "x2 = as_strided"),
@@ -118,7 +118,7 @@ def verdicts(function: Any) -> Iterator[tuple[str, str]]:
     """Yield the source of each example of a function, and its verdict."""
     with_numpy: dict[str, Any] = {"np": SeededNumPy(np)}
     with_tensors: dict[str, Any] = {"np": TensorNumPy(np)}
-    stale: set[str] = set()  # variables that only NumPy's run has set or written to
+    stale: set[str] = set()  # variables that only the run with NumPy has set or modified
     for example in doctest.DocTestParser().get_examples(function.__doc__ or ""):
         source = example.source.strip()
         if source.startswith(IGNORED):
@@ -134,7 +134,7 @@ def verdicts(function: Any) -> Iterator[tuple[str, str]]:
         not_run = isinstance(expected, Exception) and example.exc_msg is None  # needs a package
         if not_run or any(part in source for part in NOT_APPLICABLE):
             result = SKIPPED
-        if read & stale and result not in (SAME, REFUSED):
+        if read & stale and result not in (SAME, UNSUPPORTED):
             result = SKIPPED
         changed = {name for name, v in with_numpy.items() if differs(before.get(name, run), v)}
         stale = stale - changed if result in (SAME, STATEMENT) else stale | changed
@@ -158,7 +158,7 @@ def arrays_in(namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 def differs(before: Any, after: Any) -> bool:
-    """True if a variable was set or written to."""
+    """True if a variable was set or modified."""
     if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
         return before.shape != after.shape or bool((before != after).any())
     return before is not after
@@ -171,16 +171,16 @@ def all_verdicts() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.host
-def test_numpys_examples_give_the_same_values_or_are_refused() -> None:
+def test_numpys_examples_agree_or_are_unsupported() -> None:
     counts: Counter[str] = Counter()
     wrong = []
     for name, source, result in all_verdicts():
         counts[result] += 1
-        if result not in (SAME, REFUSED, SKIPPED, STATEMENT):
+        if result not in (SAME, UNSUPPORTED, SKIPPED, STATEMENT):
             wrong.append(f"{name}: {source}: {result}")
     assert not wrong, "\n".join(wrong)
     assert counts[SAME] > 800
-    assert counts[REFUSED] + counts[SKIPPED] < 200
+    assert counts[UNSUPPORTED] + counts[SKIPPED] < 200
 
 
 EXAMPLES = """
@@ -195,23 +195,23 @@ EXAMPLES = """
 
 
 @pytest.mark.host
-def test_each_example_is_judged() -> None:
+def test_each_example_has_a_verdict() -> None:
     class Function:
         __doc__ = EXAMPLES
 
     found = [result for _, result in verdicts(Function)]
     assert found[:2] == [STATEMENT, SAME]
     assert found[2] == SKIPPED  # NumPy fails too
-    assert found[3:6] == [REFUSED, REFUSED, SKIPPED]
+    assert found[3:6] == [UNSUPPORTED, UNSUPPORTED, SKIPPED]
     assert "'ndarray', but 'Tensor'" in found[6]
 
 
 def main() -> None:
     counts: Counter[str] = Counter()
     for name, source, result in all_verdicts():
-        known = result in (SAME, REFUSED, SKIPPED, STATEMENT)
+        known = result in (SAME, UNSUPPORTED, SKIPPED, STATEMENT)
         counts[result if known else "different"] += 1
-        if not known or ("-v" in sys.argv and result in (REFUSED, SKIPPED)):
+        if not known or ("-v" in sys.argv and result in (UNSUPPORTED, SKIPPED)):
             print(f"{name}: {source}: {result}")
     print(f"{len(PROTOCOL)} functions, {counts.total()} examples: ", end="")
     print(", ".join(f"{n} {what}" for what, n in counts.most_common()))

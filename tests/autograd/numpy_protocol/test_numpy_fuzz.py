@@ -2,8 +2,8 @@
 
     python tests/autograd/numpy_protocol/test_numpy_fuzz.py 5000 [-v]
 
-runs 5,000 calls and prints the counts, with -v each refused call too. `pytest --cases 5000` runs
-as many in the test.
+runs 5,000 calls and prints the counts, with -v each unsupported call too. `pytest --cases 5000`
+sets the number of calls of the test.
 """
 
 import sys
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from differential import PROTOCOL, REFUSED, SAME, outcome, verdict
+from differential import PROTOCOL, SAME, UNSUPPORTED, outcome, verdict
 from numpy_arguments import NO_DISPATCH, Draw, call, options, required, strategy
 
 import autograd as ag
@@ -26,14 +26,14 @@ UNDEFINED = ("empty", "empty_like")  # functions whose values are undefined
 
 
 def partition(a: Any, kth: Any, axis: Any = -1, *args: Any, **options: Any) -> Any:
-    """NumPy's function, in the order of `argpartition`; NumPy does not define the order."""
+    """NumPy's function, in the order of `argpartition`, because NumPy does not define the order."""
     np.partition(a, kth, axis, *args, **options)
     a, axis = (a.ravel(), 0) if axis is None else (a, axis)
     return np.take_along_axis(a, np.argpartition(a, kth, axis), axis)
 
 
 def argsort(a: Any, axis: Any = -1, *args: Any, **options: Any) -> Any:
-    """NumPy's function, with equal elements in their order, which NumPy leaves open."""
+    """NumPy's function, in stable order, because NumPy leaves the order of ties open."""
     np.argsort(a, axis, *args, **options)
     return np.argsort(a, axis, kind="stable")
 
@@ -52,7 +52,7 @@ def _double_precision() -> Iterator[None]:
 def check(name: str, seed: int, function: Any = None) -> tuple[str, str]:
     """Compare one random call; return its source (roughly) and its verdict.
 
-    `function` is what is compared with NumPy's function: the same function unless given.
+    `function` is compared with NumPy's function; by default it is the same function.
     """
     function = function or PROTOCOL[name]
     rng = np.random.default_rng([seed, *name.encode()])
@@ -73,7 +73,7 @@ def check(name: str, seed: int, function: Any = None) -> tuple[str, str]:
 
 
 def check_derivatives(function: Any, arguments: Any, found: Any, order: int) -> str:
-    """Compare the derivatives by all arrays with finite differences, where these exist."""
+    """Compare the derivatives by all arrays with finite differences, where they exist."""
     arrays = [leaf for leaf in ag.flatten(arguments) if is_differentiable(leaf)]
     results = [r for r in ag.flatten(found) if isinstance(r, ag.Tensor) and r.dtype.kind == "f"]
     smooth = all(r.dtype == np.float64 and (abs(r.numpy()) < 10).all() for r in results)
@@ -88,7 +88,7 @@ def check_derivatives(function: Any, arguments: Any, found: Any, order: int) -> 
         return [r for r in ag.flatten(function(*args, **options)) if isinstance(r, ag.Tensor)]
 
     rng = np.random.default_rng(0)
-    for _ in range(8):  # there may be a kink at a point, but hardly at eight
+    for _ in range(8):  # a kink at all of eight random points is unlikely
         error = outcome(partial(check_gradients, of_arrays, *arrays, order=order))
         if not isinstance(error, AssertionError):
             break
@@ -103,7 +103,7 @@ def is_differentiable(value: Any) -> bool:
 
 
 def as_tensor(leaf: Any, d: Draw | None = None) -> Any:
-    """An array as a Tensor; with `d`, now and then as it is, or without a gradient."""
+    """Return an array as a Tensor; with `d` sometimes unchanged, or without a gradient."""
     if not isinstance(leaf, np.ndarray) or leaf.dtype.kind not in "biuf":
         return leaf
     vary = d is not None and not d.smooth
@@ -131,7 +131,7 @@ def all_verdicts(cases: int) -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.host
-def test_numpys_functions_agree_or_refuse(request: pytest.FixtureRequest) -> None:
+def test_functions_agree_with_numpy_or_are_unsupported(request: pytest.FixtureRequest) -> None:
     cases = request.config.getoption("--cases")
     counts: Counter[str] = Counter()
     agreeing, different = set(), []
@@ -139,11 +139,11 @@ def test_numpys_functions_agree_or_refuse(request: pytest.FixtureRequest) -> Non
         counts[result] += 1
         if result in (SAME, DERIVATIVES):
             agreeing.add(name)
-        elif result != REFUSED:
+        elif result != UNSUPPORTED:
             different.append(f"{source}: {result}")
     assert not different, "\n".join(different)
     assert agreeing == set(NAMES) or cases < 10 * len(NAMES)
-    assert counts[REFUSED] < 0.15 * cases
+    assert counts[UNSUPPORTED] < 0.15 * cases
     assert counts[DERIVATIVES] > 0.15 * cases
 
 
@@ -175,7 +175,7 @@ WRONG: dict[str, tuple[str, Any]] = {
     "loses nan": ("sign", lambda x, **kw: ag.nan_to_num(np.sign(x, **kw))),
     "accepts too much": ("dot", lambda a, b, **kw: np.sum(np.multiply(a, b, **kw))),
     "fails by accident": ("cumsum", lambda a, *args, **kw: a.missing),
-    "refuses without a name": ("sort", lambda a, *args, **kw: int("sort")),
+    "raises an error without a name": ("sort", lambda a, *args, **kw: int("sort")),
     "has a wrong gradient": ("sinh", lambda x, **kw: x + ag.tensor(plain(np.sinh(x, **kw) - x))),
     "has no gradient": (
         "max",
@@ -186,19 +186,19 @@ WRONG: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.host
 @pytest.mark.parametrize("mistake", WRONG)
-def test_a_mistake_is_found(mistake: str) -> None:
+def test_a_wrong_function_is_detected(mistake: str) -> None:
     name, function = WRONG[mistake]
     results = [check(name, seed, function)[1] for seed in range(40)]
-    assert set(results) - {SAME, REFUSED, DERIVATIVES}
+    assert set(results) - {SAME, UNSUPPORTED, DERIVATIVES}
 
 
 def main(cases: int) -> None:
     ag.set_default_dtype(np.float64)
     counts: Counter[str] = Counter()
     for _, source, result in all_verdicts(cases):
-        known = result in (SAME, DERIVATIVES, REFUSED)
+        known = result in (SAME, DERIVATIVES, UNSUPPORTED)
         counts[result if known else "different"] += 1
-        if not known or ("-v" in sys.argv and result == REFUSED):
+        if not known or ("-v" in sys.argv and result == UNSUPPORTED):
             print(f"{source}: {result}")
     print(f"{len(NAMES)} functions, {counts.total()} calls: ", end="")
     print(", ".join(f"{n} {what}" for what, n in counts.most_common()))

@@ -1,6 +1,4 @@
-"""Methods of Tensors: every argument of an ndarray's method means what it means in NumPy, or is
-refused.
-"""
+"""Methods of Tensors: every argument of a method has NumPy's meaning or raises an error."""
 
 import inspect
 from copy import deepcopy
@@ -8,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from differential import REFUSED, SAME, outcome, verdict
+from differential import SAME, UNSUPPORTED, outcome, verdict
 
 import autograd as ag
 from autograd.ops import METHODS
@@ -52,9 +50,9 @@ def parameters(name: str) -> dict[str, inspect.Parameter]:
     """The parameters of an ndarray's method with defaults, from its docstring."""
     lines = getattr(np.ndarray, name).__doc__.split("\n")
     text = next(line for line in lines if "(" in line).partition("(")[2].rpartition(")")[0]
-    made = eval(f"lambda {text.replace('<no value>', 'None')}: None") if text else lambda: None
-    found = inspect.signature(made).parameters
-    return {key: p for key, p in found.items() if p.default is not p.empty}
+    function = eval(f"lambda {text.replace('<no value>', 'None')}: None") if text else lambda: None
+    all_parameters = inspect.signature(function).parameters
+    return {key: p for key, p in all_parameters.items() if p.default is not p.empty}
 
 
 NAMES = sorted(
@@ -63,32 +61,28 @@ NAMES = sorted(
 PAIRS = [(name, parameter) for name in NAMES for parameter in parameters(name)]
 
 
-def judged(name: str, *args: Any, **options: Any) -> str:
+def compare(name: str, *args: Any, **options: Any) -> str:
     """Compare a method of a Tensor with the method of an array."""
     t = ag.tensor(X, requires_grad=True)
     expected = outcome(lambda: getattr(X.copy(), name)(*deepcopy(args), **deepcopy(options)))
     found = outcome(lambda: getattr(t, name)(*args, **options))
-    refused = [f"{name}() got an unexpected keyword argument '{key}'" for key in options]
-    refused += ["() takes ", "keepdims must be True or False, got "]
-    if isinstance(found, TypeError) and any(text in str(found) for text in refused):
-        return REFUSED
+    texts = [f"{name}() got an unexpected keyword argument '{key}'" for key in options]
+    texts += ["() takes ", "keepdims must be True or False, got "]
+    if isinstance(found, TypeError) and any(text in str(found) for text in texts):
+        return UNSUPPORTED
     return verdict(expected, found, plain=True)
 
 
 @pytest.mark.parametrize(("name", "parameter"), PAIRS)
-def test_arguments_of_methods_mean_what_numpy_says_or_are_refused(
-    name: str, parameter: str
-) -> None:
+def test_keyword_arguments_of_methods_agree_or_raise(name: str, parameter: str) -> None:
     required = () if (name, parameter) == ("clip", "min") else REQUIRED.get(name, ())
-    assert parameter in VALUES, f"say in VALUES what to try for {parameter}"
+    assert parameter in VALUES, f"VALUES lacks values for {parameter}"
     for value in VALUES[parameter]:
-        assert judged(name, *required, **{parameter: value}) in (SAME, REFUSED), value
+        assert compare(name, *required, **{parameter: value}) in (SAME, UNSUPPORTED), value
 
 
 @pytest.mark.parametrize(("name", "parameter"), PAIRS)
-def test_arguments_in_numpys_order_mean_what_numpy_says_or_are_refused(
-    name: str, parameter: str
-) -> None:
+def test_positional_arguments_of_methods_agree_or_raise(name: str, parameter: str) -> None:
     known = parameters(name)
     if known[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
         return
@@ -96,12 +90,12 @@ def test_arguments_in_numpys_order_mean_what_numpy_says_or_are_refused(
     required = () if name == "clip" else REQUIRED.get(name, ())
     for value in VALUES[parameter]:
         before = [known[key].default for key in names]
-        assert judged(name, *required, *before, value) in (SAME, REFUSED), value
+        assert compare(name, *required, *before, value) in (SAME, UNSUPPORTED), value
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2", "i8", "u1", "?"])
 @pytest.mark.parametrize("name", [name for name in NAMES if "axis" in parameters(name)])
-def test_methods_of_all_dtypes_along_all_axes_agree(name: str, dtype: str) -> None:
+def test_methods_agree_for_all_dtypes_and_axes(name: str, dtype: str) -> None:
     for shape in [(), (1,), (2, 3), (2, 1, 3)]:
         x = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
         for axis in [None, *range(-len(shape) - 1, len(shape) + 1)]:

@@ -1,4 +1,4 @@
-"""NumPy's own functions on Tensors: the same results, and the same gradients, as ours."""
+"""NumPy's functions on Tensors give the results and gradients of the engine's operations."""
 
 from typing import Any
 
@@ -13,32 +13,32 @@ import autograd as ag
 from autograd.testing.strategies import arrays, shapes
 
 OPERATIONS = DIFFERENTIABLE | NOT_DIFFERENTIABLE
-NOT_WRITTEN_IN_NUMPY = {"astype", "erf", "gelu", "index_update"}
+WITHOUT_NUMPY_REFERENCE = {"astype", "erf", "gelu", "index_update"}
 
 ones = ag.ones((2, 3))
 
 
-def results_and_slopes(f: Any, args: tuple[np.ndarray, ...], static: Any) -> list[np.ndarray]:
-    """What f makes of Tensors, and the gradients of the sum of its squares."""
+def results_and_gradients(f: Any, args: tuple[np.ndarray, ...], static: Any) -> list[np.ndarray]:
+    """Return the results of f on Tensors, and the gradients of the sum of their squares."""
     tensors = [ag.tensor(a, requires_grad=a.dtype.kind == "f") for a in args]
     results = ag.flatten(f(*tensors, **static))
     assert all(isinstance(r, ag.Tensor) for r in results)
-    live = [(r * r).sum() for r in results if r.requires_grad]
+    losses = [(r * r).sum() for r in results if r.requires_grad]
     inputs = [t for t in tensors if t.requires_grad]
-    slopes = ag.gradients(live, inputs, allow_unused=True) if live else ()
-    return [t.numpy() for t in (*results, *slopes) if t is not None]
+    gradients = ag.gradients(losses, inputs, allow_unused=True) if losses else ()
+    return [t.numpy() for t in (*results, *gradients) if t is not None]
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")  # NumPy's way to write a norm, of nothing
-@pytest.mark.parametrize("name", sorted({*OPERATIONS} - NOT_WRITTEN_IN_NUMPY))
+@pytest.mark.filterwarnings("ignore:invalid value")  # the reference of the norm, for empty arrays
+@pytest.mark.parametrize("name", sorted({*OPERATIONS} - WITHOUT_NUMPY_REFERENCE))
 @given(data=st.data())
-def test_numpys_function_is_ours(name: str, data: st.DataObject) -> None:
+def test_numpys_functions_agree_with_the_operations(name: str, data: st.DataObject) -> None:
     operation: Operation = OPERATIONS[name]
     args, static = data.draw(operation.cases)
     static = {k: on_device(v) if isinstance(v, np.ndarray) else v for k, v in static.items()}
-    by_numpy = results_and_slopes(operation.reference, args, static)
-    by_us = results_and_slopes(operation.call, args, static)
-    for found, expected in zip(by_numpy, by_us, strict=True):
+    by_numpy = results_and_gradients(operation.reference, args, static)
+    by_engine = results_and_gradients(operation.call, args, static)
+    for found, expected in zip(by_numpy, by_engine, strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
@@ -69,14 +69,14 @@ def test_numpys_function_is_ours(name: str, data: st.DataObject) -> None:
         lambda t: np.amax(t, 0) - np.amin(t, 0),
     ],
 )
-def test_numpys_ways_to_pass_arguments(f: Any) -> None:
+def test_numpys_calling_conventions(f: Any) -> None:
     x = np.random.default_rng(0).normal(size=(2, 3))
     found = f(ag.tensor(x, requires_grad=True))
     assert found.requires_grad
     np.testing.assert_allclose(found.numpy(), f(x), rtol=1e-12)
 
 
-# --- what has no derivative by nature -------------------------------------------------------------
+# --- functions without a derivative -------------------------------------------------------------
 
 PLAIN: dict[str, Any] = {
     "all": lambda x: np.all(x > 0, axis=0),
@@ -105,8 +105,8 @@ PLAIN: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", PLAIN)
 @given(x=arrays(shapes(2, 2)))
-def test_what_has_no_derivative_just_computes(name: str, x: np.ndarray) -> None:
-    """NumPy's scalars may stay arrays on a device, as in CuPy."""
+def test_functions_without_a_derivative_compute_on_arrays(name: str, x: np.ndarray) -> None:
+    """Compare values; scalars of NumPy may be arrays on a device, as in CuPy."""
     found = ag.flatten(PLAIN[name](ag.tensor(x, requires_grad=True)))
     for one, expected in zip(found, ag.flatten(PLAIN[name](x)), strict=True):
         if isinstance(one, ag.Tensor):
@@ -139,7 +139,7 @@ def test_what_has_no_derivative_just_computes(name: str, x: np.ndarray) -> None:
         (lambda t: np.linalg.norm(t, 2), ["np.linalg.norm", "ord=2"]),  # the spectral norm
     ],
 )
-def test_an_error_names_the_function_and_what_works(f: Any, words: list[str]) -> None:
+def test_the_error_names_the_function_and_an_alternative(f: Any, words: list[str]) -> None:
     with pytest.raises(TypeError) as caught:
         f(ones)
     assert all(word in str(caught.value) for word in words), caught.value

@@ -1,6 +1,4 @@
-"""NumPy's signatures: every argument of a function on Tensors means what it means in NumPy, or is
-refused by name.
-"""
+"""NumPy's signatures: every argument of a function has NumPy's meaning or raises an error."""
 
 import inspect
 import warnings
@@ -42,7 +40,7 @@ REQUIRED: dict[str, Any] = {
     "to": np.float32,
     "window_shape": (2, 2),
 }
-CALLS: dict[str, tuple[Any, ...]] = {  # where the arguments above do not suit
+CALLS: dict[str, tuple[Any, ...]] = {  # where the arguments above are unsuitable
     "arange": (3,),
     "argpartition": (X, 1),
     "atleast_1d": (X, X[0]),
@@ -127,7 +125,7 @@ PAIRS += [("pad", "constant_values"), ("einsum", "dtype"), ("clip", "dtype")]
 
 
 def base(name: str) -> dict[str, Any]:
-    """The arguments of a plain call, by name; and the values of a variadic parameter under "*"."""
+    """Return the arguments of a plain call, by name."""
     parameters = numpy_protocol._signature(FUNCTIONS[name]).parameters
     if name in CALLS:
         positional = iter(CALLS[name])
@@ -141,21 +139,21 @@ def base(name: str) -> dict[str, Any]:
     }
 
 
-def called(name: str, given: dict[str, Any], change: Any) -> Any:
-    """The function's result, or the exception that it raises."""
+def outcome(name: str, arguments: dict[str, Any], convert: Any) -> Any:
+    """Return the result of a function, or the exception that it raises."""
     parameters = numpy_protocol._signature(FUNCTIONS[name]).parameters
     args: list[Any] = []
     options: dict[str, Any] = {}
-    for key, value in given.items():
+    for key, value in arguments.items():
         kind = parameters[key].kind if key in parameters else 3
         if kind == inspect.Parameter.VAR_POSITIONAL:
-            args += change(value)
+            args += convert(value)
         elif (
             kind == inspect.Parameter.KEYWORD_ONLY or parameters[key].default is not inspect._empty
         ):
-            options[key] = change(value)
+            options[key] = convert(value)
         else:
-            args.append(change(value))
+            args.append(convert(value))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
@@ -165,7 +163,7 @@ def called(name: str, given: dict[str, Any], change: Any) -> Any:
 
 
 def on_tensors(value: Any) -> Any:
-    """Floating arrays as Tensors that require a gradient, also inside lists."""
+    """Convert arrays to Tensors, also inside lists; floating ones require a gradient."""
     if isinstance(value, list):
         return [on_tensors(item) for item in value]
     if isinstance(value, np.ndarray) and value.dtype.kind in "fi":
@@ -173,43 +171,44 @@ def on_tensors(value: Any) -> Any:
     return value
 
 
-def agree(found: Any, expected: Any) -> None:
-    """Equal values, shapes and dtypes, in the same nesting."""
+def check_equal(actual: Any, expected: Any) -> None:
+    """Check that values, shapes, dtypes and nesting are equal."""
     if isinstance(expected, (tuple, list)) and len(expected) and np.ndim(expected[0]) + 1:
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
-            agree(one, other)
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
+            check_equal(one, other)
         return
-    if isinstance(found, ag.Tensor):
-        assert found.dtype == np.asarray(expected).dtype
-        found = found.numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12, strict=True) if isinstance(
+    if isinstance(actual, ag.Tensor):
+        assert actual.dtype == np.asarray(expected).dtype
+        actual = actual.numpy()
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12, strict=True) if isinstance(
         expected, np.ndarray
-    ) and expected.dtype.kind in "biuf" else np.testing.assert_equal(found, expected)
+    ) and expected.dtype.kind in "biuf" else np.testing.assert_equal(actual, expected)
 
 
 @pytest.mark.parametrize(("name", "parameter"), PAIRS)
-def test_every_argument_means_what_numpy_says_or_is_refused(name: str, parameter: str) -> None:
+def test_every_argument_has_numpys_meaning_or_raises(name: str, parameter: str) -> None:
     plain = base(name)
-    agree(called(name, plain, on_tensors), called(name, plain, lambda value: value))
+    check_equal(outcome(name, plain, on_tensors), outcome(name, plain, lambda value: value))
     required = plain.get(parameter)
     values = VALUES.get(parameter, [] if required is None else [required])
-    if parameter == "out":  # NumPy's cumprod crashes on one of another shape
-        values = [np.array(called(name, plain, lambda value: value))]
-    assert values, f"say in VALUES what to try for {parameter}"
+    if parameter == "out":  # NumPy's cumprod crashes for other shapes
+        values = [np.array(outcome(name, plain, lambda value: value))]
+    assert values, f"VALUES lacks values for {parameter}"
     for value in values:
-        given = plain | {parameter: value}
-        found, expected = called(name, given, on_tensors), called(name, given, lambda value: value)
+        arguments = plain | {parameter: value}
+        actual = outcome(name, arguments, on_tensors)
+        expected = outcome(name, arguments, lambda value: value)
         if isinstance(expected, Exception):
-            assert isinstance(found, Exception), f"{value!r}: NumPy raises {expected!r}"
-        elif isinstance(found, Exception):
-            text = f"{type(found).__name__}: {found}"
-            assert isinstance(found, (TypeError, ValueError)), text
+            assert isinstance(actual, Exception), f"{value!r}: NumPy raises {expected!r}"
+        elif isinstance(actual, Exception):
+            text = f"{type(actual).__name__}: {actual}"
+            assert isinstance(actual, (TypeError, ValueError)), text
             if parameter != "keepdims":
                 assert parameter in text or repr(value) in text, text
                 assert name.split(".")[-1].removeprefix("a") in text, text
         else:
-            agree(found, expected)
+            check_equal(actual, expected)
 
 
 U8, F2, F4 = (np.array([1, 0, 3], dtype) for dtype in ("u1", "f2", "f4"))
@@ -231,9 +230,9 @@ DTYPES: dict[str, Any] = {
 @pytest.mark.filterwarnings("ignore:divide by", "ignore:invalid value", "ignore:Arrays of 2")
 @pytest.mark.parametrize("case", DTYPES)
 def test_arguments_of_several_dtypes_promote_as_in_numpy(case: str) -> None:
-    found, expected = DTYPES[case](ag.tensor), DTYPES[case](np.asarray)
-    assert found.dtype == expected.dtype
-    np.testing.assert_array_equal(found.numpy(), expected)
+    actual, expected = DTYPES[case](ag.tensor), DTYPES[case](np.asarray)
+    assert actual.dtype == expected.dtype
+    np.testing.assert_array_equal(actual.numpy(), expected)
 
 
 @pytest.mark.host
@@ -247,6 +246,6 @@ def test_arguments_of_several_dtypes_promote_as_in_numpy(case: str) -> None:
         lambda t: np.linalg.norm(t, axis=[0]),
     ],
 )
-def test_combinations_of_arguments_without_meaning_are_refused(call: Any) -> None:
+def test_contradictory_arguments_raise(call: Any) -> None:
     with pytest.raises(TypeError, match=r"^np\."):
         call(ag.tensor([1.0, 3.0, 2.0]))
