@@ -1,4 +1,4 @@
-"""Programs written for PyTorch, and their ports: what had to change; that they learn the same."""
+"""Ports of PyTorch programs, and the page on porting: every difference is listed and true."""
 
 import difflib
 import importlib.util
@@ -11,46 +11,53 @@ import numpy as np
 import pytest
 
 import autograd as ag
+from tinygrad_rnn import nn
 
 ROOT = Path(__file__).parents[2]
 PORTS = ROOT / "examples" / "ports"
+PAGE = (ROOT / "docs" / "guide" / "porting.md").read_text()
+MATRIX = np.array([[3.0, 1, 2], [5, 9, 4], [8, 7, 6]], np.float32)
 LENGTH = ["--length", "12", "--count", "5", "--future", "3"]
 
 
-def program(name: str) -> Any:
-    """A program of `examples/ports` as a module."""
+def section(title: str) -> str:
+    """Return the part of the page on porting below a title."""
+    return PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def load_program(name: str) -> Any:
+    """Return a program of `examples/ports` as a module."""
     spec: Any = importlib.util.spec_from_file_location(name, PORTS / f"{name}.py")
     module: ModuleType = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def both(name: str) -> tuple[Any, Any]:
-    """A port, and the program for PyTorch that it was made from."""
+def load_pair(name: str) -> tuple[Any, Any]:
+    """Return a port and the PyTorch program, as modules."""
     pytest.importorskip("torch").set_num_threads(1)
-    return program(name), program(f"{name}_torch")
+    return load_program(name), load_program(f"{name}_torch")
 
 
-# What had to change
+# The page
 
 
-def changes(name: str) -> list[str]:
-    """The lines that a port takes away and puts in."""
-    texts = [(PORTS / f"{name}{end}.py").read_text().splitlines() for end in ("_torch", "")]
+def changed_lines(name: str) -> list[str]:
+    """Return the lines that a port removes and adds."""
+    texts = [(PORTS / f"{name}{suffix}.py").read_text().splitlines() for suffix in ("_torch", "")]
     lines = list(difflib.unified_diff(*texts, n=0, lineterm=""))[2:]
     return [line for line in lines if not line.startswith("@@") and line != "+"]
 
 
 @pytest.mark.host
 @pytest.mark.parametrize("name", ["word_lm", "sine"])
-def test_the_page_on_porting_lists_every_line_that_changed(name: str) -> None:
-    page = (ROOT / "docs" / "guide" / "porting.md").read_text()
-    section = page.partition(f"examples/ports/{name}.py")[2].partition("\n## ")[0]
-    listed = re.findall(r"^```diff\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert sorted("".join(listed).splitlines()) == sorted(changes(name))
+def test_the_page_lists_every_line_that_changed(name: str) -> None:
+    text = PAGE.partition(f"examples/ports/{name}.py")[2].partition("\n### ")[0]
+    listed = re.findall(r"^```diff\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert sorted("".join(listed).splitlines()) == sorted(changed_lines(name))
 
 
-# Each is a part of a line of the table, and what to write here for it.
+# A part of each row of the table -> the PyTorch expression, and the expression to write instead.
 SILENT: dict[str, tuple[str, str]] = {
     "t.std()": ("t.std()", "t.std(correction=1)"),
     "x.max(1)": ("t.max(1)[1]", "ag.max_with_indices(t, 1)[1]"),
@@ -63,37 +70,77 @@ SILENT: dict[str, tuple[str, str]] = {
     "torch.median(t)": ("torch.median(t[:2])", "ag.sort(ag.ravel(t[:2]))[(t[:2].size - 1) // 2]"),
     "torch.equal(t, u)": ("torch.equal(t, t)", "np.array_equal(t, t)"),
     "torch.arange(3) * t": ("torch.arange(3) * t", "ag.arange(3).astype(t.dtype) * t"),
+    "torch.tensor([1, 2]) / 2": (
+        "torch.tensor([1, 2]) / 2",
+        'ag.tensor([1, 2]).astype("float32") / 2',
+    ),
+    "np.float64(2) * t": ("np.float64(2) * t", "float(np.float64(2)) * t"),
+    "torch.tensor([np.float64(1)])": (
+        "torch.tensor([np.float64(1)])",
+        "ag.tensor(np.array([1.0]))",
+    ),
 }
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("line", SILENT)
-def test_silent_differences_are_listed_with_what_to_write(line: str) -> None:
+@pytest.mark.parametrize("row", SILENT)
+def test_silent_differences(row: str) -> None:
+    """The same line has another result, and the replacement has PyTorch's."""
     torch: Any = pytest.importorskip("torch")
-    table = (
-        (ROOT / "docs" / "guide" / "porting.md").read_text().partition("## Silent differences")[2]
-    )
-    x = np.array([[3.0, 1, 2], [5, 9, 4], [8, 7, 6]], np.float32)
-    names = {"ag": ag, "np": np, "t": ag.tensor(x)}
-    theirs, ours = SILENT[line]
-    expected = eval(theirs, {"torch": torch, "t": torch.tensor(x)})
-    same_line = eval(theirs.replace("torch.", "ag."), names)
-    found = eval(ours, names)
-    assert line in table
-    assert found.dtype == expected.numpy().dtype if hasattr(expected, "numpy") else found is True
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    dtypes = {np.asarray(result).dtype for result in (same_line, expected)}
-    shapes = {np.shape(result) for result in (same_line, expected)}
-    assert len(dtypes) + len(shapes) > 2 or not np.allclose(same_line, expected)
+    names = {"ag": ag, "np": np, "t": ag.tensor(MATRIX)}
+    line, replacement = SILENT[row]
+    expected = eval(line, {"torch": torch, "np": np, "t": torch.tensor(MATRIX)})
+    unchanged = eval(line.replace("torch.", "ag."), names)
+    replaced = eval(replacement, names)
+    assert row in section("Silent differences")
+    if hasattr(expected, "numpy"):
+        assert replaced.dtype == expected.numpy().dtype
+    np.testing.assert_allclose(replaced, expected, rtol=1e-6)
+    dtypes = {np.asarray(result).dtype for result in (unchanged, expected)}
+    shapes = {np.shape(result) for result in (unchanged, expected)}
+    assert len(dtypes) + len(shapes) > 2 or not np.allclose(unchanged, expected)
 
 
-# That they run, and learn the same
+@pytest.mark.host
+def test_float64_input_of_float32_modules() -> None:
+    torch: Any = pytest.importorskip("torch")
+    assert nn.Linear(3, 2)(MATRIX.astype("float64")).dtype == "float64"
+    with pytest.raises(RuntimeError, match="same dtype"):
+        torch.nn.Linear(3, 2)(torch.tensor(MATRIX.astype("float64")))
+
+
+MISSING = re.findall(r"^\| `(.+?)`.*? \| `(.+?)`", section("Names that are missing"), re.MULTILINE)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("expression", "replacement"), MISSING)
+def test_replacements_of_missing_names(expression: str, replacement: str) -> None:
+    torch: Any = pytest.importorskip("torch")
+    index = np.array([[2], [0], [1]])
+    t, i = torch.tensor(MATRIX), torch.tensor(index)
+    expected = eval(expression, {"torch": torch, "t": t, "i": i})
+    t, i = ag.tensor(MATRIX), ag.tensor(index)
+    replaced = eval(replacement, {"ag": ag, "np": np, "t": t, "i": i})
+    is_sequence = isinstance(expected, tuple)
+    for left, right in (
+        zip(replaced, expected, strict=True) if is_sequence else [(replaced, expected)]
+    ):
+        np.testing.assert_allclose(left, right, rtol=1e-6)
+    name = re.match(r"torch\.(\w+)", expression)
+    assert name is None or name[1] == "allclose" or not hasattr(ag, name[1])
+
+
+def test_missing_names_are_found() -> None:
+    assert len(MISSING) > 20
+
+
+# The programs
 
 
 def test_the_language_model_runs(device: str, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ["--nhid", "8", "--characters", "3000", "--batch-size", "4", "--epochs", "2"]
     for model in ("LSTM", "GRU"):
-        program("word_lm").main([*sizes, "--model", model, "--lr", "1", "--device", device])
+        load_program("word_lm").main([*sizes, "--model", model, "--lr", "1", "--device", device])
         printed = capsys.readouterr().out
         assert f"(rnn): {model}(8, 8, num_layers=2, dropout=0.2)" in printed
         first, second, test = map(float, re.findall(r"(?:validation|test loss) +(\S+)", printed))
@@ -101,10 +148,10 @@ def test_the_language_model_runs(device: str, capsys: pytest.CaptureFixture[str]
         assert test < first
 
 
-def test_the_learning_rate_falls_when_validation_gets_no_better(
+def test_the_learning_rate_falls_when_the_validation_loss_does_not(
     device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, losses = program("word_lm"), iter([3.0, 4.0, 2.0, 5.0])
+    module, losses = load_program("word_lm"), iter([3.0, 4.0, 2.0, 5.0])
     monkeypatch.setattr(module, "evaluate", lambda *args: next(losses))
     monkeypatch.setattr(module, "train", lambda *args: [1.0])
     sizes = ["--nhid", "8", "--characters", "3000", "--batch-size", "4", "--epochs", "3"]
@@ -114,56 +161,57 @@ def test_the_learning_rate_falls_when_validation_gets_no_better(
 
 
 def test_the_forecaster_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    program("sine").main([*LENGTH, "--steps", "2"])
-    errors = [float(found) for found in re.findall(r"test (\S+)", capsys.readouterr().out)]
+    load_program("sine").main([*LENGTH, "--steps", "2"])
+    errors = [float(number) for number in re.findall(r"test (\S+)", capsys.readouterr().out)]
     assert errors[1] < errors[0] < 1
 
 
 @pytest.mark.host
-def test_the_forecaster_draws(tmp_path: Path) -> None:
-    program("sine").main([*LENGTH, "--steps", "1", "--png", str(tmp_path / "waves.png")])
+def test_the_forecaster_plots(tmp_path: Path) -> None:
+    load_program("sine").main([*LENGTH, "--steps", "1", "--png", str(tmp_path / "waves.png")])
     assert (tmp_path / "waves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def same_weights(ours: Any, theirs: Any) -> None:
-    ours.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
+def copy_weights(port: Any, original: Any) -> None:
+    port.load_state_dict({name: value.numpy() for name, value in original.state_dict().items()})
 
 
 @pytest.mark.host
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
-def test_the_language_models_losses_are_pytorchs(kind: str) -> None:
+def test_the_language_model_has_the_losses_of_pytorch(kind: str) -> None:
     args = SimpleNamespace(bptt=5, clip=0.25, device="cpu")
     text = "the cat and the dog and the bird; " * 20
-    modules = both("word_lm")
+    modules = load_pair("word_lm")
     models = [module.RNNModel(kind, 7, 6, 2, 0.0) for module in modules]
-    same_weights(*models)
-    found = []
+    copy_weights(*models)
+    results = []
     for module, model in zip(modules, models, strict=True):
         corpus, criterion = module.Corpus(text), module.nn.CrossEntropyLoss()
         assert len(corpus.words) == 7
         source = module.batchify(corpus.train, 4, "cpu")
         optimizer = module.optim.SGD(model.parameters(), lr=2)
         losses = module.train(model, source, criterion, optimizer, args)
-        found.append([*losses, module.evaluate(model, source, criterion, args)])
-    assert len(found[0]) > 4
-    assert found[0][-1] < found[0][0]
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+        results.append([*losses, module.evaluate(model, source, criterion, args)])
+    assert len(results[0]) > 4
+    assert results[0][-1] < results[0][0]
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-4)
 
 
 @pytest.mark.host
-def test_the_forecasters_losses_are_pytorchs() -> None:
-    ours, theirs = both("sine")
-    data = ours.waves(4, 15)
-    sequences = ours.Sequence(7).to("float64"), theirs.Sequence(7).double()
-    same_weights(*sequences)
-    found = []
-    for module, seq, tensor in (
-        (ours, sequences[0], ours.ag.tensor),
-        (theirs, sequences[1], theirs.torch.from_numpy),
+def test_the_forecaster_has_the_losses_of_pytorch() -> None:
+    port, original = load_pair("sine")
+    data = port.waves(4, 15)
+    models = port.Sequence(7).to("float64"), original.Sequence(7).double()
+    copy_weights(*models)
+    results = []
+    for module, model, tensor in (
+        (port, models[0], port.ag.tensor),
+        (original, models[1], original.torch.from_numpy),
     ):
-        optimizer = module.optim.LBFGS(seq.parameters(), lr=0.8)
-        input, target = tensor(data[:, :-1]), tensor(data[:, 1:])
-        losses = module.train(seq, input, target, optimizer, module.nn.MSELoss())
-        found.append(np.concatenate([losses, seq(input, future=3).detach().numpy().ravel()]))
-    assert len(found[0]) > 4 * 17 + 10
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+        optimizer = module.optim.LBFGS(model.parameters(), lr=0.8)
+        inputs, targets = tensor(data[:, :-1]), tensor(data[:, 1:])
+        losses = module.train(model, inputs, targets, optimizer, module.nn.MSELoss())
+        forecast = model(inputs, future=3).detach().numpy().ravel()
+        results.append(np.concatenate([losses, forecast]))
+    assert len(results[0]) > 4 * 17 + 10
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
