@@ -1,5 +1,5 @@
-# Everything from a fresh clone, with git, make and Python >= 3.11 alone.
-# The virtual environment is made, and remade after a change of pyproject.toml, as needed.
+# Every target works in a fresh clone, with git, make and Python >= 3.11 alone. It creates the virtual
+# environment, and updates it after a change of pyproject.toml.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,23 +9,23 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 .NOTPARALLEL:
 
 help:
-	@echo 'make train   learn a character language model of Python'\''s documentation'
-	@echo 'make test    run all tests except those of the demos'
+	@echo 'make train          train a character language model on the documentation of Python'
+	@echo 'make test           run all tests except the tests of the demos'
 	@echo 'make test-thorough  run the tests with more random examples, and slow tests'
-	@echo 'make lowest  run some tests with the lowest versions of all dependencies'
-	@echo 'make demos   run every demo in its quick form, and their tests'
-	@echo 'make results run every demo in full, and write docs/results.md'
-	@echo 'make docs    build the documentation site in build/docs'
-	@echo 'make lint    check style, formatting and types'
-	@echo 'make clean   remove the virtual environment and all caches (keeps runs/)'
+	@echo 'make lowest         run some tests with the lowest versions of all dependencies'
+	@echo 'make demos          run every demo in its quick form, and their tests'
+	@echo 'make results        run every demo in full, and write docs/results.md'
+	@echo 'make docs           build the documentation site in build/docs'
+	@echo 'make lint           check style, docstrings, formatting and types'
+	@echo 'make clean          remove the virtual environment and all caches (keeps runs/)'
 	@echo
-	@echo 'Further words for the program go into ARGS:  make train ARGS="my.txt --hidden 256"'
-	@echo 'Another Python (3.11 or newer):              make train PYTHON=/usr/bin/python3.12'
+	@echo 'ARGS passes options on:        make train ARGS="my.txt --hidden 256"'
+	@echo 'PYTHON names another Python:   make train PYTHON=/usr/bin/python3.12'
 
 train: $(VENV)/train.stamp
 	$(VENV)/bin/python -m tinygrad_rnn train $(ARGS)
 
-# One BLAS thread for each worker: more would only wait for each other. The second run is on the
+# One BLAS thread per worker: more threads would only wait for each other. The second run is on the
 # fake CuPy, which finds operations that would fail on a GPU.
 test test-thorough lowest demos: export OMP_NUM_THREADS = 1
 test test-thorough lowest demos: export OPENBLAS_NUM_THREADS = 1
@@ -37,7 +37,7 @@ test: $(VENV)/test.stamp
 test-thorough: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --thorough -m 'not demo' $(ARGS)
 
-# Tests of what depends on other packages: arrays, files, pictures and the terminal.
+# Tests of the code that depends on other packages: arrays, files, plots and the terminal.
 LOWEST_TESTS := \
     autograd/ops/test_operations autograd/numpy_protocol/test_numpy_protocol autograd/test_random \
     autograd/core/test_graph autograd/recurrence/test_scan autograd/compile/test_compile_state \
@@ -70,7 +70,7 @@ clean:
 	rm -rf $(VENV) build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Stamps: each says that an installation went through to its end.
+# A stamp file marks a complete installation.
 
 $(VENV)/train.stamp: EXTRAS =
 $(VENV)/test.stamp: EXTRAS = [test]
@@ -82,7 +82,7 @@ $(VENV)/%.stamp: pyproject.toml | $(VENV)/python.stamp
 	@$(PIP) install --editable '.$(EXTRAS)'
 	@touch $@
 
-# The lowest versions are the bounds in pyproject.toml. Their wheels are for Python 3.11 and 3.12.
+# The lowest versions are the bounds in pyproject.toml. Their wheels exist for Python 3.11 and 3.12.
 $(VENV)/lowest.stamp: pyproject.toml | $(VENV)/python.stamp
 	@$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
 	    { echo 'The lowest versions need Python 3.11 or 3.12: make clean, then make lowest PYTHON=python3.12' >&2; exit 1; }

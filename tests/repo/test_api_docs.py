@@ -171,6 +171,13 @@ def test_docstrings_describe_the_signature(module: str, request: pytest.FixtureR
     assert report(module) == []
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_module_has_a_page_in_the_reference(module: str) -> None:
+    page = (ROOT / "docs" / "api" / f"{module}.rst").read_text()
+    assert f".. public-names:: {module}\n" in page
+    assert module in (ROOT / "docs" / "api" / "index.md").read_text().split()
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     lines = {line for module in sys.argv[1:] or MODULES for line in report(module)}

@@ -1,7 +1,7 @@
-"""What README and docs show is what happens: their Python blocks run and print what they say.
+"""Pages of the documentation: Python blocks run and print the output shown; links lead to files.
 
-A block marked `source=FILE` stands in that file, word for word. A block that follows the line
-"prints" is what the Python block before it prints.
+A block marked `source=FILE` is a literal excerpt of this file. A block that follows the line
+"prints" is the output of the Python block before it.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ FENCE = re.compile(r"^```(\S*)(?: source=(\S+))?\n(.*?)^```$", re.MULTILINE | re
 
 
 def blocks(page: Path) -> list[tuple[str, str | None, str, bool]]:
-    """Language, source file, content, and whether the text before it ends with "prints"."""
+    """Return language, source file, content, and True if the text before ends with "prints"."""
     text = page.read_text()
     return [
         (match[1], match[2], match[3], text[: match.start()].rstrip().endswith("prints"))
@@ -57,12 +57,18 @@ def test_links_lead_to_files_of_the_repository(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_every_demonstration_is_in_the_gallery() -> None:
-    """With a picture of its own that is there, and three sentences."""
+def test_every_demo_is_in_the_gallery() -> None:
+    """Each demo has one figure of its own and three sentences."""
     page = (ROOT / "docs" / "gallery.md").read_text()
     parts = re.findall(r"^### (\w+)\n\n!\[.+?\]\((.+?)\)\n\n(.+?)\n\n?(?=#|\Z)", page, re.M | re.S)
     assert sorted(name for name, _, _ in parts) == sorted(find_scripts())
-    for name, picture, words in parts:
-        assert (ROOT / "docs" / picture).is_file()
-        assert Path(picture).name.startswith(name)
-        assert len(re.findall(r"[.]\s", words + "\n")) == 3, name
+    for name, figure, text in parts:
+        assert (ROOT / "docs" / figure).is_file()
+        assert Path(figure).name.startswith(name)
+        assert len(re.findall(r"[.]\s", text + "\n")) == 3, name
+
+
+def test_the_readme_is_short() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150
+    assert lines.index("```python") < 35

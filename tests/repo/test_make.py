@@ -1,4 +1,4 @@
-"""The Makefile and the run of all checks, in a folder of their own, with a stand-in for Python."""
+"""The Makefile and `.ci/run`, in a temporary folder, with a fake Python."""
 
 import shlex
 import shutil
@@ -18,7 +18,7 @@ pytestmark = [
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The Makefile beside a finished installation, whose Python does nothing, and a run."""
+    """Return a folder with the Makefile, an installation whose Python does nothing, and a run."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "runs" / "lstm-1").mkdir(parents=True)
@@ -35,7 +35,7 @@ def script(path: Path, command: str) -> None:
 
 
 def test_the_resume_command_of_make_train_works_as_typed(checkout: Path) -> None:
-    """`make train` leaves no program on the search path."""
+    """After `make train` the program is not on the search path."""
     python = f'PYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} "$@"'
     script(checkout / ".venv" / "bin" / "python", python)
     (checkout / "text.txt").write_text(TEXT)
@@ -61,7 +61,7 @@ def test_cleaning_keeps_the_runs(checkout: Path) -> None:
 
 @pytest.mark.parametrize(("lowest", "status"), [(["lowest"], 0), ([], 1)])
 def test_all_checks_start_from_nothing(tmp_path: Path, lowest: list[str], status: int) -> None:
-    """The lowest versions are tested where Python is old enough for them."""
+    """The lowest versions are tested if their wheels exist for this Python."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
     script(tmp_path / "bin" / "make", 'echo "$*" >> made; echo 1 passed')
