@@ -128,7 +128,7 @@ def prod(
 
     Notes
     -----
-    The halves of the elements are multiplied until one is left. There is no division, so
+    The halves of the elements are multiplied until one is left. Nothing is divided, so
     derivatives of any order are correct at zeros.
     """
     x, axes = array_and_axes(x, axis, keepdims, allow_scalar=True)

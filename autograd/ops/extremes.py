@@ -85,7 +85,7 @@ def max(
     Raises
     ------
     ValueError
-        If there are no elements and no `initial`, or `where` is given without it.
+        If `x` is empty and `initial` is not given, or `where` is given without it.
 
     Notes
     -----
@@ -120,7 +120,7 @@ def min(
     Raises
     ------
     ValueError
-        If there are no elements and no `initial`, or `where` is given without it.
+        If `x` is empty and `initial` is not given, or `where` is given without it.
 
     Notes
     -----
@@ -171,7 +171,7 @@ def argmax(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     TypeError
         If `axis` is a tuple.
     ValueError
-        If there are no elements.
+        If `x` is empty.
     """
     return _index_of_extreme(_argmax, x, axis, keepdims)
 
@@ -197,7 +197,7 @@ def argmin(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     TypeError
         If `axis` is a tuple.
     ValueError
-        If there are no elements.
+        If `x` is empty.
     """
     return _index_of_extreme(_argmin, x, axis, keepdims)
 

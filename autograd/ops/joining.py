@@ -68,7 +68,7 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     Raises
     ------
     ValueError
-        If there are no arrays, they have no axes, or their shapes do not match.
+        If `arrays` is empty, an array has no axes, or the shapes do not match.
     """
     arrays = as_operand_list("concatenate", arrays)
     if not arrays:
@@ -110,7 +110,7 @@ def stack(arrays: Any, axis: int = 0) -> Any:
     Raises
     ------
     ValueError
-        If there are no arrays, or their shapes differ.
+        If `arrays` is empty, or the shapes differ.
     """
     arrays = as_operand_list("stack", arrays)
     if not arrays:

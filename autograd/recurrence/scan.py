@@ -79,7 +79,7 @@ def scan(
     carry : nested Tensors
         The carry after the last step, with the nesting of the initial carry.
     ys : nested Tensors, each of shape (T, ...)
-        The stacked outputs, with the nesting of `y`. None if there are no steps.
+        The stacked outputs, with the nesting of `y`. None for zero steps.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Transforms of functions, nested in any mixture: against finite differences and each other."""
+"""Transforms of functions, nested in any combination, against finite differences and each other."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ vectors = arrays(shapes(1, 1, min_side=1, max_side=4)).map(on_device)
 
 
 def normal(shape: tuple[int, ...], seed: int = 0) -> Any:
-    """Normal numbers, as an array of the device."""
+    """Return normal random numbers as an array of the device."""
     return on_device(np.random.default_rng(seed).normal(size=shape))
 
 
@@ -28,26 +28,26 @@ def ones(n: int) -> Any:
     return on_device(np.ones(n))
 
 
-def weave(x: Any) -> Any:
-    """A scalar with derivatives of every order in all directions."""
+def objective(x: Any) -> Any:
+    """Return a scalar with derivatives of every order in all directions."""
     return ag.sum(ag.sin(x) * ag.cumsum(x)) * ag.exp(-ag.mean(x * x))
 
 
-def slope_by_differences(f: Function, x: Any, v: Any, step: float = 1e-5) -> Any:
-    """The derivative of f at x in the direction v."""
+def directional_difference(f: Function, x: Any, v: Any, step: float = 1e-5) -> Any:
+    """Return the derivative of f at x in the direction v, by finite differences."""
     return (on_host(f(x + step * v)) - on_host(f(x - step * v))) / (2 * step)
 
 
-def close(found: Any, expected: Any, tolerance: float = 1e-7) -> None:
-    np.testing.assert_allclose(on_host(found), on_host(expected), rtol=tolerance, atol=tolerance)
+def assert_close(actual: Any, expected: Any, tolerance: float = 1e-7) -> None:
+    np.testing.assert_allclose(on_host(actual), on_host(expected), rtol=tolerance, atol=tolerance)
 
 
-def equal(found: Any, expected: Any) -> None:
-    np.testing.assert_array_equal(on_host(found), on_host(expected))
+def assert_equal(actual: Any, expected: Any) -> None:
+    np.testing.assert_array_equal(on_host(actual), on_host(expected))
 
 
-def dots(xs: Any, ys: Any) -> Any:
-    """The sum of the inner products of arrays in pairs."""
+def inner_product(xs: Any, ys: Any) -> Any:
+    """Return the sum of the inner products of pairs of arrays."""
     return sum(np.vdot(on_host(x), on_host(y)) for x, y in zip(xs, ys, strict=True))
 
 
@@ -67,44 +67,45 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(name: str, data: st.DataO
 
     vs = [normal(a.shape, i) for i, a in enumerate(args)]
     out, tangents = ag.jvp(f, args, vs)
-    same_out, pullback = ag.vjp(f, *args)
+    vjp_out, pullback = ag.vjp(f, *args)
     us = [normal(y.shape, 10 + i) for i, y in enumerate(out)]
-    slopes = pullback(us)
-    for y, same, tangent in zip(out, same_out, tangents, strict=True):
-        equal(y, same)
+    gradients = pullback(us)
+    for y, vjp_y, tangent in zip(out, vjp_out, tangents, strict=True):
+        assert_equal(y, vjp_y)
         assert (tangent.shape, tangent.dtype) == (y.shape, y.dtype)
-    assert dots(us, tangents) == pytest.approx(dots(slopes, vs), rel=1e-9, abs=1e-9)
+    expected = inner_product(gradients, vs)
+    assert inner_product(us, tangents) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 # --- against finite differences -------------------------------------------------------------------
 
 
 @given(x=vectors, seed=st.integers(0, 99))
-def test_every_transform_is_right(x: Any, seed: int) -> None:
+def test_every_transform_equals_finite_differences(x: Any, seed: int) -> None:
     v = normal(x.shape, seed)
-    slope = ag.grad(weave)(x)
-    along = slope_by_differences(weave, x, v)
-    close(slope @ v, along)
-    close(ag.jvp(weave, (x,), (v,))[1], along)
-    close(ag.vjp(weave, x)[1](1.0)[0], slope)
-    close(ag.jacobian(weave)(x), slope)
-    close(ag.value_and_grad(weave)(x)[0], weave(x))
-    product = slope_by_differences(ag.grad(weave), x, v)
-    close(ag.hvp(weave, (x,), (v,)), product)
-    close(ag.hessian(weave)(x) @ v, product)
+    gradient = ag.grad(objective)(x)
+    derivative = directional_difference(objective, x, v)
+    assert_close(gradient @ v, derivative)
+    assert_close(ag.jvp(objective, (x,), (v,))[1], derivative)
+    assert_close(ag.vjp(objective, x)[1](1.0)[0], gradient)
+    assert_close(ag.jacobian(objective)(x), gradient)
+    assert_close(ag.value_and_grad(objective)(x)[0], objective(x))
+    product = directional_difference(ag.grad(objective), x, v)
+    assert_close(ag.hvp(objective, (x,), (v,)), product)
+    assert_close(ag.hessian(objective)(x) @ v, product)
 
 
 @given(x=arrays(shapes(max_dims=2)).map(on_device), size=st.integers(0, 3))
-def test_jacobian_whether_tall_or_wide(x: Any, size: int) -> None:
+def test_tall_and_wide_jacobians(x: Any, size: int) -> None:
     weights = normal((size, x.size))
 
     def f(x: Any) -> Any:
         return ag.tanh(ag.matmul(weights, ag.ravel(x)))
 
-    found = ag.jacobian(f)(x)
-    assert found.shape == (size, *x.shape)
-    slope = (1 - ag.tanh(ag.matmul(weights, x.ravel())) ** 2)[:, None] * weights
-    close(found, slope.reshape(found.shape))
+    actual = ag.jacobian(f)(x)
+    assert actual.shape == (size, *x.shape)
+    expected = (1 - ag.tanh(ag.matmul(weights, x.ravel())) ** 2)[:, None] * weights
+    assert_close(actual, expected.reshape(actual.shape))
 
 
 def test_second_derivatives_of_several_arguments() -> None:
@@ -113,16 +114,16 @@ def test_second_derivatives_of_several_arguments() -> None:
 
     x, y = normal((2,)), normal((2,), 1)
     (xx, xy), (yx, yy) = ag.hessian(f, (0, 1))(x, y)
-    close(xx, ag.diag(2 * y))
-    close(xy, ag.diag(2 * x))
-    close(yx, ag.diag(2 * x))
-    close(yy, np.zeros((2, 2)))
+    assert_close(xx, ag.diag(2 * y))
+    assert_close(xy, ag.diag(2 * x))
+    assert_close(yx, ag.diag(2 * x))
+    assert_close(yy, np.zeros((2, 2)))
     by_x, by_y = ag.hvp(f, (x, y), (x, y))
-    close(by_x, 2 * y * x + 2 * x * y)
-    close(by_y, 2 * x * x)
+    assert_close(by_x, 2 * y * x + 2 * x * y)
+    assert_close(by_y, 2 * x * x)
 
 
-# --- nested in any mixture ------------------------------------------------------------------------
+# --- nested in any combination --------------------------------------------------------------------
 
 
 def by_reverse(f: Function) -> Function:
@@ -145,23 +146,23 @@ def by_checkpoint(f: Function) -> Function:
     return ag.grad(ag.checkpoint(f))
 
 
-WAYS = st.sampled_from([by_reverse, by_forward, by_pullback, by_jacobian, by_checkpoint])
+TRANSFORMS = st.sampled_from([by_reverse, by_forward, by_pullback, by_jacobian, by_checkpoint])
 
 
-@given(ways=st.lists(WAYS, max_size=4), x=st.floats(-2, 2))
-def test_any_mixture_to_the_fourth_order(ways: list[Any], x: float) -> None:
+@given(transforms=st.lists(TRANSFORMS, max_size=4), x=st.floats(-2, 2))
+def test_any_combination_up_to_the_fourth_order(transforms: list[Any], x: float) -> None:
     """Derivatives of exp(x) sin(x) = Im exp((1 + i) x)."""
 
     def f(x: Any) -> Any:
         return ag.exp(x) * ag.sin(x)
 
-    for way in ways:
-        f = way(f)
-    expected = ((1 + 1j) ** len(ways) * np.exp((1 + 1j) * x)).imag
+    for transform in transforms:
+        f = transform(f)
+    expected = ((1 + 1j) ** len(transforms) * np.exp((1 + 1j) * x)).imag
     assert float(f(x)) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-@given(outer=WAYS, inner=WAYS, x=st.floats(-2, 2))
+@given(outer=TRANSFORMS, inner=TRANSFORMS, x=st.floats(-2, 2))
 def test_inner_and_outer_variables_are_not_confused(outer: Any, inner: Any, x: float) -> None:
     assert outer(lambda x: x * inner(lambda y: x + y)(1.0))(x) == pytest.approx(1)
     assert outer(lambda x: x * inner(lambda y: x * y)(2.0))(x) == pytest.approx(2 * x)
@@ -172,30 +173,30 @@ def test_inner_and_outer_variables_are_not_confused(outer: Any, inner: Any, x: f
 @given(x=vectors)
 def test_reverse_over_forward_is_forward_over_reverse(x: Any) -> None:
     v = normal(x.shape)
-    product = ag.hvp(weave, (x,), (v,))
-    close(ag.grad(lambda x: ag.jvp(weave, (x,), (v,))[1])(x), product)
-    close(ag.grad(lambda x: ag.sum(ag.grad(weave)(x) * v))(x), product)
-    twice = ag.jvp(lambda x: ag.jvp(weave, (x,), (v,))[1], (x,), (v,))[1]
-    close(twice, product @ v)
+    product = ag.hvp(objective, (x,), (v,))
+    assert_close(ag.grad(lambda x: ag.jvp(objective, (x,), (v,))[1])(x), product)
+    assert_close(ag.grad(lambda x: ag.sum(ag.grad(objective)(x) * v))(x), product)
+    twice = ag.jvp(lambda x: ag.jvp(objective, (x,), (v,))[1], (x,), (v,))[1]
+    assert_close(twice, product @ v)
 
 
-def test_results_are_recorded_for_a_backward_around_them() -> None:
+def test_results_are_recorded_for_an_outer_backward_pass() -> None:
     x = ag.tensor(normal((3,)), requires_grad=True)
-    check_gradients(lambda x: ag.grad(weave)(x), x)
-    check_gradients(lambda x, v: ag.jvp(weave, (x,), (v,))[1], x, normal((3,), 1), order=1)
+    check_gradients(lambda x: ag.grad(objective)(x), x)
+    check_gradients(lambda x, v: ag.jvp(objective, (x,), (v,))[1], x, normal((3,), 1), order=1)
     check_gradients(lambda x, u: ag.vjp(ag.sin, x)[1](u)[0], x, normal((3,), 1))
     check_gradients(lambda x: ag.jacobian(ag.cumprod)(x), x, order=1)
-    assert ag.grad(weave)(x).requires_grad
-    assert not ag.grad(weave)(x.detach()).requires_grad
+    assert ag.grad(objective)(x).requires_grad
+    assert not ag.grad(objective)(x.detach()).requires_grad
 
 
-def test_tangents_that_are_recorded() -> None:
+def test_recorded_tangents() -> None:
     x, v = normal((3,)), ag.tensor(normal((3,), 1), requires_grad=True)
     _, tangent = ag.jvp(ag.sin, (ag.tensor(x),), (v,))
-    close(ag.gradients(tangent.sum(), v)[0], ag.cos(x))
+    assert_close(ag.gradients(tangent.sum(), v)[0], ag.cos(x))
 
 
-# --- kinds of arguments and results ---------------------------------------------------------------
+# --- types of arguments and results ---------------------------------------------------------------
 
 
 def test_nested_containers() -> None:
@@ -205,25 +206,25 @@ def test_nested_containers() -> None:
         return ag.sum(ag.tanh(p["w"] @ x + p["rest"][0])) * p["rest"][1][0]
 
     x = normal((3,), 1)
-    slope = ag.grad(f)(params, x)
-    inside = 1 - ag.tanh(params["w"] @ x + params["rest"][0]) ** 2
-    assert slope["none"] is None
-    close(slope["w"], 2 * ag.outer(inside, x))
-    close(slope["rest"][0], 2 * inside)
-    assert isinstance(slope["rest"][1], tuple)
-    close(slope["rest"][1][0], f(params, x) / 2)
-    out, tangent = ag.jvp(lambda p: {"y": f(p, x), "c": 1.0}, (params,), (slope,))
+    gradient = ag.grad(f)(params, x)
+    derivative = 1 - ag.tanh(params["w"] @ x + params["rest"][0]) ** 2
+    assert gradient["none"] is None
+    assert_close(gradient["w"], 2 * ag.outer(derivative, x))
+    assert_close(gradient["rest"][0], 2 * derivative)
+    assert isinstance(gradient["rest"][1], tuple)
+    assert_close(gradient["rest"][1][0], f(params, x) / 2)
+    out, tangent = ag.jvp(lambda p: {"y": f(p, x), "c": 1.0}, (params,), (gradient,))
     assert tangent["c"] == 0
-    close(tangent["y"], dots(ag.flatten(slope), ag.flatten(slope)))
-    close(out["y"], f(params, x))
+    assert_close(tangent["y"], inner_product(ag.flatten(gradient), ag.flatten(gradient)))
+    assert_close(out["y"], f(params, x))
     blocks = ag.jacobian(lambda p: [p["w"] @ x, p["rest"][0]])(params)
-    close(blocks[0]["w"], np.einsum("ij,k->ijk", np.eye(2), on_host(x)))
-    close(blocks[1]["rest"][0], np.eye(2))
-    close(blocks[1]["w"], np.zeros((2, 2, 3)))
+    assert_close(blocks[0]["w"], np.einsum("ij,k->ijk", np.eye(2), on_host(x)))
+    assert_close(blocks[1]["rest"][0], np.eye(2))
+    assert_close(blocks[1]["w"], np.zeros((2, 2, 3)))
 
 
 @pytest.mark.parametrize(
-    "given_value",
+    "argument",
     [
         2.0,
         np.float32(2),
@@ -233,55 +234,56 @@ def test_nested_containers() -> None:
         ag.ones(2),
     ],
 )
-def test_results_are_of_the_arguments_kind(given_value: Any) -> None:
+def test_results_have_the_type_of_the_argument(argument: Any) -> None:
     def f(x: Any) -> Any:
         return ag.sum(ag.square(x))
 
-    kind = float if isinstance(given_value, (float, np.float32)) else type(given_value)
-    value, slope = ag.value_and_grad(f)(given_value)
-    _, tangent = ag.jvp(ag.square, (given_value,), (given_value,))
-    (pulled,) = ag.vjp(ag.square, given_value)[1](given_value)
-    for found in (slope, tangent, pulled, ag.hvp(f, (given_value,), (given_value,))):
-        assert isinstance(found, kind)
-        assert getattr(found, "dtype", None) == getattr(given_value, "dtype", None) or kind is float
-    assert not isinstance(value, ag.Tensor) or kind is ag.Tensor
+    result_type = float if isinstance(argument, (float, np.float32)) else type(argument)
+    value, gradient = ag.value_and_grad(f)(argument)
+    _, tangent = ag.jvp(ag.square, (argument,), (argument,))
+    (pulled_back,) = ag.vjp(ag.square, argument)[1](argument)
+    for result in (gradient, tangent, pulled_back, ag.hvp(f, (argument,), (argument,))):
+        assert isinstance(result, result_type)
+        is_float = result_type is float
+        assert is_float or getattr(result, "dtype", None) == getattr(argument, "dtype", None)
+    assert not isinstance(value, ag.Tensor) or result_type is ag.Tensor
 
 
-def test_python_floats_count_as_double() -> None:
+def test_python_floats_count_as_float64() -> None:
     assert ag.grad(ag.exp)(0.1) == np.exp(0.1)
 
 
-def test_what_is_not_used_has_the_gradient_0() -> None:
+def test_unused_arguments_have_the_gradient_0() -> None:
     x = normal((3,))
     assert ag.grad(lambda x, y: y * 2, (0, 1))(1.0, 3.0) == (0, 2)
-    equal(ag.grad(lambda x: 5.0)(x), np.zeros(3))
-    equal(ag.jvp(lambda x: ones(2), (x,), (x,))[1], np.zeros(2))
-    equal(ag.jacobian(lambda x: ones(2))(x), np.zeros((2, 3)))
-    equal(ag.hessian(lambda x: ag.sum(x))(x), np.zeros((3, 3)))
-    equal(ag.vjp(lambda x: ones(2), x)[1](ones(2))[0], np.zeros(3))
+    assert_equal(ag.grad(lambda x: 5.0)(x), np.zeros(3))
+    assert_equal(ag.jvp(lambda x: ones(2), (x,), (x,))[1], np.zeros(2))
+    assert_equal(ag.jacobian(lambda x: ones(2))(x), np.zeros((2, 3)))
+    assert_equal(ag.hessian(lambda x: ag.sum(x))(x), np.zeros((3, 3)))
+    assert_equal(ag.vjp(lambda x: ones(2), x)[1](ones(2))[0], np.zeros(3))
 
 
 def test_integers_among_the_results_have_the_tangent_0() -> None:
     x = normal((4,))
-    (_, places), (tangent, none) = ag.jvp(lambda x: ag.top_k(x, 2), (x,), (x,))
-    equal(tangent, x[places])
-    equal(none, np.zeros(2))
+    (_, indices), (tangent, index_tangent) = ag.jvp(lambda x: ag.top_k(x, 2), (x,), (x,))
+    assert_equal(tangent, x[indices])
+    assert_equal(index_tangent, np.zeros(2))
     assert ag.jacobian(ag.argsort)(x).tolist() == np.zeros((4, 4)).tolist()
 
 
 def test_auxiliary_results() -> None:
     def f(x: Any) -> Any:
-        return ag.sum(x * x), {"doubled": 2 * x, "text": "kept"}
+        return ag.sum(x * x), {"doubled": 2 * x, "text": "unchanged"}
 
-    slope, aux = ag.grad(f, has_aux=True)(ones(2))
-    assert slope.tolist() == [2, 2]
-    assert aux["text"] == "kept"
-    (value, again), _ = ag.value_and_grad(f, has_aux=True)(ones(2))
+    gradient, aux = ag.grad(f, has_aux=True)(ones(2))
+    assert gradient.tolist() == [2, 2]
+    assert aux["text"] == "unchanged"
+    (value, aux), _ = ag.value_and_grad(f, has_aux=True)(ones(2))
     assert value == 2
-    assert again["text"] == "kept"
+    assert aux["text"] == "unchanged"
 
 
-def test_argnums_and_keywords() -> None:
+def test_argnums_and_keyword_arguments() -> None:
     def f(a: Any, b: Any, c: Any, *, power: int) -> Any:
         return a * b**power * c
 
@@ -293,20 +295,20 @@ def test_argnums_and_keywords() -> None:
 
 def test_one_argument_needs_no_tuple() -> None:
     x = ones(2)
-    equal(ag.jvp(ag.square, x, x)[1], [2.0, 2.0])
-    equal(ag.hvp(lambda t: (t**3).sum(), x, x), [6.0, 6.0])
+    assert_equal(ag.jvp(ag.square, x, x)[1], [2.0, 2.0])
+    assert_equal(ag.hvp(lambda t: (t**3).sum(), x, x), [6.0, 6.0])
 
 
-def test_a_pullback_may_be_called_again() -> None:
+def test_a_pullback_may_be_called_several_times() -> None:
     x, u = normal((3,)), normal((3,), 1)
     out, pullback = ag.vjp(lambda x: {"y": x * x}, x)
     first, second = pullback({"y": u}), pullback({"y": u})
-    equal(first[0], second[0])
-    equal(first[0], 2 * x * u)
+    assert_equal(first[0], second[0])
+    assert_equal(first[0], 2 * x * u)
     assert type(out["y"]) is type(x)
 
 
-def test_arguments_are_left_alone() -> None:
+def test_arguments_are_not_modified() -> None:
     x = ag.tensor([1.0, 2.0])
     ag.grad(lambda x: ag.sum(x * x))(x)
     assert not x.requires_grad
@@ -326,37 +328,37 @@ def test_arguments_are_left_alone() -> None:
         (lambda: ag.grad(lambda x: None)(1.0), "one element.*None"),
         (lambda: ag.grad(ag.sin, 1)(1.0), "argnums 1 is out of range: there are 1"),
         (lambda: ag.grad(ag.sin, -2)(1.0), "argnums -2 is out of range"),
-        (lambda: ag.jvp(ag.sin, (ones(3),), (ones(2),)), r"tangent of shape \(2,\).*\(3,\)"),
+        (lambda: ag.jvp(ag.sin, (ones(3),), (ones(2),)), r"a tangent must .* \(3,\), got \(2,\)"),
         (lambda: ag.jvp(ag.sin, (ones(3),), ()), "differ"),
         (lambda: ag.vjp(ag.sin, ones(3))[1]((ones(3),)), "differ"),
         (lambda: ag.vjp(ag.sin, ones(3))[1](ones(2)), r"\(2,\).*\(3,\)"),
     ],
 )
-def test_errors_say_what_is_wrong(call: Any, message: str) -> None:
+def test_error_messages(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
 
 @pytest.mark.parametrize("transform", [ag.grad, ag.jacobian, ag.hessian, by_forward, by_pullback])
-def test_integers_cannot_be_differentiated_by(transform: Any) -> None:
+def test_derivatives_with_respect_to_integers_are_errors(transform: Any) -> None:
     with pytest.raises(TypeError, match="float"):
         transform(lambda x: x * x)(np.int64(3))
 
 
-@pytest.mark.parametrize("way", [by_reverse, by_forward, by_jacobian, by_checkpoint])
-def test_an_exception_inside_leaves_no_state_behind(way: Any) -> None:
+@pytest.mark.parametrize("transform", [by_reverse, by_forward, by_jacobian, by_checkpoint])
+def test_an_exception_restores_the_state(transform: Any) -> None:
     def broken(x: Any) -> Any:
         with ag.no_grad():
             raise ZeroDivisionError
 
     x = ag.tensor(1.0, requires_grad=True)
     with pytest.raises(ZeroDivisionError):
-        way(lambda x: x * way(broken)(x))(x)
+        transform(lambda x: x * transform(broken)(x))(x)
     assert (x * 2).requires_grad
-    assert not ag.grad(ag.sin)(x.detach()).requires_grad  # no transform is running any more
+    assert not ag.grad(ag.sin)(x.detach()).requires_grad  # no transform is active
     with ag.no_grad():
         with pytest.raises(ZeroDivisionError):
-            way(broken)(x)
+            transform(broken)(x)
         assert not (x * 2).requires_grad
 
 

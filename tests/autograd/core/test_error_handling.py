@@ -143,13 +143,13 @@ def test_backward_with_nothing_that_requires_a_gradient() -> None:
 
 
 def test_gradients_by_something_that_requires_none() -> None:
-    with pytest.raises(RuntimeError, match="input 1 requires no gradient"):
+    with pytest.raises(RuntimeError, match="input 1 does not require a gradient"):
         ag.gradients(leaf(1.0), [leaf(1.0), ag.tensor(1.0)])
 
 
 def test_gradients_needs_a_weight_for_each_output() -> None:
     y = leaf(1.0, 2.0) * 2
-    with pytest.raises(ValueError, match="2 outputs, but 1 grad_outputs"):
+    with pytest.raises(ValueError, match="each of 2 outputs, got 1"):
         ag.gradients([y, y], [y], [np.ones(2)])
 
 
