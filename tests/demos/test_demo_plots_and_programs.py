@@ -70,10 +70,10 @@ def test_statements_are_counted_as_the_page_says() -> None:
         "import os\n\n@cache\ndef f(x):\n    return x\nclass C:\n    pass\n# no\nx = (1\ny = f(2)\n"
         "if x:\n    z = 1\nelse:\n    pass\nimport ast, re\nasync def g():\n    pass\niffy = 2\n"
     )
-    lines = module.statements(text)
+    lines = module.find_statements(text)
     assert lines == ["import os", "x = (1", "y = f(2)", "import ast, re", "iffy = 2"]
-    assert module.share(lines) == 4 / 5
-    assert module.share([]) == 0
+    assert module.parsing_fraction(lines) == 4 / 5
+    assert module.parsing_fraction([]) == 0
 
 
 def test_the_library_is_code_alone() -> None:
@@ -88,4 +88,4 @@ def test_the_library_is_code_alone() -> None:
             node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)
         ]
         assert not any(ast.get_docstring(node) for node in nodes)
-    assert module.share(module.statements(text)) == 1
+    assert module.parsing_fraction(module.find_statements(text)) == 1

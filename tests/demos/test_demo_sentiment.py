@@ -65,14 +65,14 @@ def test_reviews_of_ones_own(
         printed = capsys.readouterr().out
         assert printed.split()[0] in ("$a_{$书", "disliked")
         assert "%)" in printed
-        assert "has learned" not in printed
+        assert "unknown words" not in printed
     cli.main(["predict", str(out), "It was fabulous"])
-    assert "not among the words it has learned: fabulous" in capsys.readouterr().out
+    assert "unknown words: fabulous" in capsys.readouterr().out
     (tmp_path / "long.txt").write_text("It was very fine. " * 5000)
     assert cli.main(["predict", str(out), str(tmp_path / "long.txt")]) == 0
     monkeypatch.chdir(tmp_path)
     assert cli.main(["predict", str(out), " "]) == 2
-    assert "there is no word in the text" in capsys.readouterr().err
+    assert "the text contains no words" in capsys.readouterr().err
 
 
 def test_too_few_reviews(tmp_path: Path) -> None:
@@ -80,5 +80,5 @@ def test_too_few_reviews(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.txt").write_text("so so")
     demo = Demo("sentiment", tmp_path, data=tmp_path)
-    with pytest.raises(InputError, match="2 texts are too few"):
+    with pytest.raises(InputError, match="at least 20 texts, got 2"):
         find_scripts()["sentiment"].load_module().main(demo)

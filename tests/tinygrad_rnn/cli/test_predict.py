@@ -76,7 +76,7 @@ def runs(tmp_path: Path, monkeypatch: Any) -> Path:
     monkeypatch.chdir(tmp_path)
     sizes: dict[str, Any] = {"words": ["bad", "good"], "classes": ["neg", "pos"]}
     sizes |= {"size": 4, "dropout": 0.0}
-    network = find_scripts()["sentiment"].load_module().network(**sizes)
+    network = find_scripts()["sentiment"].load_module().build_model(**sizes)
     for name in ("sentiment", "elman", "trained"):
         (tmp_path / name).mkdir()
     Demo("sentiment", tmp_path / "sentiment").save(network, **sizes)

@@ -1,16 +1,16 @@
-"""A writer of programs: characters of Python, learned from the standard library.
+"""Generated programs: a character-level LSTM trained on the Python standard library.
 
     tinygrad-rnn demo python_writer
 
-An LSTM reads short files of the running Python's own library, character by character, and then
-writes files like them (Karpathy, "The unreasonable effectiveness of recurrent neural networks",
-2015). It is code alone: no comments, no docstrings, one statement in a line.
+This demo trains an LSTM on short files of the running Python's standard library and generates new
+files (Karpathy, "The unreasonable effectiveness of recurrent neural networks", 2015). The training
+text is normalized: it has no comments or docstrings, and one statement per line.
 
-What is counted: a model goes on after the end of a file that it has read, and "import ", as the
-beginning of a new one. In what it writes, the lines without indentation that are not empty, no
-decorator, and do not begin with a keyword of a compound statement (def, if, ...) are top-level
-simple statements; the share of them that `ast.parse` accepts, each by itself. Beside it stands a
-Markov chain, which knows what followed the last five characters.
+The measure is the fraction of generated statements that parse. A model continues after the end of a
+training file and "import ", the beginning of a new file. A top-level simple statement is a line
+without indentation that is not empty, not a decorator, and does not start with the keyword of a
+compound statement (def, if, ...). `ast.parse` checks each of these lines separately. For
+comparison, the demo measures a Markov chain that predicts from the last five characters.
 """
 
 import ast
@@ -25,15 +25,15 @@ from tinygrad_rnn.plotting import COLORS, subplots
 from tinygrad_rnn.tasks import language_modeling
 
 CLAIM = (
-    "A recurrent network that has only ever predicted the next character of programs writes some "
-    "of its own: it keeps names, brackets and quotation marks in order, though nobody told it to."
+    "A recurrent network that is trained to predict the next character of programs generates new "
+    "programs: names, brackets and quotation marks mostly match, without any rule of the syntax."
 )
 COMPOUND = r"(async|class|def|if|elif|else|for|while|with|try|except|finally|match|case)\b"
 PROMPT, ORDER, TEMPERATURES = FILE_SEPARATOR + "import ", 5, (0.25, 0.5, 0.75, 1.0)
 
 
-def statements(text):
-    """The top-level simple statements of a text."""
+def find_statements(text):
+    """Return the top-level simple statements of a text."""
     lines = [line for line in text.split("\n") if line and line[0] not in " \t#@"]
     return [line for line in lines if not re.match(COMPOUND, line)]
 
@@ -46,24 +46,26 @@ def parses(statement):
     return True
 
 
+def parsing_fraction(statements):
+    """Return the fraction of statements that parse."""
+    return np.mean([parses(statement) for statement in statements]) if statements else 0.0
+
+
 @ag.no_grad()
-def write(model, vocabulary, before, temperature, count, length, seed):
-    """So many texts, of so many characters, that begin with "import " after what was `before`."""
-    *first, last = vocabulary.encode(before + PROMPT)
+def generate(model, vocabulary, context, temperature, count, length, seed):
+    """Return `count` texts of `length` characters that continue `context` and "import "."""
+    *first, last = vocabulary.encode(context + PROMPT)
     state, options = None, {"temperature": temperature, "generator": ag.Generator(seed)}
     for token in first:
         state, _ = model.step(state, ag.tensor(np.full(count, token)))
-    written = models.sample(model.step, state, np.full(count, last), -1, length, **options)
-    return [PROMPT.lstrip() + vocabulary.decode(one.tokens) for one in written]
+    sequences = models.sample(model.step, state, np.full(count, last), -1, length, **options)
+    return [PROMPT.lstrip() + vocabulary.decode(sequence.tokens) for sequence in sequences]
 
 
-def found(texts):
-    """The statements of the texts but for the last line of each, which is not complete."""
-    return [line for text in texts for line in statements(text.rpartition("\n")[0])]
-
-
-def share(lines):
-    return np.mean([parses(line) for line in lines]) if lines else 0.0
+def generate_statements(*arguments):
+    """Return the statements of generated texts, without their incomplete last lines."""
+    texts = generate(*arguments)
+    return [line for text in texts for line in find_statements(text.rpartition("\n")[0])]
 
 
 def main(demo):
@@ -75,41 +77,52 @@ def main(demo):
     )
     trainer = language_modeling.LanguageTraining(options, corpus)
     demo.fit(trainer, 2800, 60)
-    learned, _, unseen = corpus.split()
+    train, _, unseen = corpus.split()
     network = trainer.model.eval()
-    chain = models.MarkovModel(ORDER, len(vocabulary)).fit(vocabulary.encode(learned))
+    chain = models.MarkovModel(ORDER, len(vocabulary)).fit(vocabulary.encode(train))
 
     ids = vocabulary.encode(unseen)
     bits = language_modeling.bits_per_character(network, ids)
     demo.record("unseen code", bits, "bits per character", at_most=2.5, quick=4.5)
     demo.record("unseen code: Markov chain", chain.bits_per_character(ids), "bits per character")
     count, length = demo.choose((128, 300), (16, 100))
-    end = learned.index(FILE_SEPARATOR, len(learned) // 2)
-    before = learned[end - 300 : end]
-    lines = {
-        heat: found(write(network, vocabulary, before, heat, count, length, demo.seed))
-        for heat in TEMPERATURES
+    end = train.index(FILE_SEPARATOR, len(train) // 2)
+    context = train[end - 300 : end]
+    statements = {
+        temperature: generate_statements(
+            network, vocabulary, context, temperature, count, length, demo.seed
+        )
+        for temperature in TEMPERATURES
     }
-    shares = [share(some) for some in lines.values()]
-    half = lines[0.5]
-    new = [line for line in half if line not in learned]
-    demo.record("statements that parse", share(half), "%", at_least=0.4)
-    demo.record("statements counted", len(half))
-    demo.record("statements that are new", len(new) / max(len(half), 1), "%")
-    demo.record("new ones that parse", share(new), "%")
-    beside = share(found(write(chain, vocabulary, before, 0.5, count // 2, length, demo.seed)))
-    demo.record("Markov chain: statements that parse", beside, "%")
-    demo.record("unseen code: statements that parse", share(statements(unseen)), "%")
-    (program,) = write(network, vocabulary, before, 0.5, 1, demo.choose(3000, 300), demo.seed)
-    demo.path("program.py", "a file that it has written").write_text(program, encoding="utf-8")
+    fractions = [parsing_fraction(lines) for lines in statements.values()]
+    lines = statements[0.5]
+    new = [line for line in lines if line not in train]
+    demo.record("statements that parse", parsing_fraction(lines), "%", at_least=0.4)
+    demo.record("number of statements", len(lines))
+    demo.record("new statements", len(new) / max(len(lines), 1), "%")
+    demo.record("new statements that parse", parsing_fraction(new), "%")
+    baseline = parsing_fraction(
+        generate_statements(chain, vocabulary, context, 0.5, count // 2, length, demo.seed)
+    )
+    demo.record("Markov chain: statements that parse", baseline, "%")
+    reference = parsing_fraction(find_statements(unseen))
+    demo.record("unseen code: statements that parse", reference, "%")
+    longest = demo.choose(3000, 300)
+    (program,) = generate(network, vocabulary, context, 0.5, 1, longest, demo.seed)
+    demo.path("program.py", "a generated file").write_text(program, encoding="utf-8")
     demo.log("\n".join(program.split("\n")[:20]))
+    demo.save_figure("parses.png", draw(fractions, baseline), "fraction of statements that parse")
 
+
+def draw(fractions, baseline):
+    """Draw the parsing fraction by temperature."""
     figure, axes = subplots(height=4)
-    axes.plot(TEMPERATURES, 100 * np.array(shares), "o-", label="LSTM")
-    axes.plot([0.5], [100 * beside], "s", color=COLORS[1], label=f"Markov chain of order {ORDER}")
-    axes.axhline(40, color="black", linestyle=":", label="to be reached at 0.5")
-    axes.set(xlabel="temperature (more is bolder)", ylabel="statements that parse (%)")
-    axes.set_title("What it writes is mostly Python, as long as it is not too bold")
+    axes.plot(TEMPERATURES, 100 * np.array(fractions), "o-", label="LSTM")
+    label = f"Markov chain of order {ORDER}"
+    axes.plot([0.5], [100 * baseline], "s", color=COLORS[1], label=label)
+    axes.axhline(40, color="black", linestyle=":", label="target at temperature 0.5")
+    axes.set(xlabel="temperature", ylabel="statements that parse (%)")
+    axes.set_title("Generated statements that are valid Python")
     axes.set_ylim(0, 100)
     axes.legend()
-    demo.save_figure("parses.png", figure, "how much of what it writes is Python")
+    return figure
