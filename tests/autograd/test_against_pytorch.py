@@ -1,9 +1,9 @@
-"""Random graphs against PyTorch, in double precision: values and gradients of two orders.
+"""Random graphs against PyTorch, in double precision: values, and gradients of two orders.
 
     python tests/autograd/test_against_pytorch.py 500
 
-compares 500 graphs and prints the counts; `pytest --graphs 500` does so in the test. Both need
-torch, and the tests are skipped without it.
+compares 500 graphs and prints the number of operations. `pytest --graphs 500` compares as many in
+the test. Both require torch; without it the tests are skipped.
 """
 
 import sys
@@ -18,9 +18,9 @@ import autograd as ag
 
 torch: Any = pytest.importorskip("torch")
 
-Pair = tuple[Any, Any]  # the same value in autograd and in PyTorch
+Pair = tuple[Any, Any]  # a value in autograd, and the equal value in PyTorch
 
-# Operations of one value, then of a value and an axis, then of two values that broadcast.
+# Operations of one value, of a value and an axis, and of two values that broadcast.
 UNARY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "abs": (ag.abs, torch.abs),
     "arctan": (ag.arctan, torch.arctan),
@@ -48,7 +48,7 @@ UNARY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "transpose": (ag.transpose, lambda x: x.permute(tuple(range(x.ndim))[::-1])),
     "where": (lambda x: ag.where(x > 0, x, x * x), lambda x: torch.where(x > 0, x, x * x)),
 }
-ALONG: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+ALONG_AXIS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "concatenate": (lambda x, k: ag.concatenate([x, -x], k), lambda x, k: torch.cat([x, -x], k)),
     "cumprod": (ag.cumprod, torch.cumprod),
     "cumsum": (ag.cumsum, torch.cumsum),
@@ -124,8 +124,8 @@ BINARY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     ),
     "logaddexp": (ag.logaddexp, torch.logaddexp),
     "matmul": (
-        lambda a, b: ag.matmul(outer(a), ag.swapaxes(outer(a) * ag.mean(b), -1, -2)),
-        lambda a, b: torch.matmul(outer(a), torch.swapaxes(outer(a) * torch.mean(b), -1, -2)),
+        lambda a, b: ag.matmul(matrix(a), ag.swapaxes(matrix(a) * ag.mean(b), -1, -2)),
+        lambda a, b: torch.matmul(matrix(a), torch.swapaxes(matrix(a) * torch.mean(b), -1, -2)),
     ),
     "maximum": (ag.maximum, torch.maximum),
     "minimum": (ag.minimum, torch.minimum),
@@ -136,37 +136,37 @@ BINARY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     ),
     "subtract": (ag.subtract, torch.subtract),
     "tensordot": (
-        lambda a, b: ag.tensordot(outer(a), outer(a) * ag.mean(b), 2),
-        lambda a, b: torch.tensordot(outer(a), outer(a) * torch.mean(b), 2),
+        lambda a, b: ag.tensordot(matrix(a), matrix(a) * ag.mean(b), 2),
+        lambda a, b: torch.tensordot(matrix(a), matrix(a) * torch.mean(b), 2),
     ),
     "where": (lambda a, b: ag.where(a > b, a, b), lambda a, b: torch.where(a > b, a, b)),
 }
 
 
-def outer(a: Any) -> Any:
-    """A value as a matrix."""
+def matrix(a: Any) -> Any:
+    """Return a value as a matrix."""
     return a.reshape(-1, a.shape[-1]) if a.ndim else a.reshape(1, 1)
 
 
-def grow(rng: np.random.Generator, inputs: list[Pair], steps: int) -> tuple[list[Pair], list[str]]:
-    """Random operations on the inputs and on each other's results: the values, and the names of
-    the operations.
-    """
+def random_graph(
+    rng: np.random.Generator, inputs: list[Pair], steps: int
+) -> tuple[list[Pair], list[str]]:
+    """Apply random operations to the inputs and results; return all values, and the names."""
     values, names = list(inputs), []
     while len(names) < steps:
         a = values[rng.integers(len(values))]
-        alike = [b for b in values if broadcasts(a[0], b[0])]
+        operands = [b for b in values if broadcasts(a[0], b[0])]
         arguments, table = [a], UNARY
         if (kind := rng.random()) < 0.4:
-            arguments, table = [a, alike[rng.integers(len(alike))]], BINARY
+            arguments, table = [a, operands[rng.integers(len(operands))]], BINARY
         elif kind < 0.8 and a[0].ndim:
-            table = ALONG
+            table = ALONG_AXIS
         name = sorted(table)[rng.integers(len(table))]
-        axis = [int(rng.integers(a[0].ndim))] if table is ALONG else []
+        axis = [int(rng.integers(a[0].ndim))] if table is ALONG_AXIS else []
         pair = tuple(
             f(*[value[i] for value in arguments], *axis) for i, f in enumerate(table[name])
         )
-        if abs(pair[0].numpy()).max() > 4:  # numbers stay of size 1
+        if abs(pair[0].numpy()).max() > 4:  # keep values of the order of 1
             pair = ag.tanh(pair[0]), torch.tanh(pair[1])
         if pair[0].size <= 200 and pair[0].ndim <= 4:
             values.append((pair[0], pair[1]))
@@ -189,43 +189,42 @@ def compare(seed: int) -> list[str]:
     inputs = [
         (ag.tensor(a, requires_grad=True), torch.tensor(a, requires_grad=True)) for a in arrays
     ]
-    values, names = grow(rng, inputs, int(rng.integers(4, 25)))
+    values, names = random_graph(rng, inputs, int(rng.integers(4, 25)))
     for i, (x, y) in enumerate(values[len(inputs) :]):
         assert_close(x, y, f"graph {seed}, value {i}, {names[i]}")
     weights = [rng.normal(size=x.shape) for x, _ in values]
-    ours: Any = sum((x * w).sum() for (x, _), w in zip(values, weights, strict=True))
-    theirs: Any = sum(
+    loss: Any = sum((x * w).sum() for (x, _), w in zip(values, weights, strict=True))
+    torch_loss: Any = sum(
         (y * torch.tensor(w)).sum() for (_, y), w in zip(values, weights, strict=True)
     )
     xs, ys = zip(*inputs, strict=True)
     for order in (1, 2):
-        found = ag.gradients(ours, xs, create_graph=True, allow_unused=True)
-        expected = torch.autograd.grad(theirs, ys, create_graph=True, allow_unused=True)
-        for x, y, g, e in zip(xs, ys, found, expected, strict=True):
-            g = ag.zeros_like(x.detach()) if g is None else g
+        gradients = ag.gradients(loss, xs, create_graph=True, allow_unused=True)
+        expected = torch.autograd.grad(torch_loss, ys, create_graph=True, allow_unused=True)
+        for x, y, g, e in zip(xs, ys, gradients, expected, strict=True):
             assert_close(
-                g,
+                ag.zeros_like(x.detach()) if g is None else g,
                 torch.zeros_like(y) if e is None else e,
                 f"graph {seed}, gradient of order {order}: {' '.join(names)}",
             )
-        ours = sum((g * g).sum() for g in found if g is not None)
-        theirs = sum((e * e).sum() for e in expected if e is not None)
-        if not ours.requires_grad:
+        loss = sum((g * g).sum() for g in gradients if g is not None)
+        torch_loss = sum((e * e).sum() for e in expected if e is not None)
+        if not loss.requires_grad:
             break
     return names
 
 
-def assert_close(ours: Any, theirs: Any, what: str) -> None:
-    x, y = ours.numpy(), theirs.detach().numpy(force=True)
+def assert_close(actual: Any, expected: Any, message: str) -> None:
+    x, y = actual.numpy(), expected.detach().numpy(force=True)
     scale = abs(y).max(initial=1)
-    np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-9 * scale, err_msg=what)
+    np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-9 * scale, err_msg=message)
 
 
 @pytest.mark.host
-def test_random_graphs_equal_pytorchs(request: pytest.FixtureRequest) -> None:
+def test_random_graphs_equal_pytorch(request: pytest.FixtureRequest) -> None:
     count = request.config.getoption("--graphs")
     used = main(count)
-    assert used.keys() == {*UNARY, *ALONG, *BINARY} or count < 100
+    assert used.keys() == {*UNARY, *ALONG_AXIS, *BINARY} or count < 100
 
 
 @pytest.mark.host
@@ -236,7 +235,7 @@ def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def main(count: int) -> Counter[str]:
-    """Compare graphs, print how many agree, and count their operations."""
+    """Compare graphs, print the number of operations, and return the number of each operation."""
     operations: Counter[str] = Counter()
     for seed in range(count):
         operations.update(compare(seed))

@@ -1,4 +1,4 @@
-"""Reductions over an axis of length 0: the results of NumPy and PyTorch, or a clear error."""
+"""Operations along an axis of length 0: the results of NumPy and PyTorch, or a clear error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ VALUES: dict[str, tuple[Callable[..., Any], float]] = {
 @pytest.mark.parametrize(("shape", "axis"), EMPTY)
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_reductions_of_nothing(
+def test_reductions_of_an_empty_axis(
     name: str, shape: Any, axis: int, keepdims: bool, dtype: Any
 ) -> None:
     f, expected = VALUES[name]
@@ -47,7 +47,7 @@ def test_reductions_of_nothing(
 
 @pytest.mark.parametrize("f", [ag.softmax, ag.log_softmax, ag.cumsum, ag.cumprod, ag.sort])
 @pytest.mark.parametrize(("shape", "axis"), [*EMPTY, ((3, 0), 0), ((0, 3), 1)])
-def test_operations_along_nothing_give_nothing(f: Any, shape: Any, axis: int) -> None:
+def test_operations_along_an_empty_axis_return_no_elements(f: Any, shape: Any, axis: int) -> None:
     t = ag.zeros(shape, requires_grad=True)
     y = f(t, axis=axis)
     assert y.shape == shape
@@ -58,16 +58,16 @@ def test_operations_along_nothing_give_nothing(f: Any, shape: Any, axis: int) ->
 
 @pytest.mark.parametrize("f", [ag.max, ag.min, ag.argmax, ag.argmin])
 @pytest.mark.parametrize(("shape", "axis"), EMPTY)
-def test_extremes_of_nothing_are_refused(f: Any, shape: Any, axis: int) -> None:
+def test_extremes_of_an_empty_axis_are_errors(f: Any, shape: Any, axis: int) -> None:
     with pytest.raises(ValueError, match=rf"{f.__name__}\(\({shape[0]}, .*(zero-size|empty)"):
         f(ag.zeros(shape), axis)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("ddof", [1, 2, 3])
-def test_a_variance_of_too_few_elements_is_undefined(ddof: int) -> None:
-    found = ag.var(ag.tensor([[1.0], [2.0]]), 1, ddof=ddof)
-    assert np.isnan(found.numpy()).all()
+def test_a_variance_of_too_few_elements_is_nan(ddof: int) -> None:
+    variance = ag.var(ag.tensor([[1.0], [2.0]]), 1, ddof=ddof)
+    assert np.isnan(variance.numpy()).all()
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
