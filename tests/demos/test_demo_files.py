@@ -124,7 +124,7 @@ def test_series_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     (tmp_path / "b.csv").write_text("x\n1\n2\n")
     with pytest.raises(InputError, match="fewer than 300 rows"):
         runner.run(find_scripts()["forecast"], Demo("forecast", tmp_path, data=tmp_path / "b.csv"))
-    with pytest.raises(InputError, match="there is no column 'up'"):
+    with pytest.raises(InputError, match="expected a column 'up'"):
         answer(demo, tmp_path / "b.csv", capsys)
 
 
@@ -351,7 +351,7 @@ def test_music_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     assert [(n.start, n.key) for n in notes[:2]] == [(8, 40), (12, 42)]
     for path in (folder / "1.mid", folder / "2.mid"):
         path.unlink()
-    with pytest.raises(InputError, match=r"holds 1 \.mid or \.midi; at least 2 are"):
+    with pytest.raises(InputError, match=r"expected at least 2 \.mid or \.midi files, found 1"):
         runner.run(find_scripts()["music"], Demo("music", tmp_path, data=folder))
 
 

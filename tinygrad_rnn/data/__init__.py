@@ -1,33 +1,31 @@
-"""Data: where it comes from and how it is cut into batches."""
+"""Datasets, file readers and loaders.
+
+`files` opens files, `formats` reads WAV, MIDI, FASTA and IDX files, `text`, `text_datasets` and
+`time_series` contain datasets, and `loader` divides them into batches. `generators` contains the
+synthetic data of the demos.
+"""
 
 from autograd.runtime.deprecation import moved_names
 
+from .collation import collate, pad_collate
+from .dataset import Subset, TensorDataset, random_split
 from .files import list_files, list_labeled_files, read_folder, read_labeled_folder
 from .formats.fasta import FastaRecord, coding_regions, read_fasta
 from .formats.idx import random_shift, read_idx, read_images, read_mnist
 from .formats.midi import Note, read_midi, write_midi
 from .formats.wav import log_mel, read_wav, resample, write_wav
-from .loader import (
-    DataLoader,
-    GeneratedBatches,
-    Loader,
-    Subset,
-    TensorDataset,
-    collate,
-    pad_collate,
-    random_split,
-)
+from .loader import DataLoader, GeneratedBatches, Loader
 from .text import (
     StatefulBatches,
     TextCorpus,
-    Vocabulary,
     detokenize,
     evaluation_streams,
     read_text,
     tokenize,
 )
-from .text_datasets import LabeledText, ParallelText, TokenVocabulary
+from .text_datasets import LabeledText, ParallelText
 from .time_series import TimeSeries
+from .vocabulary import TokenVocabulary, Vocabulary
 
 __all__ = [
     "DataLoader",

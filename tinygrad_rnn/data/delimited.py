@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV and JSON Lines files, each with the place that error messages name."""
+"""Rows of CSV, TSV and JSON Lines files, with their locations for error messages."""
 
 from __future__ import annotations
 
@@ -16,20 +16,32 @@ from .text import read_text
 
 
 class Row(NamedTuple):
-    """The cells of some columns in one line of a file."""
+    """The cells of the selected columns in one row of a file."""
 
-    place: str
-    """"FILE, line N"."""
+    location: str
+    """The file and the line, as "FILE, line N"."""
     columns: tuple[str, ...]
     cells: tuple[str, ...]
 
 
 def read_table(path: PathLike, columns: Sequence[str] | None, encoding: str) -> list[Row]:
-    """Return the rows of a .csv, .tsv or .jsonl file, which may be compressed (.csv.gz). The path
-    `-` is CSV on standard input.
+    """Return the rows of a .csv, .tsv or .jsonl file, which may be compressed (.csv.gz).
 
-    columns: names of the columns to return (None: all of the first row's). Empty lines do not
-    count. InputError, which names the line, for a file that does not fit or has no rows.
+    The path `-` is CSV on standard input. Empty lines are skipped.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Names of the columns to return; None returns all columns of the first row.
+    encoding
+        The text encoding.
+
+    Raises
+    ------
+    InputError
+        If a row is invalid or a column is missing, with the line number, or if there are no rows.
     """
     name = os.fspath(path)
     readers = {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows}
@@ -37,24 +49,25 @@ def read_table(path: PathLike, columns: Sequence[str] | None, encoding: str) -> 
     reader = readers.get(suffix)
     if reader is None:
         raise InputError(
-            f"{name}: the name of a table ends in {', '.join(readers)}, or .gz after it"
+            f"{name}: expected a table, whose file name ends in {', '.join(readers)}, optionally "
+            "followed by .gz"
         )
     text, name = read_text(path, encoding), display_name(name)
     if not text.strip():
         raise InputError(f"{name}: the file is empty")
     rows = list(reader(name, text, columns))
     if not rows:
-        raise InputError(f"{name}: there is a header but nothing below it")
+        raise InputError(f"{name}: expected rows after the header, found none")
     return rows
 
 
 def _csv_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[Row]:
-    advice = "a cell that contains ',' needs quotes"
-    return _rows(name, _csv_lines(name, text), columns, ",", advice)
+    hint = "a cell that contains ',' needs quotes"
+    return _rows(name, _csv_lines(name, text), columns, ",", hint)
 
 
 def _csv_lines(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of each row's first line, and its cells; quoted cells may span lines."""
+    """Yield the first line number and the cells of each row; quoted cells may span lines."""
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     # The default limit is 131,072 characters; the text is in memory already.
@@ -65,18 +78,20 @@ def _csv_lines(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
             line = lines.line_num + 1
     except csv.Error as error:
         raise InputError(
-            f"{name}, line {line}: {error}; a cell that begins with a quotation mark ends with "
-            "one, and those within are doubled"
+            f"{name}, line {line}: {error}; a cell that begins with a quotation mark must end "
+            "with one, and quotation marks inside it must be doubled"
         ) from error
 
 
 def _tsv_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[Row]:
-    """Yield the rows of a TSV text. It has no quoting: a quotation mark is a character like any
-    other, and a line is a row (https://www.iana.org/assignments/media-types/text/tab-separated-values).
+    """Yield the rows of a TSV text, one per line.
+
+    TSV has no quoting: quotation marks are ordinary characters
+    (https://www.iana.org/assignments/media-types/text/tab-separated-values).
     """
     lines = ((number, line.split("\t")) for number, line in enumerate(text.split("\n"), 1))
-    advice = "a .tsv has no quoting, so cells hold no tabs and no line breaks; a .csv may"
-    return _rows(name, lines, columns, "\t", advice)
+    hint = "TSV has no quoting, so a cell cannot contain tabs or line breaks; use CSV for those"
+    return _rows(name, lines, columns, "\t", hint)
 
 
 def _rows(
@@ -84,48 +99,51 @@ def _rows(
     lines: Iterable[tuple[int, list[str]]],
     columns: Sequence[str] | None,
     delimiter: str,
-    advice: str,
+    hint: str,
 ) -> Iterator[Row]:
-    """Yield rows from the cells of each line, the first of which is the header."""
+    """Yield the rows below the header, which is the first line that is not empty.
+
+    `hint` explains a wrong number of cells.
+    """
     header: list[str] = []
     for number, cells in lines:
-        place = f"{name}, line {number}"
+        location = f"{name}, line {number}"
         if not any(cell.strip() for cell in cells):
             continue
         if not header:
             header = [cell.strip() for cell in cells]
-            wanted = tuple(header if columns is None else columns)
-            _check_header(place, header, wanted, delimiter)
-            places = [header.index(column) for column in wanted]
+            selected = tuple(header if columns is None else columns)
+            _check_header(location, header, selected, delimiter)
+            indices = [header.index(column) for column in selected]
             continue
         if len(cells) != len(header):
-            hint = delimiter_hint(header) or f"; {advice}"
             raise InputError(
-                f"{place}: {len(cells)} cells, but there are {len(header)} columns "
-                f"({format_names(header)}){hint}"
+                f"{location}: expected {len(header)} cells ({format_names(header)}), found "
+                f"{len(cells)}{delimiter_hint(header) or f'; {hint}'}"
             )
-        yield Row(place, wanted, tuple(cells[i].strip() for i in places))
+        yield Row(location, selected, tuple(cells[i].strip() for i in indices))
 
 
-def _check_header(place: str, header: list[str], wanted: Sequence[str], delimiter: str) -> None:
-    missing = [column for column in wanted if column not in header]
+def _check_header(
+    location: str, header: list[str], selected: Sequence[str], delimiter: str
+) -> None:
+    missing = [column for column in selected if column not in header]
     if missing:
-        hint = delimiter_hint(header) or " (the first line names the columns)"
+        hint = delimiter_hint(header) or " (the first line must contain the names of the columns)"
         if delimiter == "\t" and any(cell.startswith('"') for cell in header):
-            hint = "; a .tsv has no quoting: save it without, or as a .csv"
+            hint = "; TSV has no quoting: save the table without quotes, or as CSV"
         raise InputError(
-            f"{place}: there is no column {missing[0]!r}, but {format_names(header)}{hint}"
+            f"{location}: expected a column {missing[0]!r}, found {format_names(header)}{hint}"
         )
     if len(set(header)) < len(header):
-        raise InputError(f"{place}: two columns have the same name: {format_names(header)}")
+        raise InputError(f"{location}: two columns have the same name: {format_names(header)}")
 
 
 def delimiter_hint(header: Sequence[str]) -> str:
-    """Return a hint if a header of one column looks like several with another delimiter."""
+    """Return a hint if a header of one column seems to use another delimiter."""
     other = next((d for d in ";\t,|" if len(header) == 1 and d in header[0]), "")
     return other and (
-        f"; the columns seem to be separated by {other!r}; a .csv separates them by ',', a .tsv by "
-        "'\\t'"
+        f"; the columns seem to be separated by {other!r}; CSV requires ',' and TSV '\\t'"
     )
 
 
@@ -133,24 +151,26 @@ def _json_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        place = f"{name}, line {number}"
+        location = f"{name}, line {number}"
         try:
-            record = parse_json(line, place)
+            record = parse_json(line, location)
         except InputError as error:
-            raise InputError(f"{error}; one object a line is expected") from error
+            raise InputError(f"{error}; expected one JSON object per line") from error
         if not isinstance(record, dict) or not record:
-            raise InputError(f"{place}: not an object with named fields, but {shorten(record)}")
+            raise InputError(
+                f"{location}: expected an object with named fields, got {shorten(record)}"
+            )
         columns = tuple(record) if columns is None else columns
         for column in columns:
             if not isinstance(record.get(column), (str, int, float)):
                 found = f"is {shorten(record[column])}" if column in record else "is missing"
                 raise InputError(
-                    f"{place}: the field {column!r} {found}; a text or number is expected"
+                    f"{location}: the field {column!r} {found}; expected a text or number"
                 )
-        yield Row(place, tuple(columns), tuple(str(record[column]) for column in columns))
+        yield Row(location, tuple(columns), tuple(str(record[column]) for column in columns))
 
 
 def format_names(names: Sequence[str]) -> str:
-    """Return up to 20 names for a message, each shortened."""
+    """Return up to 20 shortened names for a message."""
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return ", ".join(map(shorten, names[:20])) + more

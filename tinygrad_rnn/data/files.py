@@ -1,7 +1,7 @@
-"""Files as bytes, decompressed if they are gzip files, and folders of files.
+"""Opening files, which may be compressed by gzip, and listing folders of files.
 
-All readers of this package get their bytes from `open_file`, so that whatever can be wrong with a
-file is one `InputError`, and memory is bounded by what a file holds, not by what its header claims.
+All readers of this package get their bytes from `open_file`. It turns every defect of a file into
+an `InputError`, and bounds memory by the contents of a file instead of the claims of its header.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from ..errors import InputError
 PathLike = str | os.PathLike[str]
 T = TypeVar("T")
 
-PIECE = 1 << 20
-ALWAYS_ALLOWED, LARGEST_RATIO = 1 << 24, 100
+CHUNK_SIZE = 1 << 20
+ALWAYS_ALLOWED, MAX_RATIO = 1 << 24, 100
 """A gzip file may expand to 16 MiB, or to 100 times its own size if that is more. Texts expand 3 to
-20 times; 1,032 times, the limit of the format, is a decompression bomb."""
+20 times; the limit of the format, 1,032 times, indicates a decompression bomb."""
 
-UNREADABLE = {
+UNSUPPORTED = {
     b"\x1f\x8b\x08": "is compressed by gzip twice",
     b"BZh91AY&SY": "is compressed by bzip2",
     b"\xfd7zXZ\0": "is compressed by xz",
     b"\x28\xb5\x2f\xfd": "is compressed by zstd",
     b"PK\3\4": "is a zip archive or a spreadsheet",
 }
-"""Formats that are taken for data by mistake, by their first bytes."""
+"""First bytes of formats that are often given by mistake, and a description for the message."""
 
 
-class Source:
+class ByteSource:
     """The content of an open file, decompressed if it is a gzip file."""
 
     def __init__(self, raw: io.BufferedReader, name: str) -> None:
@@ -48,77 +48,83 @@ class Source:
         compressed = raw.peek(3).startswith(b"\x1f\x8b\x08")
         self._name = name
         self._file = gzip.GzipFile(fileobj=raw) if compressed else raw
-        self._allowed = max(ALWAYS_ALLOWED, LARGEST_RATIO * size) if compressed else sys.maxsize
+        self._allowed = max(ALWAYS_ALLOWED, MAX_RATIO * size) if compressed else sys.maxsize
         head = self._file.peek(512)
         is_tar = head[257:262] == b"ustar" and b"\0" in head[:257]
         reasons = ["is a tar archive"] * is_tar
-        reasons += [reason for begin, reason in UNREADABLE.items() if head.startswith(begin)]
+        reasons += [reason for prefix, reason in UNSUPPORTED.items() if head.startswith(prefix)]
         if reasons:
             raise InputError(f"{name}: {reasons[0]}; extract it first")
 
     def read(self, count: int = sys.maxsize) -> bytearray:
         """Return the next `count` bytes, or fewer at the end of the file."""
         content = bytearray()
-        while piece := self._file.read(min(PIECE, count - len(content))):
-            content += piece
-            self._allowed -= len(piece)
+        while chunk := self._file.read(min(CHUNK_SIZE, count - len(content))):
+            content += chunk
+            self._allowed -= len(chunk)
             if self._allowed < 0:
                 raise InputError(
                     f"{self._name}: expands to more than {ALWAYS_ALLOWED >> 20} MiB and more than "
-                    f"{LARGEST_RATIO} times its size; decompress it with gunzip if it is genuine"
+                    f"{MAX_RATIO} times its size; if it is genuine, decompress it with gunzip first"
                 )
         return content
 
 
 @contextmanager
-def open_file(path: PathLike, kind: str) -> Iterator[Source]:
+def open_file(path: PathLike, kind: str) -> Iterator[ByteSource]:
     """Open a file, or standard input for the path `-`, for reading.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        The expected kind of file for the error message, such as "a WAV file".
 
     Raises
     ------
     InputError
-        If it cannot be opened or read, is a folder or a device, or is a damaged gzip file. The
-        message says that `kind`, such as "a WAV file", is expected.
+        If the file cannot be opened or read, is a folder or a device, or is a damaged gzip file.
     """
     name = os.fspath(path)
     try:
-        with _raw(name, kind) as raw:
-            yield Source(raw, display_name(name))
+        with _open_raw(name, kind) as raw:
+            yield ByteSource(raw, display_name(name))
     except (OSError, EOFError, zlib.error) as error:
         reason = (isinstance(error, OSError) and error.strerror) or f"damaged gzip data: {error}"
         other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
         if isinstance(error, FileNotFoundError) and os.path.exists(other):
             reason += f", but {other} exists"
-        raise InputError(f"{display_name(name)}: {reason}; {kind} is expected") from error
+        raise InputError(f"{display_name(name)}: {reason}; expected {kind}") from error
 
 
 def read_bytes(path: PathLike, kind: str) -> bytearray:
-    """Return the content of a file, at least one byte. InputError as for `open_file`."""
+    """Return the content of a file; raise InputError as `open_file` does, or if it is empty."""
     with open_file(path, kind) as source:
         content = source.read()
     if not content:
-        raise InputError(f"{display_name(path)}: the file is empty; {kind} is expected")
+        raise InputError(f"{display_name(path)}: the file is empty; expected {kind}")
     return content
 
 
 def display_name(path: PathLike) -> str:
-    """Return the name of a file as messages show it."""
+    """Return the name of a file for messages."""
     name = os.fspath(path)
     return "standard input" if name == "-" else name
 
 
-def _raw(name: str, kind: str) -> io.BufferedReader:
-    """Open a regular file; what pipes hold is read at once, so that the result has a size."""
+def _open_raw(name: str, kind: str) -> io.BufferedReader:
+    """Open a regular file; read the content of a pipe at once, so that the result has a size."""
     if not name:
-        raise InputError(f"the name of {kind} is empty")
+        raise InputError(f"expected the name of {kind}, got an empty name")
     if name == "-":
         if sys.stdin is None:
-            raise InputError(f"standard input is closed; name {kind}")
+            raise InputError(f"standard input is closed; give the name of {kind}")
         return _buffered(sys.stdin.buffer.read())
     if os.path.isdir(name):
-        raise InputError(f"{name}: is a directory; {kind} is expected")
+        raise InputError(f"{name}: is a directory; expected {kind}")
     try:
-        raw = open(name, "rb", opener=_open_without_waiting)  # noqa: SIM115
+        raw = open(name, "rb", opener=_open_nonblocking)  # noqa: SIM115
     except ValueError as error:  # a NUL or a lone surrogate
         raise InputError(f"{name!r} is not the name of a file: {error}") from error
     mode = os.fstat(raw.fileno()).st_mode
@@ -126,13 +132,13 @@ def _raw(name: str, kind: str) -> io.BufferedReader:
         return raw
     with raw:
         if not stat.S_ISFIFO(mode):
-            raise InputError(f"{name}: is a device; {kind} is expected")
+            raise InputError(f"{name}: is a device; expected {kind}")
         os.set_blocking(raw.fileno(), True)
         return _buffered(raw.read())
 
 
-def _open_without_waiting(name: str, flags: int) -> int:
-    """Open a file. A named pipe without a writer is empty; without the flag this would block."""
+def _open_nonblocking(name: str, flags: int) -> int:
+    """Open a file without blocking; a named pipe that no process writes to is then empty."""
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -146,76 +152,123 @@ def _buffered(content: bytes) -> io.BufferedReader:
 def list_files(folder: PathLike, *suffixes: str, at_least: int = 1) -> list[Path]:
     """Return the files in a folder and its subfolders whose names end in one of the suffixes.
 
-    Case does not matter, and `.gz` may follow. The files are sorted. Hidden files and folders,
-    whose names begin with a dot, are left out, and links to folders are not followed. InputError
-    for fewer than `at_least` files.
+    The suffixes are compared without case, and may be followed by `.gz`. Hidden files and folders,
+    whose names begin with a dot, are left out. Links to folders are not followed.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+    *suffixes : str
+        File name suffixes, such as ".wav".
+    at_least : int
+        Minimum number of files.
+
+    Returns
+    -------
+    list of Path
+        The files, sorted.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist or has fewer than `at_least` such files.
     """
     path, endings = Path(folder), " or ".join(suffixes)
     if not os.path.isdir(path):
-        found = "is a file" if os.path.exists(path) else "there is no such folder"
-        raise InputError(f"{path}: {found}; a folder of {endings} files is expected")
+        reason = "is a file" if os.path.exists(path) else "the folder does not exist"
+        raise InputError(f"{path}: {reason}; expected a folder of {endings} files")
     files = sorted(_walk(path, tuple(suffixes)))
     if not files:
-        raise InputError(f"{path}: holds no file whose name ends in {endings}")
+        raise InputError(f"{path}: contains no file whose name ends in {endings}")
     if len(files) < at_least:
-        raise InputError(f"{path}: holds {len(files)} {endings}; at least {at_least} are needed")
+        raise InputError(
+            f"{path}: expected at least {at_least} {endings} files, found {len(files)}"
+        )
     return files
 
 
 def list_labeled_files(
     folder: PathLike, *suffixes: str, at_least: int = 2
 ) -> tuple[list[Path], list[int], tuple[str, ...]]:
-    """Return the files in a folder that holds one folder per class.
+    """Return the files in a folder with one subfolder per class, and their labels.
 
     Parameters
     ----------
-    folder
-        The folder. The files of a class are found by `list_files`.
-    *suffixes
-        Endings of the files' names.
-    at_least
-        Files that each class must have, for example 2 if a part is held out.
+    folder : path
+        The folder. `list_files` finds the files of each class.
+    *suffixes : str
+        File name suffixes, such as ".wav".
+    at_least : int
+        Minimum number of files per class, for example 2 if some are held out.
 
     Returns
     -------
-    files, labels, classes
-        All files, the number of each file's class, and the names of the classes, sorted.
+    files : list of Path
+        All files.
+    labels : list of int
+        The class index of each file.
+    classes : tuple of str
+        The names of the classes, sorted.
 
     Raises
     ------
     InputError
-        For fewer than two classes, or a class with fewer than `at_least` files.
+        If there are fewer than two classes, or if a class has fewer than `at_least` files.
     """
     path = Path(folder)
     if not os.path.isdir(path):
-        raise InputError(f"{path}: a folder is expected, with one folder per class in it")
+        raise InputError(f"{path}: expected a folder with one subfolder per class")
     classes = sorted(Path(entry.path) for entry in visible_entries(path) if os.path.isdir(entry))
     if len(classes) < 2:
         found = f"only {classes[0].name}" if classes else "none"
-        raise InputError(
-            f"{path}: one folder per class is expected in it, at least two; there is {found}"
-        )
+        raise InputError(f"{path}: expected at least two subfolders, one per class; found {found}")
     files: list[Path] = []
     labels: list[int] = []
-    for number, own in enumerate(classes):
-        found_here = list_files(own, *suffixes)
-        if len(found_here) < at_least:
+    for label, class_folder in enumerate(classes):
+        class_files = list_files(class_folder, *suffixes)
+        if len(class_files) < at_least:
             raise InputError(
-                f"{own}: has {len(found_here)} of the at least {at_least} examples that are needed "
-                "of each class, since some are held out"
+                f"{class_folder}: expected at least {at_least} examples per class, since some are "
+                f"held out; found {len(class_files)}"
             )
-        files += found_here
-        labels += [number] * len(found_here)
+        files += class_files
+        labels += [label] * len(class_files)
     return files, labels, tuple(p.name for p in classes)
 
 
 def read_folder(
     folder: PathLike, read: Callable[[Path], T], *suffixes: str, at_least: int = 1
 ) -> list[T]:
-    """Return the content of each file that `list_files` finds, as `read` returns it.
+    """Read every file that `list_files` finds.
 
-    Files that `read` refuses with InputError are skipped, and a warning lists them. If they are
-    more than 10%, or leave fewer than `at_least` files, that is an InputError.
+    Files for which `read` raises InputError are skipped, and a warning lists them.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+    read : callable
+        Reads one file, such as `read_wav`.
+    *suffixes : str
+        File name suffixes, such as ".wav".
+    at_least : int
+        Minimum number of readable files.
+
+    Returns
+    -------
+    list
+        The results of `read`, in the order of the file names.
+
+    Raises
+    ------
+    InputError
+        If more than 10% of the files are unreadable, or fewer than `at_least` are readable.
+
+    Examples
+    --------
+    >>> from tinygrad_rnn import data
+    >>> pieces = data.read_folder("midis", data.read_midi, ".mid")  # doctest: +SKIP
     """
     files = list_files(folder, *suffixes, at_least=at_least)
     return _read_all(folder, files, [0] * len(files), read, at_least)[0]
@@ -224,9 +277,35 @@ def read_folder(
 def read_labeled_folder(
     folder: PathLike, read: Callable[[Path], T], *suffixes: str, at_least: int = 2
 ) -> tuple[list[T], list[int], tuple[str, ...]]:
-    """Return the content of each file that `list_labeled_files` finds, as `read` returns it; the
-    number of each one's class; and the classes. Unreadable files are skipped as by
-    `read_folder`, unless they leave fewer than `at_least` files of a class.
+    """Read every file in a folder with one subfolder per class.
+
+    Unreadable files are skipped as `read_folder` does.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+    read : callable
+        Reads one file, such as `read_wav`.
+    *suffixes : str
+        File name suffixes, such as ".wav".
+    at_least : int
+        Minimum number of readable files per class.
+
+    Returns
+    -------
+    contents : list
+        The results of `read`.
+    labels : list of int
+        The class index of each result.
+    classes : tuple of str
+        The names of the classes, sorted.
+
+    Raises
+    ------
+    InputError
+        If more than 10% of the files are unreadable, or if a class has fewer than `at_least`
+        readable files.
     """
     files, labels, classes = list_labeled_files(folder, *suffixes, at_least=at_least)
     return *_read_all(folder, files, labels, read, at_least), classes
@@ -240,33 +319,33 @@ def _read_all(
     at_least: int,
 ) -> tuple[list[T], list[int]]:
     contents: list[T] = []
-    kept: list[int] = []
-    skipped: list[str] = []
+    readable_labels: list[int] = []
+    errors: list[str] = []
     for file, label in zip(files, labels, strict=True):
         try:
             contents.append(read(file))
-            kept.append(label)
+            readable_labels.append(label)
         except InputError as error:
-            skipped.append(str(error))
-    left = Counter(kept)
-    if len(skipped) > len(files) / 10 or min(left[label] for label in labels) < at_least:
-        more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+            errors.append(str(error))
+    counts = Counter(readable_labels)
+    if len(errors) > len(files) / 10 or min(counts[label] for label in labels) < at_least:
+        more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
         raise InputError(
-            f"{os.fspath(folder)}: {len(skipped)} of {len(files)} files cannot be read; at most "
-            f"10% may be skipped, and {at_least} must be left of each class: "
-            f"{'; '.join(skipped[:3])}{more}"
+            f"{os.fspath(folder)}: {len(errors)} of {len(files)} files are unreadable; at most "
+            f"10% are skipped, and at least {at_least} of each class must be readable: "
+            f"{'; '.join(errors[:3])}{more}"
         )
-    if skipped:
-        listed = "\n  ".join(skipped)
+    if errors:
+        lines = "\n  ".join(errors)
         warnings.warn(
-            f"skipped {len(skipped)} of {len(files)} files that cannot be read:\n  {listed}",
+            f"skipped {len(errors)} of {len(files)} files that are unreadable:\n  {lines}",
             stacklevel=3,
         )
-    return contents, kept
+    return contents, readable_labels
 
 
 def visible_entries(folder: PathLike) -> list[os.DirEntry[str]]:
-    """Return what a folder holds, but for hidden entries. InputError if it cannot be read."""
+    """Return the entries of a folder that are not hidden; raise InputError if it is unreadable."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
@@ -275,8 +354,10 @@ def visible_entries(folder: PathLike) -> list[os.DirEntry[str]]:
 
 
 def _walk(folder: PathLike, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """Yield the files below a folder whose names end in a suffix. Broken links are among them, so
-    that readers report them."""
+    """Yield the files below a folder whose names end in a suffix.
+
+    Broken links are included, so that the readers report them.
+    """
     pending = [os.fspath(folder)]
     while pending:
         for entry in visible_entries(pending.pop()):

@@ -1,82 +1,115 @@
-"""Batches of examples, epoch after epoch, in an order that can be gone through again from anywhere.
+"""Batches of examples, in an order that can be resumed from any position.
 
-What an epoch holds is a function of its number, and of the loader's seed: the stream of random
-numbers is counter-based, so nothing needs to be drawn to know what comes later. So a position in
-the data is two integers, the epoch and the batch.
+The batches of an epoch are a function of the epoch's number and of the loader's seed, since the
+stream of random numbers is counter-based. A position in the data therefore consists of two
+integers, the epoch and the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
-from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 import autograd as ag
-from autograd import Tensor
 
 from ..scalars import check_count, to_python
+from .collation import Collate, collate
+from .dataset import TensorDataset, draw_seed
 
 Indices = npt.NDArray[np.int64]
-Collate = Callable[[list[Any]], Any]
 
 BATCHES_PER_POOL = 50
-"""So many batches' examples are sorted by length together where lengths are given."""
+"""Number of batches whose examples are sorted by length together, if lengths are given."""
 
 
 class Batches(Protocol):
-    """Batches by number, each made when it is asked for."""
+    """Batches by index, created on access."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, number: int, /) -> Any: ...
 
 
 class Loader:
-    """Iterating gives the batches of one epoch, and then of the next; `state_dict` says where.
+    """Base class of the loaders.
 
-    A loader says in `batches` what an epoch holds.
+    Each iteration yields the batches of the next epoch. A subclass defines `batches`.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of the current epoch, from 1; 0 before the first.
+    position : int
+        Number of batches of the epoch that have been yielded.
     """
 
     epoch, position = 0, 0
-    """The number of the epoch that began last (from 1 on), and how many of its batches are out."""
     _resumed = False
     _current: Batches | None = None
 
     def batches(self, epoch: int) -> Batches:
-        """What an epoch holds."""
+        """Return the batches of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, from 1.
+
+        Returns
+        -------
+        Batches
+            The batches, by index.
+        """
         raise NotImplementedError
 
     def __len__(self) -> int:
-        """Batches in this epoch, or the first if none has begun."""
+        """Return the number of batches in the current epoch, or in the first before it."""
         return len(self.batches(1) if self._current is None else self._current)
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches of the next epoch, or what was left of the one that `load_state_dict` set."""
+        """Yield the batches of the next epoch, or the rest of a restored epoch."""
         if not self._resumed:
             self.epoch, self.position = self.epoch + 1, 0
             self._current = self.batches(self.epoch)
         self._resumed = False
         assert self._current is not None
-        return self._rest(self.epoch, self._current)
+        return self._remaining(self.epoch, self._current)
 
-    def _rest(self, epoch: int, batches: Batches) -> Iterator[Any]:
+    def _remaining(self, epoch: int, batches: Batches) -> Iterator[Any]:
         for number in range(self.position, len(batches)):
             batch = batches[number]
             if self.epoch != epoch or self._resumed:
-                raise RuntimeError("this epoch's iteration is over: the loader was iterated anew")
+                raise RuntimeError(
+                    "this iterator is stale: a new iteration of the loader has started, or its "
+                    "state was restored"
+                )
             self.position = number + 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, as JSON values."""
+        """Return the position.
+
+        Returns
+        -------
+        dict
+            The state, as JSON values.
+        """
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration goes on where `state` was taken: with the next batch of that epoch, or
-        with the next epoch if there is none. ValueError for numbers that are not a position.
+        """Restore a position; the next iteration continues from it.
+
+        Parameters
+        ----------
+        state : dict
+            A state that `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If the state is not valid.
         """
         epoch, position = (check_count(name, state[name], 0) for name in ("epoch", "position"))
         self.epoch, self.position = epoch, position
@@ -85,21 +118,43 @@ class Loader:
 
 
 class DataLoader(Loader):
-    """The examples of a dataset in batches, as in `torch.utils.data`.
+    """Batches of the examples of a dataset, like `torch.utils.data.DataLoader`.
 
-    dataset: has a length and gives examples by number. batch_size: examples in a batch; None takes
-        the dataset's items for batches. shuffle: another order in every epoch. drop_last: leave a
-        smaller last batch out.
-    collate_fn: makes a batch of a list of examples (default: `collate`; for sequences of different
-        lengths there is `pad_collate`).
-    generator: where the seed of the shuffling is drawn from (default: the stream of
-        `ag.manual_seed`). Same seed, same orders, on every device.
-    lengths: of the examples. Batches are then made of examples of similar length, which saves
-        padding: of the order, shuffled or not, `BATCHES_PER_POOL` batches' worth at a time is
-        sorted by length, and with `shuffle` the batches are shuffled in turn.
+    A loader with the same dataset and options that restores the state of this one continues with
+    the next batch.
 
-    `state_dict` says where in which epoch the loader is, and the order; another loader of the same
-    dataset and options that takes it goes on with the very next batch.
+    Parameters
+    ----------
+    dataset : sequence
+        Has a length and returns examples by index.
+    batch_size : int, optional
+        Number of examples in a batch; None yields the items of the dataset as batches.
+    shuffle : bool
+        Use a different random order in every epoch.
+    drop_last : bool
+        Drop the last batch of an epoch if it is smaller.
+    collate_fn : callable, optional
+        Converts a list of examples to a batch; `collate` by default. `pad_collate` supports
+        sequences of different lengths.
+    generator : ag.Generator, optional
+        Stream from which the seed of the shuffling is drawn; by default the stream of
+        `ag.manual_seed`. Equal seeds give equal orders on every device.
+    lengths : array_like of int, optional
+        Lengths of the examples. Batches then consist of examples of similar length, which reduces
+        padding: the examples of every 50 batches are sorted by length, and with `shuffle` the
+        batches are shuffled afterwards.
+
+    Raises
+    ------
+    ValueError
+        If the dataset is empty, or if an option is invalid.
+
+    Examples
+    --------
+    >>> from tinygrad_rnn import data
+    >>> loader = data.DataLoader(range(5), batch_size=2)
+    >>> [batch.tolist() for batch in loader]
+    [[0, 1], [2, 3], [4]]
     """
 
     def __init__(
@@ -115,32 +170,47 @@ class DataLoader(Loader):
     ) -> None:
         batch_size = to_python(batch_size)
         if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
-            raise ValueError(f"batch_size should be a positive integer or None, not {batch_size!r}")
+            raise ValueError(f"batch_size should be a positive integer or None, got {batch_size!r}")
         if batch_size is None and (drop_last or collate_fn or lengths is not None):
             raise ValueError(
-                "batch_size=None takes the dataset's items for batches: drop_last, collate_fn and "
-                "lengths have nothing to do"
+                "batch_size=None yields the items of the dataset as batches, so drop_last, "
+                "collate_fn and lengths must not be given"
             )
         if not len(dataset):
             raise ValueError("the dataset is empty")
         if lengths is not None and len(lengths) != len(dataset):
-            raise ValueError(f"{len(lengths)} lengths for {len(dataset)} examples")
+            raise ValueError(
+                f"lengths must have one entry per example, got {len(lengths)} for {len(dataset)} "
+                "examples"
+            )
         if drop_last and len(dataset) < (batch_size or 1):
             raise ValueError(
-                f"{len(dataset)} examples fill no batch of {batch_size}: drop_last=False"
+                f"{len(dataset)} examples do not fill a batch of {batch_size}; use drop_last=False"
             )
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.drop_last, self.collate_fn = drop_last, collate_fn
         self._lengths = None if lengths is None else np.asarray(lengths)
-        self._seed = _seed(generator) if shuffle else 0
+        self._seed = draw_seed(generator) if shuffle else 0
 
     def __len__(self) -> int:
         size, examples = self.batch_size or 1, len(self.dataset)
         return examples // size if self.drop_last else -(-examples // size)
 
     def batches(self, epoch: int) -> Batches:
+        """Return the batches of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, from 1.
+
+        Returns
+        -------
+        Batches
+            The batches, by index.
+        """
         examples, size = len(self.dataset), self.batch_size or 1
-        # Each epoch has its own part of the stream: the next one begins where the last one ended.
+        # Each epoch has a separate section of the stream.
         stream = ag.Generator(self._seed)
         stream.state = {"seed": self._seed, "block": epoch * (-(-2 * examples // 4) + 2)}
         order = stream.permutation(examples) if self.shuffle else np.arange(examples)
@@ -149,10 +219,10 @@ class DataLoader(Loader):
                 order, range(BATCHES_PER_POOL * size, examples, BATCHES_PER_POOL * size)
             )
             order = np.concatenate([p[np.argsort(self._lengths[p], kind="stable")] for p in pools])
-        parts = np.split(order, range(size, examples, size))[: len(self)]
+        groups = np.split(order, range(size, examples, size))[: len(self)]
         if self._lengths is not None and self.shuffle:
-            parts = [parts[number] for number in stream.permutation(len(parts))]
-        return _Lazily(self._batch, parts)
+            groups = [groups[number] for number in stream.permutation(len(groups))]
+        return _LazyBatches(self._batch, groups)
 
     def _batch(self, indices: Indices) -> Any:
         if self.batch_size is None:
@@ -162,40 +232,76 @@ class DataLoader(Loader):
         return (self.collate_fn or collate)([self.dataset[int(index)] for index in indices])
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the position, the seed and the number of examples.
+
+        Returns
+        -------
+        dict
+            The state, as JSON values.
+        """
         return {**super().state_dict(), "seed": self._seed, "examples": len(self.dataset)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration goes on where `state` was taken; ValueError if that was in a dataset
-        of another size.
+        """Restore a position; the next iteration continues from it.
+
+        Parameters
+        ----------
+        state : dict
+            A state that `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If the state is not valid, or is from a dataset of another size.
         """
         if state["examples"] != len(self.dataset):
             raise ValueError(
-                f"the position is one in {state['examples']} examples, but the dataset has "
-                f"{len(self.dataset)}"
+                f"the state is from a dataset of {state['examples']} examples, but this dataset "
+                f"has {len(self.dataset)}"
             )
         self._seed = check_count("seed", state["seed"], 0)
         super().load_state_dict(state)
 
 
-class _Lazily:
-    """The results of a function for each of some arguments."""
+class _LazyBatches:
+    """The results of a function for a sequence of arguments, computed on access."""
 
-    def __init__(self, make: Callable[[Any], Any], arguments: Sequence[Any]) -> None:
-        self._make, self._arguments = make, arguments
+    def __init__(self, create: Callable[[Any], Any], arguments: Sequence[Any]) -> None:
+        self._create, self._arguments = create, arguments
 
     def __len__(self) -> int:
         return len(self._arguments)
 
     def __getitem__(self, number: int) -> Any:
-        return self._make(self._arguments[number])
+        return self._create(self._arguments[number])
 
 
 class GeneratedBatches(Loader):
-    """Batches that are made when they are asked for: `make(rng)`, so many to an epoch.
+    """Batches that a function generates on demand.
 
-    rng: a NumPy generator of each batch's own, which follows from the seed, the epoch and the
-        batch's number; so no batch comes twice, and a resumed training sees the very same ones.
-    generator: where the seed is drawn from (default: the stream of `ag.manual_seed`).
+    The random numbers of a batch depend only on the seed, the epoch and the batch's index. No batch
+    is repeated, and resumed training receives the same batches.
+
+    Parameters
+    ----------
+    make : callable
+        `make(rng)` returns one batch; `rng` is a NumPy generator.
+    per_epoch : int
+        Number of batches in an epoch.
+    generator : ag.Generator, optional
+        Stream from which the seed is drawn; by default the stream of `ag.manual_seed`.
+
+    Raises
+    ------
+    ValueError
+        If `per_epoch` is below 1.
+
+    Examples
+    --------
+    >>> from tinygrad_rnn import data
+    >>> loader = data.GeneratedBatches(lambda rng: rng.normal(size=(20, 32)), per_epoch=2)
+    >>> [batch.shape for batch in loader]
+    [(20, 32), (20, 32)]
     """
 
     def __init__(
@@ -205,151 +311,44 @@ class GeneratedBatches(Loader):
         generator: ag.Generator | None = None,
     ) -> None:
         if to_python(per_epoch) < 1:
-            raise ValueError(f"an epoch has at least one batch, not {per_epoch}")
-        self.make, self.per_epoch, self._seed = make, to_python(per_epoch), _seed(generator)
+            raise ValueError(f"per_epoch must be at least 1, got {per_epoch}")
+        self.make, self.per_epoch, self._seed = make, to_python(per_epoch), draw_seed(generator)
 
     def batches(self, epoch: int) -> Batches:
-        return _Lazily(
+        """Return the batches of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, from 1.
+
+        Returns
+        -------
+        Batches
+            The batches, by index.
+        """
+        return _LazyBatches(
             lambda number: self.make(np.random.default_rng([self._seed, epoch, number])),
             range(self.per_epoch),
         )
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the position and the seed.
+
+        Returns
+        -------
+        dict
+            The state, as JSON values.
+        """
         return {**super().state_dict(), "seed": self._seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a position; the next iteration continues from it.
+
+        Parameters
+        ----------
+        state : dict
+            A state that `state_dict` returned.
+        """
         self._seed = check_count("seed", state["seed"], 0)
         super().load_state_dict(state)
-
-
-class TensorDataset:
-    """Examples that are the rows of arrays or Tensors of the same length: tuples of one row each.
-
-    An array of numbers gives a batch at once: rows (B, ...) of each. Arrays are brought to the
-    default device. Raises ValueError for none, or for lengths that differ.
-    """
-
-    def __init__(self, *tensors: Any) -> None:
-        self.tensors = tuple(t if isinstance(t, Tensor) else ag.tensor(t) for t in tensors)
-        if len({len(t) if t.ndim else 0 for t in self.tensors}) != 1:
-            shapes = ", ".join(str(t.shape) for t in self.tensors) or "nothing"
-            raise ValueError(f"size mismatch: arrays of the same length are needed, not {shapes}")
-
-    def __len__(self) -> int:
-        return len(self.tensors[0])
-
-    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(t[index] for t in self.tensors)
-
-
-class Subset:
-    """The examples of a dataset that have the given numbers, in this order."""
-
-    def __init__(self, dataset: Any, indices: npt.ArrayLike) -> None:
-        self.dataset, self.indices = dataset, np.asarray(indices, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.indices[index])]
-
-
-def random_split(
-    dataset: Any, lengths: Sequence[float], generator: ag.Generator | None = None
-) -> list[Subset]:
-    """Parts of a dataset, drawn at random: `lengths` are numbers of examples that sum to all of
-    them, or fractions that sum to 1 (what they leave over goes to the first parts, one each).
-    """
-    total, lengths = len(dataset), to_python(lengths)
-    shares = [Fraction(length).limit_denominator(10**6) for length in lengths]
-    sizes = [int(share) for share in shares]
-    if sum(shares) == 1 and total != 1:
-        sizes = [int(share * total) for share in shares]
-        sizes = [size + (number < total - sum(sizes)) for number, size in enumerate(sizes)]
-    if sum(sizes) != total or min(shares) < 0 or any(isinstance(n, float) for n in sizes):
-        raise ValueError(
-            "the lengths must be whole numbers that sum to the length of the dataset, "
-            f"{total}, or fractions that sum to 1, not {list(lengths)}"
-        )
-    order = ag.Generator(_seed(generator)).permutation(total)
-    return [Subset(dataset, order[a:b]) for a, b in pairwise([0, *accumulate(sizes)])]
-
-
-def _seed(generator: ag.Generator | None) -> int:
-    """A seed from a stream, by default that of `ag.manual_seed`."""
-    return int((generator or ag.random.default_generator).words(1, "cpu")[0])
-
-
-def collate(examples: list[Any]) -> Any:
-    """A batch of examples, along a new first axis: arrays and Tensors are stacked, numbers become
-    a vector, tuples, lists and dicts are gone through, and what else there is (strings) stays a
-    list.
-
-    ValueError for arrays whose shapes differ.
-    """
-    first = examples[0]
-    if isinstance(first, (tuple, list)):
-        return tuple(collate(list(field)) for field in zip(*examples, strict=True))
-    if isinstance(first, dict):
-        return {key: collate([example[key] for example in examples]) for key in first}
-    if isinstance(first, (Tensor, np.ndarray)):
-        if len({example.shape for example in examples}) > 1:
-            shapes = ", ".join(sorted({str(example.shape) for example in examples}))
-            raise ValueError(
-                f"the examples of a batch have different shapes: {shapes}; for sequences of "
-                "different lengths give the loader collate_fn=data.pad_collate"
-            )
-        return ag.stack(examples) if isinstance(first, Tensor) else ag.tensor(np.stack(examples))
-    if isinstance(first, (bool, int, float, np.number, np.bool_)):
-        return ag.tensor(examples)
-    return examples
-
-
-def pad_collate(
-    examples: list[Any], batch_first: bool = False, padding_value: float | Sequence[float] = 0
-) -> Any:
-    """A batch of ragged examples. An example is a sequence (length, ...), or a tuple of sequences
-    and numbers.
-
-    A sequence becomes two entries of the batch: the padded (T, B, ...), or (B, T, ...), and the
-    lengths, B integers on the host, as `lengths=` of recurrent layers takes them. So `(sequence,
-    label)` gives `(padded, lengths, labels)`, and two sequences give `(padded, lengths, padded,
-    lengths)`. `padding_value` is one for all sequences or one for each field, as in
-    `partial(pad_collate, padding_value=(0, -100))`.
-    """
-    if not isinstance(examples[0], tuple):
-        examples = [(example,) for example in examples]
-    fields = list(zip(*examples, strict=True))
-    values = (
-        [padding_value] * len(fields) if isinstance(padding_value, (int, float)) else padding_value
-    )
-    batch: list[Any] = []
-    for field, value in zip(fields, values, strict=True):
-        if np.ndim(field[0]) if not isinstance(field[0], Tensor) else field[0].ndim:
-            batch += _padded(field, value, batch_first)
-        else:
-            batch.append(collate(list(field)))
-    return tuple(batch)
-
-
-def _padded(
-    sequences: Sequence[Any], value: float, batch_first: bool
-) -> tuple[Tensor, npt.NDArray[np.int64]]:
-    """Sequences side by side, and their lengths. It is done on the host, where examples come from;
-    Tensors go back to their device.
-    """
-    device = sequences[0].device if isinstance(sequences[0], Tensor) else None
-    arrays = [
-        (s if isinstance(s, Tensor) else ag.tensor(s, device="cpu")).numpy() for s in sequences
-    ]
-    if len({array.shape[1:] for array in arrays}) > 1:
-        shapes = ", ".join(sorted({str(array.shape) for array in arrays}))
-        raise ValueError(f"sequences must agree in all axes but the first, not {shapes}")
-    lengths = np.array([len(array) for array in arrays])
-    shape = len(arrays), lengths.max(), *arrays[0].shape[1:]
-    padded = np.full(shape, value, np.result_type(*arrays))
-    for row, array in zip(padded, arrays, strict=True):
-        row[: len(array)] = array
-    order = padded if batch_first else np.ascontiguousarray(padded.swapaxes(0, 1))
-    return ag.tensor(order, device=device), lengths

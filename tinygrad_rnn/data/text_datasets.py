@@ -1,84 +1,65 @@
-"""Datasets of texts from files: labeled texts and pairs of texts.
+"""Datasets of labeled texts and of pairs of texts, and their vocabularies.
 
-Files are read whole and checked line by line, so that an error names the line, what is wrong with
-it, and what is expected.
+Files are read completely and checked line by line, so that an error message contains the line.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from reprlib import repr as shorten
 
 import numpy as np
-import numpy.typing as npt
 
 from autograd.runtime.deprecation import RenamedAttribute
 
 from ..errors import InputError
-from ..summary import summary_repr
 from .delimited import format_names, read_table
 from .files import PathLike, read_labeled_folder
-from .text import Ids, read_text
+from .text import read_text
+from .vocabulary import Ids, TokenVocabulary
 
 Split = Callable[[str], Sequence[str]]
 
-PADDING, UNKNOWN, BEGIN, END = range(4)
-"""Numbers that stand for no word: padding, a word not known, where a text begins and ends."""
-
-
-@dataclass(frozen=True)
-class TokenVocabulary:
-    """Words, or characters, numbered from 4; 0 to 3 are `PADDING`, `UNKNOWN`, `BEGIN`, `END`."""
-
-    tokens: tuple[str, ...]
-
-    __repr__ = summary_repr
-    words = RenamedAttribute("tokens")
-    framed = RenamedAttribute("encode_target")
-
-    @classmethod
-    def from_texts(cls, texts: Iterable[Iterable[str]]) -> TokenVocabulary:
-        """The different words of all texts, sorted."""
-        return cls(tuple(sorted({word for text in texts for word in text})))
-
-    def __len__(self) -> int:
-        return 4 + len(self.words)
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {word: number for number, word in enumerate(self.tokens, 4)}
-
-    def encode(self, words: Iterable[str]) -> Ids:
-        """The words' numbers, shape (n,)."""
-        numbers = self._numbers
-        return np.array([numbers.get(word, UNKNOWN) for word in words], dtype=np.int64)
-
-    def encode_target(self, words: Iterable[str]) -> Ids:
-        """The words' numbers between `BEGIN` and `END`, shape (n + 2,): a text to be written."""
-        return np.array([BEGIN, *self.encode(words), END])
-
-    def decode(self, ids: npt.ArrayLike) -> list[str]:
-        """The words that have these numbers, up to the first `END`; "?" is one not known."""
-        words = []
-        for number in np.asarray(ids, dtype=np.int64).tolist():
-            if number == END:
-                break
-            if number not in (PADDING, BEGIN):
-                words.append("?" if number == UNKNOWN else self.tokens[number - 4])
-        return words
-
 
 class LabeledText:
-    """Texts, each of which belongs to a class: examples are `(ids, number of the class)`.
+    """A dataset of texts with class labels: examples are `(ids, class index)`.
 
-    `text_split` makes words of a text (default: at blanks; `list` makes characters). `like` is the
-    dataset whose words and classes count, for data that one validates or tests on; words that it
-    does not have are `UNKNOWN`.
+    Parameters
+    ----------
+    texts : sequence of str
+        The texts.
+    labels : sequence of str or int
+        The name of each text's class.
+    text_split : callable
+        Splits a text into tokens: at spaces by default; `list` splits into characters.
+    like : LabeledText, optional
+        The training dataset, whose vocabulary, classes and `text_split` are used. Tokens that it
+        does not contain are `UNKNOWN`.
+
+    Attributes
+    ----------
+    vocabulary : TokenVocabulary
+        The vocabulary.
+    classes : tuple of str
+        The names of the classes: numbers in numeric order before other names.
+    lengths : array of int, shape (n,)
+        The number of tokens in each text.
+
+    Raises
+    ------
+    ValueError
+        If there are no texts, or not one label per text.
+    InputError
+        If a label is not a class of `like`.
+
+    Examples
+    --------
+    >>> reviews = LabeledText(["good film", "bad film"], ["pos", "neg"])
+    >>> reviews[0]
+    (array([6, 5]), 1)
     """
 
     lexicon = RenamedAttribute("vocabulary")
@@ -92,24 +73,27 @@ class LabeledText:
         like: LabeledText | None = None,
     ) -> None:
         if len(texts) != len(labels) or not texts:
-            raise ValueError(f"{len(texts)} texts and {len(labels)} labels: as many, and some")
+            raise ValueError(
+                f"expected one label per text and at least one text, got {len(texts)} texts and "
+                f"{len(labels)} labels"
+            )
         names = [str(label) for label in labels]
         self.text_split: Split = like.text_split if like else text_split
-        words = [self.text_split(text) for text in texts]
+        tokens = [self.text_split(text) for text in texts]
         self.vocabulary: TokenVocabulary = (
-            like.vocabulary if like else TokenVocabulary.from_texts(words)
+            like.vocabulary if like else TokenVocabulary.from_texts(tokens)
         )
         self.classes: tuple[str, ...] = (
-            like.classes if like else tuple(sorted(set(names), key=_natural))
+            like.classes if like else tuple(sorted(set(names), key=_numbers_first))
         )
-        numbers = {label: number for number, label in enumerate(self.classes)}
-        if strange := sorted(set(names) - set(numbers)):
-            raise InputError(_no_class(strange[0], self.classes))
+        indices = {label: index for index, label in enumerate(self.classes)}
+        if unknown := sorted(set(names) - set(indices)):
+            raise InputError(_unknown_class(unknown[0], self.classes))
         self._examples = [
-            (self.vocabulary.encode(text), numbers[name])
-            for text, name in zip(words, names, strict=True)
+            (self.vocabulary.encode(text), indices[name])
+            for text, name in zip(tokens, names, strict=True)
         ]
-        self.lengths = np.array([len(text) for text in words])
+        self.lengths = np.array([len(text) for text in tokens])
 
     @classmethod
     def from_file(
@@ -122,18 +106,41 @@ class LabeledText:
         like: LabeledText | None = None,
         encoding: str = "utf-8",
     ) -> LabeledText:
-        """From the two columns of a .csv or .tsv with a header, or the two fields of a .jsonl.
+        """Read two columns of a .csv or .tsv file with a header, or two fields of a .jsonl file.
 
-        InputError names the line that is wrong.
+        Parameters
+        ----------
+        path : path
+            The file, which may be compressed by gzip.
+        text : str
+            Name of the column with the texts.
+        label : str
+            Name of the column with the labels.
+        text_split : callable
+            Splits a text into tokens.
+        like : LabeledText, optional
+            The training dataset.
+        encoding : str
+            The text encoding.
+
+        Returns
+        -------
+        LabeledText
+            The dataset.
+
+        Raises
+        ------
+        InputError
+            If the file is invalid. The message contains the line.
         """
         rows = read_table(path, (text, label), encoding)
         for row in rows:
             if not (like.text_split if like else text_split)(row.cells[0]):
-                raise InputError(f"{row.place}: the {text} is empty")
+                raise InputError(f"{row.location}: the {text} is empty")
             if not row.cells[1]:
-                raise InputError(f"{row.place}: the {label} is empty")
+                raise InputError(f"{row.location}: the {label} is empty")
             if like and row.cells[1] not in like.classes:
-                raise InputError(f"{row.place}: {_no_class(row.cells[1], like.classes)}")
+                raise InputError(f"{row.location}: {_unknown_class(row.cells[1], like.classes)}")
         texts, labels = zip(*(row.cells for row in rows), strict=True)
         return cls(texts, labels, text_split=text_split, like=like)
 
@@ -146,9 +153,30 @@ class LabeledText:
         like: LabeledText | None = None,
         encoding: str = "utf-8",
     ) -> LabeledText:
-        """From a folder that holds one folder for each class, of its name, with a .txt or .txt.gz
-        file for each text, in subfolders too. Texts that cannot be read are skipped as by
-        `read_labeled_folder`; InputError names the file or folder that is wrong.
+        """Read a folder with one subfolder per class, which contains .txt or .txt.gz files.
+
+        Unreadable files are skipped as `read_labeled_folder` does.
+
+        Parameters
+        ----------
+        path : path
+            The folder.
+        text_split : callable
+            Splits a text into tokens.
+        like : LabeledText, optional
+            The training dataset.
+        encoding : str
+            The text encoding.
+
+        Returns
+        -------
+        LabeledText
+            The dataset.
+
+        Raises
+        ------
+        InputError
+            If the folder is invalid, or more than 10% of the files are unreadable.
         """
 
         def read(file: Path) -> str:
@@ -157,8 +185,8 @@ class LabeledText:
                 raise InputError(f"{file}: the text is empty")
             return text
 
-        texts, numbers, classes = read_labeled_folder(path, read, ".txt", at_least=1)
-        labels = [classes[number] for number in numbers]
+        texts, indices, classes = read_labeled_folder(path, read, ".txt", at_least=1)
+        labels = [classes[index] for index in indices]
         return cls(texts, labels, text_split=text_split, like=like)
 
     def __len__(self) -> int:
@@ -169,10 +197,33 @@ class LabeledText:
 
 
 class ParallelText:
-    """Pairs of texts, one to be read and one to be written: examples are `(source ids, target
-    ids)`, the target between `BEGIN` and `END`.
+    """A dataset of pairs of texts: examples are `(source ids, target ids)`.
 
-    `text_split` and `like` are as in `LabeledText`.
+    The target ids begin with `BEGIN` and end with `END`.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        The texts that a model reads.
+    targets : sequence of str
+        The texts that a model generates.
+    text_split : callable
+        Splits a text into tokens: at spaces by default; `list` splits into characters.
+    like : ParallelText, optional
+        The training dataset, whose vocabularies and `text_split` are used. Tokens that it does not
+        contain are `UNKNOWN`.
+
+    Attributes
+    ----------
+    source_vocabulary, target_vocabulary : TokenVocabulary
+        The vocabularies.
+    lengths : array of int, shape (n,)
+        The number of tokens in each source.
+
+    Raises
+    ------
+    ValueError
+        If there are no texts, or not one target per source.
     """
 
     source_lexicon = RenamedAttribute("source_vocabulary")
@@ -188,22 +239,23 @@ class ParallelText:
     ) -> None:
         if len(sources) != len(targets) or not sources:
             raise ValueError(
-                f"{len(sources)} sources and {len(targets)} targets: as many, and some"
+                f"expected one target per source and at least one pair, got {len(sources)} sources "
+                f"and {len(targets)} targets"
             )
         self.text_split: Split = like.text_split if like else text_split
-        read = [self.text_split(text) for text in sources]
-        written = [self.text_split(text) for text in targets]
+        source_tokens = [self.text_split(text) for text in sources]
+        target_tokens = [self.text_split(text) for text in targets]
         self.source_vocabulary: TokenVocabulary = (
-            like.source_vocabulary if like else TokenVocabulary.from_texts(read)
+            like.source_vocabulary if like else TokenVocabulary.from_texts(source_tokens)
         )
         self.target_vocabulary: TokenVocabulary = (
-            like.target_vocabulary if like else TokenVocabulary.from_texts(written)
+            like.target_vocabulary if like else TokenVocabulary.from_texts(target_tokens)
         )
         self._examples = [
-            (self.source_vocabulary.encode(a), self.target_vocabulary.encode_target(b))
-            for a, b in zip(read, written, strict=True)
+            (self.source_vocabulary.encode(source), self.target_vocabulary.encode_target(target))
+            for source, target in zip(source_tokens, target_tokens, strict=True)
         ]
-        self.lengths = np.array([len(text) for text in read])
+        self.lengths = np.array([len(text) for text in source_tokens])
 
     @classmethod
     def from_file(
@@ -216,12 +268,38 @@ class ParallelText:
         like: ParallelText | None = None,
         encoding: str = "utf-8",
     ) -> ParallelText:
-        """From the two columns of a .csv or .tsv with a header, or the two fields of a .jsonl."""
+        """Read two columns of a .csv or .tsv file with a header, or two fields of a .jsonl file.
+
+        Parameters
+        ----------
+        path : path
+            The file, which may be compressed by gzip.
+        source : str
+            Name of the column with the sources.
+        target : str
+            Name of the column with the targets.
+        text_split : callable
+            Splits a text into tokens.
+        like : ParallelText, optional
+            The training dataset.
+        encoding : str
+            The text encoding.
+
+        Returns
+        -------
+        ParallelText
+            The dataset.
+
+        Raises
+        ------
+        InputError
+            If the file is invalid. The message contains the line.
+        """
         rows = read_table(path, (source, target), encoding)
         for row in rows:
             for name, cell in zip((source, target), row.cells, strict=True):
                 if not cell.strip():
-                    raise InputError(f"{row.place}: the {name} is empty")
+                    raise InputError(f"{row.location}: the {name} is empty")
         sources, targets = zip(*(row.cells for row in rows), strict=True)
         return cls(sources, targets, text_split=text_split, like=like)
 
@@ -235,12 +313,36 @@ class ParallelText:
         like: ParallelText | None = None,
         encoding: str = "utf-8",
     ) -> ParallelText:
-        """From two text files, whose lines belong together one by one."""
+        """Read two text files whose lines correspond.
+
+        Parameters
+        ----------
+        source : path
+            The file with the sources, one per line.
+        target : path
+            The file with the targets, one per line.
+        text_split : callable
+            Splits a text into tokens.
+        like : ParallelText, optional
+            The training dataset.
+        encoding : str
+            The text encoding.
+
+        Returns
+        -------
+        ParallelText
+            The dataset.
+
+        Raises
+        ------
+        InputError
+            If a file is invalid, or if the numbers of lines differ.
+        """
         texts = [_lines(path, encoding) for path in (source, target)]
         if len(texts[0]) != len(texts[1]):
             raise InputError(
-                f"{os.fspath(source)} has {len(texts[0])} lines and {os.fspath(target)} "
-                f"{len(texts[1])}: line by line they must belong together"
+                f"expected files with corresponding lines, but {os.fspath(source)} has "
+                f"{len(texts[0])} lines and {os.fspath(target)} has {len(texts[1])}"
             )
         for path, lines in zip((source, target), texts, strict=True):
             for number, line in enumerate(lines, 1):
@@ -262,10 +364,10 @@ def _lines(path: PathLike, encoding: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
-def _no_class(label: str, classes: Sequence[str]) -> str:
+def _unknown_class(label: str, classes: Sequence[str]) -> str:
     return f"unknown class {shorten(label)}; the classes are {format_names(classes)}"
 
 
-def _natural(label: str) -> tuple[float, str]:
-    """Numbers by their value, before words by the alphabet."""
+def _numbers_first(label: str) -> tuple[float, str]:
+    """Return a sort key: numbers by value, before other labels in alphabetical order."""
     return (float(label) if label.isdecimal() else math.inf, label)

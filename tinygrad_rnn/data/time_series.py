@@ -1,4 +1,4 @@
-"""Time series from files."""
+"""Time series: reading, standardization and windows."""
 
 from __future__ import annotations
 
@@ -13,17 +13,32 @@ from autograd import get_default_dtype
 
 from ..errors import InputError
 from ..summary import summary_repr
+from .dataset import TensorDataset
 from .delimited import Row, delimiter_hint, format_names, read_table
 from .files import PathLike
-from .loader import TensorDataset
 
 
 @dataclass(frozen=True)
 class TimeSeries:
-    """Numbers that follow each other in time: `values` (n, C), of the `columns` named.
+    """A time series of one or more columns.
 
-    Those of a file are in double precision, since single has too few digits for seconds since 1970;
-    `scaled` and `windows`, which networks read, are of the default dtype.
+    `from_file` reads values in float64, since float32 has too few digits for seconds since 1970.
+    `scaled` and `windows` return the default dtype.
+
+    Parameters
+    ----------
+    values : array, shape (n, C)
+        The values.
+    columns : tuple of str
+        The names of the columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> series = TimeSeries(np.arange(10.0)[:, None], ("x",))
+    >>> past, future = series.windows(steps=4, horizon=2)[0]
+    >>> past.shape, future.shape
+    ((4, 1), (2, 1))
     """
 
     values: npt.NDArray[np.floating]
@@ -35,15 +50,33 @@ class TimeSeries:
     def from_file(
         cls, path: PathLike, columns: str | Sequence[str] | None = None, *, encoding: str = "utf-8"
     ) -> TimeSeries:
-        """From the columns of that name (default: all) of a .csv or .tsv with a header, or the
-        fields of a .jsonl. They hold numbers; InputError names the line of what is none.
+        """Read columns of a .csv or .tsv file with a header, or fields of a .jsonl file.
+
+        Parameters
+        ----------
+        path : path
+            The file, which may be compressed by gzip.
+        columns : str or sequence of str, optional
+            The columns to read; all by default.
+        encoding : str
+            The text encoding.
+
+        Returns
+        -------
+        TimeSeries
+            The series, in float64.
+
+        Raises
+        ------
+        InputError
+            If a column is missing or a cell is not a number. The message contains the line.
         """
         columns = (columns,) if isinstance(columns, str) else columns
         rows = read_table(path, columns, encoding)
         names = rows[0].columns
         if columns is None and all(map(_is_number, names)) and not "".join(names).isdigit():
             raise InputError(
-                f"{path}: the first line has only numbers; it must contain the names of the columns"
+                f"{path}: the first line must contain the names of the columns, got only numbers"
             )
         return cls(_numbers(rows), names)
 
@@ -51,53 +84,114 @@ class TimeSeries:
         return len(self.values)
 
     def split(self, fraction: float) -> tuple[TimeSeries, TimeSeries]:
-        """What comes before and after this part of the time: what to learn from, and to test on."""
-        cut = round(len(self) * fraction)
-        if not 0 < cut < len(self):
-            raise ValueError(f"{fraction} of {len(self)} steps leaves one of the two parts empty")
-        return TimeSeries(self.values[:cut], self.columns), TimeSeries(
-            self.values[cut:], self.columns
-        )
+        """Split the series into an earlier part and a later part.
+
+        Parameters
+        ----------
+        fraction : float
+            Fraction of the steps in the earlier part.
+
+        Returns
+        -------
+        tuple of two TimeSeries
+            The earlier part, for training, and the later part, for testing.
+
+        Raises
+        ------
+        ValueError
+            If a part would be empty.
+        """
+        end = round(len(self) * fraction)
+        if not 0 < end < len(self):
+            raise ValueError(f"a fraction of {fraction} of {len(self)} steps leaves a part empty")
+        earlier, later = self.values[:end], self.values[end:]
+        return TimeSeries(earlier, self.columns), TimeSeries(later, self.columns)
 
     def scaled(self, like: TimeSeries) -> TimeSeries:
-        """In units in which each column of `like`, the training part, has mean 0 and standard
-        deviation 1. A column that is constant there is only shifted. ValueError for other columns.
+        """Return the series standardized by the means and standard deviations of another series.
+
+        Parameters
+        ----------
+        like : TimeSeries
+            The series, usually the training part, whose columns then have mean 0 and standard
+            deviation 1. Constant columns are only shifted.
+
+        Returns
+        -------
+        TimeSeries
+            The standardized series, in the default dtype.
+
+        Raises
+        ------
+        ValueError
+            If the columns differ.
         """
         if self.columns != like.columns:
-            raise ValueError(f"the columns {self.columns} are not those of `like`, {like.columns}")
+            raise ValueError(f"expected the columns of `like`, {like.columns}, got {self.columns}")
         mean, std = like.scale()
         return TimeSeries(((self.values - mean) / std).astype(get_default_dtype()), self.columns)
 
     def scale(self) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-        """The columns' means and standard deviations (C,), 1 for one that is constant."""
-        changes = self.values.max(0) > self.values.min(0)
-        return self.values.mean(0), np.where(changes, self.values.std(0), 1)
+        """Return the mean and the standard deviation of each column.
+
+        Returns
+        -------
+        mean : array, shape (C,)
+            The means.
+        std : array, shape (C,)
+            The standard deviations; 1 for a constant column.
+        """
+        varies = self.values.max(0) > self.values.min(0)
+        return self.values.mean(0), np.where(varies, self.values.std(0), 1)
 
     def windows(self, steps: int, horizon: int = 1, every: int = 1) -> TensorDataset:
-        """Examples `(past, future)`, (steps, C) and (horizon, C): one at `every` so many steps."""
+        """Return a dataset of windows `(past, future)`.
+
+        Parameters
+        ----------
+        steps : int
+            Length of the past (steps, C).
+        horizon : int
+            Length of the future (horizon, C).
+        every : int
+            Distance between the starts of adjacent windows, in steps.
+
+        Returns
+        -------
+        TensorDataset
+            The windows, in the default dtype.
+
+        Raises
+        ------
+        ValueError
+            If an argument is below 1.
+        InputError
+            If the series is shorter than one window.
+        """
         if min(steps, horizon, every) < 1:
             raise ValueError(
-                f"steps, horizon and every count from 1 on: {steps}, {horizon}, {every}"
+                f"steps, horizon and every must be at least 1, got {steps}, {horizon} and {every}"
             )
         if len(self) < steps + horizon:
             raise InputError(
-                f"{len(self)} steps do not fill one window of {steps} steps and {horizon} to come"
+                f"one window of {steps} past and {horizon} future steps requires "
+                f"{steps + horizon} steps, got {len(self)}"
             )
         values = self.values.astype(get_default_dtype())
-        spans = np.lib.stride_tricks.sliding_window_view(values, steps + horizon, axis=0)
-        spans = spans[::every].swapaxes(1, 2)
-        return TensorDataset(spans[:, :steps], spans[:, steps:])
+        windows = np.lib.stride_tricks.sliding_window_view(values, steps + horizon, axis=0)
+        windows = windows[::every].swapaxes(1, 2)
+        return TensorDataset(windows[:, :steps], windows[:, steps:])
 
 
 def _is_number(text: str) -> bool:
     try:
-        return abs(float(text)) < 1e100  # the squares of larger ones have no finite sum
+        return abs(float(text)) < 1e100  # larger squares can overflow in a sum
     except ValueError:
         return False
 
 
 def _numbers(rows: Sequence[Row]) -> npt.NDArray[np.float64]:
-    """Return the cells as an array. InputError names the first that is not a number."""
+    """Return the cells as an array; raise InputError for the first that is not a number."""
     try:
         values = np.array([[*map(float, row.cells)] for row in rows])
         if (np.abs(values) < 1e100).all():
@@ -111,10 +205,10 @@ def _numbers(rows: Sequence[Row]) -> npt.NDArray[np.float64]:
         if not _is_number(cell)
     )
     raise InputError(
-        f"{row.place}: {column} is {shorten(cell)}, not a number (below 1e100)"
+        f"{row.location}: expected a number below 1e100 in {column}, got {shorten(cell)}"
         + (
             delimiter_hint(row.columns)
-            or "; leave out the line or the column (in a program, columns= chooses among "
+            or "; remove the line, or exclude the column (columns= selects from "
             f"{format_names(row.columns)})"
         )
     )

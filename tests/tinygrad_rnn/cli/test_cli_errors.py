@@ -65,7 +65,7 @@ TEXTS = [
     ("train text.txt/below.txt", ["text.txt/below.txt"]),
     ("train folder", ["folder", "directory"]),
     ("train empty.txt", ["empty.txt", "empty"]),
-    ("train short.txt", ["short.txt", "9 characters", "too few"]),
+    ("train short.txt", ["short.txt", "characters, got 9"]),
     ("train text.txt --batch 4 --seq-len 8000", ["text.txt", "2880 characters", "--seq-len"]),
     ("train text.txt --batch 8000 --seq-len 4", ["text.txt", "2880 characters", "--batch"]),
     ("train latin.txt", ["latin.txt", "byte 12", "--encoding"]),

@@ -1,4 +1,4 @@
-"""Sound, images, DNA and music from files: as independent programs write them, and broken ones."""
+"""WAV, IDX, FASTA and MIDI files: as independent programs write them, and damaged files."""
 
 import gzip
 import io
@@ -22,17 +22,17 @@ from tinygrad_rnn.data.formats import midi
 from tinygrad_rnn.data.formats.midi import NUM_TIME_SHIFTS, Note
 from tinygrad_rnn.errors import InputError
 
-pytestmark = pytest.mark.host  # files, and what is made of them on the host
+pytestmark = pytest.mark.host  # files are processed on the host
 
 
-def broken(load: Callable[..., Any], whole: Path, tmp_path: Path) -> None:
-    """Cut anywhere, or with any byte of its beginning changed, a file is read or refused."""
-    content, path = whole.read_bytes(), tmp_path / f"broken{whole.suffix}"
+def assert_damage_is_handled(load: Callable[..., Any], intact: Path, tmp_path: Path) -> None:
+    """Assert that truncated files, and files with a changed byte, are read or raise InputError."""
+    content, path = intact.read_bytes(), tmp_path / f"damaged{intact.suffix}"
     rng = np.random.default_rng(0)
     cases = [content[:end] for end in range(1, min(len(content), 90))]
     for place in range(min(len(content), 60)):
-        others = (0, 0x7F, 0xFF, *rng.integers(256, size=3).tolist())
-        cases += [content[:place] + bytes([byte]) + content[place + 1 :] for byte in others]
+        values = (0, 0x7F, 0xFF, *rng.integers(256, size=3).tolist())
+        cases += [content[:place] + bytes([byte]) + content[place + 1 :] for byte in values]
     for case in cases:
         path.write_bytes(case)
         try:
@@ -44,7 +44,7 @@ def broken(load: Callable[..., Any], whole: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "load", [data.read_wav, data.read_idx, data.read_images, data.read_fasta, data.read_midi]
 )
-def test_what_is_no_file_is_said(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_missing_and_empty_files_raise(load: Callable[..., Any], tmp_path: Path) -> None:
     refuses(load, tmp_path / "none", "No such file")
     refuses(load, tmp_path, "is a ")
     (tmp_path / "empty").write_bytes(b"")
@@ -55,7 +55,7 @@ def test_what_is_no_file_is_said(load: Callable[..., Any], tmp_path: Path) -> No
 
 
 def wav(path: Path, levels: list[int], width: int, channels: int = 1, rate: int = 8000) -> Path:
-    """Written by the standard library; `levels` are integers of `width` bytes."""
+    """Write a WAV file with the standard library; `levels` are integers of `width` bytes."""
     content = b"".join(
         (v + 128 * (width == 1)).to_bytes(width, "little", signed=width > 1) for v in levels
     )
@@ -67,11 +67,11 @@ def wav(path: Path, levels: list[int], width: int, channels: int = 1, rate: int 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 def test_wav_of_all_widths(tmp_path: Path, width: int) -> None:
-    top = 2 ** (8 * width - 1)
-    levels = [0, top // 2, -top // 2, -top, top - 1, 1]
+    limit = 2 ** (8 * width - 1)
+    levels = [0, limit // 2, -limit // 2, -limit, limit - 1, 1]
     samples, rate = data.read_wav(wav(tmp_path / "a.wav", levels, width))
     assert rate == 8000
-    np.testing.assert_array_equal(samples, np.array(levels) / top)
+    np.testing.assert_array_equal(samples, np.array(levels) / limit)
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
     np.testing.assert_array_equal(samples, np.array([200, 0]) / 2**15)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_write_wav(tmp_path: Path) -> None:
     samples = np.array([0, 0.5, -1, 0.25, 7])
     data.write_wav(tmp_path / "a.wav", samples, 11025)
     with wave.open(str(tmp_path / "a.wav")) as file:
@@ -87,13 +87,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         assert struct.unpack("<5h", file.readframes(5)) == (0, 16384, -32768, 8192, 32767)
 
 
-def test_broken_wavs(tmp_path: Path) -> None:
-    whole = wav(tmp_path / "a.wav", [1, -1] * 50, 2)
-    content = whole.read_bytes()
+def test_damaged_wavs(tmp_path: Path) -> None:
+    intact = wav(tmp_path / "a.wav", [1, -1] * 50, 2)
+    content = intact.read_bytes()
     path = tmp_path / "b.wav"
-    for made, says in {
+    for damaged, parts in {
         content[:30]: ["within its header"],
-        content[:-7]: ["ends within its samples: 193 bytes of 200"],
+        content[:-7]: ["ends within its samples, after 193 of 200 bytes"],
         b"ID3" + content: ["RIFF", "8, 16, 24 or 32 bits"],
         content.replace(b"\x10\x00\x00\x00\x01\x00", b"\x10\x00\x00\x00\x03\x00"): [
             "format 3",
@@ -102,17 +102,17 @@ def test_broken_wavs(tmp_path: Path) -> None:
         content[:22] + b"\0\0" + content[24:]: ["channels"],
         content[:24] + b"\0\0\0\0" + content[28:]: ["0 Hz"],
     }.items():
-        path.write_bytes(made)
-        refuses(data.read_wav, path, *says)
-    refuses(data.read_wav, wav(path, [], 2), "holds no sample")
-    broken(data.read_wav, whole, tmp_path)
+        path.write_bytes(damaged)
+        refuses(data.read_wav, path, *parts)
+    refuses(data.read_wav, wav(path, [], 2), "contains no samples")
+    assert_damage_is_handled(data.read_wav, intact, tmp_path)
 
 
 GUID = bytes.fromhex("000000001000800000aa00389b71")
 
 
 def riff(tag: int, bits: int, raw: bytes, *, extended: bool, before: bytes = b"") -> bytes:
-    """A WAV file of two channels; `before` are chunks before its samples."""
+    """Return a WAV file of two channels; `before` are chunks before its samples."""
     block = 2 * ((bits + 7) // 8)
     form = struct.pack("<HHIIHH", 0xFFFE if extended else tag, 2, 8000, 8000 * block, block, bits)
     if extended:
@@ -138,16 +138,18 @@ def test_wav_formats(tmp_path: Path, tag: int, bits: int, extended: bool, suffix
     content = riff(tag, bits, raw, extended=extended)
     path.write_bytes(gzip.compress(content) if "gz" in suffix else content)
     samples, rate = data.read_wav(path)
-    theirs, expected = wavfile.read(io.BytesIO(content))
+    expected_rate, expected = wavfile.read(io.BytesIO(content))
     scale = {1: 2**7, 2: 2**15, 3: 2**31, 4: 2**31}[width] if tag == 1 else 1
     expected = (expected.astype(float) - 128 * (width == 1)) / scale
-    assert rate == theirs == 8000
+    assert rate == expected_rate == 8000
     np.testing.assert_allclose(samples, expected.mean(1), rtol=1e-12)
 
 
 @pytest.mark.parametrize("pad", [b"\0", b""])
 @pytest.mark.parametrize("size", [1, 5, 1001])
-def test_odd_chunks_are_skipped_padded_or_not(tmp_path: Path, pad: bytes, size: int) -> None:
+def test_chunks_of_odd_size_are_skipped_with_and_without_padding(
+    tmp_path: Path, pad: bytes, size: int
+) -> None:
     before = b"LIST" + struct.pack("<I", size) + b"x" * size + pad
     path = tmp_path / "a.wav"
     path.write_bytes(riff(1, 16, struct.pack("<4h", 1, 3, 5, 7), extended=False, before=before))
@@ -157,7 +159,7 @@ def test_odd_chunks_are_skipped_padded_or_not(tmp_path: Path, pad: bytes, size: 
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"RIFX" + bytes(40), "RIFX is a variant of WAV that is not supported"),
         (b"RF64" + b"\xff" * 40, "RF64 is a variant of WAV that is not supported"),
@@ -170,20 +172,20 @@ def test_odd_chunks_are_skipped_padded_or_not(tmp_path: Path, pad: bytes, size: 
         (riff(1, 16, bytes(40), extended=True).replace(GUID, bytes(14)), "format 65534 "),
         (riff(3, 32, b"\0\0\x80\x7f" * 2, extended=False), "a sample is not finite"),
         (riff(3, 64, b"\xff" * 16, extended=False), "a sample is not finite"),
-        (riff(1, 16, b"", extended=False).replace(b"fmt ", b"xxxx"), "no format before"),
-        (riff(1, 16, bytes(40), extended=False)[:-1], "39 bytes of 40"),
+        (riff(1, 16, b"", extended=False).replace(b"fmt ", b"xxxx"), "no format chunk before"),
+        (riff(1, 16, bytes(40), extended=False)[:-1], "after 39 of 40 bytes"),
     ],
 )
-def test_wavs_of_other_formats_are_refused_by_name(
-    tmp_path: Path, content: bytes, says: str
+def test_the_error_for_an_unsupported_wav_names_its_format(
+    tmp_path: Path, content: bytes, message: str
 ) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(content)
-    refuses(data.read_wav, path, says)
+    refuses(data.read_wav, path, message)
 
 
 @pytest.mark.parametrize("to", [8000, 11025, 22050, 44100])
-def test_another_rate_is_the_same_sound(tmp_path: Path, to: int) -> None:
+def test_resampling_preserves_a_tone(tmp_path: Path, to: int) -> None:
     def tone(rate: int) -> Any:
         return np.sin(2 * np.pi * 1000 * np.arange(rate // 5) / rate)
 
@@ -194,13 +196,13 @@ def test_another_rate_is_the_same_sound(tmp_path: Path, to: int) -> None:
     np.testing.assert_allclose(samples, 0.9 * tone(to), atol=2e-3)
 
 
-def test_a_frequency_that_the_new_rate_does_not_have_is_left_out() -> None:
+def test_resampling_removes_frequencies_above_the_new_limit() -> None:
     high = np.sin(2 * np.pi * 6000 * np.arange(1600) / 16000)
     assert np.abs(data.resample(high, 16000, 8000)).max() < 1e-9
 
 
 @pytest.mark.parametrize(("rate", "to"), [(8, 16), (8, 24), (16, 8), (24, 8), (8, 8)])
-def test_the_highest_frequency_of_both_rates_is_as_loud(rate: int, to: int) -> None:
+def test_resampling_preserves_the_amplitude_at_the_nyquist_frequency(rate: int, to: int) -> None:
     def tone(rate: int) -> Any:
         return np.cos(2 * np.pi * 4 * np.arange(2 * rate) / rate)
 
@@ -210,8 +212,8 @@ def test_the_highest_frequency_of_both_rates_is_as_loud(rate: int, to: int) -> N
 def test_a_tone_is_in_the_band_of_its_frequency() -> None:
     rate, bands = 8000, 10
     edges = 2595 * math.log10(1 + (rate / 2) / 700) * np.arange(1, bands + 1) / (bands + 1)
-    for band, centre in enumerate(700 * (10 ** (edges / 2595) - 1)):
-        tone = np.sin(2 * np.pi * centre * np.arange(rate // 5) / rate)
+    for band, center in enumerate(700 * (10 ** (edges / 2595) - 1)):
+        tone = np.sin(2 * np.pi * center * np.arange(rate // 5) / rate)
         energies = data.log_mel(tone, rate, bands)
         assert energies.shape == (1 + (rate // 5 - 200) // 80, bands)
         assert (energies.argmax(1) == band).all()
@@ -236,8 +238,8 @@ def test_idx_of_all_types(tmp_path: Path, code: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("place", "value"), [(10, 0xFF), (10, 0x07), (11, 0xFF), (-5, 0x55)])
-def test_damaged_compressed_data_are_an_input_error(tmp_path: Path, place: int, value: int) -> None:
-    """It does not matter if zlib or gzip notices the damage."""
+def test_damaged_gzip_data_raise_an_input_error(tmp_path: Path, place: int, value: int) -> None:
+    """Whether zlib or gzip detects the damage."""
     path = tmp_path / "images.gz"
     content = bytearray(gzip.compress(idx(np.arange(200, dtype="u1").reshape(10, 20), 8)))
     content[place] = value
@@ -261,31 +263,31 @@ def test_mnist_of_digits(tmp_path: Path) -> None:
     assert images.dtype == np.float32
     np.testing.assert_allclose(images, digits.images * 15 / 255, rtol=1e-6)
     np.testing.assert_array_equal(labels, digits.target)
-    with pytest.raises(InputError, match="there is no t10k-images-idx3-ubyte in it"):
+    with pytest.raises(InputError, match="expected t10k-images-idx3-ubyte or"):
         data.read_mnist(tmp_path, "t10k")
 
 
-def test_broken_idx(tmp_path: Path) -> None:
+def test_damaged_idx(tmp_path: Path) -> None:
     images, labels = np.zeros((3, 2, 2), np.uint8), np.zeros(3, np.uint8)
-    whole = idx(images, 8)
+    intact = idx(images, 8)
     path = tmp_path / "b"
-    for made, says in {
-        b"\x89PNG\r\n": ["it begins with 89 50 4e 47"],
-        b"\0\0\7\1": ["it begins with 00 00 07 01"],
-        whole[:9]: ["ends after 9 bytes, within its header of 16"],
-        whole[:-1]: ["27 bytes, but its header announces 3 x 2 x 2 numbers of 1 bytes", "28"],
-        whole + b"\0": ["29 bytes"],
-        gzip.compress(whole)[:-9]: ["gzip"],
+    for damaged, parts in {
+        b"\x89PNG\r\n": ["got 89 50 4e 47"],
+        b"\0\0\7\1": ["got 00 00 07 01"],
+        intact[:9]: ["ends after 9 bytes, within its header of 16"],
+        intact[:-1]: ["expected 28 bytes for 3 x 2 x 2 numbers of 1 bytes, found 27"],
+        intact + b"\0": ["found at least 29"],
+        gzip.compress(intact)[:-9]: ["gzip"],
         b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\7": ["255 axes"],
         idx(labels, 8): [],
     }.items():
-        path.write_bytes(made)
-        refuses(data.read_images, path, *says)
-    path.write_bytes(whole)
-    broken(data.read_images, path, tmp_path)
-    refuses(data.read_mnist, path, "a folder is expected")
+        path.write_bytes(damaged)
+        refuses(data.read_images, path, *parts)
+    path.write_bytes(intact)
+    assert_damage_is_handled(data.read_images, path, tmp_path)
+    refuses(data.read_mnist, path, "expected a folder")
     mnist(tmp_path, images, labels[:2])
-    refuses(data.read_mnist, tmp_path, "has 3 images", "2 labels")
+    refuses(data.read_mnist, tmp_path, "has 3 images", "has 2 labels")
     mnist(tmp_path, images, images)
     refuses(data.read_mnist, tmp_path, "one axis")
 
@@ -309,27 +311,30 @@ def test_fasta(tmp_path: Path) -> None:
     assert data.coding_regions(one.phases) == [(4, 12)]
     assert data.coding_regions(two.phases) == [(7, 9)]
     assert data.coding_regions([0, 0]) == []
-    plain = data.read_fasta(fasta(tmp_path, ">\nACGT\n>\nac\n"), labelled=False)
-    assert [(s.name, s.phases.tolist()) for s in plain] == [
+    unlabeled = data.read_fasta(fasta(tmp_path, ">\nACGT\n>\nac\n"), labeled=False)
+    assert [(s.name, s.phases.tolist()) for s in unlabeled] == [
         ("record1", [0] * 4),
         ("record2", [0] * 2),
     ]
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        ("acgt\n", "line 1: a line '>name' stands first"),
-        (">a\nacgATG\n>b\n\n>c\nacg\n", "line 3: no sequence follows 'b'"),
-        (">a\nacg\nac-ATG\n", "line 3, column 3: '-' is no base"),
+        ("acgt\n", "line 1: expected a header line '>name'"),
+        (">a\nacgATG\n>b\n\n>c\nacg\n", "line 3: no sequence follows the header of 'b'"),
+        (
+            ">a\nacg\nac-ATG\n",
+            "line 3, column 3: expected a base",
+        ),
         (">a\nac\xe9\n", "not utf-8"),
         (">a\nacgATGA\n", "line 1: 'a': the coding region 4 to 7 has 4 bases"),
-        (">a\nACG\n", "all letters are of one case"),
+        (">a\nACG\n", "all letters have the same case"),
         (" \n\n", "empty"),
     ],
 )
-def test_broken_fasta(tmp_path: Path, content: str, says: str) -> None:
-    refuses(data.read_fasta, fasta(tmp_path, content), says)
+def test_damaged_fasta(tmp_path: Path, content: str, message: str) -> None:
+    refuses(data.read_fasta, fasta(tmp_path, content), message)
 
 
 # --- MIDI -----------------------------------------------------------------------------------------
@@ -355,21 +360,21 @@ notes = st.lists(
 
 
 @given(notes)
-def test_what_is_composed_is_read_again(tmp_path_factory: Any, drawn: Any) -> None:
+def test_written_midi_files_are_read_back(tmp_path_factory: Any, drawn: Any) -> None:
     places, lengths = drawn
     piece = [Note(*place, n) for place, n in zip(places, lengths, strict=False)]
     path = tmp_path_factory.getbasetemp() / "piece.mid"
     data.write_midi(path, piece, steps_per_beat=3)
     assert data.read_midi(path, steps_per_beat=3) == piece
     tokens = midi.notes_to_tokens(piece)
-    again = midi.tokens_to_notes(tokens)
+    decoded = midi.tokens_to_notes(tokens)
     gap = max(np.diff([n.start for n in piece]), default=0)
     if gap < NUM_TIME_SHIFTS:
-        assert [n.start for n in again] == [n.start - piece[0].start for n in piece]
-    assert [n.key for n in again] == [n.key for n in piece]
+        assert [n.start for n in decoded] == [n.start - piece[0].start for n in piece]
+    assert [n.key for n in decoded] == [n.key for n in piece]
 
 
-def test_tokens_of_a_chord_and_what_follows() -> None:
+def test_tokens_of_a_chord_and_the_next_note() -> None:
     tokens = midi.notes_to_tokens([Note(0, 1, 4), Note(0, 5, 4), Note(4, 2, 3)])
     assert tokens.tolist() == [
         1 * NUM_TIME_SHIFTS,
@@ -379,30 +384,30 @@ def test_tokens_of_a_chord_and_what_follows() -> None:
     assert midi.tokens_to_notes(tokens) == [Note(0, 1, 4), Note(0, 5, 4), Note(4, 2, 3)]
 
 
-def test_a_piano_roll_shows_what_is_held() -> None:
+def test_piano_roll() -> None:
     roll = midi.piano_roll([Note(0, 1, 2), Note(1, 87, 3)])
     assert roll.shape == (4, 88)
     assert np.argwhere(roll).tolist() == [[0, 1], [1, 1], [1, 87], [2, 87], [3, 87]]
 
 
-def test_notes_sound_at_their_pitch() -> None:
+def test_synthesized_notes_have_their_pitch() -> None:
     samples = midi.synthesize([Note(0, 48, 4)], rate=8000)
     assert np.abs(samples).max() == 1
     spectrum = np.abs(np.fft.rfft(samples[:4000]))
     assert spectrum.argmax() * 2 == 440
 
 
-def test_broken_midi(tmp_path: Path) -> None:
+def test_damaged_midi(tmp_path: Path) -> None:
     path = tmp_path / "b.mid"
     path.write_bytes(b"RIFFabcdefgh" * 5)
-    refuses(data.read_midi, path, "is it a MIDI file?")
-    whole = written(tmp_path / "a.mid", [on(60), on(60, 100, 0)] * 4)
-    path.write_bytes(whole.read_bytes()[:-9])
-    refuses(data.read_midi, path, "is it a MIDI file?")
-    path.write_bytes(whole.read_bytes()[:5])
-    refuses(data.read_midi, path, "b.mid: it ends too early; is it a MIDI file?")
-    refuses(data.read_midi, written(path, [on(38, channel=9)]), "holds no note")
-    broken(data.read_midi, whole, tmp_path)
+    refuses(data.read_midi, path, "expected a MIDI file")
+    intact = written(tmp_path / "a.mid", [on(60), on(60, 100, 0)] * 4)
+    path.write_bytes(intact.read_bytes()[:-9])
+    refuses(data.read_midi, path, "expected a MIDI file")
+    path.write_bytes(intact.read_bytes()[:5])
+    refuses(data.read_midi, path, "b.mid: ends too early; expected a MIDI file")
+    refuses(data.read_midi, written(path, [on(38, channel=9)]), "contains no notes")
+    assert_damage_is_handled(data.read_midi, intact, tmp_path)
     key = mido.MidiFile(tracks=[mido.MidiTrack([mido.MetaMessage("key_signature", key="C")])])
     key.save(path)
     path.write_bytes(path.read_bytes().replace(b"\xff\x59\x02\0\0", b"\xff\x59\x02\x49\0"))
@@ -421,19 +426,19 @@ def test_an_idx_file_has_at_most_32_axes(tmp_path: Path, axes: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 2), (2, 0, 2), (2, 2, 0)])
-def test_images_without_pixels_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_images_without_pixels_raise(tmp_path: Path, shape: tuple[int, ...]) -> None:
     path = tmp_path / "a"
     path.write_bytes(idx(np.zeros(shape, "u1"), 8))
-    with pytest.raises(InputError, match="none of them 0"):
+    with pytest.raises(InputError, match="without empty axes"):
         data.read_images(path)
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_images_are_moved_by_all_distances_up_to_the_most(most: int) -> None:
+@pytest.mark.parametrize("max_shift", [1, 2, 3])
+def test_images_are_shifted_by_all_distances_up_to_the_maximum(max_shift: int) -> None:
     images = np.zeros((1000, 9, 9), np.float32)
     images[:, 4, 4] = 1
-    moved = data.random_shift(np.random.default_rng(0), images, most)
-    _, down, right = np.nonzero(moved)
-    distances = set(range(-most, most + 1))
+    shifted = data.random_shift(np.random.default_rng(0), images, max_shift)
+    _, down, right = np.nonzero(shifted)
+    distances = set(range(-max_shift, max_shift + 1))
     assert set((down - 4).tolist()) == set((right - 4).tolist()) == distances
     assert len({*zip(down.tolist(), right.tolist(), strict=True)}) == len(distances) ** 2

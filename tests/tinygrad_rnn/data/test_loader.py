@@ -1,4 +1,4 @@
-"""Loaders: what is in a batch, in which order, and going on from anywhere."""
+"""Loaders: the content and order of batches, and resuming from any position."""
 
 import json
 from functools import partial
@@ -19,7 +19,7 @@ flags = st.booleans(), st.booleans(), st.booleans()
 
 
 def make_loader(n: int, size: int, shuffle: bool, drop: bool, bucketed: bool, seed: int = 3) -> Any:
-    """Batches of the numbers 0 to n - 1."""
+    """Return a loader of the numbers 0 to n - 1."""
     lengths = [(7 * i) % 5 for i in range(n)] if bucketed else None
     return data.DataLoader(
         range(n),
@@ -31,7 +31,7 @@ def make_loader(n: int, size: int, shuffle: bool, drop: bool, bucketed: bool, se
     )
 
 
-def listed(batches: Any) -> list[list[int]]:
+def to_lists(batches: Any) -> list[list[int]]:
     return [batch.tolist() for batch in batches]
 
 
@@ -41,24 +41,24 @@ def test_an_epoch_has_every_example_once(
 ) -> None:
     loader = make_loader(n, size, shuffle, drop, bucketed)
     for _ in range(2):
-        batches = listed(loader)
-        seen = [number for batch in batches for number in batch]
+        batches = to_lists(loader)
+        numbers = [number for batch in batches for number in batch]
         assert len(batches) == len(loader)
-        assert len(set(seen)) == len(seen)
+        assert len(set(numbers)) == len(numbers)
         if drop and size <= n:
             assert {len(batch) for batch in batches} == {size}
-            assert len(seen) == n - n % size
+            assert len(numbers) == n - n % size
         else:
-            assert len(seen) == n
+            assert len(numbers) == n
         if not (shuffle or bucketed):
-            assert seen == sorted(seen)
+            assert numbers == sorted(numbers)
 
 
 @given(*sizes, *flags, st.integers(0, 60))
-def test_a_loader_goes_on_from_anywhere(
+def test_a_loader_resumes_from_any_position(
     n: int, size: int, shuffle: bool, drop: bool, bucketed: bool, after: int
 ) -> None:
-    """A copy that takes the state after so many batches gives what the original goes on with."""
+    """A copy that restores the state after some batches continues like the original."""
     original = make_loader(n, size, shuffle, drop, bucketed)
 
     def stream(loader: Any) -> Any:
@@ -77,60 +77,60 @@ def test_a_loader_goes_on_from_anywhere(
     assert copy.state_dict() == original.state_dict()
 
 
-def test_after_an_epochs_last_batch_the_next_epoch_comes() -> None:
+def test_the_next_epoch_follows_the_last_batch() -> None:
     original, copy = (make_loader(10, 3, True, False, False) for _ in range(2))
-    listed(original)
+    to_lists(original)
     copy.load_state_dict(original.state_dict())
-    assert listed(copy) == listed(original) != []
+    assert to_lists(copy) == to_lists(original) != []
 
 
-def test_orders_are_the_seeds_and_differ_from_epoch_to_epoch() -> None:
+def test_orders_depend_on_the_seed_and_the_epoch() -> None:
     one, other = (make_loader(30, 4, True, False, False, seed) for seed in (1, 2))
-    first, second = listed(one), listed(one)
+    first, second = to_lists(one), to_lists(one)
     assert first != second
-    assert first != listed(other)
-    again = make_loader(30, 4, True, False, False, 1)
-    assert [listed(again), listed(again)] == [first, second]
+    assert first != to_lists(other)
+    same_seed = make_loader(30, 4, True, False, False, 1)
+    assert [to_lists(same_seed), to_lists(same_seed)] == [first, second]
 
 
 def test_the_order_follows_manual_seed() -> None:
     orders = []
     for seed in (5, 5, 6):
         ag.manual_seed(seed)
-        orders.append(listed(data.DataLoader(range(50), 7, True)))
+        orders.append(to_lists(data.DataLoader(range(50), 7, True)))
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_any_order_is_as_likely() -> None:
-    """Of three examples, over many epochs: chi-squared below its 99.9% quantile at 5 degrees."""
+def test_all_orders_are_equally_likely() -> None:
+    """Three examples over many epochs: chi-squared is below its 99.9% quantile at 5 degrees."""
     loader = data.DataLoader(range(3), 3, True, generator=ag.Generator(0))
     counts: dict[tuple[int, ...], int] = {}
     for _ in range(1200):
-        (order,) = listed(loader)
+        (order,) = to_lists(loader)
         counts[tuple(order)] = counts.get(tuple(order), 0) + 1
     assert len(counts) == 6
     assert sum((n - 200) ** 2 / 200 for n in counts.values()) < 20.5
 
 
-def test_given_lengths_batches_have_similar_ones() -> None:
+def test_batches_have_similar_lengths_if_lengths_are_given() -> None:
     lengths = np.random.default_rng(0).integers(1, 100, 4 * BATCHES_PER_POOL)
-    plain = data.DataLoader(lengths, 4, True, generator=ag.Generator(0))
-    sorted_ = data.DataLoader(lengths, 4, True, generator=ag.Generator(0), lengths=lengths)
+    unsorted = data.DataLoader(lengths, 4, True, generator=ag.Generator(0))
+    by_length = data.DataLoader(lengths, 4, True, generator=ag.Generator(0), lengths=lengths)
 
     def padding(loader: Any) -> int:
-        return sum(4 * max(batch) - sum(batch) for batch in listed(loader))
+        return sum(4 * max(batch) - sum(batch) for batch in to_lists(loader))
 
-    assert padding(sorted_) < padding(plain) / 10
-    longest = [max(batch) for batch in listed(sorted_)]
-    assert longest != sorted(longest)
+    assert padding(by_length) < padding(unsorted) / 10
+    maxima = [max(batch) for batch in to_lists(by_length)]
+    assert maxima != sorted(maxima)
 
 
-def test_an_iteration_that_was_replaced_says_so() -> None:
+def test_a_replaced_iteration_raises() -> None:
     loader = data.DataLoader(range(4))
     abandoned = iter(loader)
     next(abandoned)
     next(iter(loader))
-    with pytest.raises(RuntimeError, match="iterated anew"):
+    with pytest.raises(RuntimeError, match="iterator is stale"):
         next(abandoned)
 
 
@@ -146,12 +146,12 @@ def test_a_dataset_of_tensors(device: str) -> None:
     assert (x.tolist(), y.item()) == ([6.0, 7.0], 3)
 
 
-def test_items_may_be_batches() -> None:
+def test_items_can_be_batches() -> None:
     batches = ["a", "b", "c"]
     assert list(data.DataLoader(batches, batch_size=None)) == batches
 
 
-def test_examples_are_collated_by_their_kind(device: str) -> None:
+def test_examples_are_collated_by_type(device: str) -> None:
     examples = [
         {"x": np.array([1.0, 2.0], np.float32), "y": (3, 0.5, "a"), "t": ag.tensor([True])},
         {"x": np.array([3.0, 4.0], np.float32), "y": (4, 1.5, "b"), "t": ag.tensor([False])},
@@ -168,9 +168,7 @@ def test_examples_are_collated_by_their_kind(device: str) -> None:
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.booleans(), st.booleans())
-def test_padding_keeps_every_step_and_adds_nothing_else(
-    lengths: list[int], batch_first: bool, tensors: bool
-) -> None:
+def test_padding_preserves_every_step(lengths: list[int], batch_first: bool, tensors: bool) -> None:
     sequences = [np.full((n, 2), i + 1, np.float32) for i, n in enumerate(lengths)]
     examples = [(ag.tensor(s) if tensors else s, i) for i, s in enumerate(sequences)]
     collate = partial(data.pad_collate, batch_first=batch_first, padding_value=-7)
@@ -183,7 +181,7 @@ def test_padding_keeps_every_step_and_adds_nothing_else(
         assert (row[length:] == -7).all()
 
 
-def test_two_ragged_fields_have_lengths_and_padding_of_their_own(device: str) -> None:
+def test_two_ragged_fields_have_separate_lengths_and_padding(device: str) -> None:
     examples = [(np.array([1, 2, 3]), np.array([4])), (np.array([5]), np.array([6, 7]))]
     x, nx, y, ny = data.pad_collate(examples, padding_value=(0, -100))
     assert x.tolist() == [[1, 5], [2, 0], [3, 0]]
@@ -192,24 +190,24 @@ def test_two_ragged_fields_have_lengths_and_padding_of_their_own(device: str) ->
     assert (x.dtype, x.device) == (np.int64, device)
 
 
-def test_whole_numbers_and_others_are_padded_as_others() -> None:
+def test_integers_and_floats_are_padded_as_floats() -> None:
     padded, _ = data.pad_collate([np.array([1, 2]), np.array([0.5, 1.5, 2.5])])
     assert padded.tolist() == [[1, 0.5], [2, 1.5], [0, 2.5]]
 
 
-def test_sequences_alone_are_padded_too() -> None:
+def test_single_sequences_are_padded() -> None:
     padded, lengths = data.pad_collate([[1.0, 2.0], [3.0, 4.0, 5.0]])
-    assert padded.dtype == np.float32  # as numbers of Python's become elsewhere
+    assert padded.dtype == np.float32  # the dtype of Python floats
     assert padded.shape == (3, 2)
     assert lengths.tolist() == [2, 3]
 
 
 @pytest.mark.parametrize(
-    ("shares", "expected"),
+    ("lengths", "expected"),
     [([6, 4], [6, 4]), ([0.6, 0.4], [6, 4]), ([1 / 3, 1 / 3, 1 / 3], [4, 3, 3]), ([1.0], [10])],
 )
-def test_random_split(shares: list[float], expected: list[int]) -> None:
-    parts = data.random_split(range(10), shares, ag.Generator(1))
+def test_random_split(lengths: list[float], expected: list[int]) -> None:
+    parts = data.random_split(range(10), lengths, ag.Generator(1))
     assert [len(part) for part in parts] == expected
     numbers = [part[i] for part in parts for i in range(len(part))]
     assert sorted(numbers) == list(range(10))
@@ -220,28 +218,28 @@ def test_random_split(shares: list[float], expected: list[int]) -> None:
     ("make", "message"),
     [
         (lambda: data.DataLoader([]), "the dataset is empty"),
-        (lambda: data.DataLoader([1], 0), "positive integer or None, not 0"),
-        (lambda: data.DataLoader([1], True), "positive integer or None, not True"),
-        (lambda: data.DataLoader([1], 2, drop_last=True), "1 examples fill no batch of 2"),
-        (lambda: data.DataLoader([1], lengths=[1, 2]), "2 lengths for 1 examples"),
-        (lambda: data.DataLoader([1], None, drop_last=True), "have nothing to do"),
-        (lambda: data.TensorDataset(), "not nothing"),
+        (lambda: data.DataLoader([1], 0), "positive integer or None, got 0"),
+        (lambda: data.DataLoader([1], True), "positive integer or None, got True"),
+        (lambda: data.DataLoader([1], 2, drop_last=True), "1 examples do not fill a batch of 2"),
+        (lambda: data.DataLoader([1], lengths=[1, 2]), "got 2 for 1 examples"),
+        (lambda: data.DataLoader([1], None, drop_last=True), "must not be given"),
+        (lambda: data.TensorDataset(), "got none"),
         (lambda: data.TensorDataset(np.ones(2), np.ones(3)), r"\(2,\), \(3,\)"),
         (lambda: data.collate([np.ones(2), np.ones(3)]), "collate_fn=data.pad_collate"),
         (lambda: data.pad_collate([np.ones((2, 1)), np.ones((2, 3))]), "all axes but the first"),
         (lambda: data.random_split(range(4), [1, 2]), "sum to the length of the dataset, 4"),
         (lambda: data.random_split(range(4), [0.5, 0.4]), "fractions that sum to 1"),
-        (lambda: data.random_split(range(4), [5, -1]), "whole numbers"),
+        (lambda: data.random_split(range(4), [5, -1]), "non-negative integers"),
     ],
 )
-def test_what_makes_no_sense_is_refused(make: Any, message: str) -> None:
+def test_invalid_arguments_raise(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_a_position_in_other_data_is_refused() -> None:
+def test_a_position_in_other_data_raises() -> None:
     state = data.DataLoader(range(5)).state_dict()
-    with pytest.raises(ValueError, match="in 5 examples, but the dataset has 6"):
+    with pytest.raises(ValueError, match="of 5 examples, but this dataset has 6"):
         data.DataLoader(range(6)).load_state_dict(state)
 
 
@@ -250,34 +248,34 @@ def test_a_position_in_other_data_is_refused() -> None:
 def test_streams_of_different_epochs_do_not_overlap(
     monkeypatch: pytest.MonkeyPatch, examples: int, by_length: bool
 ) -> None:
-    """Orders from one part of the stream would be correlated."""
-    used: list[tuple[int, int]] = []
+    """Overlapping sections would correlate the orders."""
+    sections: list[tuple[int, int]] = []
     words = ag.Generator.words
 
-    def noted(self: ag.Generator, count: int, device: str | None = None) -> Any:
+    def record_words(self: ag.Generator, count: int, device: str | None = None) -> Any:
         start = self.state["block"]
-        found = words(self, count, device)
-        used.append((start, self.state["block"]))
-        return found
+        result = words(self, count, device)
+        sections.append((start, self.state["block"]))
+        return result
 
     loader = data.DataLoader(
         range(examples), 2, shuffle=True, lengths=range(examples) if by_length else None
     )
-    monkeypatch.setattr(ag.Generator, "words", noted)
+    monkeypatch.setattr(ag.Generator, "words", record_words)
     for epoch in range(1, 9):
         loader.batches(epoch)
-    assert len(used) == 8 * (1 + by_length)
-    for (start, end), (following, _) in zip(sorted(used), sorted(used)[1:], strict=False):
+    assert len(sections) == 8 * (1 + by_length)
+    for (start, end), (following, _) in zip(sorted(sections), sorted(sections)[1:], strict=False):
         assert start < end <= following
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
-def test_an_iteration_does_not_go_on_after_another_position_was_set(position: int) -> None:
+def test_an_iteration_is_stale_after_a_position_was_restored(position: int) -> None:
     loader = data.DataLoader(range(12), 3)
     batches = iter(loader)
     next(batches)
     loader.load_state_dict(loader.state_dict() | {"position": position})
-    with pytest.raises(RuntimeError, match="iteration is over"):
+    with pytest.raises(RuntimeError, match="iterator is stale"):
         next(batches)
     assert [batch.tolist() for batch in loader] == [
         list(range(start, start + 3)) for start in range(3 * position, 12, 3)
@@ -288,8 +286,8 @@ def test_an_iteration_does_not_go_on_after_another_position_was_set(position: in
 def test_examples_of_equal_length_keep_their_order(values: list[int]) -> None:
     lengths = np.resize(values, 200)
     batches = data.DataLoader(range(200), 4, lengths=lengths)
-    found = np.concatenate([batch.numpy() for batch in batches])
-    assert found.tolist() == sorted(range(200), key=lambda example: int(lengths[example]))
+    order = np.concatenate([batch.numpy() for batch in batches])
+    assert order.tolist() == sorted(range(200), key=lambda example: int(lengths[example]))
 
 
 @pytest.mark.parametrize(
@@ -310,16 +308,16 @@ def test_fractions_of_any_denominator_split_exactly(
 
 
 @pytest.mark.parametrize("per_epoch", [1, 3])
-def test_no_generated_batch_comes_twice_and_all_come_again(per_epoch: int) -> None:
-    def made(seed: int) -> data.GeneratedBatches:
+def test_generated_batches_are_distinct_and_reproducible(per_epoch: int) -> None:
+    def make(seed: int) -> data.GeneratedBatches:
         generator = ag.Generator(seed)
         return data.GeneratedBatches(lambda rng: int(rng.integers(2**62)), per_epoch, generator)
 
-    one = made(1)
+    one = make(1)
     epochs = [list(one) for _ in range(4)]
     assert len({batch for epoch in epochs for batch in epoch}) == 4 * per_epoch
-    again, other = made(1), made(2)
-    assert [list(again) for _ in range(4)] == epochs
+    same_seed, other = make(1), make(2)
+    assert [list(same_seed) for _ in range(4)] == epochs
     assert not set(other) & set(epochs[0])
-    other.load_state_dict({**again.state_dict(), "epoch": 2, "position": 0})
+    other.load_state_dict({**same_seed.state_dict(), "epoch": 2, "position": 0})
     assert list(other) == epochs[1]

@@ -1,4 +1,4 @@
-"""Text: vocabularies, where text comes from, how it is split and batched."""
+"""Texts: vocabularies, reading, splitting and batching."""
 
 import gzip
 import io
@@ -16,19 +16,19 @@ from tinygrad_rnn import data
 from tinygrad_rnn.data import StatefulBatches, TextCorpus, Vocabulary, evaluation_streams
 from tinygrad_rnn.errors import InputError
 
-pytestmark = pytest.mark.host  # text and its numbers are kept on the host
+pytestmark = pytest.mark.host  # texts and ids are on the host
 
 texts = st.text(st.characters(codec=None), min_size=1)
 
 
 def file(folder: Path, content: bytes, name: str = "a.txt") -> str:
-    """A file with this content; its path."""
+    """Write a file and return its path."""
     path = folder / name
     path.write_bytes(content)
     return str(path)
 
 
-# Vocabulary
+# --- vocabulary -----------------------------------------------------------------------------------
 
 
 @given(texts)
@@ -59,7 +59,7 @@ def test_the_empty_text_has_no_ids() -> None:
     assert Vocabulary("abc").decode([]) == ""
 
 
-def test_unknown_characters_are_named_with_their_first_positions() -> None:
+def test_the_error_names_unknown_characters_and_their_first_positions() -> None:
     with pytest.raises(InputError) as error:
         Vocabulary("abc").encode("abéa\x00é")
     assert "'é' (U+00E9) at position 2, '\\x00' (U+0000) at position 4" in str(error.value)
@@ -72,7 +72,7 @@ def test_many_unknown_characters_are_counted() -> None:
 
 
 @given(known=texts, text=texts)
-def test_encoding_fails_just_when_a_character_is_unknown(known: str, text: str) -> None:
+def test_encoding_raises_exactly_if_a_character_is_unknown(known: str, text: str) -> None:
     if set(text) <= set(known):
         assert Vocabulary(known).decode(Vocabulary(known).encode(text)) == text
     else:
@@ -80,7 +80,7 @@ def test_encoding_fails_just_when_a_character_is_unknown(known: str, text: str) 
             Vocabulary(known).encode(text)
 
 
-# Where text comes from
+# --- reading --------------------------------------------------------------------------------------
 
 
 def test_the_default_text_is_pythons_documentation() -> None:
@@ -100,7 +100,7 @@ def test_without_the_documentation_the_default_is_the_librarys_docstrings(
     assert len(corpus.text) > 400_000
 
 
-def test_files_are_joined_in_their_order(tmp_path: Path) -> None:
+def test_files_are_concatenated_in_order(tmp_path: Path) -> None:
     paths = [file(tmp_path, b"one", "z"), file(tmp_path, b"two", "a")]
     corpus = TextCorpus.from_files(paths)
     assert corpus.text == "onetwo"
@@ -116,21 +116,21 @@ def test_a_dash_is_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
-def test_byte_order_marks_and_line_ends_do_not_matter(tmp_path: Path, encoding: str) -> None:
+def test_byte_order_marks_and_line_ends_are_normalized(tmp_path: Path, encoding: str) -> None:
     content = "\ufeffa\r\nb\rc\n\r\n".encode(encoding)
     assert TextCorpus.from_files([file(tmp_path, content)], encoding).text == "a\nb\nc\n\n"
 
 
-def test_other_encodings_can_be_named(tmp_path: Path) -> None:
+def test_other_encodings_can_be_given(tmp_path: Path) -> None:
     assert TextCorpus.from_files([file(tmp_path, b"caf\xe9")], "latin-1").text == "café"
 
 
-def test_what_is_not_utf8_is_named_with_its_byte_offset(tmp_path: Path) -> None:
+def test_the_error_for_invalid_utf8_contains_the_byte_offset(tmp_path: Path) -> None:
     path = file(tmp_path, "\ufeffé".encode() + b"\xff!")
     with pytest.raises(InputError, match=r"not utf-8 at byte 5 .*encoding=") as error:
         TextCorpus.from_files([path])
     assert path in str(error.value)
-    assert "--" not in str(error.value)  # options are named by the commands that have them
+    assert "--" not in str(error.value)  # only commands name their options
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_is_not_utf8_is_named_with_its_byte_offset(tmp_path: Path) -> None:
         ("abc".encode("utf-32"), "encoding='utf-32'"),
         ("abc".encode("utf-16-le"), "encoding='utf-16-le'"),
         ("abc".encode("utf-16-be"), "encoding='utf-16-be'"),
-        (b"ab\ncd\0e", "character 5 in line 2 is a NUL"),
+        (b"ab\ncd\0e", "character 5 in line 2 is NUL"),
         ("书".encode("gb18030"), "pass its encoding"),
     ],
 )
@@ -151,13 +151,13 @@ def test_other_encodings_are_recognized(tmp_path: Path, content: bytes, hint: st
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a"])
-def test_gzip_files_are_read_whatever_their_name(tmp_path: Path, name: str) -> None:
+def test_gzip_files_are_read_with_any_name(tmp_path: Path, name: str) -> None:
     path = file(tmp_path, gzip.compress("é\r\nb".encode()) + gzip.compress(b"c"), name)
     assert TextCorpus.from_files([path, path]).text == "é\nbcé\nbc"
     assert data.read_text(path, "latin-1") == "Ã©\nbc"
 
 
-def test_standard_input_may_be_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_can_be_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = SimpleNamespace(buffer=io.BytesIO(gzip.compress(b"abc")))
     monkeypatch.setattr(sys, "stdin", stdin)
     assert TextCorpus.from_files("-").text == "abc"
@@ -167,29 +167,29 @@ def test_standard_input_may_be_compressed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "a\0b", ""])
-def test_unknown_encodings_are_named(tmp_path: Path, encoding: str) -> None:
+def test_the_error_names_an_unknown_encoding(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(InputError, match=re.escape(repr(encoding))):
         TextCorpus.from_files([file(tmp_path, b"abc")], encoding)
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    wrong = {
+def test_the_error_names_unreadable_files(tmp_path: Path) -> None:
+    reasons = {
         str(tmp_path / "nowhere"): "No such file",
         str(tmp_path): "is a directory",
         file(tmp_path, b"") + "/child": "Not a directory",
         file(tmp_path, b""): "the text is empty",
     }
-    for path, reason in wrong.items():
+    for path, reason in reasons.items():
         with pytest.raises(InputError, match=re.escape(path) + ": .*" + reason):
             TextCorpus.from_files([path])
 
 
-def test_a_mark_alone_is_an_empty_text(tmp_path: Path) -> None:
+def test_a_byte_order_mark_alone_is_an_empty_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the text is empty"):
         TextCorpus.from_files([file(tmp_path, "\ufeff".encode())])
 
 
-# Splitting
+# --- splitting ------------------------------------------------------------------------------------
 
 
 @given(st.integers(40, 2000))
@@ -207,7 +207,7 @@ def test_the_parts_are_contiguous_and_complete(length: int) -> None:
     train=st.integers(1, 98),
     data=st.data(),
 )
-def test_a_text_too_short_is_told_the_length_that_is_enough(
+def test_the_error_for_a_short_text_contains_the_sufficient_length(
     batch: int, seq_len: int, train: int, data: st.DataObject
 ) -> None:
     valid = data.draw(st.integers(1, 99 - train))
@@ -217,21 +217,21 @@ def test_a_text_too_short_is_told_the_length_that_is_enough(
     needed = int(re.search(r"at least (\d+)", str(error.value))[1])
 
     parts = TextCorpus("a" * needed).split(fractions, batch=batch, seq_len=seq_len)
-    least = (batch * seq_len + 1, 2, 2)
-    assert all(len(part) >= n for part, n in zip(parts, least, strict=True))
+    minima = (batch * seq_len + 1, 2, 2)
+    assert all(len(part) >= n for part, n in zip(parts, minima, strict=True))
 
-    with pytest.raises(InputError, match=f"{needed - 1} characters? .* {needed} "):
+    with pytest.raises(InputError, match=f"at least {needed} characters, got {needed - 1}"):
         TextCorpus("a" * (needed - 1)).split(fractions, batch=batch, seq_len=seq_len)
 
 
-def test_only_what_would_help_is_advised() -> None:
+def test_the_error_advises_only_what_helps() -> None:
     with pytest.raises(InputError, match=r"a smaller batch \(now 32\) or seq_len \(now 100\)"):
         TextCorpus("a" * 3000).split(batch=32, seq_len=100)
-    with pytest.raises(InputError, match=r"give more text$"):
+    with pytest.raises(InputError, match=r"use a longer text$"):
         TextCorpus("a" * 30).split(batch=32, seq_len=100)
 
 
-def test_parts_that_are_not_wanted_ask_for_no_text() -> None:
+def test_empty_parts_require_no_text() -> None:
     assert TextCorpus("abcd").split((1.0, 0.0, 0.0), batch=1, seq_len=3) == ("abcd", "", "")
 
 
@@ -241,23 +241,23 @@ def test_fractions_sum_to_one(fractions: tuple[float, float, float]) -> None:
         TextCorpus("a" * 100).split(fractions)
 
 
-# Batches. Where ids are 0, 1, 2, ..., each character is its own position in the text.
+# --- batches: with ids 0, 1, 2, ..., each character is its position in the text -------------------
 
 
 @st.composite
 def epochs(draw: st.DrawFn) -> tuple[int, int, int, int]:
-    """(n, batch, seq_len, shift) of texts that fill at least one window."""
+    """Draw (n, batch, seq_len, shift) of a text that fills at least one window."""
     batch, seq_len = draw(st.integers(1, 12)), draw(st.integers(1, 12))
     n = batch * seq_len + 1 + draw(st.integers(0, 200))
     return n, batch, seq_len, draw(st.integers(0, seq_len - 1))
 
 
 @given(epochs())
-def test_windows_go_on_where_the_last_one_ended(epoch: tuple[int, int, int, int]) -> None:
+def test_windows_continue_the_previous_window(epoch: tuple[int, int, int, int]) -> None:
     n, batch, seq_len, shift = epoch
     windows = list(StatefulBatches(np.arange(n), batch, seq_len, shift))
-    *whole, (last, _) = windows
-    assert all(inputs.shape == (seq_len, batch) for inputs, _ in whole)
+    *full, (last, _) = windows
+    assert all(inputs.shape == (seq_len, batch) for inputs, _ in full)
     assert last.shape[1] == batch
     assert 1 <= len(last) <= seq_len
     stream = np.concatenate([inputs for inputs, _ in windows])
@@ -276,39 +276,41 @@ def test_an_epoch_predicts_every_character(epoch: tuple[int, int, int, int]) -> 
 
 
 @given(epochs())
-def test_any_window_is_at_hand(epoch: tuple[int, int, int, int]) -> None:
+def test_windows_are_available_by_index(epoch: tuple[int, int, int, int]) -> None:
     n, batch, seq_len, shift = epoch
     batches = StatefulBatches(np.arange(n), batch, seq_len, shift)
     for i, (inputs, targets) in enumerate(batches):
         np.testing.assert_array_equal(batches[i][0], inputs)
         np.testing.assert_array_equal(batches[i][1], targets)
     assert i + 1 == len(batches)
-    for outside in (-1, len(batches)):
+    for index in (-1, len(batches)):
         with pytest.raises(IndexError):
-            batches[outside]
+            batches[index]
 
 
-def test_a_text_that_fills_no_window_is_refused() -> None:
+def test_a_text_that_does_not_fill_a_window_raises() -> None:
     assert len(StatefulBatches(np.arange(13), 3, 4)) == 1
     with pytest.raises(
-        InputError, match=r"12 characters .* 13 .* batch \(now 3\) or seq_len \(now 4\)"
+        InputError, match=r"at least 13 characters, got 12.* batch \(now 3\) or seq_len \(now 4\)"
     ):
         StatefulBatches(np.arange(12), 3, 4)
 
 
 @pytest.mark.parametrize(("batch", "seq_len"), [(0, 2), (2, 0), (-1, 2)])
-def test_windows_have_a_size(batch: int, seq_len: int) -> None:
-    with pytest.raises(ValueError, match=f"batch={batch} and seq_len={seq_len} must both be at"):
+def test_the_window_size_must_be_positive(batch: int, seq_len: int) -> None:
+    with pytest.raises(
+        ValueError, match=f"batch and seq_len must be at least 1, got {batch} and {seq_len}"
+    ):
         StatefulBatches(np.arange(100), batch, seq_len)
 
 
 @pytest.mark.parametrize("shift", [-1, 4])
-def test_a_shift_is_less_than_a_window(shift: int) -> None:
+def test_a_shift_must_be_less_than_a_window(shift: int) -> None:
     with pytest.raises(ValueError, match="shift"):
         StatefulBatches(np.arange(100), 3, 4, shift)
 
 
-# Evaluation
+# --- evaluation -----------------------------------------------------------------------------------
 
 
 @given(n=st.integers(2, 300), streams=st.integers(1, 40), context=st.integers(0, 50))
@@ -331,6 +333,6 @@ def test_evaluation_reads_the_context_before_it_scores(n: int, streams: int, con
             assert (np.diff(stream[: rows[-1] + 1]) == 1).all()
 
 
-def test_nothing_can_be_scored_in_one_character() -> None:
-    with pytest.raises(InputError, match=r"1 character: .* at least 2"):
+def test_one_character_cannot_be_scored() -> None:
+    with pytest.raises(InputError, match="at least 2 characters, got 1"):
         evaluation_streams(np.arange(1), 4, 10)

@@ -1,4 +1,4 @@
-"""One's own data: what is read from files, and what is said of files that cannot be read."""
+"""Datasets from files: labeled texts, pairs of texts, time series, and the errors of bad files."""
 
 import gzip
 from pathlib import Path
@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_rnn import data
-from tinygrad_rnn.data.text_datasets import BEGIN, END, UNKNOWN
+from tinygrad_rnn.data.vocabulary import BEGIN, END, UNKNOWN
 from tinygrad_rnn.errors import InputError
 
-pytestmark = pytest.mark.host  # files, and what is made of them on the host
+pytestmark = pytest.mark.host  # files are processed on the host
 
 
 def file(folder: Path, name: str, content: str | bytes) -> Path:
@@ -32,7 +32,7 @@ REVIEWS = {
 
 
 @pytest.mark.parametrize("name", REVIEWS)
-def test_labelled_text(tmp_path: Path, name: str) -> None:
+def test_labeled_text(tmp_path: Path, name: str) -> None:
     dataset = data.LabeledText.from_file(file(tmp_path, name, REVIEWS[name]))
     assert dataset.classes == ("bad", "good")
     assert dataset.vocabulary.tokens == ("good", "great,", "not", "really")
@@ -46,7 +46,7 @@ def test_labelled_text(tmp_path: Path, name: str) -> None:
     assert dataset.lengths.tolist() == [2, 2, 1]
 
 
-def test_test_data_have_the_numbers_of_the_training_data(tmp_path: Path) -> None:
+def test_test_data_use_the_vocabulary_of_the_training_data(tmp_path: Path) -> None:
     train = data.LabeledText(["a b", "b c"], ["x", "y"])
     path = file(tmp_path, "test.csv", "text,label\nc d,x\n")
     test = data.LabeledText.from_file(path, like=train)
@@ -58,19 +58,19 @@ def test_test_data_have_the_numbers_of_the_training_data(tmp_path: Path) -> None
         data.LabeledText.from_file(path, like=train)
 
 
-def test_labels_that_are_numbers_are_classes_in_their_order(tmp_path: Path) -> None:
+def test_numeric_labels_are_sorted_by_value(tmp_path: Path) -> None:
     lines = "".join(f'{{"text": "t", "label": {n}}}\n' for n in (10, 2, 1))
     dataset = data.LabeledText.from_file(file(tmp_path, "a.jsonl", lines))
     assert dataset.classes == ("1", "2", "10")
 
 
-def test_labels_may_be_integers() -> None:
+def test_labels_can_be_integers() -> None:
     texts = data.LabeledText(["a", "b", "c"], [10, 9, 10])
     assert texts.classes == ("9", "10")
     assert [label for _, label in texts] == [1, 0, 1]
 
 
-def test_characters_are_words_if_one_likes() -> None:
+def test_texts_can_be_split_into_characters() -> None:
     dataset = data.LabeledText(["ab", "ba"], ["x", "y"], text_split=list)
     assert dataset[0][0].tolist() == dataset[1][0].tolist()[::-1] == [4, 5]
     assert data.LabeledText(["b"], ["y"], like=dataset)[0][0].tolist() == [5]
@@ -80,7 +80,7 @@ words = st.lists(st.text("abc", min_size=1), max_size=5)
 
 
 @given(st.lists(words, max_size=5), words)
-def test_a_lexicon_decodes_what_it_knows(texts: list[list[str]], text: list[str]) -> None:
+def test_a_token_vocabulary_decodes_known_tokens(texts: list[list[str]], text: list[str]) -> None:
     vocabulary = data.TokenVocabulary.from_texts(texts)
     known = {word for text in texts for word in text}
     ids = vocabulary.encode(text)
@@ -139,9 +139,9 @@ def test_time_series(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [("a",), ("b", "a")])
-def test_series_are_scaled_like_those_of_the_same_columns(columns: tuple[str, ...]) -> None:
+def test_scaling_requires_equal_columns(columns: tuple[str, ...]) -> None:
     series = data.TimeSeries(np.ones((3, len(columns))), columns)
-    with pytest.raises(ValueError, match=r"are not those of `like`, \('a', 'b'\)"):
+    with pytest.raises(ValueError, match=r"expected the columns of `like`, \('a', 'b'\)"):
         series.scaled(like=data.TimeSeries(np.ones((3, 2)), ("a", "b")))
 
 
@@ -159,50 +159,62 @@ def test_windows_of_a_series(steps: int, horizon: int, every: int, n: int) -> No
         )
 
 
-BAD = {
+INVALID = {
     "empty": ("a.csv", "  \n", r"a.csv: the file is empty"),
-    "header only": ("a.csv", "text,label\n", "a header but nothing below"),
+    "header only": ("a.csv", "text,label\n", "expected rows after the header"),
     "other columns": (
         "a.csv",
         "text,class\na,b\n",
-        r"line 1: .*no column 'label', but 'text', 'cl",
+        r"line 1: .*expected a column 'label', found 'text', 'cl",
     ),
     "semicolons": ("a.csv", "text;label\na;b\n", r"line 1: .*separated by ';'"),
     "twice": ("a.csv", "text,label,label\na,b,c\n", r"line 1: two columns have the same name"),
-    "a cell too many": ("a.csv", "text,label\na,b\n\nc, d,e\n", r"line 4: 3 cells, but .*2 col"),
-    "a cell too few": ("a.tsv", "text\tlabel\na\n", r"line 2: 1 cells, but there are 2 columns"),
+    "a cell too many": (
+        "a.csv",
+        "text,label\na,b\n\nc, d,e\n",
+        r"line 4: expected 2 cells .*, found 3",
+    ),
+    "a cell too few": ("a.tsv", "text\tlabel\na\n", r"line 2: expected 2 cells .*, found 1"),
     "an open quote": ("a.csv", 'text,label\na,b\n"c,d\n', r"line 3: unexpected end of data"),
-    "a quotation": ("a.csv", 'text,label\n"a" b,c\n', r"line 2: .*those within are doubled"),
-    "a quoted header": ("a.tsv", '"text"\t"label"\n"a"\t"b"\n', r"a .tsv has no quoting: save"),
-    "a quoted tab": ("a.tsv", 'text\tlabel\n"a\tb"\tc\n', r"line 2: 3 cells.*no quoting"),
-    "a line break": ("a.csv", 'text,label\n"a\nb",x\nc,d,e\n', r"line 4: 3 cells"),
+    "a quotation": ("a.csv", 'text,label\n"a" b,c\n', r"line 2: .*inside it must be doubled"),
+    "a quoted header": ("a.tsv", '"text"\t"label"\n"a"\t"b"\n', r"TSV has no quoting: save"),
+    "a quoted tab": ("a.tsv", 'text\tlabel\n"a\tb"\tc\n', r"line 2: expected 2 cells.*no quoting"),
+    "a line break": (
+        "a.csv",
+        'text,label\n"a\nb",x\nc,d,e\n',
+        r"line 4: expected 2 cells .*, found 3",
+    ),
     "no text": ("a.csv", "text,label\na,b\n ,c\n", r"line 3: the text is empty"),
     "no label": ("a.csv", "text,label\na,b\nc,\n", r"line 3: the label is empty"),
     "latin 1": ("a.csv", "text,label\na,b\nä,b\n".encode("latin-1"), r"in line 3 .*encoding"),
     "not JSON": (
         "a.jsonl",
         '{"text": "a", "label": 1}\n{"text"\n',
-        r"line 2 .*not JSON.*one object a line",
+        r"line 2 .*not JSON.*one JSON object per line",
     ),
     "nested": ("a.jsonl", '{"text": "a", "label": ' + "[" * 9999, r"line 1 .*nests more than"),
     "not a text": (
         "a.jsonl",
         '{"text": "a", "label": ' + "[" * 90 + "]" * 90 + "}",
-        r"'label' is \[\[\[\[\[\[\[\.\.\.\]\]\]\]\]\]\]; a text or number is expected$",
+        r"'label' is \[\[\[\[\[\[\[\.\.\.\]\]\]\]\]\]\]; expected a text or number$",
     ),
-    "no object": ("a.jsonl", '["a", "b"]\n', r"line 1: not an object"),
-    "no fields": ("a.jsonl", "{}\n", r"line 1: not an object with named fields"),
+    "no object": ("a.jsonl", '["a", "b"]\n', r"line 1: expected an object"),
+    "no fields": ("a.jsonl", "{}\n", r"line 1: expected an object with named fields"),
     "no field": ("a.jsonl", '{"text": "a"}\n', r"line 1: the field 'label' is missing"),
     "null": ("a.jsonl", '{"text": "a", "label": null}\n', r"line 1: the field 'label' is None"),
-    "what is it": ("a.xls", "text,label\na,b\n", r"ends in .csv, .tsv, .jsonl"),
-    "no table": ("a.txt.gz", gzip.compress(b"a"), r"ends in .csv, .tsv, .jsonl, or .gz after it"),
-    "a line of a cell": ("a.csv", 'text,"la\nbel"\na,b\n', r"but 'text', 'la\\nbel'"),
+    "unknown suffix": ("a.xls", "text,label\na,b\n", r"ends in .csv, .tsv, .jsonl"),
+    "no table": (
+        "a.txt.gz",
+        gzip.compress(b"a"),
+        r"ends in .csv, .tsv, .jsonl, optionally followed by .gz",
+    ),
+    "a line break in a header": ("a.csv", 'text,"la\nbel"\na,b\n', r"found 'text', 'la\\nbel'"),
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_files_that_do_not_fit(tmp_path: Path, case: str) -> None:
-    name, content, message = BAD[case]
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_files(tmp_path: Path, case: str) -> None:
+    name, content, message = INVALID[case]
     with pytest.raises(InputError, match=message) as error:
         data.LabeledText.from_file(file(tmp_path, name, content))
     assert str(error.value).startswith(str(tmp_path / name))
@@ -213,16 +225,19 @@ def test_files_that_do_not_fit(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b\n1,2\n3,four\n", r"line 3: b is 'four', not a number .*columns= .*'a', 'b'"),
-        ("a,b\n1,2\n,4\n", r"line 3: a is ''"),
-        ("0.5,2\n0.6,3\n", r"the first line has only numbers"),
-        ("a,b\n1,2\n1,nan\n", r"line 3: b is 'nan'"),
-        ("a,b\n1,2\ninf,x\n", r"line 3: a is 'inf'"),
-        ("a,b\n1,1e100\n1,x\n", r"line 2: b is '1e100'"),
-        ("a,b\n1,2\n1,-1e300\n", r"line 3: b is '-1e300', not a number \(below 1e100\)"),
+        (
+            "a,b\n1,2\n3,four\n",
+            r"line 3: expected a number below 1e100 in b, got 'four'.*columns= .*'a', 'b'",
+        ),
+        ("a,b\n1,2\n,4\n", r"line 3: expected a number below 1e100 in a, got ''"),
+        ("0.5,2\n0.6,3\n", r"first line must contain the names of the columns"),
+        ("a,b\n1,2\n1,nan\n", r"in b, got 'nan'"),
+        ("a,b\n1,2\ninf,x\n", r"in a, got 'inf'"),
+        ("a,b\n1,1e100\n1,x\n", r"line 2: .* in b, got '1e100'"),
+        ("a,b\n1,2\n1,-1e300\n", r"line 3: expected a number below 1e100 in b, got '-1e300'"),
     ],
 )
-def test_series_hold_numbers(tmp_path: Path, content: str, message: str) -> None:
+def test_cells_of_a_series_must_be_numbers(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         data.TimeSeries.from_file(file(tmp_path, "a.csv", content))
 
@@ -235,7 +250,7 @@ QUOTES = [
     'a ""b"\tc"',
     '"""\t"',
 ]
-"""Rows of a .tsv that would be merged or refused if quotation marks had a meaning."""
+"""Rows of a TSV file that would be merged or invalid if quotation marks were special."""
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".TSV", ".tsv.gz"])
@@ -245,17 +260,17 @@ def test_tsv_has_no_quoting(tmp_path: Path, row: str, suffix: str) -> None:
     content = "\n".join(["{}\t{}", *rows]).encode()
     cells = [line.split("\t") for line in rows]
 
-    def written(*header: str) -> Path:
+    def write(*header: str) -> Path:
         text = content.decode().format(*header).encode()
         return file(tmp_path, f"a{suffix}", gzip.compress(text) if "gz" in suffix else text)
 
-    pairs = data.ParallelText.from_file(written("source", "target"))
+    pairs = data.ParallelText.from_file(write("source", "target"))
     assert len(pairs) == 5
     decoded = [
         (pairs.source_vocabulary.decode(a), pairs.target_vocabulary.decode(b)) for a, b in pairs
     ]
     assert decoded == [(a.split(), b.split()) for a, b in cells]
-    texts = data.LabeledText.from_file(written("text", "label"))
+    texts = data.LabeledText.from_file(write("text", "label"))
     assert [texts.classes[n] for _, n in texts] == [b for _, b in cells]
     numbers = "\n".join(["note\tn", *(f"{a}\t{k}" for k, (a, _) in enumerate(cells))])
     series = data.TimeSeries.from_file(file(tmp_path, "n.tsv", numbers), "n")
@@ -273,7 +288,7 @@ def test_a_quoted_cell_of_a_csv_spans_lines(tmp_path: Path, cell: str, suffix: s
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "other"),
+    ("name", "content", "delimiter"),
     [
         ("a.csv", "a;b\n1;2\n", "';'"),
         ("a.csv", "a;b\n1,5;2,5\n", "';'"),
@@ -283,25 +298,27 @@ def test_a_quoted_cell_of_a_csv_spans_lines(tmp_path: Path, cell: str, suffix: s
         ("a.tsv", "a;b\n1;2\n", "';'"),
     ],
 )
-def test_another_delimiter_is_named_in_each_error(
-    tmp_path: Path, name: str, content: str, other: str
+def test_errors_name_another_delimiter(
+    tmp_path: Path, name: str, content: str, delimiter: str
 ) -> None:
     path = file(tmp_path, name, content)
     for columns in (None, "a"):
         with pytest.raises(InputError) as error:
             data.TimeSeries.from_file(path, columns)
-        assert f"the columns seem to be separated by {other}" in str(error.value)
+        assert f"the columns seem to be separated by {delimiter}" in str(error.value)
 
 
-def test_lines_that_do_not_belong_together(tmp_path: Path) -> None:
+def test_invalid_pairs_of_texts(tmp_path: Path) -> None:
     one, two = file(tmp_path, "a.txt", "a\nb\n"), file(tmp_path, "b.txt", "x\n")
-    with pytest.raises(InputError, match=r"a.txt has 2 lines and .*b.txt 1"):
+    with pytest.raises(InputError, match=r"a.txt has 2 lines and .*b.txt has 1"):
         data.ParallelText.from_files(one, two)
     with pytest.raises(InputError, match=r"b.txt, line 2: the text is empty"):
         data.ParallelText.from_files(one, file(tmp_path, "b.txt", "x\n\n"))
     with pytest.raises(InputError, match=r"line 3: the target is empty"):
         data.ParallelText.from_file(file(tmp_path, "p.csv", "source,target\na,b\nc,\n"))
-    with pytest.raises(InputError, match=r"no column 'source', but 'a', 'b' .*first line names"):
+    with pytest.raises(
+        InputError, match=r"expected a column 'source', found 'a', 'b' .*first line must"
+    ):
         data.ParallelText.from_file(file(tmp_path, "p.csv", "a,b\n"))
 
 
@@ -310,35 +327,35 @@ def test_lines_that_do_not_belong_together(tmp_path: Path) -> None:
     [
         (lambda: data.LabeledText(["a"], []), "1 texts and 0 labels"),
         (lambda: data.ParallelText([], []), "0 sources and 0 targets"),
-        (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).windows(3), "3 steps do not fill"),
-        (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).windows(0), "count from 1 on"),
-        (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).split(0.1), "one of the two parts empty"),
+        (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).windows(3), "requires 4 steps, got 3"),
+        (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).windows(0), "must be at least 1"),
+        (lambda: data.TimeSeries(np.ones((3, 1)), ("a",)).split(0.1), "leaves a part empty"),
     ],
 )
-def test_what_makes_no_sense_is_refused(make: Any, error: str) -> None:
+def test_invalid_arguments_raise(make: Any, error: str) -> None:
     with pytest.raises(ValueError, match=error):
         make()
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.csv: No such file"):
         data.LabeledText.from_file(tmp_path / "none.csv")
 
 
-def folders(home: Path, texts: dict[str, list[str | bytes]]) -> Path:
-    """A folder for each class, with a file for each text."""
+def folders(root: Path, texts: dict[str, list[str | bytes]]) -> Path:
+    """Create one folder per class, with one file per text."""
     for name, contents in texts.items():
-        (home / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True)
         for number, content in enumerate(contents):
-            file(home / name, f"{number}.txt", content)
-    return home
+            file(root / name, f"{number}.txt", content)
+    return root
 
 
-def test_folders_are_classes(tmp_path: Path) -> None:
-    home = folders(tmp_path / "reviews", {"pos": ["good good\n", "fine"], "neg": ["bad"]})
-    file(home, "README.txt", "not a class")
-    file(home / "pos", "notes.md", "not a text")
-    dataset = data.LabeledText.from_folders(home)
+def test_the_subfolders_are_the_classes(tmp_path: Path) -> None:
+    root = folders(tmp_path / "reviews", {"pos": ["good good\n", "fine"], "neg": ["bad"]})
+    file(root, "README.txt", "not a class")
+    file(root / "pos", "notes.md", "not a text")
+    dataset = data.LabeledText.from_folders(root)
     assert dataset.classes == ("neg", "pos")
     assert dataset.vocabulary.tokens == ("bad", "fine", "good")
     assert [(ids.tolist(), label) for ids, label in dataset] == [([4], 0), ([6, 6], 1), ([5], 1)]
@@ -353,29 +370,30 @@ def test_folders_are_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ({}, r"home: one folder per class .* at least two; there is none"),
-        ({"pos": ["a"]}, r"home: one folder per class .* there is only pos"),
-        ({"neg": [], "pos": ["a"]}, r"neg: holds no file whose name ends in .txt"),
+        ({}, r"root: expected at least two subfolders, one per class; found none"),
+        ({"pos": ["a"]}, r"root: expected at least two subfolders, .*; found only pos"),
+        ({"neg": [], "pos": ["a"]}, r"neg: contains no file whose name ends in .txt"),
         ({"neg": ["a"], "pos": ["a", " \n"]}, r"pos/1.txt: the text is empty"),
         ({"neg": ["a"], "pos": [b"a\nb\xff"]}, r"pos/0.txt: not utf-8 at byte 3 in line 2"),
-        ({"neg": ["a"] * 30, "pos": ["", "\0"]}, r"2 of 32 files cannot .* 1 must be left"),
+        (
+            {"neg": ["a"] * 30, "pos": ["", "\0"]},
+            r"2 of 32 files are unreadable.* at least 1 of each class",
+        ),
         ({"neg": ["a"] * 9, "pos": ["a"] * 8 + ["", "\0"]}, r"2 of 19 files .*pos/8.txt: the text"),
     ],
 )
-def test_folders_that_do_not_fit(
-    tmp_path: Path, texts: dict[str, list[str | bytes]], message: str
-) -> None:
-    home = folders(tmp_path / "home", texts)
-    home.mkdir(exist_ok=True)
+def test_invalid_folders(tmp_path: Path, texts: dict[str, list[str | bytes]], message: str) -> None:
+    root = folders(tmp_path / "root", texts)
+    root.mkdir(exist_ok=True)
     with pytest.raises(InputError, match=message) as error:
-        data.LabeledText.from_folders(home)
+        data.LabeledText.from_folders(root)
     assert "\n" not in str(error.value)
 
 
-def test_a_file_is_no_folder_of_classes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a.csv: a folder is expected"):
+def test_a_file_is_not_a_folder_of_classes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a.csv: expected a folder"):
         data.LabeledText.from_folders(file(tmp_path, "a.csv", "text,label\na,b\n"))
-    with pytest.raises(InputError, match=r"none: a folder is expected"):
+    with pytest.raises(InputError, match=r"none: expected a folder"):
         data.LabeledText.from_folders(tmp_path / "none")
 
 
@@ -390,18 +408,18 @@ def test_a_file_is_no_folder_of_classes(tmp_path: Path) -> None:
         (" \n", []),
     ],
 )
-def test_tokens(text: str, tokens: list[str]) -> None:
+def test_tokenize(text: str, tokens: list[str]) -> None:
     assert data.tokenize(text) == tokens
     assert data.tokenize(data.detokenize(tokens)) == tokens
 
 
-def test_tokens_are_joined_as_one_writes() -> None:
+def test_detokenize_restores_the_spaces() -> None:
     for text in ("It isn't 7 o'clock.", "(so 12 of 31), why?", "我昨天买了12本书吗？"):
         assert data.detokenize(data.tokenize(text)) == text
 
 
 @given(st.text("ab1 ,.'我。-", max_size=12))
-def test_tokens_leave_nothing_out(text: str) -> None:
+def test_tokenize_omits_only_spaces(text: str) -> None:
     assert "".join(data.tokenize(text)) == "".join(text.split())
 
 
@@ -423,15 +441,15 @@ def test_numbers_of_a_series_have_a_finite_scale(tmp_path: Path, cell: str, allo
         assert np.isfinite(std).all()
         assert (std > 0).all()
     else:
-        with pytest.raises(InputError, match=r"line 3: a is .*not a number \(below 1e100\)"):
+        with pytest.raises(InputError, match=r"line 3: expected a number below 1e100 in a"):
             data.TimeSeries.from_file(path)
 
 
 @pytest.mark.parametrize(("steps", "horizon"), [(1, 1), (3, 2), (4, 1)])
-def test_a_series_may_fill_exactly_one_window(steps: int, horizon: int) -> None:
+def test_a_series_can_fill_exactly_one_window(steps: int, horizon: int) -> None:
     values = np.arange(float(steps + horizon))[:, None]
     windows = data.TimeSeries(values, ("a",)).windows(steps, horizon)
     assert len(windows) == 1
     assert np.concatenate([part.tolist() for part in windows[0]]).tolist() == values.tolist()
-    with pytest.raises(InputError, match="do not fill one window"):
+    with pytest.raises(InputError, match="one window of"):
         data.TimeSeries(values[1:], ("a",)).windows(steps, horizon)

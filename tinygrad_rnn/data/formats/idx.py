@@ -1,4 +1,4 @@
-"""Images and labels in IDX files, the form in which MNIST is handed on (LeCun, Cortes & Burges)."""
+"""Images and labels in IDX files, the format of MNIST (LeCun, Cortes & Burges)."""
 
 from __future__ import annotations
 
@@ -10,111 +10,178 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autograd.runtime.deprecation import renamed_parameters
+
 from ...errors import InputError
 from ..files import PathLike, display_name, open_file, visible_entries
-from ..text import Ids
+from ..vocabulary import Ids
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_AXES = 32
-"""More than that not every version of NumPy's arrays has."""
+"""The limit of NumPy 1."""
 
 
 def read_idx(path: PathLike) -> npt.NDArray[Any]:
-    """Return the array of an IDX file, which may be compressed by gzip.
+    """Read the array of an IDX file.
 
-    Two bytes 0, one for the type, one for the number of axes; then their lengths, 32 bits each, and
-    the numbers, all with the highest byte first. The header is checked before the numbers are read.
-    InputError says which byte is wrong.
+    Parameters
+    ----------
+    path : path
+        The file, which may be compressed by gzip.
+
+    Returns
+    -------
+    array
+        The array, in native byte order.
+
+    Raises
+    ------
+    InputError
+        If the file is not valid IDX.
+
+    Notes
+    -----
+    The format consists of two zero bytes, a byte for the dtype, a byte for the number of axes, the
+    length of each axis in 32 bits, and the numbers, all big-endian. The header is checked before
+    the numbers are read.
     """
     name = display_name(path)
     with open_file(path, "an IDX file") as source:
         head = source.read(4)
         if not head:
-            raise InputError(f"{name}: the file is empty; an IDX file is expected")
+            raise InputError(f"{name}: the file is empty; expected an IDX file")
         if head[:2] != b"\0\0" or len(head) < 4 or head[2] not in DTYPES:
             raise InputError(
-                f"{name}: no IDX file: it begins with {head.hex(' ')}, but should with 00 00, a "
-                f"type ({', '.join(f'{code:02x}' for code in DTYPES)}) and the number of axes"
+                f"{name}: is not an IDX file: expected 00 00, a type "
+                f"({', '.join(f'{code:02x}' for code in DTYPES)}) and the number of axes, got "
+                f"{head.hex(' ')}"
             )
-        kind, axes = np.dtype(DTYPES[head[2]]), head[3]
+        dtype, axes = np.dtype(DTYPES[head[2]]), head[3]
         if axes > MAX_AXES:
-            raise InputError(f"{name}: {axes} axes; an array has {MAX_AXES} at most")
+            raise InputError(f"{name}: expected at most {MAX_AXES} axes, got {axes} axes")
         sizes = source.read(4 * axes)
-        begin = 4 + 4 * axes
-        if 4 + len(sizes) < begin:
+        header_size = 4 + 4 * axes
+        if 4 + len(sizes) < header_size:
             raise InputError(
-                f"{name}: ends after {4 + len(sizes)} bytes, within its header of {begin}"
+                f"{name}: ends after {4 + len(sizes)} bytes, within its header of {header_size}"
             )
         shape = np.frombuffer(sizes, ">u4").tolist()
-        wanted = prod(shape) * kind.itemsize
-        content = source.read(wanted + 1)
-    if len(content) != wanted:
-        found = f"{'at least ' * (len(content) > wanted)}{begin + len(content)} bytes"
+        data_size = prod(shape) * dtype.itemsize
+        content = source.read(data_size + 1)
+    if len(content) != data_size:
+        found = f"{'at least ' * (len(content) > data_size)}{header_size + len(content)}"
         raise InputError(
-            f"{name}: {found}, but its header announces {' x '.join(map(str, shape))} numbers of "
-            f"{kind.itemsize} bytes, which makes {begin + wanted}"
+            f"{name}: expected {header_size + data_size} bytes for {' x '.join(map(str, shape))} "
+            f"numbers of {dtype.itemsize} bytes, found {found}"
         )
     try:
-        array = np.frombuffer(content, kind).reshape(shape)
-    except ValueError as error:  # a length of 0 beside others whose product is too large
+        array = np.frombuffer(content, dtype).reshape(shape)
+    except ValueError as error:  # one length is 0 and the product of the others is too large
         raise InputError(f"{name}: {' x '.join(map(str, shape))} numbers: {error}") from error
-    return array.astype(kind.newbyteorder("="))
+    return array.astype(dtype.newbyteorder("="))
 
 
 def read_images(path: PathLike) -> npt.NDArray[np.float32]:
-    """The images (n, height, width) of an IDX file of bytes, from 0 (paper) to 1 (ink)."""
+    """Read the images of an IDX file of bytes.
+
+    Parameters
+    ----------
+    path : path
+        The file, which may be compressed by gzip.
+
+    Returns
+    -------
+    array of float32, shape (n, height, width)
+        The images, from 0 (background) to 1 (ink).
+
+    Raises
+    ------
+    InputError
+        If the file does not contain images.
+    """
     images = read_idx(path)
     if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
         raise InputError(
-            f"{display_name(path)}: holds {images.dtype} of shape {images.shape}; images are bytes "
-            "of three axes, none of them 0: number, height and width"
+            f"{display_name(path)}: expected images, bytes of three axes (number, height, width) "
+            f"without empty axes, got {images.dtype} of shape {images.shape}"
         )
     ink: npt.NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
     return ink
 
 
 def read_mnist(folder: PathLike, part: str = "train") -> tuple[npt.NDArray[np.float32], Ids]:
-    """Images (n, height, width), as of `read_images`, and labels (n,) from the two files of a part
-    ("train" or "t10k") in a folder: train-images-idx3-ubyte and train-labels-idx1-ubyte, or with
-    .gz after it.
+    """Read the images and labels of MNIST from a folder.
+
+    Parameters
+    ----------
+    folder : path
+        The folder with the files train-images-idx3-ubyte and train-labels-idx1-ubyte, or with the
+        suffix .gz.
+    part : {"train", "t10k"}
+        The training or the test data.
+
+    Returns
+    -------
+    images : array of float32, shape (n, height, width)
+        The images, from 0 (background) to 1 (ink).
+    labels : array of int64, shape (n,)
+        The labels.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or invalid, or if the numbers of images and labels differ.
     """
     images_path, labels_path = _find(folder, f"{part}-images"), _find(folder, f"{part}-labels")
     images, labels = read_images(images_path), read_idx(labels_path)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise InputError(
-            f"{labels_path}: holds {labels.dtype} of shape {labels.shape}; labels are whole "
-            "numbers of one axis"
+            f"{labels_path}: expected labels, integers of one axis, got {labels.dtype} of shape "
+            f"{labels.shape}"
         )
     if len(images) != len(labels):
         raise InputError(
-            f"{images_path} has {len(images)} images and {labels_path} {len(labels)} labels: they "
-            "must be as many"
+            f"expected one label per image, but {images_path} has {len(images)} images and "
+            f"{labels_path} has {len(labels)} labels"
         )
     return images, labels.astype(np.int64)
 
 
 def _find(folder: PathLike, name: str) -> Path:
-    """Return the file of a folder that has this name, with an ending or without."""
+    """Return the first file of a folder whose name begins with `name`."""
     path = Path(folder)
     if not os.path.isdir(path):
-        raise InputError(f"{path}: a folder is expected, with the files of MNIST in it")
-    found = sorted(
+        raise InputError(f"{path}: expected a folder with the files of MNIST")
+    matches = sorted(
         e.path for e in visible_entries(path) if e.name.startswith(name) and os.path.isfile(e)
     )
-    if not found:
+    if not matches:
         kind = "idx3" if name.endswith("images") else "idx1"
-        raise InputError(
-            f"{path}: there is no {name}-{kind}-ubyte in it, nor {name}-{kind}-ubyte.gz"
-        )
-    return Path(found[0])
+        raise InputError(f"{path}: expected {name}-{kind}-ubyte or {name}-{kind}-ubyte.gz in it")
+    return Path(matches[0])
 
 
+@renamed_parameters(most="max_shift")
 def random_shift(
-    rng: np.random.Generator, images: npt.NDArray[np.float32], most: int = 1
+    rng: np.random.Generator, images: npt.NDArray[np.float32], max_shift: int = 1
 ) -> npt.NDArray[np.float32]:
-    """Images (n, height, width), each moved at random by 0 to `most` pixels up or down, and left or
-    right; what comes in from beyond the edge is 0."""
-    padded = np.pad(images, ((0, 0), (most, most), (most, most)))
+    """Shift each image by a random number of pixels, for data augmentation.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        The random number generator.
+    images : array of float32, shape (n, height, width)
+        The images.
+    max_shift : int
+        Maximum shift up, down, left and right, in pixels.
+
+    Returns
+    -------
+    array of float32, shape (n, height, width)
+        The shifted images; pixels from beyond the edge are 0.
+    """
+    padded = np.pad(images, ((0, 0), (max_shift, max_shift), (max_shift, max_shift)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, images.shape[1:], (1, 2))
-    places = rng.integers(2 * most + 1, size=(len(images), 2))
-    return windows[np.arange(len(images)), *places.T]  # type: ignore[no-any-return]
+    offsets = rng.integers(2 * max_shift + 1, size=(len(images), 2))
+    return windows[np.arange(len(images)), *offsets.T]  # type: ignore[no-any-return]

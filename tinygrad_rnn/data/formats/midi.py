@@ -1,6 +1,6 @@
-"""Music: notes in MIDI files, as tokens for a language model, and as sound.
+"""Notes in MIDI files, as tokens for a language model, as piano rolls, and as sound.
 
-MIDI files are read and written by mido, of the extra `examples`.
+Reading and writing MIDI files requires mido, which the extra `examples` installs.
 """
 
 from __future__ import annotations
@@ -18,27 +18,37 @@ import numpy.typing as npt
 from ...errors import InputError
 from ...summary import summary_repr
 from ..files import PathLike, display_name, read_bytes
-from ..text import Ids
+from ..vocabulary import Ids
 
 NUM_KEYS, LOWEST_PITCH, DRUM_CHANNEL = 88, 21, 9
-"""The piano's keys, the MIDI number of the lowest, and the channel whose notes are no keys."""
+"""The number of piano keys, the MIDI pitch of the lowest key, and the channel of the drums."""
 
 NUM_TIME_SHIFTS = 17
-"""A note's token says in how many steps the next one begins: 0 (with it) to 16 (or later)."""
+"""The number of time shifts from a note to the next note: 0 (simultaneous) to 16 steps or more."""
 NUM_TOKENS = NUM_KEYS * NUM_TIME_SHIFTS
 
 MAX_STEPS = 1 << 17
-"""Steps in a piece, at most: more than four hours of quarter beats at 120 beats a minute. A file of
-37 bytes can claim a billion."""
+"""Maximum length of a piece in steps: more than four hours of quarter beats at 120 beats per
+minute. A file of 37 bytes can claim a billion steps."""
 MAX_SECONDS = 3600
-"""Seconds of sound that `sound` makes, at most."""
+"""Maximum length of the sound that `synthesize` returns."""
 _ENDLESS_NUMBER = re.compile(rb"[\x80-\xff]{4096}")
-"""Bytes that all say "the number continues". MIDI has 4 of them at most; mido takes any number, in
-quadratic time."""
+"""Continuation bytes of a variable-length number. MIDI allows at most 4; mido reads any number of
+them in quadratic time."""
 
 
 class Note(NamedTuple):
-    """A key from 0 to 87 (a middle C is 39), struck at a step of time, and active for some."""
+    """A note.
+
+    Parameters
+    ----------
+    start : int
+        The step at which the note begins.
+    key : int
+        The piano key, from 0 to 87; middle C is 39.
+    length : int
+        The duration in steps.
+    """
 
     start: int
     key: int
@@ -46,24 +56,41 @@ class Note(NamedTuple):
 
 
 def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
-    """Return the notes of a MIDI file, by time and key, at the nearest steps.
+    """Read the notes of a MIDI file.
 
-    Drums are left out, and notes beyond a piano's keys are moved by octaves. InputError for a file
-    that is not MIDI, holds no notes, or lasts for more than `MAX_STEPS` steps.
+    Times are rounded to the nearest step. Drums are omitted, and notes outside the range of a piano
+    are transposed by octaves.
+
+    Parameters
+    ----------
+    path : path
+        The file, which may be compressed by gzip.
+    steps_per_beat : int
+        Number of steps per beat.
+
+    Returns
+    -------
+    list of Note
+        The notes, sorted by start and key.
+
+    Raises
+    ------
+    InputError
+        If the file is not valid MIDI, contains no notes, or is longer than 131,072 steps.
     """
-    name, mido = display_name(path), _mido()
+    name, mido = display_name(path), _import_mido()
     content = read_bytes(path, "a MIDI file")
     if _ENDLESS_NUMBER.search(content):
-        raise InputError(f"{name}: holds a number without end; is it a MIDI file?")
+        raise InputError(f"{name}: contains a number of too many bytes; expected a MIDI file")
     try:
         file = mido.MidiFile(file=io.BytesIO(content), clip=True)
         messages = list(file.merged_track)
     except (OSError, EOFError, ValueError, LookupError, TypeError, mido.KeySignatureError) as error:
         raise InputError(
-            f"{name}: {str(error) or 'it ends too early'}; is it a MIDI file?"
+            f"{name}: {str(error) or 'ends too early'}; expected a MIDI file"
         ) from error
     if file.ticks_per_beat <= 0:
-        raise InputError(f"{name}: counts time in frames of film; one that counts beats is needed")
+        raise InputError(f"{name}: measures time in video frames; expected a file with beats")
     notes: dict[tuple[int, int], int] = {}
     active: dict[tuple[int, int], int] = {}
     ticks = 0
@@ -73,24 +100,36 @@ def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
             continue
         if ticks * steps_per_beat > MAX_STEPS * file.ticks_per_beat:
             raise InputError(
-                f"{name}: lasts for more than {MAX_STEPS} steps of {steps_per_beat} to a beat"
+                f"{name}: is longer than {MAX_STEPS} steps, at {steps_per_beat} steps per beat"
             )
         now = round(ticks * steps_per_beat / file.ticks_per_beat)
         if (start := active.pop((message.channel, message.note), None)) is not None:
-            place = start, _on_piano(message.note - LOWEST_PITCH)
-            notes[place] = max(notes.get(place, 1), now - start)
+            key = _transpose_to_piano(message.note - LOWEST_PITCH)
+            notes[start, key] = max(notes.get((start, key), 1), now - start)
         if message.type == "note_on" and message.velocity:
             active[message.channel, message.note] = now
     if not notes:
-        raise InputError(f"{name}: holds no note (drums do not count)")
+        raise InputError(f"{name}: contains no notes (drums are not counted)")
     return [Note(start, key, length) for (start, key), length in sorted(notes.items())]
 
 
 def write_midi(
     path: PathLike, notes: Iterable[Note], steps_per_beat: int = 4, tempo: float = 120
 ) -> None:
-    """Write notes as a MIDI file for a piano, `tempo` beats a minute."""
-    mido = _mido()
+    """Write notes as a MIDI file for a piano.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    notes : iterable of Note
+        The notes.
+    steps_per_beat : int
+        Number of steps per beat.
+    tempo : float
+        Beats per minute.
+    """
+    mido = _import_mido()
     file = mido.MidiFile(ticks_per_beat=24 * steps_per_beat)
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
     file.tracks.append(track)
@@ -106,28 +145,29 @@ def write_midi(
 
 
 def notes_to_tokens(notes: Sequence[Note]) -> Ids:
-    """One number for each note: its key, and in how many steps the next one begins. Notes that
-    begin together are 0 steps apart, so chords, and several voices, are texts like any other.
+    """Return one token (n,) per note, which combines the key and the time shift to the next note.
+
+    Simultaneous notes have a time shift of 0, so that tokens also represent chords and several
+    voices.
     """
     starts = np.array([note.start for note in notes])
-    waits = np.diff(starts, append=starts[-1:] + [note.length for note in notes[-1:]])
-    return np.array([note.key for note in notes]) * NUM_TIME_SHIFTS + np.minimum(
-        waits, NUM_TIME_SHIFTS - 1
-    )
+    shifts = np.diff(starts, append=starts[-1:] + [note.length for note in notes[-1:]])
+    keys = np.array([note.key for note in notes])
+    return keys * NUM_TIME_SHIFTS + np.minimum(shifts, NUM_TIME_SHIFTS - 1)
 
 
 def tokens_to_notes(tokens: npt.ArrayLike) -> list[Note]:
-    """The notes that tokens stand for, each active until another than those with it begins."""
-    keys, waits = np.divmod(np.asarray(tokens, np.int64), NUM_TIME_SHIFTS)
-    starts = np.cumsum(waits) - waits
-    ends = np.append(starts, starts[-1:] + waits[-1:])[np.searchsorted(starts, starts, "right")]
-    active = np.maximum(ends - starts, 1)
-    return [Note(*map(int, note)) for note in zip(starts, keys, active, strict=True)]
+    """Return the notes of tokens; each note lasts until a later note begins."""
+    keys, shifts = np.divmod(np.asarray(tokens, np.int64), NUM_TIME_SHIFTS)
+    starts = np.cumsum(shifts) - shifts
+    ends = np.append(starts, starts[-1:] + shifts[-1:])[np.searchsorted(starts, starts, "right")]
+    lengths = np.maximum(ends - starts, 1)
+    return [Note(*map(int, note)) for note in zip(starts, keys, lengths, strict=True)]
 
 
 @dataclass(frozen=True)
 class NoteVocabulary:
-    """The tokens that pieces are made of, numbered from 1; 0 stands for what is no note."""
+    """The vocabulary of the tokens of some pieces, with ids from 1; 0 is reserved."""
 
     tokens: tuple[int, ...]
 
@@ -135,7 +175,7 @@ class NoteVocabulary:
 
     @classmethod
     def from_pieces(cls, pieces: Iterable[Sequence[Note]]) -> NoteVocabulary:
-        """The different tokens of all pieces, sorted."""
+        """Create the vocabulary of the tokens of some pieces."""
         tokens = [np.unique(notes_to_tokens(notes)) for notes in pieces]
         return cls(tuple(np.unique(np.concatenate([np.zeros(0, np.int64), *tokens])).tolist()))
 
@@ -143,22 +183,27 @@ class NoteVocabulary:
         return 1 + len(self.tokens)
 
     def encode(self, notes: Sequence[Note]) -> Ids:
-        """The numbers of the notes' tokens (n,). One that is not known is taken for the nearest, as
-        a rule the same key for another time."""
-        places: Ids = np.abs(notes_to_tokens(notes)[:, None] - np.array(self.tokens)).argmin(1)
-        return 1 + places
+        """Return the ids (n,) of the notes' tokens.
+
+        An unknown token becomes the nearest token, which is usually the same key with another time
+        shift.
+        """
+        nearest: Ids = np.abs(notes_to_tokens(notes)[:, None] - np.array(self.tokens)).argmin(1)
+        return 1 + nearest
 
     def decode(self, ids: npt.ArrayLike) -> list[Note]:
-        """The notes that have these numbers, from 1 on, as of `tokens_to_notes`."""
+        """Return the notes with the given ids, as `tokens_to_notes` does."""
         return tokens_to_notes(np.array(self.tokens)[np.asarray(ids, np.int64) - 1])
 
 
 def piano_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:
-    """Return the piano roll (T, 88): 1 where a key is active at a step, else 0. InputError for more
-    than `MAX_STEPS` steps."""
+    """Return the piano roll (T, 88): 1 where a key is active at a step, else 0.
+
+    A piece of more than `MAX_STEPS` steps raises InputError.
+    """
     steps = max(start + length for start, _, length in notes)
     if steps > MAX_STEPS:
-        raise InputError(f"a piece of {steps} steps is too long; {MAX_STEPS} are allowed")
+        raise InputError(f"a piece of {steps} steps is too long; the maximum is {MAX_STEPS}")
     roll = np.zeros((steps, NUM_KEYS), np.float32)
     for start, key, length in notes:
         roll[start : start + length, key] = 1
@@ -168,12 +213,16 @@ def piano_roll(notes: Sequence[Note]) -> npt.NDArray[np.float32]:
 def synthesize(
     notes: Sequence[Note], rate: int = 22050, steps_per_beat: int = 4, tempo: float = 120
 ) -> npt.NDArray[np.float64]:
-    """Return samples from -1 to 1 of the notes, as sums of sines that fade like strings. InputError
-    for more than an hour."""
+    """Return samples (n,) from -1 to 1 of the notes, as decaying sums of sines.
+
+    A sound of more than `MAX_SECONDS` seconds raises InputError.
+    """
     step = 60 / tempo / steps_per_beat
     seconds = max(n.start + n.length for n in notes) * step + 1
     if seconds > MAX_SECONDS:
-        raise InputError(f"{seconds:.0f} seconds are too long; {MAX_SECONDS} are allowed")
+        raise InputError(
+            f"a sound of {seconds:.0f} seconds is too long; the maximum is {MAX_SECONDS}"
+        )
     samples: npt.NDArray[np.float64] = np.zeros(round(seconds * rate))
     for start, key, length in notes:
         t = np.arange(round((length * step + 0.3) * rate)) / rate
@@ -187,16 +236,14 @@ def synthesize(
     return samples
 
 
-def _on_piano(key: int) -> int:
-    """The key within the piano's range that is whole octaves away."""
+def _transpose_to_piano(key: int) -> int:
+    """Transpose a key by octaves into the range of a piano."""
     return key + 12 * -(min(key, 0) // 12) if key < 0 else key - 12 * -(-max(key - 87, 0) // 12)
 
 
-def _mido() -> Any:
+def _import_mido() -> Any:
     try:
         import mido
     except ImportError as error:
-        raise InputError(
-            "MIDI files are read and written by mido: pip install 'tinygrad-rnn[examples]'"
-        ) from error
+        raise InputError("MIDI files require mido: pip install 'tinygrad-rnn[examples]'") from error
     return mido

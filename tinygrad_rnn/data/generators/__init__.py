@@ -1,1 +1,1 @@
-"""Generated data of the demos."""
+"""Synthetic data of the demos."""

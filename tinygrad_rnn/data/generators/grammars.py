@@ -1,9 +1,9 @@
-"""Strings of a grammar, with what may follow each of their symbols: tasks whose answer is known.
+"""Strings of the Reber grammar, with the legal next symbols at each position.
 
-The grammar is that of A. S. Reber (1967, "Implicit learning of artificial grammars"). Cleeremans,
-Servan-Schreiber & McClelland (1989, "Finite state automata and simple recurrent networks") gave it
-to recurrent networks, and Hochreiter & Schmidhuber (1997, "Long short-term memory", experiment 1)
-its embedded form.
+The grammar is due to Reber (1967, "Implicit learning of artificial grammars"). Cleeremans,
+Servan-Schreiber & McClelland (1989, "Finite state automata and simple recurrent networks") trained
+recurrent networks on it, and Hochreiter & Schmidhuber (1997, "Long short-term memory", experiment
+1) on its embedded form.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 REBER_SYMBOLS = "BTSXPVE"
-"""The symbols. B begins a string, and E ends it."""
+"""The symbols; a string begins with B and ends with E."""
 
 LegalSymbols = list[str]
 
-# What may come at each state, and which state it leads to; a string ends where nothing may come.
+# The legal symbols of each state, and the state that each symbol leads to. A string ends in the
+# state without legal symbols.
 TRANSITIONS: tuple[dict[str, int], ...] = (
     {"B": 1},
     {"T": 2, "P": 3},
@@ -30,8 +31,9 @@ TRANSITIONS: tuple[dict[str, int], ...] = (
 
 
 def sample_reber(rng: np.random.Generator) -> tuple[str, LegalSymbols]:
-    """A string, and for each symbol but the last which symbols may come next; whatever may come is
-    equally likely.
+    """Draw a string, and return it with the legal next symbols after each symbol but the last.
+
+    All legal symbols are equally likely.
 
     >>> sample_reber(np.random.default_rng(0))
     ('BPVPSE', ['TP', 'TV', 'PV', 'XS', 'E'])
@@ -39,31 +41,41 @@ def sample_reber(rng: np.random.Generator) -> tuple[str, LegalSymbols]:
     string, state = "", 0
     legal: LegalSymbols = []
     while TRANSITIONS[state]:
-        may = "".join(TRANSITIONS[state])
-        symbol = may[rng.integers(len(may))]
-        string, legal, state = string + symbol, [*legal, may], TRANSITIONS[state][symbol]
+        allowed = "".join(TRANSITIONS[state])
+        symbol = allowed[rng.integers(len(allowed))]
+        string, legal, state = string + symbol, [*legal, allowed], TRANSITIONS[state][symbol]
     return string, legal[1:]
 
 
 def sample_embedded_reber(rng: np.random.Generator) -> tuple[str, LegalSymbols]:
-    """A Reber string between two equal symbols, T or P: the last but one is known to who has kept
-    the second in mind. As `reber` otherwise.
+    """Draw a Reber string that is enclosed in two equal symbols, T or P.
+
+    The second symbol determines the last but one. Otherwise this is like `sample_reber`.
     """
     string, legal = sample_reber(rng)
-    kept = "TP"[rng.integers(2)]
-    return f"B{kept}{string}{kept}E", ["TP", "B", *legal, kept, "E"]
+    enclosing = "TP"[rng.integers(2)]
+    return f"B{enclosing}{string}{enclosing}E", ["TP", "B", *legal, enclosing, "E"]
 
 
 def encode_batch(
     strings: list[str], legal: list[LegalSymbols], symbols: str = REBER_SYMBOLS
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Strings as a batch: numbers of symbols (T, B), padded with 0; what may come next (T - 1, B,
-    S), nothing in the padding; and how many steps each has, its last symbol not counted (B,)."""
-    lengths = np.array([len(may) for may in legal], np.int64)
-    numbers = np.zeros((lengths.max() + 1, len(strings)), np.int64)
+    """Encode strings as a batch.
+
+    Returns
+    -------
+    ids : array of int64, shape (T, B)
+        The symbols, padded with 0.
+    following : array of bool, shape (T - 1, B, S)
+        True for the legal next symbols; False in the padding.
+    lengths : array of int64, shape (B,)
+        The number of symbols of each string, without the last.
+    """
+    lengths = np.array([len(allowed_sets) for allowed_sets in legal], np.int64)
+    ids = np.zeros((lengths.max() + 1, len(strings)), np.int64)
     following = np.zeros((lengths.max(), len(strings), len(symbols)), np.bool_)
-    for b, (string, mays) in enumerate(zip(strings, legal, strict=True)):
-        numbers[: len(string), b] = [symbols.index(symbol) for symbol in string]
-        for t, may in enumerate(mays):
-            following[t, b, [symbols.index(symbol) for symbol in may]] = True
-    return numbers, following, lengths
+    for b, (string, allowed_sets) in enumerate(zip(strings, legal, strict=True)):
+        ids[: len(string), b] = [symbols.index(symbol) for symbol in string]
+        for t, allowed in enumerate(allowed_sets):
+            following[t, b, [symbols.index(symbol) for symbol in allowed]] = True
+    return ids, following, lengths

@@ -1,7 +1,6 @@
-"""Programs to learn from: the running Python's own library, as code alone.
+"""Python source code from the standard library, for language models.
 
-There are no comments and docstrings in it, one statement is in a line (what `ast.unparse` makes of
-it), and a tab stands for each level of indentation.
+The code has no comments and no docstrings, is formatted by `ast.unparse`, and is indented by tabs.
 """
 
 from __future__ import annotations
@@ -14,13 +13,16 @@ from pathlib import Path
 import numpy as np
 
 FILE_SEPARATOR = "\n\n\n"
-"""What stands before each file."""
+"""Precedes each file."""
 SKIPPED = {"site-packages", "test", "tests", "encodings", "idlelib", "lib2to3", "turtledemo"}
 
 
 def sample_library(rng: np.random.Generator, size: int, max_file_size: int = 8000) -> str:
-    """Files of the standard library in random order, until they are `size` characters. Files of
-    more than `max_file_size` are left out: short ones show more often how a file begins."""
+    """Concatenate files of the standard library in random order, up to about `size` characters.
+
+    Files of more than `max_file_size` characters are skipped, so that the text contains many
+    beginnings of files.
+    """
     root = Path(sysconfig.get_path("stdlib"))
     paths = [p for p in sorted(root.rglob("*.py")) if not SKIPPED & {*p.relative_to(root).parts}]
     text = ""
@@ -33,11 +35,11 @@ def sample_library(rng: np.random.Generator, size: int, max_file_size: int = 800
 
 
 def normalize_source(source: str | bytes) -> str:
-    """A program's code alone. SyntaxError if it is none."""
+    """Return Python code without comments and docstrings; raise SyntaxError for other text."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if ast.get_docstring(node) is not None:
                 del node.body[0]
             node.body = node.body or [ast.Pass()]
-    return re.sub("(?m)^(    )+", lambda blanks: "\t" * (len(blanks[0]) // 4), ast.unparse(tree))
+    return re.sub("(?m)^(    )+", lambda indent: "\t" * (len(indent[0]) // 4), ast.unparse(tree))

@@ -1,6 +1,6 @@
-"""Pictures and films of shapes, made together with what is to be said of them.
+"""Generated images and videos of shapes, with their captions.
 
-`rng` is a NumPy generator throughout: the same seed makes the same.
+The argument `rng` is a NumPy generator; equal seeds give equal data.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
-# --- pictures -------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------
 
 COUNTS = ("a", "two", "three", "four")
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
@@ -35,30 +35,29 @@ CAPTION_WORDS = (*COUNTS, *COLORS, *SHAPES, *PLACES, *(f"{name}s" for name in SH
 
 
 def make_scene(rng: Rng, unseen: bool = False) -> tuple[Floats, list[str]]:
-    """A picture (32, 32, 3) of up to four equal shapes on noise, and its caption in words, such as
-    "two red circles at the top left".
+    """Generate an image (32, 32, 3) of up to four equal shapes on noise, and its caption.
 
-    Of the combinations of count, color, shape and corner every sixth is kept for the pictures of
-    what is `unseen`, and those show nothing else.
+    A caption is for example "two red circles at the top left". One sixth of the combinations of
+    count, color, shape and corner is reserved for images that are `unseen` in training.
     """
-    kinds = len(COUNTS), len(COLORS), len(SHAPES), len(CORNERS)
-    chosen = rng.integers(kinds)
-    while (chosen.sum() % 6 == 0) != unseen:
-        chosen = rng.integers(kinds)
-    n, color, form, corner = chosen.tolist()
-    picture = rng.uniform(0, 0.25, (32, 32, 3)).astype(np.float32)
-    for place in rng.permutation(4)[: n + 1]:
-        y = 16 * (corner // 2) + 8 * (place // 2) + rng.integers(0, 3)
-        x = 16 * (corner % 2) + 8 * (place % 2) + rng.integers(0, 3)
-        picture[y : y + 6, x : x + 6][[*SHAPES.values()][form]] = [*COLORS.values()][color]
-    words = [COUNTS[n], [*COLORS][color], [*SHAPES][form] + "s" * (n > 0)]
-    return picture, [*words, "at", "the", *CORNERS[corner].split()]
+    sizes = len(COUNTS), len(COLORS), len(SHAPES), len(CORNERS)
+    combination = rng.integers(sizes)
+    while (combination.sum() % 6 == 0) != unseen:
+        combination = rng.integers(sizes)
+    n, color, shape, corner = combination.tolist()
+    image = rng.uniform(0, 0.25, (32, 32, 3)).astype(np.float32)
+    for cell in rng.permutation(4)[: n + 1]:
+        y = 16 * (corner // 2) + 8 * (cell // 2) + rng.integers(0, 3)
+        x = 16 * (corner % 2) + 8 * (cell % 2) + rng.integers(0, 3)
+        image[y : y + 6, x : x + 6][[*SHAPES.values()][shape]] = [*COLORS.values()][color]
+    words = [COUNTS[n], [*COLORS][color], [*SHAPES][shape] + "s" * (n > 0)]
+    return image, [*words, "at", "the", *CORNERS[corner].split()]
 
 
-# --- films ----------------------------------------------------------------------------------------
+# --- videos ---------------------------------------------------------------------------------------
 
 FRAME_SIZE, MIN_FRAMES, MAX_FRAMES = 14, 8, 16
-"""Pixels of a side, and how many frames a film has."""
+"""The height and width of a frame in pixels, and the limits of the number of frames."""
 SPRITES = {
     "square": np.ones((3, 3)),
     "cross": np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]),
@@ -73,36 +72,45 @@ VIDEO_WORDS = tuple(
 
 
 def make_video(rng: Rng, noise: float = 0.05) -> tuple[Floats, list[str], list[str]]:
-    """Frames (T, 14, 14) in which a shape moves, slowly or fast, bounces off the edge, and
-    sometimes vanishes; which of `EVENTS` happens in each; and what happens in words, such as "a
-    fast ring moves left bounces and vanishes". `noise` is the standard deviation of each pixel's.
+    """Generate a video of a shape that moves, bounces off the edges and sometimes vanishes.
+
+    Returns
+    -------
+    frames : array of float32, shape (T, 14, 14)
+        The frames; `noise` is the standard deviation of the noise in each pixel.
+    events : list of str
+        The entry of `EVENTS` for each frame.
+    words : list of str
+        A description, such as "a fast ring moves left bounces and vanishes".
     """
     length = int(rng.integers(MIN_FRAMES, MAX_FRAMES + 1))
     end = int(rng.integers(4, length)) if rng.random() < 0.5 else length
-    shape, way, fast = rng.choice(list(SPRITES)), rng.choice(list(DIRECTIONS)), rng.random() < 0.5
-    velocity, events, bounces = (1 + fast) * np.array(DIRECTIONS[way]), ["appears"], 0
-    place = rng.integers(0, FRAME_SIZE - 2, 2)
-    while not _inside(place + velocity):  # what bounces at once is never seen to move that way
-        place = rng.integers(0, FRAME_SIZE - 2, 2)
+    sprite, direction = rng.choice(list(SPRITES)), rng.choice(list(DIRECTIONS))
+    fast = rng.random() < 0.5
+    velocity, events, bounces = (1 + fast) * np.array(DIRECTIONS[direction]), ["appears"], 0
+    position = rng.integers(0, FRAME_SIZE - 2, 2)
+    while not _is_inside(position + velocity):  # the first step must show the direction
+        position = rng.integers(0, FRAME_SIZE - 2, 2)
     frames = rng.normal(0, noise, (length, FRAME_SIZE, FRAME_SIZE)).astype(np.float32)
     for t in range(end):
         if t > 0:
-            free = _inside(place + velocity)
+            free = _is_inside(position + velocity)
             velocity, bounces = velocity if free else -velocity, bounces + (not free)
-            place = place + velocity
-            events.append(_way(velocity) if free else "bounces")
-        y, x = place
-        frames[t, y : y + 3, x : x + 3] += SPRITES[shape]
+            position = position + velocity
+            events.append(_direction_name(velocity) if free else "bounces")
+        y, x = position
+        frames[t, y : y + 3, x : x + 3] += SPRITES[sprite]
     events += ["vanishes"] * (end < length) + ["nothing"] * (length - end - 1)
-    words = ["a", "fast" if fast else "slow", str(shape), "moves", str(way), *BOUNCES[bounces]]
+    speed = "fast" if fast else "slow"
+    words = ["a", speed, str(sprite), "moves", str(direction), *BOUNCES[bounces]]
     return frames, events, words + ["and", "vanishes"] * (end < length)
 
 
-def _inside(place: npt.NDArray[np.int64]) -> bool:
-    return bool(np.all((place >= 0) & (place <= FRAME_SIZE - 3)))
+def _is_inside(position: npt.NDArray[np.int64]) -> bool:
+    return bool(np.all((position >= 0) & (position <= FRAME_SIZE - 3)))
 
 
-def _way(velocity: npt.NDArray[np.int64]) -> str:
+def _direction_name(velocity: npt.NDArray[np.int64]) -> str:
     return next(
         name for name, step in DIRECTIONS.items() if np.array_equal(np.sign(velocity), step)
     )

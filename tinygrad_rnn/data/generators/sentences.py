@@ -1,6 +1,6 @@
-"""Sentences of small grammars, in which what a word means depends on words far from it.
+"""Sentences of small grammars with long-range dependencies between words.
 
-`rng` is a NumPy generator throughout: the same seed makes the same.
+The argument `rng` is a NumPy generator; equal seeds give equal data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Rng = np.random.Generator
 
 # --- reviews --------------------------------------------------------------------------------------
 
-WHAT = "film story acting music ending hero dialogue beginning"
+TOPICS = "film story acting music ending hero dialogue beginning"
 GOOD = "good great wonderful funny moving brilliant"
 BAD = "bad dull awful boring weak silly"
 ASIDES = ["I saw it with my sister. ", "It was a rainy day. ", "We sat in the first row. ", "", ""]
@@ -27,37 +27,39 @@ REVIEW_TEMPLATES = {
 
 
 def make_review(rng: Rng, kind: str | None = None) -> tuple[str, str]:
-    """A review of a film, of one of `REVIEW_TEMPLATES`, and whether it is "pos" or "neg".
+    """Generate a film review from one of `REVIEW_TEMPLATES`, and its label, "pos" or "neg".
 
-    "Not good" is blame, and of two clauses it is the one after "but", or the one without
-    "although", that counts.
+    Negation inverts the meaning of a word. Of two clauses, the clause after "but" or without
+    "although" determines the label.
     """
 
     def clause(good: bool) -> str:
-        turned = rng.random() < 0.3
-        word = rng.choice((GOOD if good != turned else BAD).split())
-        how = rng.choice(["not", "never", "far from"] if turned else ["", "really", "so"])
-        return f"the {rng.choice(WHAT.split())} was {how} {word}".replace("  ", " ")
+        negated = rng.random() < 0.3
+        word = rng.choice((GOOD if good != negated else BAD).split())
+        modifier = rng.choice(["not", "never", "far from"] if negated else ["", "really", "so"])
+        return f"the {rng.choice(TOPICS.split())} was {modifier} {word}".replace("  ", " ")
 
     good = rng.random() < 0.5
-    form = REVIEW_TEMPLATES[kind or rng.choice(list(REVIEW_TEMPLATES))]
-    text = form.format(this=clause(good), same=clause(good), other=clause(not good))
+    template = REVIEW_TEMPLATES[kind or rng.choice(list(REVIEW_TEMPLATES))]
+    text = template.format(this=clause(good), same=clause(good), other=clause(not good))
     return rng.choice(ASIDES) + text[0].upper() + text[1:], "pos" if good else "neg"
 
 
-# --- who sees -------------------------------------------------------------------------------------
+# --- word order -----------------------------------------------------------------------------------
 
 NAMES = ("Ann", "Bob", "Cid", "Dot", "Eve", "Fay")
 OBSERVER_WORDS = (*NAMES, "sees", "and")
 
 
 def make_observer_sentence(rng: Rng) -> tuple[str, int]:
-    """Three names and an "and" in any order, with "sees" after the name of who sees, such as "and
-    Bob Ann sees Eve"; and the number of that name in `NAMES`.
+    """Generate a sentence in random word order, and the index of its subject in `NAMES`.
+
+    The sentence contains three names and "and", with "sees" after the subject: "and Bob Ann sees
+    Eve".
     """
-    who, *others = rng.permutation(len(NAMES))[:3]
-    parts = [f"{NAMES[who]} sees", *(NAMES[k] for k in others), "and"]
-    return " ".join(rng.permutation(parts)), int(who)
+    subject, *others = rng.permutation(len(NAMES))[:3]
+    phrases = [f"{NAMES[subject]} sees", *(NAMES[k] for k in others), "and"]
+    return " ".join(rng.permutation(phrases)), int(subject)
 
 
 # --- English and Chinese --------------------------------------------------------------------------
@@ -106,17 +108,17 @@ TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "nin
 
 
 def chinese_numeral(n: int, digits: str = " 一二三四五六七八九") -> str:
-    """A number from 1 to 99 in Chinese: 7 is 七, 12 is 十二, 40 is 四十."""
+    """Return a number from 1 to 99 in Chinese: 七 for 7, 十二 for 12, 四十 for 40."""
     tens, ones = divmod(int(n), 10)
     return digits[tens] * (tens > 1) + "十" * (tens > 0) + digits[ones].strip()
 
 
 def make_translation_pair(rng: Rng) -> tuple[str, str]:
-    """An English sentence, and its Chinese translation.
+    """Generate an English sentence and its Chinese translation.
 
-    Little stays where it was: when and where come before the verb, a relative clause before its
-    noun, things are counted with measure words (只 for birds, 本 for books), two is 两 of things
-    but 二 in dates, and the month comes before the day.
+    The word order differs: adverbials of time and place precede the verb, a relative clause
+    precedes its noun, and the month precedes the day. Counted nouns need measure words (只 for
+    birds, 本 for books), and two is 两 before measure words but 二 in dates.
     """
 
     def pick(entries: list[Any]) -> Any:
@@ -166,4 +168,4 @@ SPOKEN = (
     "yī èr sān sì wǔ liù qī bā jiǔ shí liǎng"
 )
 PINYIN = dict(zip(CHARACTERS, SPOKEN.split(), strict=True))
-"""How each character of the translations is spoken."""
+"""The pronunciation of each character of the translations."""

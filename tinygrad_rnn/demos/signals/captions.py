@@ -16,7 +16,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators.scenes import CAPTION_WORDS, make_scene
-from tinygrad_rnn.data.text_datasets import BEGIN, END, PADDING
+from tinygrad_rnn.data.vocabulary import BEGIN, END, PADDING
 from tinygrad_rnn.plotting import COLORS, draw_image, subplots
 
 CLAIM = (

@@ -120,6 +120,6 @@ def main(demo):
 def predict(run, input):
     """The coding regions of each sequence, counted from 1, both ends included."""
     model = run.load(tagger(True, **run.config))
-    for sequence in data.read_fasta(input, labelled=False):
+    for sequence in data.read_fasta(input, labeled=False):
         for first, last in data.coding_regions(labels(model, sequence.bases)[0]):
             print(f"{sequence.name} {first}..{last}")

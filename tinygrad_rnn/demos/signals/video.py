@@ -23,7 +23,7 @@ from tinygrad_rnn.data.generators.scenes import (
     VIDEO_WORDS,
     make_video,
 )
-from tinygrad_rnn.data.text_datasets import BEGIN, END, PADDING
+from tinygrad_rnn.data.vocabulary import BEGIN, END, PADDING
 from tinygrad_rnn.plotting import draw_image, subplots
 
 CLAIM = (

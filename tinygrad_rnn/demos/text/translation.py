@@ -17,7 +17,7 @@ import numpy as np
 import autograd as ag
 from tinygrad_rnn import data, models, nn
 from tinygrad_rnn.data.generators.sentences import PINYIN, make_translation_pair
-from tinygrad_rnn.data.text_datasets import BEGIN, END, PADDING
+from tinygrad_rnn.data.vocabulary import BEGIN, END, PADDING
 from tinygrad_rnn.demos.saved_model import read_text_argument
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.plotting import draw_heat_map, safe_label, subplots

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from autograd import Tensor, tensor
 
-from ...data.text import Ids
+from ...data.vocabulary import Ids
 
 Floats = npt.NDArray[np.float64]
 

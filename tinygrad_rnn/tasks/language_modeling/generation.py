@@ -11,7 +11,7 @@ from typing import Any
 import autograd as ag
 
 from ...data import Vocabulary
-from ...data.text import Ids
+from ...data.vocabulary import Ids
 from ...models import LanguageModel
 from ...models.decoding import generate_tokens
 from ...training.truncated_bptt import to_model_device

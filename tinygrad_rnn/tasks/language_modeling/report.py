@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...data.text import Ids
+from ...data.vocabulary import Ids
 from ...models import LanguageModel, markov_table
 from ...plotting import subplots, to_png
 from ...training.files import write_file

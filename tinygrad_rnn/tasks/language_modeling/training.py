@@ -21,7 +21,7 @@ from autograd import Tensor
 
 from ... import nn, optim
 from ...data import Loader, StatefulBatches, TextCorpus, evaluation_streams
-from ...data.text import Ids
+from ...data.vocabulary import Ids
 from ...models import LanguageModel
 from ...training.batch_loss import evaluation_mode, ignore_float_errors
 from ...training.trainer import Trainer
