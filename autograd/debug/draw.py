@@ -1,8 +1,8 @@
-"""The recorded graph below a tensor, read into boxes and links for `_draw_picture` to draw.
+"""Drawing of recorded graphs: translation of the graph to the boxes and links of a `Drawing`.
 
-Boxes and links are plain text and numbers, so that a drawing keeps nothing of the graph alive. A
-stretch of the record that repeats, the steps of a recurrence, is folded: drawn as its first and
-last step, with one box for those between.
+Boxes and links contain text and numbers only, so a drawing does not keep the graph alive. Repeated
+steps, such as the steps of a recurrence, are folded: only the first and the last step are drawn,
+with one box for the steps in between.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from ..compile.unroll import unrolled
 from ..core.graph import GET_OUTPUT, Node
 from ..core.pytree import flatten
 from ..core.tensor import Tensor
-from .svg_layout import Box, Drawing, Link
+from .drawing import Drawing
+from .svg_layout import Box, Link
 
-MOST_BOXES = 4000
-FEWEST_HIDDEN = 3  # equal steps; so the four gates of an LSTM, which are no loop, stay in sight
-PERIODS_TRIED = 16  # lengths of a step that one operation may begin
-FEW_ELEMENTS = 6  # larger values are not written out
+MAX_BOXES = 4000
+MIN_FOLDED_STEPS = 3  # the four equal gates of an LSTM are not folded
+MAX_PERIODS = 16  # number of step lengths that are tried at each operation
+MAX_ELEMENTS = 6  # size of the largest values that are shown
 
 
 def draw(
@@ -34,43 +35,64 @@ def draw(
     gradients: bool = False,
     fold: bool = True,
 ) -> Drawing:
-    """The recorded graph below a tensor, or below several in nested tuples, lists and dicts.
+    """Draw the recorded graph of one or several tensors.
 
-    A box for every operation, with the shape and dtype of its result, and a rounder one for every
-    leaf; what was asked for has a bold frame. The graph is what backward will go through: inputs
-    that need no gradient are not in it. The links that leave an operation of several results say
-    which of them they carry; "×2" at a link is a value used twice.
+    Every operation is a box with the shape and dtype of its result, and every leaf is a rounded
+    box. The drawn tensors have bold frames. The graph is the one that the backward pass visits:
+    inputs without a gradient are not part of it. Links from an operation with several results name
+    the result; "×2" marks a value that is used twice.
 
-    `names` gives names to leaves and intermediate results: a dict from names to tensors, or a
-    module (its `named_parameters()`). `values` writes into the boxes small values and gradients
-    (`.grad`) as far as the graph knows them, and what it keeps for the gradient rules; `gradients`
-    adds the way back, in dashes, with the shapes of the gradients. What repeats, the steps of a
-    recurrence, is folded unless `fold` is False: three or more steps of the same operations and
-    shapes, wired in the same way, between its first and its last.
+    Parameters
+    ----------
+    tensors : Tensor, or nested tuples, lists and dicts of Tensors
+        Results whose graph is drawn.
+    names : dict of str to Tensor, or Module, optional
+        Names of leaves and intermediate results; a module names its parameters.
+    values : bool, default False
+        Show small values and gradients (`.grad`) where the graph holds them, and the residuals of
+        each operation.
+    gradients : bool, default False
+        Show the backward pass as dashed links with the shapes of the gradients.
+    fold : bool, default True
+        Draw repeated steps, such as the steps of a recurrence, as the first step, the last step and
+        one box for all others. Steps are folded if at least three in between have the same
+        operations, shapes and connections.
 
-    Raises TypeError for what is no tensor; RuntimeError where nothing was recorded, or an earlier
-    backward has freed it; ValueError if the picture would have more than 4000 boxes.
+    Returns
+    -------
+    Drawing
+        Drawing with the attributes `svg` and `dot` and the method `save`; notebooks display it.
+
+    Raises
+    ------
+    TypeError
+        If `tensors` contains other objects than Tensors.
+    RuntimeError
+        If no operation was recorded, or if a backward pass has freed the graph.
+    ValueError
+        If the drawing would have more than 4000 boxes.
+
+    Examples
+    --------
+    >>> ag.draw(ag.tanh(w * x).sum(), {"w": w, "x": x}).save("graph.svg")
     """
     roots, named = _roots(tensors), _named(names)
-    every = unrolled([*roots, *[tensor for _, tensor in named]])
-    roots, named = (
-        every[: len(roots)],
-        [(name, tensor) for (name, _), tensor in zip(named, every[len(roots) :], strict=True)],
-    )
-    given = roots + [tensor for _, tensor in named]
-    shown = {tensor._node for tensor in given}
+    tensors = unrolled([*roots, *[tensor for _, tensor in named]])
+    roots, named_tensors = tensors[: len(roots)], tensors[len(roots) :]
+    named = [(name, tensor) for (name, _), tensor in zip(named, named_tensors, strict=True)]
+    shown = {tensor._node for tensor in tensors}
     nodes = _reachable(roots, shown)
     operations = [node for node in nodes if node.primitive is not None]
-    runs = _runs(operations, shown) if fold else []
-    size = len(nodes) - sum(run.period * run.steps - 1 for run in runs)
-    if size > MOST_BOXES:
+    loops = _find_loops(operations, shown) if fold else []
+    size = len(nodes) - sum(loop.period * loop.steps - 1 for loop in loops)
+    if size > MAX_BOXES:
         raise ValueError(
-            f"the picture of this graph would have {size} boxes, {MOST_BOXES} is the most: "
+            f"the drawing must have at most {MAX_BOXES} boxes, got {size}: "
             "draw an intermediate result, or fewer steps" + ("" if fold else ", or fold them")
         )
-    text = _Text(roots, named, _known(nodes, given) if values else None)
-    boxes, place = _boxes(nodes, operations, runs, text)
-    links = _links(operations, place, shown, gradients)
+    writer = _BoxWriter(roots, named, _known_values(nodes, tensors) if values else None)
+    boxes, box_of = _boxes(nodes, operations, loops, writer)
+    links = _links(operations, box_of, shown, gradients)
     return Drawing(boxes, links)
 
 
@@ -78,37 +100,37 @@ def draw(
 
 
 def _roots(tensors: Any) -> list[Tensor]:
-    """The tensors to draw, or a clear error."""
+    """Return the tensors to draw; raise an error if there is nothing to draw."""
     leaves = flatten(tensors)
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
-            raise TypeError(f"draw shows the graph of Tensors, not of {type(leaf).__name__}")
+            raise TypeError(f"draw needs Tensors, got {type(leaf).__name__}")
     roots = [leaf for leaf in leaves if leaf._node is not None]
     if not roots:
         raise RuntimeError(
-            "nothing to draw: no tensor that this one came from requires a gradient, "
+            "nothing to draw: the tensor does not depend on a tensor that requires a gradient, "
             "or it was computed under no_grad()"
         )
     for node in [root._node for root in roots]:
-        made = node.parents[0] if node.primitive is GET_OUTPUT else node
-        if _is_freed(made):
+        operation = node.parents[0] if node.primitive is GET_OUTPUT else node
+        if _is_freed(operation):
             raise RuntimeError(
-                f"nothing to draw: the graph of this result of {made.primitive.name} was freed by "
-                "backward; draw it before that, or pass retain_graph=True to backward"
+                f"nothing to draw: the graph of this result of {operation.primitive.name} was "
+                "freed by backward(); draw it before, or pass retain_graph=True to backward()"
             )
     return roots
 
 
 def _named(names: Any) -> list[tuple[str, Tensor]]:
-    """The tensors with names that have a place in the graph."""
+    """Return the named tensors that belong to a graph, with their names."""
     names = {} if names is None else names
     pairs = getattr(names, "named_parameters", getattr(names, "items", None))
     if pairs is None:
-        raise TypeError(f"names: a dict of Tensors or a module, not {type(names).__name__}")
+        raise TypeError(f"names must be a dict of Tensors or a module, got {type(names).__name__}")
     named = list(pairs())
     for name, tensor in named:
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"names[{name!r}] must be a Tensor, not {type(tensor).__name__}")
+            raise TypeError(f"names[{name!r}] must be a Tensor, got {type(tensor).__name__}")
     return [(str(name), tensor) for name, tensor in named if tensor._node is not None]
 
 
@@ -117,9 +139,9 @@ def _is_freed(node: Node) -> bool:
 
 
 def _inputs(node: Node, shown: set[Any]) -> Iterator[tuple[Any, int | None, Any]]:
-    """Where a node's inputs come from: the node, which of its results, the shape of that.
+    """Yield the inputs of a node: the source node, the position of the result, and its shape.
 
-    A result of several is no box of its own unless it is `shown`: the operation stands for it.
+    One of several results has a box only if it is `shown`; else the source is the operation.
     """
     for parent in node.parents:
         if parent is None:
@@ -133,19 +155,19 @@ def _inputs(node: Node, shown: set[Any]) -> Iterator[tuple[Any, int | None, Any]
 
 
 def _reachable(roots: list[Tensor], shown: set[Any]) -> list[Node]:
-    """All nodes that get a box, inputs before their users."""
-    found: set[Node] = set()
+    """Return all nodes to draw, inputs before the operations that use them."""
+    reachable: set[Node] = set()
     stack: list[Any] = [root._node for root in roots]
     while stack:
         node = stack.pop()
-        if node not in found:
-            found.add(node)
+        if node not in reachable:
+            reachable.add(node)
             stack += [source for source, _, _ in _inputs(node, shown)]
-    return sorted(found, key=lambda node: node.number)
+    return sorted(reachable, key=lambda node: node.number)
 
 
-def _kept(node: Node) -> Iterator[tuple[str, Any]]:
-    """The arguments and results that a node keeps for its rules, by the rules' names for them."""
+def _array_residuals(node: Node) -> Iterator[tuple[str, Any]]:
+    """Yield the arguments and results among the residuals of a node, with their names."""
     primitive = node.primitive
     if primitive is not None and primitive is not GET_OUTPUT and node.residuals is not None:
         for name, value in zip(primitive.residual_names, node.residuals, strict=True):
@@ -153,11 +175,11 @@ def _kept(node: Node) -> Iterator[tuple[str, Any]]:
                 yield name, value
 
 
-def _known(nodes: list[Node], tensors: list[Tensor]) -> dict[Any, Any]:
-    """The arrays of those nodes whose values are given, or kept by a rule somewhere."""
+def _known_values(nodes: list[Node], tensors: list[Tensor]) -> dict[Any, Any]:
+    """Return the arrays of the nodes of `tensors`, and of nodes that are residuals of others."""
     known: dict[Any, Any] = {}
     for node in nodes:
-        for name, value in _kept(node):
+        for name, value in _array_residuals(node):
             if name == "y":
                 known[node] = value
             elif isinstance(value, tuple):
@@ -167,13 +189,13 @@ def _known(nodes: list[Node], tensors: list[Tensor]) -> dict[Any, Any]:
     return known | {tensor._node: tensor._data for tensor in tensors}
 
 
-class _Text:
-    """What is written into the boxes."""
+class _BoxWriter:
+    """Writes the text of the boxes."""
 
     def __init__(
         self, roots: list[Tensor], named: list[tuple[str, Tensor]], known: dict[Any, Any] | None
     ) -> None:
-        self.asked = {root._node for root in roots}
+        self.root_nodes = {root._node for root in roots}
         self.known = known
         self.names: dict[Any, str] = {}
         for name, tensor in named:
@@ -181,19 +203,21 @@ class _Text:
             self.names[node] = f"{self.names[node]}, {name}" if node in self.names else name
 
     def box(self, node: Node) -> Box:
-        """The box of one node."""
+        """Return the box of one node."""
         name = self.names.get(node)
         if node.primitive is None:
             title = name or "leaf"
         else:
             title = _operation(node) if name is None else f"{name} = {_operation(node)}"
         role = "leaf" if node.primitive is None else "operation"
-        return Box(role, [title, *self._details(node)], node in self.asked)
+        return Box(role, [title, *self._details(node)], node in self.root_nodes)
 
     def _details(self, node: Node) -> Iterator[str]:
         if isinstance(node.dtype, tuple):
-            each = [f"{shape} {dtype}" for shape, dtype in zip(node.shape, node.dtype, strict=True)]
-            yield _brief(each) if len(set(each)) > 1 else f"{len(each)} × {each[0]}"
+            types = [
+                f"{shape} {dtype}" for shape, dtype in zip(node.shape, node.dtype, strict=True)
+            ]
+            yield _abbreviate(types) if len(set(types)) > 1 else f"{len(types)} × {types[0]}"
         else:
             yield f"{node.shape} {node.dtype}"
         if _is_freed(node):
@@ -204,43 +228,43 @@ class _Text:
             yield f"= {value}"
         if node.accumulator is not None and (gradient := node.accumulator.gradient) is not None:
             yield f"grad {_value(gradient._data) or gradient.shape}"
-        if kept := [f"{name} {_size(value)}" for name, value in _kept(node)]:
-            yield f"keeps {', '.join(kept)}"
+        if residuals := [f"{name} {_size(value)}" for name, value in _array_residuals(node)]:
+            yield f"residuals {', '.join(residuals)}"
 
 
 def _operation(node: Node) -> str:
-    """What a node is called."""
+    """Return the name of the operation of a node."""
     if node.primitive is GET_OUTPUT:
         return f"result {node.residuals} of {node.parents[0].primitive.name}"  # type: ignore[union-attr]
     return str(node.primitive.name)
 
 
 def _boxes(
-    nodes: list[Node], operations: list[Node], runs: list[_Run], text: _Text
+    nodes: list[Node], operations: list[Node], loops: list[_Loop], writer: _BoxWriter
 ) -> tuple[list[Box], dict[Node, int]]:
-    """The boxes, inputs before their users, and which of them each node went into."""
+    """Return the boxes, inputs first, and for each node the number of its box."""
     leaves = [node for node in nodes if node.primitive is None]
-    boxes = [text.box(leaf) for leaf in leaves]
-    place = {leaf: i for i, leaf in enumerate(leaves)}
-    hidden = {run.start: run for run in runs}
+    boxes = [writer.box(leaf) for leaf in leaves]
+    box_of = {leaf: i for i, leaf in enumerate(leaves)}
+    loop_at = {loop.start: loop for loop in loops}
     i = 0
     while i < len(operations):
-        run = hidden.get(i, _Run(i, 1, 1))
-        together = operations[i : i + run.period * run.steps]
-        place.update(dict.fromkeys(together, len(boxes)))
-        if len(together) == 1:
-            boxes.append(text.box(together[0]))
+        loop = loop_at.get(i, _Loop(i, 1, 1))
+        members = operations[i : i + loop.period * loop.steps]
+        box_of.update(dict.fromkeys(members, len(boxes)))
+        if len(members) == 1:
+            boxes.append(writer.box(members[0]))
         else:
-            each = "each: " + ", ".join(map(_operation, together[: run.period]))
-            lines = textwrap.wrap(each, 36, max_lines=4, placeholder=" …")
-            boxes.append(Box("fold", [f"… {run.steps} equal steps …", *lines]))
-        i += len(together)
-    return boxes, place
+            step = "each: " + ", ".join(map(_operation, members[: loop.period]))
+            lines = textwrap.wrap(step, 36, max_lines=4, placeholder=" …")
+            boxes.append(Box("fold", [f"… {loop.steps} equal steps …", *lines]))
+        i += len(members)
+    return boxes, box_of
 
 
 def _value(array: Any) -> str:
-    """A small array on one line; nothing for others."""
-    if getattr(array, "size", FEW_ELEMENTS + 1) > FEW_ELEMENTS:
+    """Return a small array on one line, and "" for larger ones."""
+    if getattr(array, "size", MAX_ELEMENTS + 1) > MAX_ELEMENTS:
         return ""
     host = backend.of_array(array).to_host(array)
     text = np.array2string(host, separator=", ", formatter={"all": lambda x: f"{x:.4g}"})
@@ -248,108 +272,113 @@ def _value(array: Any) -> str:
 
 
 def _size(value: Any) -> str:
-    """A kept value in few words: the shape of an array, or of each of several, or a number."""
+    """Describe a residual: the shape of an array, the shapes of several, or a number."""
     if isinstance(value, tuple):
-        return _brief([_size(item) for item in value])
+        return _abbreviate([_size(item) for item in value])
     return str(value.shape) if hasattr(value, "shape") else f"{value:g}"
 
 
-def _brief(items: list[str]) -> str:
-    """A list, the middle of which is left out if it is long."""
+def _abbreviate(items: list[str]) -> str:
+    """Return the items as a list, without the middle of a long one."""
     return ", ".join(items if len(items) < 6 else [*items[:2], "…", items[-1]])
 
 
 def _links(
-    operations: list[Node], place: dict[Node, int], shown: set[Any], gradients: bool
+    operations: list[Node], box_of: dict[Node, int], shown: set[Any], gradients: bool
 ) -> list[Link]:
-    """One link for all that flows from one box to another."""
+    """Return one link for all values that flow from one box to another."""
     flows: dict[tuple[int, int], list[tuple[int | None, Any]]] = {}
     for node in operations:
         for source, position, shape in _inputs(node, shown):
-            if place[source] != place[node]:
-                flows.setdefault((place[source], place[node]), []).append((position, shape))
+            if box_of[source] != box_of[node]:
+                flows.setdefault((box_of[source], box_of[node]), []).append((position, shape))
     return [
         Link(
             source,
             target,
             _label([position for position, _ in flow if position is not None], len(flow)),
-            _brief(list(dict.fromkeys(str(shape) for _, shape in flow))) if gradients else None,
+            _abbreviate(list(dict.fromkeys(str(shape) for _, shape in flow)))
+            if gradients
+            else None,
         )
         for (source, target), flow in sorted(flows.items())
     ]
 
 
 def _label(positions: list[int], uses: int) -> str:
-    """Which results of the source a link carries, and how many uses it stands for."""
-    which = sorted(set(positions))
-    through = len(which) > 2 and which == list(range(which[0], which[-1] + 1))
-    text = f"{which[0]}…{which[-1]}" if through else _brief([str(i) for i in which])
-    return f"{text} ×{uses}".strip() if uses > max(len(which), 1) else text
+    """Return the positions of the results on a link, and the number of uses if it is larger."""
+    results = sorted(set(positions))
+    is_range = len(results) > 2 and results == list(range(results[0], results[-1] + 1))
+    text = f"{results[0]}…{results[-1]}" if is_range else _abbreviate(list(map(str, results)))
+    return f"{text} ×{uses}".strip() if uses > max(len(results), 1) else text
 
 
-# --- folding what repeats -------------------------------------------------------------------------
+# --- folding of repeated steps --------------------------------------------------------------------
 
 
-class _Run(NamedTuple):
-    """`steps` equal steps of `period` operations each, from the operation `start` on."""
+class _Loop(NamedTuple):
+    """`steps` equal steps of `period` operations each; the first operation has number `start`."""
 
     start: int
     period: int
     steps: int
 
 
-def _runs(operations: list[Node], shown: set[Any]) -> list[_Run]:
-    """The steps to hide: of every stretch of equal steps, all but the last, and all but the first
-    too, unless a step of the same operations, begun from another state, stands before them.
+def _find_loops(operations: list[Node], shown: set[Any]) -> list[_Loop]:
+    """Return the steps to fold.
 
-    Where an operation may begin steps of several lengths, that which reaches farthest is taken.
+    The last step of a loop is drawn. So is the first, unless a step of the same operations with
+    another initial state precedes it. If an operation starts steps of several lengths, the longest
+    loop is used.
     """
-    place = {node: i for i, node in enumerate(operations)}
+    index_of = {node: i for i, node in enumerate(operations)}
     names = [_operation(node) for node in operations]
     kinds: list[int] = []
     counters: list[list[int]] = []
     numbers: dict[Hashable, int] = {}
-    alike: dict[int, list[int]] = {}  # where the operations of a kind are
-    nth: list[int] = []  # which of them each one is
+    indices: dict[int, list[int]] = {}  # the operations of each kind
+    ranks: list[int] = []  # position of each operation in the list of its kind
     for i, node in enumerate(operations):
-        kind, counted = _signature(node, place, shown)
+        kind, node_counters = _signature(node, index_of, shown)
         if node in shown and node is not operations[-1]:
-            kind = (i,)  # like no other, to stay in sight; the last operation does anyhow
+            kind = (i,)  # unique, so that it is drawn; the last operation is drawn anyway
         kinds.append(numbers.setdefault(kind, len(numbers)))
-        counters.append(counted)
-        nth.append(len(alike.setdefault(kinds[i], [])))
-        alike[kinds[i]].append(i)
+        counters.append(node_counters)
+        ranks.append(len(indices.setdefault(kinds[i], [])))
+        indices[kinds[i]].append(i)
 
-    runs, i = [], 0
+    loops, i = [], 0
     while i < len(kinds):
         best, end = None, i + 1
-        for j in alike[kinds[i]][nth[i] + 1 : nth[i] + 1 + PERIODS_TRIED]:
+        for j in indices[kinds[i]][ranks[i] + 1 : ranks[i] + 1 + MAX_PERIODS]:
             period = j - i
             if best is not None and period % best.period == 0:
-                continue  # it reaches no farther
-            reached = _reach(i, period, kinds, counters)
-            steps, left = divmod(reached - i - period, period)  # the last step stays in sight
-            start = i + left
+                continue  # multiples of a period give the same loop
+            loop_end = _loop_end(i, period, kinds, counters)
+            steps, remainder = divmod(loop_end - i - period, period)  # without the last step
+            start = i + remainder
             if names[max(start - period, 0) : start] != names[start : start + period]:
-                start, steps = start + period, steps - 1  # so does one before the hidden ones
-            if steps >= FEWEST_HIDDEN and reached > end:
-                best, end = _Run(start, period, steps), reached
-        runs += [best] if best is not None else []
+                start, steps = start + period, steps - 1  # without the first step
+            if steps >= MIN_FOLDED_STEPS and loop_end > end:
+                best, end = _Loop(start, period, steps), loop_end
+        loops += [best] if best is not None else []
         i = end
-    return runs
+    return loops
 
 
-def _reach(start: int, period: int, kinds: list[int], counters: list[list[int]]) -> int:
-    """The end of the stretch from `start` in which every operation is of the same kind as the one
-    a period before it, and its counters have advanced as those did.
+def _loop_end(start: int, period: int, kinds: list[int], counters: list[list[int]]) -> int:
+    """Return the end of the longest loop from `start`.
+
+    Every operation has the kind of the operation one period earlier, and its counters advance by
+    the same amounts.
     """
 
     def advance(i: int) -> list[int]:
         return [b - a for a, b in zip(counters[i - period], counters[i], strict=True)]
 
-    ahead = kinds[start : start + FEWEST_HIDDEN * period + 1 : period]
-    if ahead != [kinds[start]] * (FEWEST_HIDDEN + 1):
-        return start  # too short to matter
+    next_steps = kinds[start : start + MIN_FOLDED_STEPS * period + 1 : period]
+    if next_steps != [kinds[start]] * (MIN_FOLDED_STEPS + 1):
+        return start  # too few steps to fold
     for i in range(start + period, len(kinds)):
         if kinds[i] != kinds[i - period]:
             return i
@@ -359,22 +388,24 @@ def _reach(start: int, period: int, kinds: list[int], counters: list[list[int]])
 
 
 def _signature(
-    node: Node, place: dict[Node, int], shown: set[Any]
+    node: Node, index_of: dict[Node, int], shown: set[Any]
 ) -> tuple[tuple[Any, ...], list[int]]:
-    """What must be equal in equal steps, and the numbers that may advance evenly from one step to
-    the next: where the inputs stand in the record, which result of several they are, indices.
+    """Return the properties that are equal in equal steps, and the node's counters.
+
+    Counters may advance by a constant from step to step: the numbers of the input operations, the
+    positions of results among several, and indices.
     """
     kind = [_operation(node), node.shape, node.dtype]
     kind += [parent is None for parent in node.parents]
     counters: list[int] = []
     for source, position, _ in _inputs(node, shown):
-        kind.append("operation" if source in place else id(source))  # a leaf is always the same
-        counters += [place[source], position or 0] if source in place else ()
+        kind.append("operation" if source in index_of else id(source))  # leaves must be identical
+        counters += [index_of[source], position or 0] if source in index_of else ()
     static: list[Any] = []
     if node.primitive is not GET_OUTPUT and node.residuals is not None:
         for name, value in zip(node.primitive.residual_names, node.residuals, strict=True):
-            constant = name in node.primitive.arguments and isinstance(value, (int, float))
-            (kind if constant or name.endswith("_shape") else static).append(value)
+            is_constant = name in node.primitive.arguments and isinstance(value, (int, float))
+            (kind if is_constant or name.endswith("_shape") else static).append(value)
     while static:
         value = static.pop()
         if isinstance(value, (tuple, list)):

@@ -1,4 +1,4 @@
-"""What tests of drawings share: graphs to draw, and a reader that gets boxes and links back."""
+"""Graphs for the tests of drawings, and a parser of drawings."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -16,8 +16,8 @@ def leaf(*shape: int) -> ag.Tensor:
     return ag.ones(shape).requires_grad_()
 
 
-class Seen(NamedTuple):
-    """A picture as its text tells: the lines, role and frame of each box; links with labels."""
+class ParsedDrawing(NamedTuple):
+    """The lines, role and frame of each box of a drawing, and the labels of its links."""
 
     lines: list[list[str]]
     roles: list[str]
@@ -35,8 +35,8 @@ class Seen(NamedTuple):
         return lines
 
 
-def read(drawing: Any) -> Seen:
-    """Both texts, which must agree."""
+def parse(drawing: Any) -> ParsedDrawing:
+    """Parse the SVG and Graphviz texts, which must agree."""
     root = ET.fromstring(drawing.svg)
     groups = root.findall(f"{SVG}g")
     assert [g.get("data-box") for g in groups] == [str(i) for i in range(len(groups))]
@@ -52,7 +52,7 @@ def read(drawing: Any) -> Seen:
     paths = Counter((p.get("data-from"), p.get("data-to")) for p in root.findall(f"{SVG}path"))
     assert paths == Counter((a, b) for a, b, _, _ in edges)
 
-    def titled(dashed: bool) -> dict[tuple[str, str], str]:
+    def labels(dashed: bool) -> dict[tuple[str, str], str]:
         return {
             (lines[int(a)][0], lines[int(b)][0]): label
             for a, b, label, style in edges
@@ -60,42 +60,42 @@ def read(drawing: Any) -> Seen:
         }
 
     roles = [g.get("data-role", "") for g in groups]
-    return Seen(lines, roles, frames, bold, titled(False), titled(True))  # type: ignore[arg-type]
+    return ParsedDrawing(lines, roles, frames, bold, labels(False), labels(True))  # type: ignore[arg-type]
 
 
-def elman(steps: int, odd: int | None = None) -> tuple[ag.Tensor, dict[str, ag.Tensor]]:
-    """s = tanh(U x + W s), written as a loop; at the step `odd` with another function."""
+def elman(steps: int, exception: int | None = None) -> tuple[ag.Tensor, dict[str, ag.Tensor]]:
+    """Return s = tanh(U x + W s) after a loop, with another function at the step `exception`."""
     w, u, s = leaf(3, 3), leaf(3, 2), ag.zeros((1, 3))
     for t in range(steps):
-        function = ag.sin if t == odd else ag.tanh
+        function = ag.sin if t == exception else ag.tanh
         s = function(ag.linear(ag.ones((1, 2)), u) + ag.linear(s, w))
     return s, {"W": w, "U": u}
 
 
-def folds(seen: Seen) -> list[tuple[int, list[str]]]:
-    """How many steps each fold hides, and the operations of one."""
-    found = []
-    for lines, role in zip(seen.lines, seen.roles, strict=True):
+def folds(parsed: ParsedDrawing) -> list[tuple[int, list[str]]]:
+    """Return the number of steps of each fold, and the operations of one step."""
+    result = []
+    for lines, role in zip(parsed.lines, parsed.roles, strict=True):
         if role == "fold":
             match = re.fullmatch(r"… (\d+) equal steps …", lines[0])
             assert match is not None
-            found.append((int(match[1]), " ".join(lines[1:]).removeprefix("each: ").split(", ")))
-    return found
+            result.append((int(match[1]), " ".join(lines[1:]).removeprefix("each: ").split(", ")))
+    return result
 
 
-def operations(seen: Seen) -> Counter[str]:
-    """How many operations of each name a picture stands for."""
-    counted: Counter[str] = Counter()
-    for lines, role in zip(seen.lines, seen.roles, strict=True):
-        counted[lines[0]] += role == "operation"
-    for steps, names in folds(seen):
-        counted.update({name: steps * count for name, count in Counter(names).items()})
-    return +counted
+def operations(parsed: ParsedDrawing) -> Counter[str]:
+    """Return the number of operations of each name, including folded ones."""
+    counts: Counter[str] = Counter()
+    for lines, role in zip(parsed.lines, parsed.roles, strict=True):
+        counts[lines[0]] += role == "operation"
+    for steps, names in folds(parsed):
+        counts.update({name: steps * count for name, count in Counter(names).items()})
+    return +counts
 
 
 @st.composite
 def programs(draw: Any) -> list[ag.Tensor]:
-    """The results of random operations on earlier results, many of them repeated."""
+    """Draw results of random operations on earlier results, with many repetitions."""
     values = [leaf(2, 2), leaf(2, 2)]
     for _ in range(draw(st.integers(1, 3))):
         body = draw(
