@@ -19,24 +19,7 @@ from .debug import graph_growth as graph_growth  # it counts what is recorded
 from .debug.anomaly import detect_anomaly
 from .debug.draw import draw
 from .ops import OPERATIONS as _OPERATIONS
-from .ops.activations import *
-from .ops.creation import *
-from .ops.cumulative import *
-from .ops.differences import *
-from .ops.einsum import *
-from .ops.elementwise import *
-from .ops.extremes import *
-from .ops.indexing import *
-from .ops.joining import *
-from .ops.logic import *
-from .ops.matmul import *
-from .ops.movement import *
-from .ops.reduction import *
-from .ops.selection import *
-from .ops.shape import *
-from .ops.softmax import *
-from .ops.sorting import *
-from .ops.trigonometric import *
+from .ops.public import *
 from .random import Generator, manual_seed
 from .recurrence.checkpoint import checkpoint
 from .recurrence.scan import explain, scan

@@ -26,7 +26,7 @@ from .core.errors import prefix_error
 from .core.operands import as_operand, as_operands
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
-from .ops import MODULES, creation, einsum, extremes, matmul, movement, reduction, selection
+from .ops import OPERATIONS, creation, einsum, extremes, matmul, movement, public, reduction, selection
 from .ops.arguments import normalize_axes
 
 
@@ -68,10 +68,7 @@ def _cross(a: Any, b: Any, axis: int = -1) -> Any:
 
 
 _OPERATIONS: dict[Any, Callable[..., Any]] = {
-    getattr(np, name): getattr(module, name)
-    for module in MODULES
-    for name in module.__all__
-    if hasattr(np, name)
+    getattr(np, name): getattr(public, name) for name in OPERATIONS if hasattr(np, name)
 } | {
     np.amax: extremes.max,
     np.amin: extremes.min,

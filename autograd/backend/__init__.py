@@ -18,6 +18,7 @@ from ..runtime.context import Block, ContextVariable, run_locked
 from ..runtime.deprecation import moved_names
 from .base import Array, Backend, DeviceError
 from .numpy import NumpyBackend
+from .tracer import TracerArray
 
 __all__ = [
     "Array",
@@ -130,8 +131,8 @@ def of_type(array_type: type) -> Backend:
     for backend in _backends.values():
         if issubclass(array_type, backend.array_type):
             return backend
-    if (backend_of_type := getattr(array_type, "backend", None)) is not None:
-        return backend_of_type  # type: ignore[no-any-return]
+    if issubclass(array_type, TracerArray):
+        return array_type.backend  # type: ignore[no-any-return]
     # CuPy arrays may exist before the device "cuda" is used.
     is_cupy = array_type.__module__.partition(".")[0] == "cupy"
     return get("cuda") if is_cupy else _cpu

@@ -14,12 +14,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .. import backend
+from ..backend.tracer import TracerArray
 from ..core.primitive import Primitive, TracingError
 from ..core.pytree import flatten
-from ..ops import METHODS
-from ..ops.creation import _astype
+from ..ops.creation import _astype, astype
 from ..ops.elementwise import _round, multiply
 from ..ops.selection import _clip, where
+from ..ops.tensor_methods import ArrayMethods
 
 POINTWISE = {operation.primitive for operation in (_astype, _clip, _round, where)}
 NUMBERS = (bool, int, float)
@@ -38,7 +39,12 @@ class Untraceable(TracingError):
         self.expected = expected
 
 
-class Symbol:
+def _while_open(operation: Any, otherwise: Any) -> Any:
+    """Compare arrays while a program is traced, and identities after that."""
+    return lambda a, b: operation(a, b) if a.program.open else otherwise(a, b)
+
+
+class Symbol(TracerArray, ArrayMethods):
     """An array in a program: of known shape and dtype; the result of `op`, or an input (None).
 
     `number` is its place among the values of the program. `full` is a number if that is what it
@@ -47,7 +53,9 @@ class Symbol:
 
     __slots__ = ("dtype", "full", "number", "op", "program", "shape")
     __array_ufunc__ = None  # so that array + symbol is left to the symbol
-    backend: Any
+    __eq__ = _while_open(ArrayMethods.__eq__, object.__eq__)
+    __ne__ = _while_open(ArrayMethods.__ne__, object.__ne__)
+    __hash__ = object.__hash__
 
     def __init__(self, program: Program, shape: tuple[int, ...], dtype: Any, op: Op | None) -> None:
         self.program, self.shape, self.dtype, self.op = program, shape, dtype, op
@@ -88,18 +96,6 @@ class Symbol:
         raise Untraceable(f"{primitive.name} is applied to no symbol")
 
 
-def _while_open(operation: Any, otherwise: Any) -> Any:
-    """A comparison of arrays while a program is being written; of names when it is done."""
-    return lambda a, b: operation(a, b) if a.program.open else otherwise(a, b)
-
-
-for _name, _method in METHODS.items():
-    setattr(Symbol, _name, _method)
-for _name in ("__eq__", "__ne__"):
-    setattr(Symbol, _name, _while_open(METHODS[_name], getattr(object, _name)))
-Symbol.__hash__ = object.__hash__  # type: ignore[method-assign]
-
-
 class _Modules:
     """An array module, for rules that ask it for arrays like a symbol."""
 
@@ -128,7 +124,7 @@ class _Home:
     def asarray(self, data: Any, dtype: Any = None) -> Any:
         if not isinstance(data, Symbol):
             return self.real.asarray(data, dtype)
-        return data if dtype is None else METHODS["astype"](data, np.dtype(dtype))
+        return data if dtype is None else astype(data, np.dtype(dtype))
 
     def to_host(self, array: Any) -> Any:
         return array.__array__() if isinstance(array, Symbol) else self.real.to_host(array)

@@ -40,6 +40,7 @@ def install(
     it were written there.
     """
     operations.unbroadcast, operations.stack = unbroadcast, stack
-    for name, attribute in vars(methods).items():
-        if name not in ("__module__", "__dict__", "__weakref__", "__doc__", "__slots__"):
-            setattr(tensor_class, name, attribute)
+    for base in reversed(methods.__mro__[:-1]):  # without `object`
+        for name, attribute in vars(base).items():
+            if name not in ("__doc__", "__module__", "__slots__"):
+                setattr(tensor_class, name, attribute)

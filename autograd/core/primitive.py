@@ -36,6 +36,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..backend.tracer import TracerArray
 from .errors import operation_error
 from .graph import GET_OUTPUT, Node, recording
 from .operands import as_operand
@@ -61,7 +62,7 @@ class Kernels(dict[type, Callable[..., Any]]):
 
     def __missing__(self, array_type: type) -> Callable[..., Any]:
         forward = self.forward
-        if hasattr(array_type, "apply"):
+        if issubclass(array_type, TracerArray):
             kernel = partial(array_type.apply, self.primitive)
         else:
             xp = backend.of_type(array_type).xp
@@ -74,7 +75,7 @@ class Kernels(dict[type, Callable[..., Any]]):
         error that names the operation if not.
         """
         for value in flatten((arrays, static)):
-            if hasattr(type(value), "apply"):
+            if isinstance(value, TracerArray):
                 return self[type(value)](*arrays, **static)
         named = operation_error(self.primitive.name, error, arrays)
         raise named from (error.__cause__ if named is error else error)

@@ -7,7 +7,7 @@ of the same names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..backend.tracer import TracerArray
 from ..runtime.context import ContextVariable
 from . import graph
 from .graph import Accumulator, Node
@@ -24,7 +25,13 @@ Axis = int | tuple[int, ...] | list[int] | None
 Scalar = bool | int | float
 
 
-class Tensor:
+if TYPE_CHECKING:
+    from ..ops.tensor_methods import TensorMethods
+else:
+    TensorMethods = object
+
+
+class Tensor(TensorMethods):
     """An array with a place in the recorded graph. Made by `tensor(...)` and by every operation on
     Tensors.
     """
@@ -295,74 +302,6 @@ class Tensor:
         """`f"{loss:.3f}"` formats the only element."""
         return format(self.item(), spec) if spec else repr(self)
 
-    __hash__ = object.__hash__
-
-    # --- written and bound by `ops` ---------------------------------------------------------------
-
-    if TYPE_CHECKING:
-        T: Tensor
-        mT: Tensor
-
-        def _of_two(self, other: Any) -> Tensor: ...
-        def _of_one(self) -> Tensor: ...
-        def _compared(self, other: object) -> Tensor: ...
-        # fmt: off
-        def _true(
-            self, axis: Axis = None, keepdims: bool = False, *, where: Any = None,
-        ) -> Tensor: ...
-        def _extreme(
-            self, axis: Axis = None, keepdims: bool = False, *, initial: Any = None,
-            where: Any = None,
-        ) -> Tensor: ...
-        def _total(
-            self, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None,
-            initial: Any = None, where: Any = None,
-        ) -> Tensor: ...
-        def mean(
-            self, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None,
-            where: Any = None,
-        ) -> Tensor: ...
-        def _spread(
-            self, axis: Axis = None, keepdims: bool = False, ddof: float = 0, *,
-            dtype: Any = None, where: Any = None, mean: Any = None,
-            correction: float | None = None,
-        ) -> Tensor: ...
-        # fmt: on
-        def _place(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor: ...
-        def _along(self, axis: int | None = None, *, dtype: Any = None) -> Tensor: ...
-        def _crossed(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
-
-        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _of_two
-        __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _of_two
-        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __xor__ = __rxor__ = _of_two
-        __iadd__ = __isub__ = __imul__ = __itruediv__ = _of_two
-        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = dot = _of_two
-        __and__ = __rand__ = __or__ = __ror__ = _of_two
-        __eq__ = __ne__ = _compared  # type: ignore[assignment]
-        __neg__ = __pos__ = __abs__ = __invert__ = ravel = flatten = _of_one
-        sum = prod = _total
-        max = min = _extreme
-        all = any = _true
-        var = std = _spread
-        argmax = argmin = _place
-        cumsum = cumprod = _along
-        diagonal = trace = _crossed
-
-        def __iter__(self) -> Iterator[Tensor]: ...
-        def __setitem__(self, index: Any, value: Any) -> None: ...
-        def _to_device(self, device: str) -> Tensor: ...
-        def astype(self, dtype: Any) -> Tensor: ...
-        def reshape(self, *shape: Any) -> Tensor: ...
-        def transpose(self, *axes: Any) -> Tensor: ...
-        def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
-        def squeeze(self, axis: Axis = None) -> Tensor: ...
-        def argsort(self, axis: int | None = -1) -> Tensor: ...
-        def repeat(self, repeats: Any, axis: int | None = None) -> Tensor: ...
-        def clip(
-            self, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None
-        ) -> Tensor: ...
-        def round(self, decimals: int = 0) -> Tensor: ...
-
 
 def _leaf(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
     """What `Tensor.__reduce__` saved: a new leaf, with a number of its own."""
@@ -410,11 +349,11 @@ def snapshot(value: Any, y: Any = None) -> Any:
         copy = kind([snapshot(item, y) for item in value])
     elif kind is dict:
         copy = {key: snapshot(item, y) for key, item in value.items()}
-    elif not hasattr(kind, "dtype") or hasattr(kind, "apply") or isinstance(value, Tensor):
+    elif not hasattr(kind, "dtype") or issubclass(kind, (Tensor, TracerArray)):
         return value
     else:
         first = y[0] if type(y) is tuple else y
-        copy = first.constant(value) if hasattr(type(first), "apply") else value.copy()
+        copy = first.constant(value) if isinstance(first, TracerArray) else value.copy()
     if (note := snapshot_observer.get()) is not None:
         note(copy)
     return copy

@@ -15,6 +15,7 @@ from functools import partial, reduce
 from math import inf
 from typing import Any
 
+from ..backend.tracer import TracerArray
 from ..core import graph
 from ..core.graph import GET_OUTPUT, Node
 from ..core.primitive import Kernels
@@ -77,7 +78,7 @@ def _checked_kernel(kernels: Kernels, array_type: type) -> Callable[..., Any]:
     if not graph.anomaly_mode.get():
         run_locked(_lock, _stop_if_unused)
         return kernel
-    if _in_rule.get() or hasattr(array_type, "apply"):
+    if _in_rule.get() or issubclass(array_type, TracerArray):
         return kernel
 
     def checked(*arrays: Any, **static: Any) -> Any:

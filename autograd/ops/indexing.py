@@ -9,6 +9,7 @@ import builtins
 from typing import Any
 
 from .. import backend
+from ..backend.tracer import TracerArray
 from ..core import graph
 from ..core.operands import as_operand
 from ..core.primitive import primitive
@@ -112,7 +113,7 @@ def _as_index_array(x: Any, indices: Any) -> Any:
     indices = unwrap(indices)
     if getattr(indices, "dtype", None) is not None and indices.dtype.kind == "f":
         raise TypeError(f"indices must be integers, got {indices.dtype}")
-    if hasattr(type(indices), "backend"):  # a tracer
+    if isinstance(indices, TracerArray):
         return indices
     return as_indices(backend.of_array(unwrap(x)).asarray(indices))
 

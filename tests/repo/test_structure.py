@@ -51,11 +51,17 @@ MODULES = {
 
 
 def imports(module: str) -> set[str]:
-    """The full names of all modules that a module imports, inside its functions too."""
+    """The full names of all modules that a module imports, also inside its functions; imports for
+    type checkers do not count.
+    """
     path = MODULES[module]
     package = module.split(".") if path.stem == "__init__" else module.split(".")[:-1]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for block in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
+        if ast.unparse(block.test) == "TYPE_CHECKING":
+            block.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
