@@ -12,13 +12,13 @@ from . import backend, numpy_protocol, random, testing
 from .backend import default_device, get_default_dtype, set_default_device, set_default_dtype
 from .backend.threads import get_num_threads, set_num_threads
 from .core.graph import enable_grad, no_grad
-from .core.primitive import primitive
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
 from .debug import graph_growth as graph_growth  # it counts what is recorded
 from .debug.anomaly import detect_anomaly
 from .debug.draw import draw
 from .ops import OPERATIONS as _OPERATIONS
+from .ops.declaration import primitive
 from .ops.public import *
 from .random import Generator, manual_seed
 from .recurrence.checkpoint import checkpoint

@@ -23,11 +23,20 @@ import numpy as np
 
 from . import backend
 from .core.errors import prefix_error
-from .core.operands import as_operand, as_operands
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
-from .ops import OPERATIONS, creation, einsum, extremes, matmul, movement, public, reduction, selection
-from .ops.arguments import normalize_axes
+from .ops import (
+    OPERATIONS,
+    creation,
+    einsum,
+    extremes,
+    matmul,
+    movement,
+    public,
+    reduction,
+    selection,
+)
+from .ops.arguments import as_operand, as_operands, normalize_axes
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:

@@ -269,4 +269,23 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
     return target.asarray(data, dtype)
 
 
+def weak_dtype(value: Any, dtype: Any) -> Any:
+    """Return the dtype that a Python number or nested list takes beside an array of `dtype`; None
+    for lists of other than floating numbers, which keep their own.
+    """
+    is_floating = isinstance(value, float) or np.asarray(value).dtype.kind == "f"
+    number = 0.0 if is_floating else value if isinstance(value, int) else None
+    return None if number is None else np.result_type(dtype, number)
+
+
+def is_dtype_name(name: str) -> bool:
+    """True if NumPy has a dtype of this name."""
+    return name in np.sctypeDict
+
+
+def format_array(array: np.ndarray, prefix: str) -> str:
+    """Return the elements of an array as text, with lines indented to follow `prefix`."""
+    return np.array2string(array, separator=", ", prefix=prefix)
+
+
 __getattr__ = moved_names(__name__, {"of": f"{__name__}.of_array"})

@@ -24,7 +24,7 @@ from ..core.graph import GET_OUTPUT, Node, ancestors_since
 from ..core.install import operations
 from ..core.mutation import next_version
 from ..core.primitive import Primitive
-from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
+from ..core.pytree import flatten, same_structure, structure, tree_map, unflatten
 from ..core.tensor import Tensor
 from ..ops.elementwise import add, multiply, zero_gradient
 from ..ops.selection import SELECTIONS, where
@@ -82,7 +82,7 @@ class Step:
         pair = step(given, unflatten(xs, slices))
         if not (isinstance(pair, tuple) and len(pair) == 2):
             raise Untraceable(f"it returns {structure(pair)}")
-        if not same_nesting(pair[0], carry):
+        if not same_structure(pair[0], carry):
             raise Untraceable("its carry changes its nesting")
         places = unflatten(pair[0], range(len(ins)))
         self.order = flatten(tree_map(lambda _, place: place, carry, places))

@@ -1,41 +1,55 @@
-"""The recorded graph, and the sweep that differentiates it.
+"""The recorded graph and the backward pass.
 
-While recording is on, every operation leaves a `Node`: who its inputs were, and what its gradient
-rule will need. Nodes are numbered as they are made, so an input's number is always smaller than its
-user's. Reverse mode therefore is: take the reachable nodes in descending order of number. When a
-node's turn comes, all its users have had theirs and its gradient is complete.
+While recording is on, every operation creates a `Node`, which refers to the nodes of its arguments
+(its parents) and holds the residuals: the values that its VJP rules need. Nodes are numbered at
+creation, so a parent always has a smaller number than its users. The backward pass therefore visits
+the reachable nodes in descending order of their numbers: when it reaches a node, it has visited all
+users of the node, and the node's gradient is complete.
 
-Nodes hold arrays and other nodes, never the Tensors that they belong to: no reference cycles, so a
-graph is freed the moment its last output is dropped. Nothing here recurses, so a graph may be a
-million nodes deep.
+Nodes refer to arrays and other nodes, never to the Tensors that they belong to. There are no
+reference cycles, so a graph is freed when its last output is dropped. Nothing here recurses, so a
+graph may be a million nodes deep.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Container, Iterable
-from functools import partial
+from collections.abc import Container, Iterable
 from heapq import heappop, heappush
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import backend
-from ..backend import Array
-from ..runtime.context import Block, ContextVariable, run_locked
+from ..runtime.context import Block, ContextVariable
 from . import mutation
 from .install import operations
 from .mutation import next_version
 from .pytree import flatten
 
+if TYPE_CHECKING:
+    from ..debug.monitor import Monitor
+
 
 class Node:
-    """One recorded operation, or a leaf (`primitive` None) whose gradient somebody wants.
+    """One recorded operation, or a leaf that requires a gradient (`primitive` is None).
 
-    `parents[i]` is the node of the i-th array argument, None where no gradient is wanted; `saved`
-    is what the rules asked to keep, None once freed; of a leaf, the array that owns its memory.
-    `shape` and `dtype` belong to the result of the operation, and so to its gradient. A node of
-    several results holds tuples there; each result is then a node of its own, with the primitive
-    OUTPUT and its position as `saved`.
+    Attributes
+    ----------
+    number : int
+        Position in the order of creation.
+    primitive : Primitive or None
+        The operation.
+    parents : tuple of Node or None
+        The node of each array argument; None where no gradient is required.
+    residuals : tuple or None
+        The values that the VJP rules need, None once the backward pass has freed them. For a leaf,
+        the array that owns its memory.
+    shape, dtype
+        Shape and dtype of the result, and so of its gradient.
+    accumulator : Accumulator or None
+        Receives the gradient of a leaf, or of a result with hooks or `retain_grad`.
+
+    An operation with several results has one node, with tuples as `shape` and `dtype`. Each result
+    has a node of its own as well, with the primitive `GET_OUTPUT` and its index as `residuals`.
     """
 
     __slots__ = ("accumulator", "dtype", "number", "parents", "primitive", "residuals", "shape")
@@ -53,42 +67,41 @@ class Node:
         self.residuals = residuals
         self.shape = shape
         self.dtype = dtype
-        self.accumulator = Accumulator(retains_grad=True) if primitive is None else None
-        self.primitive = primitive  # last: a node without it was interrupted before it was complete
+        self.accumulator: Any = None
+        self.primitive = primitive  # last: an interrupted constructor leaves a node without it
+        if monitors:
+            for monitor in monitors:
+                monitor.node_created(self)
 
 
-class Accumulator:
-    """What a leaf, or a result that somebody watches, does with its complete gradient: shows it to
-    hooks, adds it to `gradient` if it `retains` it.
-    """
+class _GetOutput:
+    """The primitive of a node that is one of several results of its parent."""
 
-    __slots__ = ("gradient", "hooks", "retains_grad")
-
-    def __init__(self, retains_grad: bool = False) -> None:
-        self.gradient: Any = None
-        self.hooks: dict[int, Callable[[Any], Any]] = {}
-        self.retains_grad = retains_grad
+    name = "output"
 
 
-GET_OUTPUT: Any = type("Output", (), {"name": "output", "__slots__": ()})()
+GET_OUTPUT: Any = _GetOutput()
 
 
-# What the sweep needs of the operations, handed over by `ops`, which stands above this file.
-wrap: Callable[[Array, Node | None], Any]  # an array and its node, as a Tensor
-checked_pass: Callable[[Any], Any]  # the checks of `detect_anomaly` in one backward pass
-
-
-# --- recording on and off -------------------------------------------------------------------------
+# --- modes ----------------------------------------------------------------------------------------
 
 recording = ContextVariable("recording", default=True)
-anomaly_mode = ContextVariable("anomaly_mode", default=False)  # inside of `detect_anomaly`
+anomaly_mode = ContextVariable("anomaly_mode", default=False)  # True inside `detect_anomaly`
 
 
 class no_grad(Block[bool]):
-    """`with no_grad():` (or `@no_grad()`): operations compute and leave no record.
+    """Context manager in which operations compute without recording a graph.
 
-    Like every context manager of the engine, it is in effect in the thread or async task that
-    enters it, and it decorates functions, generators and coroutines.
+    It applies to the thread or async task that enters it. As a decorator, `@no_grad()`, it applies
+    to functions, generators and coroutines.
+
+    Examples
+    --------
+    >>> x = tensor(2.0, requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
     """
 
     def __init__(self) -> None:
@@ -96,85 +109,111 @@ class no_grad(Block[bool]):
 
 
 class enable_grad(Block[bool]):
-    """`with enable_grad():` (or `@enable_grad()`): record again inside `no_grad`."""
+    """Context manager in which operations record a graph, also inside `no_grad`.
+
+    It applies to the thread or async task that enters it. As a decorator, `@enable_grad()`, it
+    applies to functions, generators and coroutines.
+    """
 
     def __init__(self) -> None:
         super().__init__(recording, True)
 
 
-# --- the sweep ------------------------------------------------------------------------------------
+monitors: list[Monitor] = []
+"""Observers of all operations, usually none; see `debug/monitor.py`."""
+
+
+# --- the backward pass ----------------------------------------------------------------------------
 
 
 def backward_pass(
     seeds: Iterable[tuple[Node, Any]],
-    wanted: Iterable[Node] | None = None,
+    targets: Iterable[Node] | None = None,
     retain_graph: bool = False,
     create_graph: bool = False,
-    inside: set[Node] | None = None,
+    subgraph: set[Node] | None = None,
 ) -> dict[Node, Any]:
-    """Reverse mode: carry gradients from `seeds` (pairs of node and gradient) to the inputs.
+    """Propagate gradients from outputs to inputs (reverse mode).
 
-    Without `wanted`, gradients are added to `gradient` of every reachable leaf. With it, the
-    gradients of just these nodes are returned, and only what lies between is visited: the nodes
-    `inside`, where the caller knows them, and then no gradient goes on beyond the wanted ones, nor
-    do their hooks see it: it is a part, and the sweep around this one has the whole.
-    `create_graph` runs the same rules on Tensors, so that they are recorded in their turn.
+    Parameters
+    ----------
+    seeds : iterable of (Node, gradient)
+        The outputs, and the gradient with respect to each.
+    targets : iterable of Node, optional
+        The nodes whose gradients are returned. Only nodes between the seeds and the targets are
+        visited. By default, gradients are added to the `accumulator` of every reachable leaf.
+    retain_graph : bool
+        If False, residuals are freed as soon as they are used.
+    create_graph : bool
+        If True, the VJP rules run on Tensors and are recorded, for higher derivatives. This implies
+        `retain_graph`.
+    subgraph : set of Node, optional
+        The nodes between seeds and targets, if the caller knows them. The pass is then a part of an
+        enclosing backward pass: gradients stop at the targets, whose hooks do not run.
+
+    Returns
+    -------
+    dict of Node to gradient
+        The gradients of the targets that the seeds depend on; empty without `targets`.
     """
     if create_graph and not recording.get():
         with enable_grad():
-            return backward_pass(seeds, wanted, retain_graph, create_graph, inside)
-    pairs = list(seeds)
-    starts, gradients = [node for node, _ in pairs], [gradient for _, gradient in pairs]
-    checked = checked_pass(pairs) if anomaly_mode.raw() else None
-    rule = apply_vjp if checked is None else checked.vjp
-    targets = None if wanted is None else set(wanted)
-    between = None
+            return backward_pass(seeds, targets, retain_graph, create_graph, subgraph)
+    seeds = list(seeds)
+    observers = [monitor.backward_started(seeds) for monitor in monitors]
+    vjp = apply_vjp
+    for observer in observers:
+        vjp = observer.wrap_vjp(vjp)
+    targets = None if targets is None else set(targets)
+    outputs, gradients = [node for node, _ in seeds], [gradient for _, gradient in seeds]
+    relevant = None  # the nodes to visit; None: all
     if targets is not None:
-        between = _between(starts, targets) if inside is None else inside | targets
-    pending = _Pending(in_place=not create_graph)
-    pending.add(starts if between is None else _chosen(starts, between), gradients)
-    found: dict[Node, Any] = {}
-    while pending.order:
+        relevant = _between(outputs, targets) if subgraph is None else subgraph | targets
+    pending = _PendingGradients(in_place=not create_graph)
+    pending.add(outputs if relevant is None else _select(outputs, relevant), gradients)
+    results: dict[Node, Any] = {}
+    while pending.heap:
         node, gradient, owned = pending.pop()
-        if checked is not None:
-            checked.arrived(node, gradient)
-        if node.accumulator is not None and (inside is None or node in inside):
-            gradient, owned = _watched(node, gradient, owned, keep=targets is None)
+        for observer in observers:
+            observer.gradient_complete(node, gradient)
+        if node.accumulator is not None and (subgraph is None or node in subgraph):
+            gradient, owned = node.accumulator.receive(node, gradient, owned, targets is None)
         if targets is not None and node in targets:
-            found[node] = _apart(gradient, owned)
-            if inside is not None:
+            results[node] = unshared(gradient, owned)
+            if subgraph is not None:
                 continue
         primitive = node.primitive
         if primitive is None:
             continue
         if primitive is GET_OUTPUT:
-            pending.add_part(node, gradient)
+            pending.add_output(node, gradient)
             continue
         if node.residuals is None or node.number < mutation.latest_write[0]:
-            _check_usable(node)
+            _check_residuals(node)
         residuals = primitive.residuals_as_tensors(node) if create_graph else node.residuals
-        parents = node.parents if between is None else _chosen(node.parents, between)
-        pending.add(parents, rule(primitive, gradient, residuals, parents), node, gradient)
+        parents = node.parents if relevant is None else _select(node.parents, relevant)
+        pending.add(parents, vjp(primitive, gradient, residuals, parents), node, gradient)
         if not (retain_graph or create_graph):
             node.residuals = None
             node.parents = ()
-    return found
+    return results
 
 
-class _Pending:
-    """Sums of gradients of the nodes whose turn has not come, which come in descending order."""
+class _PendingGradients:
+    """The gradients, summed so far, of nodes that the backward pass has not visited yet."""
 
-    __slots__ = ("in_place", "order", "owned", "sums")
+    __slots__ = ("heap", "in_place", "owned", "sums")
 
     def __init__(self, in_place: bool) -> None:
         self.in_place = in_place
-        self.sums: dict[Node, Any] = {}  # a list for a node of several results
+        self.sums: dict[Node, Any] = {}  # a list for a node with several results
         self.owned: set[Node] = set()  # nodes to whose sum no other reference exists
-        self.order: list[tuple[int, Node]] = []  # a heap, greatest number first
+        self.heap: list[tuple[int, Node]] = []  # the greatest number first
 
     def add(self, parents: Any, terms: Any, node: Any = None, gradient: Any = None) -> None:
-        """Add terms to the gradients of `parents`: what the rules of `node` returned for its
-        gradient, or the first gradients of all.
+        """Add one term to the gradient of each of `parents`.
+
+        The terms are what the VJP rules of `node` returned for its gradient, or the seeds.
         """
         sums, owned = self.sums, self.owned
         fresh = node is not None and self.in_place and node.primitive.fresh_gradients
@@ -182,22 +221,21 @@ class _Pending:
             if parent is None:
                 continue
             try:
-                fits = term.shape == parent.shape and term.dtype is parent.dtype
+                matches = term.shape == parent.shape and term.dtype is parent.dtype
             except AttributeError:
-                fits = False
-            if (
-                not fits
-                and (term := conform_gradient(term, parent, node, gradient, parents, terms)) is None
-            ):
-                continue
+                matches = False
+            if not matches:
+                term = conform_gradient(term, parent, node, gradient, parents, terms)
+                if term is None:
+                    continue
             if parent not in sums:
                 sums[parent] = term
-                heappush(self.order, (-parent.number, parent))
+                heappush(self.heap, (-parent.number, parent))
                 if fresh:
                     owned.add(parent)
                 continue
             total = sums[parent]
-            if total.dtype.char == "e":  # many halves do not add up in half precision
+            if total.dtype.char == "e":  # half precision is too coarse for sums of many terms
                 total = total.astype("float32") + term
             elif parent in owned:
                 total += term
@@ -207,19 +245,19 @@ class _Pending:
             if self.in_place:
                 owned.add(parent)
 
-    def add_part(self, node: Node, gradient: Any) -> None:
-        """Add the gradient of one of several results to the gradients of all."""
-        whole: Any = node.parents[0]
-        if whole not in self.sums:
-            self.sums[whole] = [None] * len(whole.shape)
-            heappush(self.order, (-whole.number, whole))
-        parts, i = self.sums[whole], node.residuals
-        # Several nodes may be the same result: a recorded rule refers to it by a node of its own.
-        parts[i] = gradient if parts[i] is None else parts[i] + gradient
+    def add_output(self, node: Node, gradient: Any) -> None:
+        """Add the gradient of one result to the gradients of its operation's results."""
+        operation: Any = node.parents[0]
+        if operation not in self.sums:
+            self.sums[operation] = [None] * len(operation.shape)
+            heappush(self.heap, (-operation.number, operation))
+        gradients, i = self.sums[operation], node.residuals
+        # Recorded VJP rules refer to a result by a node of their own, so there may be several.
+        gradients[i] = gradient if gradients[i] is None else gradients[i] + gradient
 
     def pop(self) -> tuple[Node, Any, bool]:
-        """The next node, its gradient, and True if no other reference to that exists."""
-        node = heappop(self.order)[1]
+        """Return the next node, its gradient, and True if no other reference to that exists."""
+        node = heappop(self.heap)[1]
         gradient, owned = self.sums.pop(node), node in self.owned
         if owned:
             self.owned.remove(node)
@@ -230,22 +268,46 @@ class _Pending:
         return node, gradient, owned
 
 
-def _chosen(nodes: Iterable[Node | None], between: set[Node]) -> tuple[Node | None, ...]:
-    """The nodes, with None in place of those that are not in `between`."""
-    return tuple([node if node in between else None for node in nodes])
+def unshared(gradient: Any, owned: bool) -> Any:
+    """Return a gradient that leaves the backward pass, as an array or Tensor that nothing else
+    refers to: a copy, unless it is `owned`.
+    """
+    if hasattr(gradient, "backward"):
+        return gradient.copy_data()
+    array = backend.of_array(gradient).asarray(gradient)  # NumPy gives scalars for 0-d results
+    return array if owned else array.copy()
+
+
+def _select(nodes: Iterable[Node | None], relevant: set[Node]) -> tuple[Node | None, ...]:
+    return tuple([node if node in relevant else None for node in nodes])
+
+
+def _between(outputs: Iterable[Node], targets: set[Node]) -> set[Node]:
+    """Return the nodes on the paths from `outputs` down to `targets`."""
+    oldest = min([node.number for node in targets], default=inf)
+    reachable, _ = ancestors_since(oldest, outputs)
+    relevant: set[Node] = set()
+    for node in sorted(reachable, key=lambda node: node.number):  # parents before their users
+        freed = node.residuals is None and node.primitive is not None  # its parents are unknown
+        if freed or node in targets or any(parent in relevant for parent in node.parents):
+            relevant.add(node)
+    return relevant
+
+
+# --- checks ---------------------------------------------------------------------------------------
 
 
 def apply_vjp(
     primitive: Any, gradient: Any, residuals: Any, parents: tuple[Node | None, ...]
 ) -> Any:
-    """The gradients that the rules of a primitive return, one for each of `parents`."""
+    """Return the gradient of each of `parents` by the VJP rules of a primitive."""
     try:
         return primitive.vjp(gradient, residuals, parents)
     except (AttributeError, TypeError) as error:
-        if unused := _unused(gradient):
+        if missing := _missing(gradient):
             raise TypeError(
-                f"the gradient rule of {primitive.name} failed: {error}. g holds None for the "
-                f"results that have no gradient, here {unused}; a rule must handle that"
+                f"the gradient rule of {primitive.name} failed: {error}. g is None for results "
+                f"without a gradient, here {missing}; the rule must handle that"
             ) from error
         raise
 
@@ -253,48 +315,50 @@ def apply_vjp(
 def conform_gradient(
     term: Any, parent: Node, node: Any, gradient: Any, parents: Any, terms: Any
 ) -> Any:
-    """`term`, one of the gradients that the rules of a node returned for its gradient, in the shape
-    and dtype of its tensor; None if there is none.
+    """Return `term`, which the VJP rules of `node` returned for `parent`, in the shape and dtype of
+    `parent`, or None for a gradient that is missing.
 
-    Raises ValueError for anything else than an array that fits. A gradient may be missing only if
-    the rules did not get all gradients, or if the node is a whole computation.
+    Raises ValueError for anything that is not an array of a suitable shape. A gradient may be
+    missing if `gradient` was incomplete, or if the node stands for a whole computation.
     """
     try:
         return operations.unbroadcast(term, parent.shape, parent.dtype)
     except (AttributeError, TypeError, ValueError) as error:
-        partial = node is not None and (_unused(gradient) or not hasattr(node.primitive, "rules"))
-        if term is None and partial:
+        may_be_missing = node is not None and (
+            _missing(gradient) or not hasattr(node.primitive, "rules")
+        )
+        if term is None and may_be_missing:
             return None
-        raise ValueError(_misfit(node, parents, terms, parent, term)) from error
+        raise ValueError(_mismatch(node, parents, terms, parent, term)) from error
 
 
-def _unused(gradient: Any) -> list[int]:
-    """The positions of the results that have no gradient, of an operation with several."""
-    several = isinstance(gradient, (tuple, list))
-    return [i for i, one in enumerate(gradient) if one is None] if several else []
+def _missing(gradient: Any) -> list[int]:
+    """Return the positions of the results that have no gradient, of an operation with several."""
+    is_tuple = isinstance(gradient, (tuple, list))
+    return [i for i, g in enumerate(gradient) if g is None] if is_tuple else []
 
 
-def _misfit(node: Any, parents: Any, terms: Any, parent: Node, term: Any) -> str:
-    """The message for a gradient that does not fit its tensor."""
-    found = f"a {type(term).__name__}"
+def _mismatch(node: Any, parents: Any, terms: Any, parent: Node, term: Any) -> str:
+    """Return the message for a gradient that does not match its tensor."""
+    received = f"a {type(term).__name__}"
     if hasattr(term, "dtype"):
-        found = f"an array of shape {term.shape} and dtype {term.dtype}"
+        received = f"an array of shape {term.shape} and dtype {term.dtype}"
     elif term is None or isinstance(term, (int, float)):
-        found = repr(term)
+        received = repr(term)
     if node is None:
-        return f"backward received {found} as the gradient of a tensor of shape {parent.shape}"
-    place = next(i for i, one in enumerate(terms) if one is term and parents[i] is parent)
+        return f"backward received {received} as the gradient of a tensor of shape {parent.shape}"
+    index = next(i for i, t in enumerate(terms) if t is term and parents[i] is parent)
     names = getattr(node.primitive, "arguments", ())
-    name = names[place] if len(names) == len(parents) else place
+    name = names[index] if len(names) == len(parents) else index
     return (
-        f"the gradient rule of {node.primitive.name} returned {found} for argument {name} of "
+        f"the gradient rule of {node.primitive.name} returned {received} for argument {name} of "
         f"shape {parent.shape}; it must return an array of this shape, or of a larger one that "
         "the argument broadcasts to"
     )
 
 
-def _check_usable(node: Node) -> None:
-    """Whether what a node saved is still there, and unchanged."""
+def _check_residuals(node: Node) -> None:
+    """Raise RuntimeError if the residuals of a node were freed or overwritten."""
     if node.residuals is None:
         raise RuntimeError(
             f"{node.primitive.name}: this part of the graph, with a result of shape {node.shape}, "
@@ -305,86 +369,28 @@ def _check_usable(node: Node) -> None:
     mutation.check_versions(node.primitive.name, flatten(node.residuals), node.number)
 
 
-def _between(starts: Iterable[Node], targets: set[Node]) -> set[Node]:
-    """The nodes on the paths from `starts` down to `targets`."""
-    oldest = min([node.number for node in targets], default=inf)
-    reachable, _ = ancestors_since(oldest, starts)
-    between: set[Node] = set()
-    for node in sorted(reachable, key=lambda node: node.number):  # inputs before their users
-        freed = node.residuals is None and node.primitive is not None  # may have led anywhere
-        if freed or node in targets or any(parent in between for parent in node.parents):
-            between.add(node)
-    return between
+# --- traversals -----------------------------------------------------------------------------------
 
 
 def ancestors_since(
-    start: float, nodes: Iterable[Node], outer: Container[Node] = ()
+    version: float, nodes: Iterable[Node], outer: Container[Node] = ()
 ) -> tuple[set[Node], set[Node]]:
-    """The nodes behind `nodes` made after `start`, and those that they refer to and that were made
-    before, or are in `outer`.
+    """Return the ancestors of `nodes` (and these themselves) created since a version, and the older
+    nodes that they refer to.
+
+    Nodes in `outer` count as older.
     """
-    inside: set[Any] = {None}
-    before: set[Node] = set()
+    recent: set[Any] = {None}
+    older: set[Node] = set()
     stack: list[Any] = list(nodes)
     while stack:
         node = stack.pop()
-        if node in inside:
+        if node in recent:
             continue
-        if node.number < start or node in outer:
-            before.add(node)
+        if node.number < version or node in outer:
+            older.add(node)
         else:
-            inside.add(node)
+            recent.add(node)
             stack += node.parents
-    inside.remove(None)
-    return inside, before
-
-
-def dependents_since(start: int, nodes: Iterable[Node], outer: Container[Node] = ()) -> set[Node]:
-    """The nodes behind `nodes` that depend on a node made before `start` or in `outer`, and these
-    nodes themselves.
-    """
-    inside, found = ancestors_since(start, nodes, outer)
-    for node in sorted(inside, key=lambda node: node.number) if found else ():
-        if not found.isdisjoint(node.parents):
-            found.add(node)
-    return found
-
-
-_adding = threading.Lock()  # threads may share a leaf
-
-
-def _watched(node: Node, gradient: Any, ours: bool, keep: bool) -> tuple[Any, bool]:
-    """Show a complete gradient to hooks, whose result replaces it, and add it to `.grad`."""
-    watch: Any = node.accumulator
-    plain = not hasattr(gradient, "backward")
-    for hook in list(watch.hooks.values()) if watch.hooks else ():
-        gradient = _apart(gradient, ours)  # the hook's own: it may write into it, and keep it
-        replaced, ours = hook(wrap(gradient, None) if plain else gradient), False
-        if replaced is not None:
-            if getattr(replaced, "shape", None) != node.shape:
-                raise ValueError(
-                    f"a hook returned {getattr(replaced, 'shape', replaced)} for a gradient of "
-                    f"shape {node.shape}; it returns a Tensor of this shape, or None for no change"
-                )
-            if hasattr(replaced, "backward") == plain:
-                replaced = replaced.data if plain else wrap(replaced, None)
-            gradient = operations.unbroadcast(replaced, node.shape, node.dtype)
-    if keep and watch.retains_grad:
-        run_locked(_adding, partial(_accumulate, watch, gradient, ours))
-    return gradient, ours
-
-
-def _accumulate(watch: Accumulator, gradient: Any, ours: bool) -> None:
-    plain = not hasattr(gradient, "backward")
-    one = _apart(gradient, ours) if watch.gradient is None else gradient
-    one = wrap(one, None) if plain else one
-    # Out of place: the caller may hold the old gradient.
-    watch.gradient = one if watch.gradient is None else watch.gradient + one
-
-
-def _apart(gradient: Any, ours: bool) -> Any:
-    """A gradient that leaves the sweep, as an array, or Tensor of one, that nobody else can see."""
-    if hasattr(gradient, "backward"):
-        return wrap(gradient._data.copy(), gradient._node)
-    array = backend.of_array(gradient).asarray(gradient)  # NumPy gives scalars for 0-d results
-    return array if ours else array.copy()
+    recent.remove(None)
+    return recent, older

@@ -1,5 +1,8 @@
-"""Writes in place, stamped by the clock that numbers the graph's nodes: "written after it was
-recorded" is a comparison.
+"""In-place writes, tracked by version counters.
+
+Nodes of the graph and writes draw their numbers from one counter, `next_version`. An array that a
+gradient needs is stale if it was written after its node was recorded, which is a comparison of two
+numbers. The backward pass makes it (`check_versions`) and raises an error for stale arrays.
 """
 
 from __future__ import annotations
@@ -15,68 +18,69 @@ from ..backend import Array
 from ..runtime.context import ContextVariable
 
 next_version = itertools.count(1).__next__
-"""Numbers nodes and writes alike."""
+"""Return the next number for a node or a write."""
 
 latest_write = [0]
-"""When the newest write was; a heap of one item, because `heappushpop` keeps the maximum without a
-lock.
+"""The version of the newest write. The list is a heap of one item: `heappushpop` keeps the maximum
+and needs no lock.
 """
 
-count_at = 10_000
-count: Callable[[int], None] | None = None
-"""Called now and then, always after twice as much time; handed over by `_growth`."""
+_writes: dict[int, tuple[int, weakref.ref[Any]]] = {}
+"""The version of the last write into each block of memory, by the identity of its owner."""
 
-_times: dict[int, tuple[int, weakref.ref[Any]]] = {}  # by the identity of the memory's owner
+growth_hooks: list[Callable[[int], None]] = []
+"""Functions that `record_write` calls with the version when that has doubled since the last call.
+They can search for graphs that grow without bound, at a cost that vanishes per operation.
+"""
+
+next_growth_check = 10_000
+
+write_guard: ContextVariable[Callable[[], None] | None] = ContextVariable(
+    "write_guard", default=None
+)
+"""A function that raises an error where in-place writes are not allowed, as during tracing."""
 
 
 def memory_owner(array: Array) -> Array:
-    """The array that owns the memory which `array` shows."""
+    """Return the array that owns the memory of `array`: itself, or the base of a view."""
     while (base := getattr(array, "base", None)) is not None and type(base) is type(array):
         array = base
     return array
 
 
-write_guard: ContextVariable[Callable[[], None] | None] = ContextVariable(
-    "write_guard", default=None
-)
-"""While nothing may be written: raises why."""
-
-
 def check_writable() -> None:
-    """To be called before the library writes in place; raises where that must not be."""
-    if (refused := write_guard.get()) is not None:
-        refused()
+    """Raise the error of the active `write_guard`. Every in-place write calls this first."""
+    if (guard := write_guard.get()) is not None:
+        guard()
 
 
 def record_write(array: Array) -> None:
-    """Remember that the library is about to write into `array`: graphs that saved it before are
-    stale.
-    """
-    global count_at
-    memory, now = memory_owner(array), next_version()
-    key = id(memory)
-    _times[key] = (now, weakref.ref(memory, lambda _: _times.pop(key, None)))
-    heappushpop(latest_write, now)
-    if count is not None and now > count_at:
-        count_at = 2 * now
-        count(now)
+    """Mark everything that saved the memory of `array` as stale. Call this before the write."""
+    global next_growth_check
+    owner, version = memory_owner(array), next_version()
+    key = id(owner)
+    _writes[key] = (version, weakref.ref(owner, lambda _: _writes.pop(key, None)))
+    heappushpop(latest_write, version)
+    if version > next_growth_check:
+        next_growth_check = 2 * version
+        for hook in growth_hooks:
+            hook(version)
 
 
-def check_versions(name: str, saved: Iterable[Any], since: int, until: float = inf) -> None:
-    """Raise RuntimeError if somebody wrote, between two times, into the memory of an array that the
-    gradient of operation `name` needs.
+def check_versions(name: str, residuals: Iterable[Any], since: int, until: float = inf) -> None:
+    """Raise RuntimeError if an array among the residuals of operation `name` was written between
+    two versions.
     """
-    for array in saved:
-        if (
-            hasattr(array, "shape")
-            and since < _times.get(id(memory_owner(array)), (since, None))[0] < until
-        ):
-            raise overwritten_error(name, array.shape)
+    for array in residuals:
+        if hasattr(array, "shape"):
+            version, _ = _writes.get(id(memory_owner(array)), (since, None))
+            if since < version < until:
+                raise overwritten_error(name, array.shape)
 
 
 def overwritten_error(name: str, shape: tuple[int, ...]) -> RuntimeError:
     return RuntimeError(
-        f"{name}: an array {shape} that its gradient needs was written in place after it was "
-        "recorded (by an optimiser's step, an initialiser, `+=`); call backward before the write, "
-        "or record again after it"
+        f"{name}: an array of shape {shape} that its gradient needs was written in place after it "
+        "was recorded (by an optimizer step, an initializer or `+=`); call backward before the "
+        "write, or recompute the result after it"
     )

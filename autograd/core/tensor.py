@@ -1,13 +1,14 @@
-"""The Tensor: an array that remembers how it was made.
+"""The Tensor: an array with a place in the recorded graph.
 
-This file declares what a Tensor has. Its operators and array methods are declared with their
-signatures only; `ops` writes them and binds them here, because they are nothing but the operations
-of the same names.
+This file defines what makes a Tensor differentiable. Its operators, array methods and conversions
+are defined in `ops/tensor_methods.py`, because they are operations.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +17,33 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..backend.tracer import TracerArray
-from ..runtime.context import ContextVariable
+from ..runtime.context import ContextVariable, run_locked
 from . import graph
-from .graph import Accumulator, Node
+from .graph import Node, unshared
+from .install import operations
 from .mutation import memory_owner, next_version
+
+if TYPE_CHECKING:
+    from ..ops.tensor_methods import TensorMethods
+else:
+    TensorMethods = object  # `core.install` adds the methods
 
 Axis = int | tuple[int, ...] | list[int] | None
 Scalar = bool | int | float
 
 
-if TYPE_CHECKING:
-    from ..ops.tensor_methods import TensorMethods
-else:
-    TensorMethods = object
-
-
 class Tensor(TensorMethods):
-    """An array with a place in the recorded graph. Made by `tensor(...)` and by every operation on
-    Tensors.
+    """Array that can record the operations applied to it, for automatic differentiation.
+
+    `autograd.tensor` creates Tensors, and so does every operation on a Tensor. The constructor
+    does not convert its arguments.
+
+    Parameters
+    ----------
+    data : array
+        Array of a backend, shared with the tensor.
+    node : Node, optional
+        Place in the recorded graph.
     """
 
     __slots__ = ("__weakref__", "_data", "_node")
@@ -42,20 +52,16 @@ class Tensor(TensorMethods):
         self._data = data
         self._node = node
 
-    # --- what it is -------------------------------------------------------------------------------
-
     @property
     def data(self) -> Array:
-        """The backend's array itself. Writes into it are not noticed by graphs that saved it."""
+        """The backend's array. Writes into it are not visible to graphs that saved it."""
         return self._data
 
     @data.setter
     def data(self, value: Any) -> None:
         value = unwrap(value)
         if not self.is_leaf:
-            raise RuntimeError(
-                "the data of a recorded result cannot be replaced; detach() it first"
-            )
+            raise RuntimeError("cannot replace the data of a recorded result; detach() it first")
         array = backend.of_array(value).asarray(value)
         if self._node is not None:
             if array.dtype.kind != "f":
@@ -66,31 +72,36 @@ class Tensor(TensorMethods):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
         shape: tuple[int, ...] = self._data.shape
         return shape
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return int(self._data.ndim)
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return int(self._data.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Data type of the elements."""
         dtype: np.dtype[Any] = self._data.dtype
         return dtype
 
-    @property
-    def device(self) -> str:
-        """The name of the device: "cpu", "cuda:0", ..."""
-        return backend.of_array(self._data).device
+    # --- place in the graph -----------------------------------------------------------------------
 
-    # --- its place in the graph -------------------------------------------------------------------
+    @property
+    def is_leaf(self) -> bool:
+        """True unless a recorded operation created this tensor."""
+        return self._node is None or self._node.primitive is None
 
     @property
     def requires_grad(self) -> bool:
+        """True if operations on this tensor are recorded."""
         return self._node is not None
 
     @requires_grad.setter
@@ -98,13 +109,33 @@ class Tensor(TensorMethods):
         self.requires_grad_(value)
 
     def requires_grad_(self, value: bool = True) -> Tensor:
-        """Start (or stop) asking for the gradient of this leaf; returns the tensor itself."""
+        """Set whether this leaf requires a gradient.
+
+        Parameters
+        ----------
+        value : bool
+            True to record operations on this tensor.
+
+        Returns
+        -------
+        Tensor
+            This tensor.
+
+        Raises
+        ------
+        TypeError
+            If the tensor is not of a floating dtype.
+        RuntimeError
+            If `value` is False and the tensor is a recorded result.
+        """
         if value and self._node is None:
             if self.dtype.kind != "f":
                 raise TypeError(
-                    f"only floating tensors have gradients, this one is {self.dtype}: use astype"
+                    f"only floating tensors have gradients, got {self.dtype}: use astype"
                 )
-            self._node = Node(None, (), memory_owner(self._data), self.shape, self.dtype)
+            node = Node(None, (), memory_owner(self._data), self.shape, self.dtype)
+            node.accumulator = Accumulator(retains_grad=True)
+            self._node = node
         elif not value:
             if not self.is_leaf:
                 raise RuntimeError(
@@ -113,18 +144,29 @@ class Tensor(TensorMethods):
             self._node = None
         return self
 
-    @property
-    def is_leaf(self) -> bool:
-        """Whether no recorded operation made this tensor."""
-        return self._node is None or self._node.primitive is None
+    def detach(self) -> Tensor:
+        """Return a tensor that shares this array but not its history.
+
+        Returns
+        -------
+        Tensor
+            Leaf that does not require a gradient.
+        """
+        return Tensor(self._data)
+
+    def copy_data(self) -> Tensor:
+        """Return a tensor at the same place in the graph with a copy of the array."""
+        return Tensor(self._data.copy(), self._node)
+
+    # --- gradients --------------------------------------------------------------------------------
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that `backward` has summed up here, a Tensor of the same shape, dtype and
-        device.
+        """Gradient accumulated by `backward`, of this tensor's shape, dtype and device; None before
+        the first backward pass. It can be assigned.
         """
-        watch = None if self._node is None else self._node.accumulator
-        return None if watch is None else watch.gradient
+        accumulator = None if self._node is None else self._node.accumulator
+        return None if accumulator is None else accumulator.gradient
 
     @grad.setter
     def grad(self, value: Any) -> None:
@@ -133,191 +175,180 @@ class Tensor(TensorMethods):
                 value = Tensor(backend.of_array(self._data).asarray(value))
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ValueError(
-                    f"a gradient has its tensor's shape and dtype, {self.shape} {self.dtype}, "
-                    f"not {value.shape} {value.dtype}"
+                    f"grad must have the shape and dtype of its tensor, {self.shape} {self.dtype}, "
+                    f"got {value.shape} {value.dtype}"
                 )
             self.requires_grad_()
         if self._node is not None:
-            self._watch().gradient = value
+            self._accumulator("grad").gradient = value
 
-    def _watch(self) -> Accumulator:
-        """What this tensor's node does with its gradient."""
-        assert self._node is not None
+    def _accumulator(self, purpose: str) -> Accumulator:
+        """Return the object that receives this tensor's gradient; create it if necessary."""
+        if self._node is None:
+            raise RuntimeError(f"{purpose}: this tensor does not require a gradient")
         self._node.accumulator = self._node.accumulator or Accumulator()
-        return self._node.accumulator
+        return self._node.accumulator  # type: ignore[no-any-return]
 
     def retain_grad(self) -> None:
-        """Keep the gradient of this intermediate result in `.grad` too."""
-        if self._node is None:
-            raise RuntimeError("this tensor requires no gradient, so there is none to retain")
-        self._watch().retains_grad = True
+        """Accumulate the gradient of this intermediate result in `grad`, as for leaves.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor does not require a gradient.
+        """
+        self._accumulator("retain_grad").retains_grad = True
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
-        """Call `hook(gradient)` when this tensor's gradient is complete; a result that is not None
-        replaces it.
+        """Call a function with the gradient of this tensor when it is complete.
 
-        Returns a function that removes the hook.
+        Parameters
+        ----------
+        hook : callable
+            Function of the gradient, a Tensor of this tensor's shape. A result other than None
+            replaces the gradient.
+
+        Returns
+        -------
+        callable
+            Function without arguments that removes the hook.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor does not require a gradient.
         """
-        if self._node is None:
-            raise RuntimeError(
-                "this tensor does not require a gradient, so a hook on it would never be called"
-            )
-        hooks, key = self._watch().hooks, next_version()
+        hooks, key = self._accumulator("register_hook").hooks, next_version()
         hooks[key] = hook
         return lambda: hooks.pop(key, None) and None
 
     def backward(
         self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
     ) -> None:
-        """Add the gradient of this tensor to `.grad` of every leaf that it was computed from.
+        """Run the backward pass: add gradients to `grad` of every leaf this tensor depends on.
 
-        `gradient` is the gradient of some later scalar with respect to this tensor; it may be left
-        out for tensors of size 1 (it is 1 then). The graph is freed on the way unless
-        `retain_graph`; `create_graph` (which implies it) records the gradients' own computation,
-        for higher derivatives. A leaf's `.grad` then holds a graph that leads back to the leaf: a
-        cycle, which only the garbage collector frees (`gradients` and `grad` leave none).
+        Parameters
+        ----------
+        gradient : Tensor or array_like, optional
+            Gradient of a later scalar with respect to this tensor, of this tensor's shape. The
+            default is 1, for tensors of one element.
+        retain_graph : bool
+            If False, the graph is freed during the pass and cannot be used again.
+        create_graph : bool
+            If True, the computation of the gradients is recorded, for higher derivatives. This
+            implies `retain_graph`.
+
+        Raises
+        ------
+        RuntimeError
+            If no tensor that this one depends on requires a gradient, if `gradient` is needed but
+            missing, if the graph was freed, or if an array that it needs was overwritten.
+        ValueError
+            If `gradient` does not have this tensor's shape.
+
+        Notes
+        -----
+        With `create_graph`, the `grad` of a leaf holds a graph that refers to the leaf. Only the
+        garbage collector frees this reference cycle; `autograd.gradients` and `autograd.grad` do
+        not create one.
         """
         seed = self._seed(gradient, create_graph)
         graph.backward_pass([seed], retain_graph=retain_graph, create_graph=create_graph)
 
     def _seed(self, gradient: Any, create_graph: bool) -> tuple[Node, Any]:
-        """This tensor's node and the gradient that a sweep starts with there."""
+        """Return this tensor's node and the gradient with which a backward pass starts there."""
         if self._node is None:
             raise RuntimeError(
                 "nothing to differentiate: no tensor that this one came from requires a gradient"
             )
-        home = backend.of_array(self._data)
+        array_backend = backend.of_array(self._data)
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(
-                    "only a tensor of one element has a gradient by itself; this one has shape "
+                    "backward without a gradient needs a tensor of one element, got shape "
                     f"{self.shape}: pass gradient=, of the same shape, or reduce it first (.sum())"
                 )
-            gradient = home.xp.ones_like(self._data)
+            gradient = array_backend.xp.ones_like(self._data)
         if not isinstance(gradient, Tensor):
-            gradient = Tensor(home.asarray(gradient))
+            gradient = Tensor(array_backend.asarray(gradient))
         if gradient.shape != self.shape:
             raise ValueError(
-                f"the gradient has shape {gradient.shape}, but the tensor {self.shape}"
+                f"gradient must have the shape of the tensor, {self.shape}, got {gradient.shape}"
             )
         return self._node, gradient if create_graph else gradient._data
 
-    def detach(self) -> Tensor:
-        """The same array, without its history."""
-        return Tensor(self._data)
-
     def __reduce__(self) -> Any:
-        """Leaves can be copied and pickled; a copy is a leaf of its own, without a gradient. The
-        attributes of a subclass come along.
-        """
+        """Copy or pickle a leaf, with the attributes of a subclass but without its gradient."""
         if not self.is_leaf:
             raise TypeError("a recorded result cannot be copied or pickled; detach() it first")
-        return _leaf, (type(self), self._data, self.requires_grad), getattr(self, "__dict__", None)
+        attributes = getattr(self, "__dict__", None)
+        return _rebuild, (type(self), self._data, self.requires_grad), attributes
 
-    # --- leaving the tensor world -----------------------------------------------------------------
 
-    def numpy(self) -> np.ndarray:
-        """A copy on the host, as a NumPy array."""
-        return np.array(backend.of_array(self._data).to_host(self._data))
+def _rebuild(tensor_class: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
+    """Return the leaf that `Tensor.__reduce__` described."""
+    leaf = tensor_class.__new__(tensor_class)
+    leaf._data, leaf._node = data, None
+    return leaf.requires_grad_(requires_grad)
 
-    def item(self) -> Any:
-        """The only element, as a Python number."""
-        if self.size != 1:
-            raise ValueError(f"item() takes a tensor of one element; this one is {self.shape}")
-        return self._data.item()
 
-    def tolist(self) -> Any:
-        return self.numpy().tolist()
+class Accumulator:
+    """Receives the complete gradient of a leaf, or of a result with hooks or `retain_grad`.
 
-    def to(self, target: Any) -> Tensor:
-        """This tensor on another device ("cuda"), or in another dtype; differentiable. Itself, if
-        it is there already.
+    Attributes
+    ----------
+    gradient : Tensor or None
+        Sum of the gradients of all backward passes, if `retains_grad`: what `Tensor.grad` returns.
+    hooks : dict
+        Functions that see the gradient first and may replace it.
+    """
+
+    __slots__ = ("gradient", "hooks", "retains_grad")
+
+    def __init__(self, retains_grad: bool = False) -> None:
+        self.gradient: Tensor | None = None
+        self.hooks: dict[int, Callable[[Tensor], Any]] = {}
+        self.retains_grad = retains_grad
+
+    def receive(self, node: Node, gradient: Any, owned: bool, accumulate: bool) -> tuple[Any, bool]:
+        """Run the hooks and, if asked, accumulate the gradient of a backward pass.
+
+        `gradient` is an array, or a Tensor if the pass is recorded; `owned` is True if no other
+        reference to it exists. Return both as the hooks leave them.
         """
-        if isinstance(target, str) and target.partition(":")[0] not in np.sctypeDict:
-            return self._to_device(target)
-        return self.astype(target)
+        for hook in list(self.hooks.values()) if self.hooks else ():
+            gradient = unshared(gradient, owned)  # the hook may keep it or write into it
+            is_tensor = isinstance(gradient, Tensor)
+            replacement, owned = hook(gradient if is_tensor else Tensor(gradient)), False
+            if replacement is not None:
+                shape = getattr(replacement, "shape", replacement)
+                if shape != node.shape:
+                    raise ValueError(
+                        f"a hook must return a Tensor of the gradient's shape, {node.shape}, or "
+                        f"None for no change, got {shape}"
+                    )
+                if not is_tensor:
+                    replacement = unwrap(replacement)
+                elif not isinstance(replacement, Tensor):
+                    replacement = Tensor(replacement)
+                gradient = operations.unbroadcast(replacement, node.shape, node.dtype)
+        if accumulate and self.retains_grad:
+            run_locked(_accumulation, partial(self._add, gradient, owned))
+        return gradient, owned
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if self._node is not None:
-            raise RuntimeError(
-                "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy(); "
-                "for a list of tensors, as in np.mean([t, u]), use the functions of `autograd`, as "
-                "in ag.mean([t, u]), or np.stack first"
-            )
-        if copy is False:
-            raise ValueError("a tensor becomes a NumPy array by a copy; copy=False is not possible")
-        return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
-
-    def __dlpack__(self, **options: Any) -> Any:
-        """Export the tensor for `from_dlpack` of other libraries.
-
-        They see this tensor's memory, without a copy. Memory that must not be written, such as a
-        broadcast view, is copied, because not all libraries know read-only arrays; BufferError if
-        the caller forbids copies.
-        """
-        if self._node is not None:
-            raise BufferError("a tensor in a graph would lose its history: detach() it first")
-        array = self._data
-        if not _is_writable(array):
-            if options.get("copy") is False:
-                raise BufferError(f"a read-only array of shape {self.shape} is exported as a copy")
-            array = array.copy()
-        return array.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        device: tuple[int, int] = self._data.__dlpack_device__()
-        return device
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iu" or self.ndim:
-            raise TypeError(
-                f"only an integer tensor of no dimension is an index, not {self.dtype} {self.shape}"
-            )
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        return bool(self.item())
-
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise TypeError("a tensor of no dimension has no length")
-        return self.shape[0]
-
-    def __repr__(self) -> str:
-        values = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
-        extra = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
-        extra += "" if self.device == "cpu" else f", device={self.device!r}"
-        if self._node is not None:
-            primitive = self._node.primitive
-            extra += ", requires_grad=True" if primitive is None else f", made_by={primitive.name}"
-        return f"tensor({values}{extra})"
-
-    def __format__(self, spec: str) -> str:
-        """`f"{loss:.3f}"` formats the only element."""
-        return format(self.item(), spec) if spec else repr(self)
+    def _add(self, gradient: Any, owned: bool) -> None:
+        if self.gradient is None:
+            gradient = unshared(gradient, owned)
+        gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+        # Not in place: the caller may refer to the old gradient.
+        self.gradient = gradient if self.gradient is None else self.gradient + gradient
 
 
-def _leaf(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
-    """What `Tensor.__reduce__` saved: a new leaf, with a number of its own."""
-    made = kind.__new__(kind)
-    made._data, made._node = data, None
-    return made.requires_grad_(requires_grad)
-
-
-def _is_writable(array: Array) -> bool:
-    """False for read-only memory, and where one element of memory is several of the array."""
-    repeats = any(n > 1 and step == 0 for n, step in zip(array.shape, array.strides, strict=True))
-    return not repeats and getattr(getattr(array, "flags", None), "writeable", True)
+_accumulation = threading.Lock()  # threads may share a leaf
 
 
 def unwrap(value: Any) -> Any:
-    """`value` with the Tensors in it replaced by their arrays (an index may be a tuple of them)."""
+    """Return `value` with Tensors replaced by their arrays, also in (nested) tuples."""
     if isinstance(value, tuple):
         return tuple(unwrap(item) for item in value)
     return value._data if isinstance(value, Tensor) else value
@@ -326,16 +357,16 @@ def unwrap(value: Any) -> Any:
 snapshot_observer: ContextVariable[Callable[[Any], None] | None] = ContextVariable(
     "snapshot_observer", default=None
 )
-"""Called with every copy that `snapshot` makes, while a function runs that will run again."""
+"""Called with every copy that `snapshot` makes, while a function runs that will be recomputed."""
 
 _CONSTANTS = frozenset((bool, int, float, str, type(None), type(...), type))
 
 
 def snapshot(value: Any, y: Any = None) -> Any:
-    """Copy the lists and arrays in an argument that the backward pass needs again, since the caller
-    may change them. Slices get fixed bounds; Tensors have version counters instead.
+    """Return a copy of the lists and arrays in an argument that the backward pass needs, since the
+    caller may change them. Slices get fixed bounds. Tensors have version counters instead.
 
-    If the result `y` is a tracer, arrays are constants of its program, which copies them.
+    If the result `y` of the operation is a tracer, arrays become constants of its computation.
     """
     kind = type(value)
     if kind in _CONSTANTS:
@@ -354,6 +385,6 @@ def snapshot(value: Any, y: Any = None) -> Any:
     else:
         first = y[0] if type(y) is tuple else y
         copy = first.constant(value) if isinstance(first, TracerArray) else value.copy()
-    if (note := snapshot_observer.get()) is not None:
-        note(copy)
+    if (observer := snapshot_observer.get()) is not None:
+        observer(copy)
     return copy

@@ -1,8 +1,8 @@
 """`detect_anomaly`: find the operation that creates the first nan or infinity, in the forward or
 the backward pass, and writes into raw arrays that a graph still needs.
 
-While a block is open anywhere, kernels are looked up and nodes are made by the functions below, so
-that it costs nothing otherwise. The first operation after the last block restores the plain ones.
+A monitor observes kernels, nodes and backward passes while a block is open in any thread. The first
+operation after the last block deactivates it, if an interrupt prevented that.
 """
 
 from __future__ import annotations
@@ -16,38 +16,45 @@ from math import inf
 from typing import Any
 
 from ..backend.tracer import TracerArray
-from ..core import graph
-from ..core.graph import GET_OUTPUT, Node
-from ..core.primitive import Kernels
+from ..core.graph import GET_OUTPUT, Node, anomaly_mode
+from ..core.primitive import Primitive
 from ..core.pytree import flatten
-from ..core.tensor import Tensor
+from ..core.tensor import unwrap
 from ..runtime.context import Block, ContextVariable, Setting, run_locked
 from ..runtime.location import user_line
+from .monitor import BackwardObserver, Monitor, activate, deactivate
 
-_in_rule = ContextVariable("in_rule", default=False)
+_in_vjp = ContextVariable("in_vjp", default=False)
 _lock = threading.Lock()
-_users: list[Setting] = []
-_plain_init = Node.__init__
+_open_blocks: list[Setting] = []
 
 
 class AnomalyError(FloatingPointError):
-    """Raised by `detect_anomaly`. The message is complete, so that nothing is added to it."""
+    """Raised by `detect_anomaly`. Its message is complete; the engine adds nothing to it."""
 
 
 class detect_anomaly(Block[bool]):
-    """`with detect_anomaly():` the operation that creates a nan or infinity, or whose gradient rule
-    does, raises FloatingPointError. The message names the operation and the line of user code.
+    """Context manager that finds the operation that creates the first nan or infinity.
 
-    An operation creates an infinity if its inputs are finite, and a nan if no input is nan, so that
-    the log of 0 is reported, and a mask of -inf is not. Operations are checked whether they are
-    recorded or not. An array that a gradient needs and that was overwritten in the meantime raises
-    RuntimeError.
+    The operation, or its gradient rule, raises FloatingPointError. The message names the operation
+    and the line of your code. An operation creates an infinity if its inputs are finite, and a nan
+    if no input is nan: the log of 0 is reported, a mask of -inf is not. Operations are checked
+    whether they are recorded or not. If an array that a gradient needs was overwritten, the
+    backward pass raises RuntimeError.
 
-    Per thread and async task. It is slow, and doubles the memory of the graph.
+    It applies to the thread or async task that enters it. Operations are slow inside, and the graph
+    takes twice the memory.
+
+    Examples
+    --------
+    >>> with detect_anomaly():
+    ...     log(tensor(-1.0))
+    Traceback (most recent call last):
+    autograd.debug.anomaly.AnomalyError: log made a nan in a result of shape (), at ...
     """
 
     def __init__(self) -> None:
-        super().__init__(graph.anomaly_mode, True)
+        super().__init__(anomaly_mode, True)
 
     def opening(self, setting: Setting) -> None:
         run_locked(_lock, partial(_start, setting))
@@ -57,60 +64,128 @@ class detect_anomaly(Block[bool]):
 
 
 def _start(setting: Setting) -> None:
-    _users.append(setting)
-    Kernels.__getitem__ = _checked_kernel  # type: ignore[method-assign, assignment]
-    Node.__init__ = _recorded_init  # type: ignore[method-assign]
+    _open_blocks.append(setting)
+    activate(_monitor)
 
 
 def _stop_if_unused() -> None:
-    _users[:] = [setting for setting in _users if setting.exit() is not None]
-    if not _users and "__getitem__" in vars(Kernels):
-        Node.__init__ = _plain_init  # type: ignore[method-assign]
-        del Kernels.__getitem__
+    _open_blocks[:] = [setting for setting in _open_blocks if setting.exit() is not None]
+    if not _open_blocks:
+        deactivate(_monitor)
 
 
-# --- forward --------------------------------------------------------------------------------------
+class _AnomalyMonitor(Monitor):
+    """Checks the results of kernels and gradient rules, in threads where `anomaly_mode` is on."""
 
+    def node_created(self, node: Node) -> None:
+        """Attach to a node the line of user code, and copies of the arrays that it saves."""
+        primitive = node.primitive
+        if primitive is None or primitive is GET_OUTPUT or not self._is_on():
+            return
+        primitive = copy.copy(primitive)
+        primitive.line = user_line()
+        arrays = [x for x in flatten(node.residuals) if hasattr(x, "dtype")]
+        primitive.copies = [(array, array.copy()) for array in arrays]
+        node.primitive = primitive
 
-def _checked_kernel(kernels: Kernels, array_type: type) -> Callable[..., Any]:
-    """The kernel for arrays of a type, with a check of its results."""
-    kernel = kernels.get(array_type) or kernels.__missing__(array_type)
-    if not graph.anomaly_mode.get():
+    def wrap_kernel(
+        self, primitive: Primitive, array_type: type, kernel: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Return a kernel that checks its results."""
+        if not self._is_on() or _in_vjp.get() or issubclass(array_type, TracerArray):
+            return kernel
+
+        def checked(*arrays: Any, **static: Any) -> Any:
+            inputs = flatten((arrays, static))
+            if "out" in static:  # one of the arrays, which is about to be overwritten
+                inputs = [x.copy() if _is_float(x) and hasattr(x, "copy") else x for x in inputs]
+            y = kernel(*arrays, **static)
+            for result in y if type(y) in (tuple, list) else (y,):
+                if anomaly := _created(result, inputs, primitive.pointwise):
+                    raise AnomalyError(
+                        f"{primitive.name} made {anomaly} in a result of shape {result.shape}, "
+                        f"at {user_line()}"
+                    )
+            return y
+
+        return checked
+
+    def backward_started(self, seeds: list[tuple[Node, Any]]) -> BackwardObserver:
+        return _AnomalyObserver(seeds) if self._is_on() else BackwardObserver()
+
+    def _is_on(self) -> bool:
+        if anomaly_mode.get():
+            return True
         run_locked(_lock, _stop_if_unused)
-        return kernel
-    if _in_rule.get() or issubclass(array_type, TracerArray):
-        return kernel
+        return False
 
-    def checked(*arrays: Any, **static: Any) -> Any:
-        primitive = kernels.primitive
-        given = flatten((arrays, static))
-        if "out" in static:  # one of the arrays, which is about to be overwritten
-            given = [x.copy() if _is_float(x) and hasattr(x, "copy") else x for x in given]
-        y = kernel(*arrays, **static)
-        for one in y if type(y) in (tuple, list) else (y,):
-            if what := _created(one, given, primitive.pointwise):
+
+_monitor = _AnomalyMonitor()
+
+
+class _AnomalyObserver(BackwardObserver):
+    """Checks the gradients of one backward pass."""
+
+    def __init__(self, seeds: Iterable[tuple[Node, Any]]) -> None:
+        self._is_finite = not any(_created(gradient, ()) for _, gradient in seeds)
+
+    def gradient_complete(self, node: Node, gradient: Any) -> None:
+        """Check a sum of gradients, which may overflow."""
+        for g in flatten(gradient):
+            if self._is_finite and (anomaly := _created(g, ())):
                 raise AnomalyError(
-                    f"{primitive.name} made {what} in a result of shape {one.shape}, "
-                    f"at {user_line()}"
+                    f"the sum of the gradients of a tensor of shape {g.shape} has {anomaly}"
                 )
-        return y
 
-    return checked
+    def wrap_vjp(self, vjp: Callable[..., Any]) -> Callable[..., Any]:
+        return partial(self._checked_vjp, vjp)
+
+    def _checked_vjp(
+        self, vjp: Callable[..., Any], primitive: Any, g: Any, residuals: Any, parents: Any
+    ) -> Any:
+        """Apply a gradient rule, and check its residuals before and its result after."""
+        line = f"recorded at {getattr(primitive, 'line', 'a line outside of detect_anomaly')}"
+        for array, copied in getattr(primitive, "copies", ()):
+            if not bool(((array == copied) | (copied != copied)).all()):
+                raise RuntimeError(
+                    f"{primitive.name}: an array of shape {copied.shape} that its gradient needs "
+                    f"was overwritten after the operation was {line}"
+                )
+        try:
+            with _in_vjp.block(True):
+                gradients = vjp(primitive, g, residuals, parents)
+        except FloatingPointError as error:  # of a backward pass inside the rule
+            raise AnomalyError(
+                f"in the gradient rule of {primitive.name}, {line}: {error}"
+            ) from error
+        for gradient in gradients:
+            if anomaly := _created(gradient, flatten((g, residuals))):
+                raise AnomalyError(
+                    f"the gradient rule of {primitive.name} made {anomaly} for an argument of "
+                    f"shape {gradient.shape}; the operation was {line}"
+                )
+            self._is_finite = self._is_finite and not _created(gradient, ())
+        return gradients
+
+
+# --- what creates a nan or an infinity ------------------------------------------------------------
 
 
 def _created(y: Any, inputs: Iterable[Any], pointwise: bool = False) -> str:
-    """Return "a nan" or "an infinity", which `y` has and the inputs do not explain, or ""."""
+    """Return "a nan" or "an infinity" if `y` has one that the inputs do not explain, else ""."""
     if not _is_float(y):
         return ""
-    y = y._data if isinstance(y, Tensor) else y
+    y = unwrap(y)
     if bool((abs(y) < inf).all()):
         return ""
-    given = [x._data if isinstance(x, Tensor) else x for x in inputs if _is_float(x)]
-    for what, found in (("a nan", _is_nan), ("an infinity", _is_not_finite)):
-        new = _is_nan(y) if what == "a nan" else abs(y) == inf
-        known = [found(x) if pointwise else bool(_any(found(x))) for x in given]
-        if bool(_any(new & ~reduce(operator.or_, known, new & ~new))):
-            return what
+    arrays = [unwrap(x) for x in inputs if _is_float(x)]
+    for anomaly, in_result, explains in (
+        ("a nan", _is_nan(y), _is_nan),
+        ("an infinity", abs(y) == inf, _is_not_finite),
+    ):
+        explained = [explains(x) if pointwise else bool(_any(explains(x))) for x in arrays]
+        if bool(_any(in_result & ~reduce(operator.or_, explained, in_result & ~in_result))):
+            return anomaly
     return ""
 
 
@@ -128,60 +203,3 @@ def _is_not_finite(x: Any) -> Any:
 
 def _any(x: Any) -> Any:
     return x if isinstance(x, bool) else x.any()
-
-
-# --- backward -------------------------------------------------------------------------------------
-
-
-def _recorded_init(
-    self: Node, primitive: Any, parents: Any, residuals: Any, shape: Any, dtype: Any
-) -> None:
-    """A node whose primitive knows the user's line and what the arrays were that it saves."""
-    if primitive is not None and primitive is not GET_OUTPUT and graph.anomaly_mode.get():
-        primitive = copy.copy(primitive)
-        primitive.line = user_line()
-        primitive.copies = [(x, x.copy()) for x in flatten(residuals) if hasattr(x, "dtype")]
-    _plain_init(self, primitive, parents, residuals, shape, dtype)
-
-
-class CheckedPass:
-    """The checks of one backward pass."""
-
-    def __init__(self, seeds: Iterable[tuple[Node, Any]]) -> None:
-        self._finite = not any(_created(gradient, ()) for _, gradient in seeds)
-
-    def arrived(self, node: Node, gradient: Any) -> None:
-        """Check the complete gradient of a node: a sum may overflow."""
-        for one in flatten(gradient):
-            if self._finite and (what := _created(one, ())):
-                raise AnomalyError(
-                    f"the sum of the gradients of a tensor of shape {one.shape} has {what}"
-                )
-
-    def vjp(self, primitive: Any, g: Any, residuals: Any, parents: Any) -> Any:
-        """Apply a gradient rule, and check what it returns."""
-        where = f"recorded at {getattr(primitive, 'line', 'a line outside of detect_anomaly')}"
-        for array, before in getattr(primitive, "copies", ()):
-            if not bool(((array == before) | (before != before)).all()):
-                raise RuntimeError(
-                    f"{primitive.name}: an array {before.shape} that its gradient needs was "
-                    f"written after the operation was {where}"
-                )
-        try:
-            with _in_rule.block(True):
-                gradients = graph.apply_vjp(primitive, g, residuals, parents)
-        except FloatingPointError as error:  # of a backward pass inside the rule
-            raise AnomalyError(
-                f"in the gradient rule of {primitive.name}, {where}: {error}"
-            ) from error
-        for one in gradients:
-            if what := _created(one, flatten((g, residuals))):
-                raise AnomalyError(
-                    f"the gradient rule of {primitive.name} made {what} for an argument of "
-                    f"shape {one.shape}; the operation was {where}"
-                )
-            self._finite = self._finite and not _created(one, ())
-        return gradients
-
-
-graph.checked_pass = CheckedPass

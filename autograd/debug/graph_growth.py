@@ -1,9 +1,9 @@
-"""A graph that grows without bound: noticed, and traced to the tensor that keeps it alive.
+"""Detection of graphs that grow without bound, and of the tensor that keeps them alive.
 
 The usual cause is a state, or a running total of losses, that is carried from step to step without
-`detach()`. When weights are written, the graphs of earlier steps have served; so then is the time
-to count what is alive. It is done whenever twice as many operations have been recorded as the last
-time, and costs nothing in between.
+`detach()`. When weights are written, the graphs of earlier steps are no longer needed, so that is
+the time to count the nodes that are alive. This happens each time the number of recorded operations
+has doubled, so its cost per operation vanishes.
 """
 
 from __future__ import annotations
@@ -11,50 +11,50 @@ from __future__ import annotations
 import gc
 import warnings
 
-from ..core import mutation
 from ..core.graph import Node
+from ..core.mutation import growth_hooks
 from ..core.tensor import Tensor
 
-MANY = 1000
-_last = (0, 0)  # the clock's time when nodes were counted last, and how many there were
+MIN_NODES = 1000
+_last_count = (0, 0)  # the version at the last count, and the number of nodes
 
 
-def _count(now: int) -> None:
-    """Warn if more recorded operations are alive than at the last count, by far, and some
-    tensor leads back to that time.
-    """
-    global _last
-    alive = gc.get_objects()
-    nodes = [x for x in alive if type(x) is Node and getattr(x, "primitive", None) is not None]
-    before, count = _last
-    _last = now, len(nodes)
-    grown = count and len(nodes) > MANY and len(nodes) > 1.5 * count
-    if grown and (holder := _holder(alive, nodes, before)):
+def _check_growth(version: int) -> None:
+    """Warn if many more nodes are alive than at the last count and a tensor refers to old ones."""
+    global _last_count
+    objects = gc.get_objects()
+    nodes = [x for x in objects if type(x) is Node and getattr(x, "primitive", None) is not None]
+    last_version, last_count = _last_count
+    _last_count = version, len(nodes)
+    has_grown = last_count and len(nodes) > MIN_NODES and len(nodes) > 1.5 * last_count
+    if has_grown and (holder := _describe_holder(objects, nodes, last_version)):
         warnings.warn(
             f"the recorded graph grows from step to step: {len(nodes):,} operations are alive, "
-            f"{count:,} were when half as many had been recorded; {holder}. "
+            f"{last_count:,} were when half as many had been recorded; {holder}. "
             "detach() what is carried from one step to the next; of losses, sum up the .item()",
             RuntimeWarning,
             stacklevel=4,
         )
 
 
-def _holder(alive: list[object], nodes: list[Node], before: int) -> str:
-    """The oldest tensor, if any, from which nodes lead to the time before the last count."""
-    leading: set[Node | None] = set()
-    for node in sorted(nodes, key=lambda node: node.number):  # inputs before their users
-        if node.number < before or not leading.isdisjoint(node.parents):
-            leading.add(node)
-    run_locked = {getattr(x, "_node", None) for x in alive if isinstance(x, Tensor)}
-    kept = sorted(
-        (node for node in nodes if node in leading and node in run_locked), key=lambda n: n.number
+def _describe_holder(objects: list[object], nodes: list[Node], version: int) -> str:
+    """Describe the oldest tensor whose graph contains nodes from before `version`, or return ""."""
+    old: set[Node | None] = set()
+    for node in sorted(nodes, key=lambda node: node.number):  # parents before their users
+        if node.number < version or not old.isdisjoint(node.parents):
+            old.add(node)
+    referenced = {getattr(x, "_node", None) for x in objects if isinstance(x, Tensor)}
+    holders = sorted(
+        (node for node in nodes if node in old and node in referenced), key=lambda n: n.number
     )
-    if not kept:
+    if not holders:
         return ""
-    oldest = kept[0]
-    alike = sum(n.primitive.name == oldest.primitive.name and n.shape == oldest.shape for n in kept)
-    others = f" and {alike - 1:,} more like it keep them" if alike > 1 else " keeps them"
+    oldest = holders[0]
+    similar = [
+        n for n in holders if (n.primitive.name, n.shape) == (oldest.primitive.name, oldest.shape)
+    ]
+    others = f" and {len(similar) - 1:,} more like it keep them" if similar[1:] else " keeps them"
     return f"a tensor of shape {oldest.shape} made by {oldest.primitive.name}{others}"
 
 
-mutation.count = _count
+growth_hooks.append(_check_growth)

@@ -7,8 +7,8 @@ The call below gives the core what it needs of them.
 from ..core.install import install
 from ..core.tensor import Tensor
 from . import public
-from .reduction import unbroadcast
 from .joining import stack
+from .reduction import unbroadcast
 from .tensor_methods import TensorMethods
 
 OPERATIONS: list[str] = [name for name in vars(public) if not name.startswith("_")]

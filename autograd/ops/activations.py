@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from .. import backend
-from ..core.operands import as_operand
+from .arguments import as_operand
 from .declaration import elementwise
 from .elementwise import exp, expm1, multiply
 from .logic import isinf

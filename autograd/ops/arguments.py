@@ -1,5 +1,6 @@
-"""Axes, integers and flags as users write them: NumPy's integers count as Python integers, and
-lists of axes as tuples.
+"""Conversion of arguments: axes, integers and flags, and numbers and nested lists as arrays.
+
+NumPy's integers count as Python integers, and lists of axes as tuples.
 """
 
 from __future__ import annotations
@@ -8,8 +9,12 @@ import operator
 from numbers import Integral
 from typing import Any
 
+from .. import backend
 from ..backend.base import AxisError
-from ..core.tensor import unwrap
+from ..core.errors import prefix_error
+from ..core.install import operations
+from ..core.pytree import flatten
+from ..core.tensor import Tensor, unwrap
 
 
 def as_integer(value: Any) -> int | None:
@@ -66,3 +71,39 @@ def freeze(value: Any) -> Any:
     value = unwrap(value)
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(map(freeze, value)) if isinstance(value, (tuple, list)) else value
+
+
+def as_operand(value: Any, like: Any = None) -> Any:
+    """Return an array or Tensor unchanged, and a number or nested list as an array.
+
+    Lists that contain Tensors are stacked, so they stay differentiable. A Python float becomes an
+    array of the floating dtype of `like`, the other operand (float64 if that holds integers), as in
+    NumPy's arithmetic. Without `like`, a number becomes float64 and a list the default dtype.
+    """
+    if isinstance(value, Tensor) or hasattr(value, "dtype"):
+        return value
+    tensors = [leaf for leaf in flatten(value) if isinstance(leaf, Tensor)]
+    if tensors:
+        return operations.stack([as_operand(item, tensors[0]) for item in value])
+    if not hasattr(like, "dtype"):
+        return backend.asarray(value, "float64" if isinstance(value, float) else None)
+    dtype = backend.weak_dtype(value, like.dtype)
+    return backend.asarray(value, dtype, backend.of_array(unwrap(like)).device)
+
+
+def as_operands(*values: Any, name: str = "") -> list[Any]:
+    """Convert all arguments of one operation by `as_operand`; errors begin with `name`."""
+    if set(map(type, values)) == {Tensor}:
+        return list(values)
+    like = next((value for value in values if hasattr(value, "dtype")), None)
+    try:
+        return [as_operand(value, like) for value in values]
+    except (TypeError, ValueError) as error:
+        raise prefix_error(name, error) if name else error from error
+
+
+def as_operand_list(name: str, arrays: Any) -> list[Any]:
+    """Convert the items of a list, tuple or array by `as_operand`."""
+    if not hasattr(arrays, "__iter__"):
+        raise TypeError(f"{name} needs a sequence of arrays, got {arrays!r}")
+    return as_operands(*arrays, name=name)

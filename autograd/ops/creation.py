@@ -6,9 +6,9 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array, asarray, get_default_dtype
-from ..core.operands import as_operand
-from ..core.primitive import primitive
 from ..core.tensor import Tensor, unwrap
+from .arguments import as_operand
+from .declaration import primitive
 
 __all__ = [
     "arange",

@@ -6,9 +6,9 @@ from math import prod as product
 from typing import Any
 
 from .. import backend
-from ..core.primitive import primitive
 from ..core.tensor import Axis, unwrap
 from .creation import astype
+from .declaration import primitive
 from .indexing import getitem
 from .joining import concatenate
 from .movement import flip

@@ -1,12 +1,101 @@
-"""Declaration of elementwise operations, with docstrings from one template."""
+"""Declaration of operations by their forward functions and VJP rules.
+
+`primitive` declares any operation. `elementwise` declares one that NumPy has, in one line of a
+table, with a docstring from a template.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
-from ..core import primitive
-from ..core.primitive import Rule
+from ..core.primitive import Primitive, Rule
+from .dispatch import make_operation
+
+
+def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any]:
+    """Declare an operation by its forward function and VJP rules.
+
+    The forward function computes the result from plain arrays: `forward(xp, x, *, axis=0)`, where
+    `xp` is their array module (`numpy` or `cupy`). Positional parameters are arrays, and
+    keyword-only parameters are static. A tuple as result makes an operation with several results.
+
+    Parameters
+    ----------
+    *joint : callable
+        One rule for all arguments, in place of `rules`, that returns a sequence of gradients.
+    **rules : callable
+        The VJP rule of each differentiable argument: `rule(g, *residuals)` returns the gradient of
+        the argument, given the gradient `g` of the result. The names of its other parameters say
+        which values are saved for the backward pass:
+
+        =========== ==========================================
+        `x`         the argument `x` (a tuple of arrays for `*x`)
+        `x_shape`   the shape of `x` (of each array for `*x`)
+        `y`         the result
+        `axis`      the static parameter `axis`
+        =========== ==========================================
+
+    Returns
+    -------
+    callable
+        Decorator that turns the forward function into the operation.
+
+    Raises
+    ------
+    TypeError
+        If a rule is for an unknown argument, or asks for an unknown value.
+
+    Notes
+    -----
+    Rules use the operations of `autograd`. These compute on arrays and record on Tensors, so the
+    same rule serves derivatives of any order. A gradient may have a larger shape than its argument,
+    if the argument broadcasts to it; the backward pass reduces it and casts it to the argument's
+    dtype. For an operation with several results, `g` and `y` are tuples, and `g` holds None for
+    each result without a gradient. Only then may a rule return None.
+
+    Examples
+    --------
+    >>> @primitive(x=lambda g, x: g * 3 * x * x)
+    ... def cube(xp, x):
+    ...     return x * x * x
+    """
+
+    def decorate(forward: Callable[..., Any]) -> Any:
+        def check(condition: bool, problem: str) -> None:
+            if not condition:
+                raise TypeError(f"{forward.__name__}: {problem}")
+
+        parameters = list(signature(forward).parameters.values())[1:]
+        static = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        arrays = [p.name for p in parameters if p not in static]
+        known = ["y", *arrays, *(f"{name}_shape" for name in arrays), *(p.name for p in static)]
+        for p in parameters:
+            check(p.name != "y", "in rules y is the result; rename the parameter y")
+            check(
+                p in static or p.default is p.empty,
+                f"{p.name} has a default, so it cannot be an array; make it keyword-only "
+                "(after a *)",
+            )
+        for rule in (*joint, *rules.values()):
+            for name in list(signature(rule).parameters)[1:]:
+                check(name in known, f"a rule asks for {name!r}; there are {', '.join(known)}")
+        check(
+            set(rules) <= set(arrays) and len(joint) <= 1 and not (joint and rules),
+            f"rules must be named after array arguments ({', '.join(arrays)}), "
+            "or be one rule for all",
+        )
+        name = forward.__name__.strip("_")
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        vjps = {"*": joint[0]} if joint else rules
+        operation = make_operation(Primitive(name, forward, arrays, vjps, variadic), static)
+        operation.__doc__ = forward.__doc__
+        operation.__module__ = forward.__module__
+        return operation
+
+    return decorate
+
 
 _UNARY = """{summary}
 
@@ -96,7 +185,11 @@ def elementwise(
         formulas = f"Derivative: ``{derivative}``."
     else:
         formulas = "Derivative by `a`: ``{}``; by `b`: ``{}``.".format(*derivative)
-    operation = primitive.elementwise(name, *rules, forward=forward)
+    arguments = ["x"] if len(rules) == 1 else ["a", "b"]
+    vjps = {a: rule for a, rule in zip(arguments, rules, strict=True) if rule is not None}
+    pointwise = Primitive(name, forward or name, arguments, vjps)
+    pointwise.pointwise = True
+    operation = make_operation(pointwise, [])
     template = _UNARY if len(rules) == 1 else _BINARY
     operation.__doc__ = template.format(summary=summary, notes=f"{formulas}\n{notes}".rstrip())
     operation.__module__ = "autograd"  # the public location, as NumPy's functions have it

@@ -7,9 +7,8 @@ from typing import Any
 
 from .. import backend
 from ..backend import get_default_dtype
-from ..core.operands import as_operand, as_operands
 from ..core.tensor import Axis, Tensor, unwrap
-from .arguments import check_integer, normalize_axis
+from .arguments import as_operand, as_operands, check_integer, normalize_axis
 from .creation import astype
 from .elementwise import add, floor, multiply, subtract
 from .indexing import getitem

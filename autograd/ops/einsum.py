@@ -5,10 +5,9 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from ..core.operands import as_operands
-from ..core.primitive import primitive
-from .arguments import as_integer, check_integer, normalize_axes
+from .arguments import as_integer, as_operands, check_integer, normalize_axes
 from .creation import astype, zeros_on_device_of
+from .declaration import primitive
 from .elementwise import multiply
 from .indexing import getitem
 from .joining import atleast_1d, concatenate, stack, unstack

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.operands import as_operand
-from ..core.primitive import primitive
+from .arguments import as_operand
 from .creation import astype, zeros_like
-from .declaration import elementwise
+from .declaration import elementwise, primitive
 from .logic import isfinite, isnan
 from .selection import product_or_zero, where
 

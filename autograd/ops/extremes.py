@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.primitive import primitive
 from ..core.tensor import Axis
 from .creation import astype
+from .declaration import primitive
 from .elementwise import maximum, minimum
 from .indexing import gather
 from .reduction import (

@@ -11,10 +11,10 @@ from typing import Any
 from .. import backend
 from ..backend.tracer import TracerArray
 from ..core import graph
-from ..core.operands import as_operand
-from ..core.primitive import primitive
 from ..core.tensor import unwrap
+from .arguments import as_operand
 from .creation import as_indices
+from .declaration import primitive
 from .shape import array_and_axis
 
 __all__ = ["index_update", "take", "take_along_axis"]

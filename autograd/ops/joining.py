@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
-from ..core.operands import as_operand, as_operand_list
-from ..core.primitive import primitive, record_operation
+from ..core.primitive import record_operation
 from ..core.tensor import Tensor
-from .arguments import as_integer, normalize_axis
+from .arguments import as_integer, as_operand, as_operand_list, normalize_axis
 from .creation import zeros_on_device_of
+from .declaration import primitive
 from .shape import ravel, reshape
 
 __all__ = [

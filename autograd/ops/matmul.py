@@ -6,9 +6,10 @@ from math import prod
 from typing import Any
 
 from .. import backend
-from ..core.operands import as_operands
-from ..core.primitive import primitive, record_operation
+from ..core.primitive import record_operation
 from ..core.tensor import Tensor, unwrap
+from .arguments import as_operands
+from .declaration import primitive
 from .elementwise import add
 from .shape import expand_dims, moveaxis, reshape, squeeze
 

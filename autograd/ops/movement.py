@@ -13,10 +13,10 @@ from operator import attrgetter
 from typing import Any
 
 from .. import backend
-from ..core.primitive import primitive
 from ..core.pytree import flatten
 from ..core.tensor import Axis, Tensor, unwrap
 from .arguments import freeze
+from .declaration import primitive
 from .indexing import _scatter, getitem
 from .reduction import sum
 from .shape import array_and_axes, reshape

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from ..core.operands import as_operand
-from ..core.primitive import primitive
 from ..core.tensor import Axis
+from .arguments import as_operand
 from .creation import astype
+from .declaration import primitive
 from .elementwise import absolute, sqrt, square
 from .selection import where
 from .shape import array_and_axes, broadcast_to, reshape

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import backend
-from ..core.operands import as_operand
-from ..core.primitive import primitive
 from ..core.tensor import unwrap
+from .arguments import as_operand
 from .creation import astype
-from .declaration import elementwise
+from .declaration import elementwise, primitive
 from .logic import greater_equal, isnan, isneginf, isposinf, less_equal
 
 __all__ = ["clip", "nan_to_num", "select", "where"]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend.base import AxisError
-from ..core.operands import as_operand
-from ..core.primitive import primitive
 from ..core.tensor import Axis
 from .arguments import (
     as_integer,
+    as_operand,
     check_flag,
     check_integer,
     is_scalar_axis,
     normalize_axes,
     normalize_axis,
 )
+from .declaration import primitive
 
 __all__ = [
     "broadcast_to",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from ..core.operands import as_operand
-from ..core.primitive import primitive
 from ..core.tensor import Axis
-from .arguments import normalize_axes, normalize_axis
+from .arguments import as_operand, normalize_axes, normalize_axis
+from .declaration import primitive
 from .elementwise import exp, log
 from .extremes import _max
 from .logic import isfinite

@@ -8,10 +8,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from ..core.operands import as_operand
-from ..core.primitive import primitive
 from ..core.tensor import Axis
-from .arguments import check_integer, normalize_axis
+from .arguments import as_operand, check_integer, normalize_axis
+from .declaration import primitive
 from .indexing import gather, getitem
 from .logic import isnan
 from .movement import flip

@@ -1,4 +1,6 @@
-"""The operators and methods of arrays and Tensors: each is an operation of this package.
+"""The operators, array methods and conversions of Tensors.
+
+Operators and array methods are operations of this package, bound to a name.
 
 `Tensor` gets the attributes of `TensorMethods` from `core.install`; type checkers see them as a
 base class. The tracer arrays of the compiler inherit from `ArrayMethods`.
@@ -10,7 +12,7 @@ from collections.abc import Callable, Iterator
 from numbers import Number
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from ..core.operands import as_operand
+from .. import backend
 from . import (
     creation,
     cumulative,
@@ -28,8 +30,12 @@ from . import (
     shape,
     sorting,
 )
+from .arguments import as_operand
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from ..core.graph import Node
     from ..core.tensor import Tensor
 
 P = ParamSpec("P")
@@ -153,9 +159,13 @@ class ArrayMethods:
 
 
 class TensorMethods(ArrayMethods):
-    """All operators and array methods of a Tensor."""
+    """All operators, array methods and conversions of a Tensor."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+        _data: Any
+        _node: Node | None
 
     __iadd__ = inplace.in_place_operator(elementwise.add)
     __isub__ = inplace.in_place_operator(elementwise.subtract)
@@ -163,4 +173,140 @@ class TensorMethods(ArrayMethods):
     __itruediv__ = inplace.in_place_operator(elementwise.divide)
     __setitem__ = inplace.setitem
 
-    _to_device = method(creation.to_device)
+    @property
+    def device(self) -> str:
+        """Name of the device: "cpu", "cuda:0", ..."""
+        return backend.of_array(self._data).device
+
+    # --- conversion -------------------------------------------------------------------------------
+
+    def to(self, target: Any) -> Tensor:
+        """Convert to another device or dtype; differentiable.
+
+        Parameters
+        ----------
+        target : str or dtype
+            Name of a device, such as "cuda", or a dtype.
+
+        Returns
+        -------
+        Tensor
+            This tensor itself if it is already there.
+        """
+        is_device = isinstance(target, str) and not backend.is_dtype_name(target.partition(":")[0])
+        tensor: Any = self
+        return creation.to_device(tensor, target) if is_device else self.astype(target)
+
+    def numpy(self) -> np.ndarray:
+        """Return a copy as a NumPy array on the host.
+
+        Returns
+        -------
+        numpy.ndarray
+            Array of the same shape and dtype.
+        """
+        host: np.ndarray = backend.of_array(self._data).to_host(self._data)
+        return host.copy("K")
+
+    def item(self) -> Any:
+        """Return the only element as a Python number.
+
+        Returns
+        -------
+        float, int or bool
+            The element.
+
+        Raises
+        ------
+        ValueError
+            If the tensor does not have exactly one element.
+        """
+        if self._data.size != 1:
+            raise ValueError(f"item() needs a tensor of one element, got shape {self._data.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the elements as nested lists of Python numbers.
+
+        Returns
+        -------
+        list or number
+            One level of lists for each axis.
+        """
+        return self.numpy().tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        array = self._data
+        if array.dtype.kind not in "iu" or array.ndim:
+            raise TypeError(
+                f"an index must be an integer tensor without axes, got {array.dtype} {array.shape}"
+            )
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self._data.ndim:
+            raise TypeError("a tensor without axes has no length")
+        return int(self._data.shape[0])
+
+    def __repr__(self) -> str:
+        dtype, device, node = self._data.dtype, self.device, self._node
+        text = backend.format_array(self.numpy(), prefix="tensor(")
+        text += "" if dtype in ("float32", "int64", "bool") else f", dtype={dtype}"
+        text += "" if device == "cpu" else f", device={device!r}"
+        if node is not None:
+            is_leaf = node.primitive is None
+            text += ", requires_grad=True" if is_leaf else f", made_by={node.primitive.name}"
+        return f"tensor({text})"
+
+    def __format__(self, spec: str) -> str:
+        """Format the only element: `f"{loss:.3f}"`."""
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return a copy for `np.asarray`, which must not lose a gradient."""
+        if self._node is not None:
+            raise RuntimeError(
+                "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy(); "
+                "for a list of tensors, as in np.mean([t, u]), use the functions of `autograd`, as "
+                "in ag.mean([t, u]), or np.stack first"
+            )
+        if copy is False:
+            raise ValueError("a tensor becomes a NumPy array by a copy; copy=False is not possible")
+        return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """Export the tensor to another library, which shares its memory.
+
+        Memory that must not be written, such as a broadcast view, is copied, because not all
+        libraries support read-only arrays.
+        """
+        if self._node is not None:
+            raise BufferError("a tensor in a graph would lose its history: detach() it first")
+        array = self._data
+        if not _is_writable(array):
+            if options.get("copy") is False:
+                raise BufferError(
+                    f"a read-only array can only be exported as a copy, got shape {array.shape}"
+                )
+            array = array.copy()
+        return array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self._data.__dlpack_device__()
+        return device
+
+
+def _is_writable(array: Any) -> bool:
+    """True if an array is not read-only and its elements do not share memory."""
+    strides = zip(array.shape, array.strides, strict=True)
+    overlaps = any(n > 1 and step == 0 for n, step in strides)
+    return not overlaps and getattr(getattr(array, "flags", None), "writeable", True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.operands import as_operand
+from .arguments import as_operand
 from .declaration import elementwise
 from .elementwise import absolute, copysign, hypot, multiply, sqrt
 from .selection import product_or_zero, where

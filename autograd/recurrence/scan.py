@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from .. import compile as compile_
-from ..core.pytree import flatten, same_nesting, structure, tree_map, unflatten
+from ..core.pytree import flatten, same_structure, structure, tree_map, unflatten
 from ..core.tensor import Tensor
 from ..ops.arguments import as_integer
 from ..ops.joining import stack, unstack
@@ -248,7 +248,7 @@ def _check_step(pair: Any, carry: Any, ys: list[Any]) -> tuple[Any, Any]:
         raise TypeError(f"scan: step must return a pair (carry, y), got {structure(pair)}")
     new_carry, y = pair
     for name, new, old in (("carry", new_carry, carry), ("y", y, ys[-1] if ys else y)):
-        if not same_nesting(new, old):
+        if not same_structure(new, old):
             raise ValueError(
                 f"scan: step must keep the nesting of its {name}, "
                 f"got {structure(new)} after {structure(old)}"

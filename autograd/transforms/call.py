@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Call:
             self.out = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
         self.leaves = flatten(list(inputs.values()))
         self.outputs = flatten(self.out)
-        self.outer = graph.dependents_since(self.start, _nodes(self.outputs))
+        self.outer = _dependents_since(self.start, _nodes(self.outputs))
 
     def must_record(self, weights: Any = ()) -> bool:
         """True if derivatives of the results, with these weights, must be recorded."""
@@ -52,7 +52,7 @@ class Call:
 
     def detach_derivatives(self, values: list[Tensor], weights: Any = ()) -> list[Tensor]:
         """Detach derivatives that depend neither on a node outside the call nor on `weights`."""
-        outer = graph.dependents_since(self.start, _nodes(values), {*_nodes(flatten(weights))})
+        outer = _dependents_since(self.start, _nodes(values), {*_nodes(flatten(weights))})
         return [_detach_unless(value, outer) for value in values]
 
     def detach_results(self, tree: Any) -> Any:
@@ -72,6 +72,17 @@ class Call:
             return value
         is_number = not hasattr(argument, "dtype") or isinstance(argument, np.generic)
         return value.item() if is_number and not value.ndim else value.data
+
+
+def _dependents_since(version: int, nodes: list[Node], outer: Container[Node] = ()) -> set[Node]:
+    """Return the nodes from before a version, or in `outer`, that `nodes` depend on, and the recent
+    nodes that depend on those.
+    """
+    recent, dependents = graph.ancestors_since(version, nodes, outer)
+    for node in sorted(recent, key=lambda node: node.number) if dependents else ():
+        if not dependents.isdisjoint(node.parents):
+            dependents.add(node)
+    return dependents
 
 
 def _nodes(values: list[Any]) -> list[Node]:

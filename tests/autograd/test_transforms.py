@@ -331,7 +331,7 @@ def test_arguments_are_not_modified() -> None:
         (lambda: ag.jvp(ag.sin, (ones(3),), (ones(2),)), r"a tangent must .* \(3,\), got \(2,\)"),
         (lambda: ag.jvp(ag.sin, (ones(3),), ()), "differ"),
         (lambda: ag.vjp(ag.sin, ones(3))[1]((ones(3),)), "differ"),
-        (lambda: ag.vjp(ag.sin, ones(3))[1](ones(2)), r"\(2,\).*\(3,\)"),
+        (lambda: ag.vjp(ag.sin, ones(3))[1](ones(2)), r"\(3,\), got \(2,\)"),
     ],
 )
 def test_error_messages(call: Any, message: str) -> None:

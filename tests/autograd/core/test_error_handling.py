@@ -123,9 +123,11 @@ def test_in_place_operators_do_not_round() -> None:
 
 def test_backward_of_several_elements_needs_a_gradient() -> None:
     y = leaf(1.0, 2.0) * 2
-    with pytest.raises(RuntimeError, match=r"one element .* shape \(2,\): pass gradient="):
+    with pytest.raises(RuntimeError, match=r"one element, got shape \(2,\): pass gradient="):
         y.backward()
-    with pytest.raises(ValueError, match=r"gradient has shape \(3,\), .*tensor \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"gradient must have the shape of the tensor, \(2,\), got \(3,\)"
+    ):
         y.backward(np.ones(3))
 
 
@@ -154,9 +156,9 @@ def test_gradients_needs_a_weight_for_each_output() -> None:
 
 
 def test_only_recorded_tensors_take_hooks() -> None:
-    with pytest.raises(RuntimeError, match="would never be called"):
+    with pytest.raises(RuntimeError, match=r"register_hook: .* does not require a gradient"):
         ag.tensor(1.0).register_hook(print)
-    with pytest.raises(RuntimeError, match="none to retain"):
+    with pytest.raises(RuntimeError, match=r"retain_grad: .* does not require a gradient"):
         ag.tensor(1.0).retain_grad()
 
 
@@ -241,7 +243,7 @@ def test_functions_that_join_arrays_ask_for_a_sequence(join: str, arrays: Any) -
 def test_a_gradient_has_its_tensors_shape_and_dtype() -> None:
     x = leaf(1.0, 2.0)
     for wrong in (np.ones(3), np.ones(2, np.float32)):
-        with pytest.raises(ValueError, match=r"\(2,\) float64, not"):
+        with pytest.raises(ValueError, match=r"\(2,\) float64, got"):
             x.grad = wrong
 
 

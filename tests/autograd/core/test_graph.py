@@ -299,7 +299,7 @@ def test_ten_thousand_training_steps_do_not_grow() -> None:
 
     def size() -> tuple[int, int]:
         nodes = sum(isinstance(thing, graph.Node) for thing in gc.get_objects())
-        return nodes, len(mutation._times)
+        return nodes, len(mutation._writes)
 
     steps(5_000)  # Python's own free lists are full then
     before, blocks = size(), sys.getallocatedblocks()
@@ -327,12 +327,12 @@ CARRIED: dict[str, tuple[Callable[..., Any], str]] = {
 @pytest.fixture
 def counting_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first count at once, the second when some thousand operations more are recorded."""
-    monkeypatch.setattr(graph_growth, "MANY", 100)
-    monkeypatch.setattr(graph_growth, "_last", (0, 0))
+    monkeypatch.setattr(graph_growth, "MIN_NODES", 100)
+    monkeypatch.setattr(graph_growth, "_last_count", (0, 0))
     clock = itertools.count(1000).__next__
     monkeypatch.setattr(graph, "next_version", clock)
     monkeypatch.setattr(mutation, "next_version", clock)
-    monkeypatch.setattr(mutation, "count_at", 2000)
+    monkeypatch.setattr(mutation, "next_growth_check", 2000)
 
 
 def train(carry: Callable[..., Any], steps: int = 2000) -> None:

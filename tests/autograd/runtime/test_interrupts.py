@@ -84,6 +84,7 @@ def check_engine() -> None:
     np.testing.assert_array_equal(on_host(x.grad), [4, 8])
     assert isinstance(ag.grad(lambda z: z * z)(3.0), float)  # a Tensor inside of a transform
     assert (Node.__init__, Kernels.__getitem__, ag.Tensor.__init__) == PLAIN
+    assert graph.monitors == []
     assert ag.explain(step, x, leaf(*[[0.5, 0.5]] * 3)).compiled
     assert ag.scan(step, x, leaf(*[[0.5, 0.5]] * 3))[1].requires_grad
     with ag.no_grad():
