@@ -1,9 +1,15 @@
-"""A strict stand-in for CuPy: an array module on the CPU whose arrays are no NumPy arrays.
+"""Strict fake of CuPy: an array module that computes on the CPU with its own array class.
 
-`pytest --device strict` runs the tests on it, so that a leak of device data into NumPy is found
-without a GPU. Its arrays refuse to become NumPy arrays and to meet them in an operation; results of
-no dimension stay arrays; only the functions and attributes listed here exist. In all this it does
-as CuPy does, and where the two differ it is the stand-in that refuses more.
+`pytest --device strict` runs the tests with it, to detect without a GPU where device data is passed
+to NumPy. Like CuPy, it raises TypeError for
+
+- implicit conversion of its arrays to NumPy arrays,
+- NumPy functions of its arrays,
+- operations that mix its arrays with NumPy arrays.
+
+Results without axes are arrays, and index arrays out of range wrap around, as in CuPy. Functions,
+methods and attributes exist only if they are listed here. Where it differs from CuPy it supports
+less.
 """
 
 from __future__ import annotations
@@ -36,7 +42,7 @@ FUNCTIONS = _names("""
     repeat reshape result_type roll rot90 round searchsorted shape size split stack sum tile
     transpose tril triu where zeros_like
 """)
-JUDGEMENTS = _names("allclose array_equal count_nonzero")  # arrays, where NumPy's are of Python
+ARRAY_RESULTS = _names("allclose array_equal count_nonzero")  # NumPy returns Python objects
 CREATION = _names("arange array asarray empty eye full ones zeros")
 
 ATTRIBUTES = _names("T dtype itemsize mT nbytes ndim shape size strides")
@@ -45,21 +51,21 @@ METHODS = _names(
 )
 OPERATORS = _names("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift")
 COMPARISONS = _names("eq ne lt le gt ge")
-SIGNS = _names("neg pos abs invert")
+UNARY_OPERATORS = _names("neg pos abs invert")
 
 _SCALARS = (bool, int, float, np.generic)
 
 
 class Array:
-    """An array of the stand-in. `base` is the array whose memory it shows, None for its own."""
+    """Array of the fake CuPy; `base` is the array whose memory it shares, or None."""
 
     __slots__ = ("__weakref__", "_host", "base")
 
-    __array_ufunc__ = None  # NumPy's operators leave the answer to this class
+    __array_ufunc__ = None  # NumPy's operators defer to this class
     __hash__ = None  # type: ignore[assignment]
     device = "strict:0"
     bytes_written = 0
-    """Bytes that operations have written, of all arrays: a measure of work without a clock."""
+    """Bytes that operations on all arrays have written: a measure of work without timing."""
 
     def __init__(self, host: np.ndarray, base: Array | None = None) -> None:
         self._host = host
@@ -72,15 +78,15 @@ class Array:
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if any(kind is not Array for kind in types):
-            return NotImplemented  # the answer is left to the other, a Tensor
+            return NotImplemented  # defer to the other type, such as Tensor
         raise TypeError(f"np.{function.__name__} of a device array")
 
     def __getitem__(self, index: Any) -> Any:
         index = _index(index, self._host.shape)
-        found = self._host[index]
-        if not isinstance(found, np.ndarray):  # a view all the same, as CuPy has it
-            found = self._host[(*(index if isinstance(index, tuple) else (index,)), ...)]
-        return _wrap(found, [self])
+        result = self._host[index]
+        if not isinstance(result, np.ndarray):  # a view, as in CuPy
+            result = self._host[(*_as_tuple(index), ...)]
+        return _wrap(result, [self])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         index = _index(index, self._host.shape)
@@ -112,11 +118,11 @@ class Array:
         return Array(self._host.copy())
 
 
-# --- between the two worlds -----------------------------------------------------------------------
+# --- conversion -----------------------------------------------------------------------------------
 
 
 def _operand(value: Any) -> Any:
-    """What NumPy is to compute with: of a stand-in array its contents, a scalar as it is."""
+    """Return the NumPy array of a fake array, or a scalar; other types raise TypeError."""
     if isinstance(value, Array):
         return value._host
     if isinstance(value, _SCALARS):
@@ -125,7 +131,7 @@ def _operand(value: Any) -> Any:
 
 
 def _argument(value: Any) -> Any:
-    """The same for an argument that may be a list of arrays, or no array at all."""
+    """Convert an argument that may be an operand, a list of operands or any other object."""
     if hasattr(type(value), "__array_ufunc__") and not isinstance(value, (Array, np.generic)):
         raise TypeError(f"Unsupported type {type(value)}")
     if isinstance(value, (tuple, list)):
@@ -134,11 +140,11 @@ def _argument(value: Any) -> Any:
 
 
 def _index(index: Any, shape: tuple[int, ...]) -> Any:
-    """An index, which may contain stand-in arrays and, as in CuPy, NumPy's; integers in arrays that
-    are out of range wrap around.
+    """Return an index for NumPy.
+
+    It may contain fake arrays and, as in CuPy, NumPy arrays. Index arrays out of range wrap around.
     """
-    given = index if isinstance(index, tuple) else (index,)
-    parts = [p._host if isinstance(p, Array) else p for p in given]
+    parts = [p._host if isinstance(p, Array) else p for p in _as_tuple(index)]
     kinds = [p.dtype.kind if isinstance(p, np.ndarray) else "-" for p in parts]
     widths = [
         0 if p is None or p is ... else p.ndim if kind == "b" else 1
@@ -152,8 +158,12 @@ def _index(index: Any, shape: tuple[int, ...]) -> Any:
     return tuple(parts) if isinstance(index, tuple) else parts[0]
 
 
+def _as_tuple(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
+
+
 def _wrap(result: Any, sources: Any) -> Any:
-    """NumPy's result as the stand-in's: an array, or several of them, maybe views of a source."""
+    """Convert results of NumPy to fake arrays, which may be views of a source."""
     if isinstance(result, (tuple, list)):
         return type(result)(_wrap(item, sources) for item in result)
     if not isinstance(result, (np.ndarray, np.generic)):
@@ -169,17 +179,17 @@ def _wrap(result: Any, sources: Any) -> Any:
     return Array(host)
 
 
-def _function(call: Any, take: Any) -> Any:
+def _function(call: Any, convert: Any) -> Any:
     def function(*args: Any, **options: Any) -> Any:
-        hosts = map(take, args)
+        hosts = map(convert, args)
         with np.errstate(over="ignore"):  # CuPy does not warn
-            made = call(*hosts, **{k: _argument(v) for k, v in options.items()})
-        return _wrap(made, args)
+            result = call(*hosts, **{k: _argument(v) for k, v in options.items()})
+        return _wrap(result, args)
 
     return function
 
 
-def _judgement(call: Any) -> Any:
+def _array_result(call: Any) -> Any:
     return lambda *args, **options: np.asarray(call(*args, **options))
 
 
@@ -201,7 +211,7 @@ def _operator(call: Any, reflected: bool) -> Any:
     return method
 
 
-def _sign(call: Any) -> Any:
+def _unary_operator(call: Any) -> Any:
     return lambda self: Array(np.asarray(call(self._host)))
 
 
@@ -228,8 +238,8 @@ for _name in OPERATORS:
         setattr(Array, f"__i{_name}__", _inplace(getattr(operator, f"i{_name}")))
 for _name in COMPARISONS:
     setattr(Array, f"__{_name}__", _operator(getattr(operator, _name), False))
-for _name in SIGNS:
-    setattr(Array, f"__{_name}__", _sign(getattr(operator, _name)))
+for _name in UNARY_OPERATORS:
+    setattr(Array, f"__{_name}__", _unary_operator(getattr(operator, _name)))
 
 xp = SimpleNamespace(
     finfo=np.finfo,
@@ -241,7 +251,7 @@ xp = SimpleNamespace(
     **{name: _function(getattr(np, name), _operand) for name in ELEMENTWISE},
     **{name: _function(getattr(np, name), _argument) for name in [*FUNCTIONS, *CREATION]},
     take=_function(lambda x, indices, axis: np.take(x, indices, axis, mode="wrap"), _argument),
-    **{name: _function(_judgement(getattr(np, name)), _argument) for name in JUDGEMENTS},
+    **{name: _function(_array_result(getattr(np, name)), _argument) for name in ARRAY_RESULTS},
 )
 
 
@@ -249,7 +259,7 @@ xp = SimpleNamespace(
 
 
 class StrictBackend(backend.Backend):
-    """The device "strict": what CuPy's backend asks of the GPU, asked of the CPU."""
+    """Backend of the device "strict": the interface of CuPy's backend, on the CPU."""
 
     device = "strict:0"
     xp = xp
@@ -260,7 +270,7 @@ class StrictBackend(backend.Backend):
 
     def __init__(self, index: int) -> None:
         if index:
-            raise backend.DeviceError(f"device 'strict:{index}' is not there: there is one")
+            raise backend.DeviceError(f"device 'strict:{index}' does not exist: there is only one")
 
     def asarray(self, data: Any, dtype: Any = None) -> Array:
         if isinstance(data, Array):
@@ -272,7 +282,7 @@ class StrictBackend(backend.Backend):
 
     def scatter_add(self, target: Array, index: Any, values: Array) -> None:
         if target.dtype not in map(np.dtype, ("e", "f", "d", "i4", "u4", "u8")):
-            raise TypeError(f"scatter_add of {target.dtype}, which CuPy does not support")
+            raise TypeError(f"CuPy does not support scatter_add of {target.dtype}")
         np.add.at(target._host, _index(index, target.shape), _operand(values))
 
     def random_words(self, key: int, block: int, count: int) -> Array:
@@ -291,8 +301,8 @@ class StrictBackend(backend.Backend):
         return self._cpu.memory()
 
     def describe(self) -> str:
-        return f"strict stand-in for CuPy, on NumPy {np.__version__}"
+        return f"strict fake of CuPy on NumPy {np.__version__}"
 
 
 backend.register("strict", StrictBackend)
-backend.get("strict")  # from here on its arrays are known
+backend.get("strict")  # so that the backend of its arrays is known

@@ -1,4 +1,4 @@
-"""CUDA's own compiler, which needs no GPU: `pip install nvidia-cuda-nvrtc-cu12`."""
+"""NVRTC, CUDA's compiler, which runs without a GPU: `pip install nvidia-cuda-nvrtc-cu12`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from autograd.compile.kernels import C_TYPES, Kernel
 
-# What CuPy puts around the text of an elementwise kernel: arrays of some strides, and references to
-# the elements that a thread is at.
+# The definitions that CuPy adds to the text of an elementwise kernel: strided arrays, and the index
+# of a thread's element.
 PRELUDE = """
 struct float16 {
     unsigned short bits;
@@ -43,11 +43,11 @@ template <typename T> struct CArray {
 
 @cache
 def library() -> Any:
-    """NVRTC from its wheel or the system's, None where there is none."""
+    """Load NVRTC from its wheel or from the system; return None if it is not installed."""
     spec = find_spec("nvidia")
     folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
-    found = [path for folder in folders for path in folder.rglob("libnvrtc.so.*")]
-    for path in [*map(str, found), "libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12"]:
+    libraries = [path for folder in folders for path in folder.rglob("libnvrtc.so.*")]
+    for path in [*map(str, libraries), "libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12"]:
         try:
             return ctypes.CDLL(path)
         except OSError:
@@ -56,7 +56,7 @@ def library() -> Any:
 
 
 def source(kernel: Kernel) -> str:
-    """A kernel as a function of arrays."""
+    """Return the CUDA function of a kernel."""
     params, names = [], []
     for const, text in (("const ", kernel.inputs), ("", kernel.outputs)):
         for dtype, name in re.findall(r"(\w+) (\w+)", text):
@@ -74,16 +74,16 @@ __global__ void {kernel.name}({", ".join(params)}, CIndexer _ind) {{
 """
 
 
-def complaints(text: str) -> str:
-    """What NVRTC says of a source that it does not compile; "" for one that it does."""
+def compiler_errors(text: str) -> str:
+    """Return the error messages of NVRTC for a source text; "" if it compiles."""
     nvrtc, program, size = library(), ctypes.c_void_p(), ctypes.c_size_t()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)
     options = [b"--std=c++17", b"--fmad=false"]
-    failed = nvrtc.nvrtcCompileProgram(
+    status = nvrtc.nvrtcCompileProgram(
         program, len(options), (ctypes.c_char_p * len(options))(*options)
     )
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetProgramLog(program, log)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return log.value.decode() or f"error {failed}" if failed else ""
+    return log.value.decode() or f"error {status}" if status else ""

@@ -1,4 +1,4 @@
-"""Two devices in one program: here the CPU and the stand-in for a GPU."""
+"""Devices: the CPU and the fake CuPy in one program, and DLPack."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from tinygrad_rnn.data import TextCorpus
 from tinygrad_rnn.tasks.language_modeling import LanguageTraining, Options, generate
 from tinygrad_rnn.training.serialization import load_tree, save_tree
 
-pytestmark = pytest.mark.host  # which devices take part does not depend on --device
+pytestmark = pytest.mark.host  # independent of --device
 
 STRICT = "strict:0"
 
@@ -29,21 +29,21 @@ def _cpu_by_default() -> Any:
         yield
 
 
-def test_tensors_are_made_where_it_is_said() -> None:
-    made = [ag.tensor([1.0], device="strict"), ag.arange(3, device="strict")]
+def test_tensors_are_created_on_the_requested_device() -> None:
+    tensors = [ag.tensor([1.0], device="strict"), ag.arange(3, device="strict")]
     with ag.default_device("strict"):
-        made += [
+        tensors += [
             ag.tensor(np.ones(2)),
             ag.zeros(2),
             ag.one_hot([1, 0], 2),
             ag.random.default_generator.normal((2, 2)),
         ]
-        made += nn.LSTM(2, 3).parameters()
-    assert {t.device for t in made} == {STRICT}
+        tensors += nn.LSTM(2, 3).parameters()
+    assert {t.device for t in tensors} == {STRICT}
     assert ag.zeros(2).device == "cpu"
 
 
-def test_results_and_gradients_stay_there() -> None:
+def test_results_and_gradients_are_on_the_device_of_the_inputs() -> None:
     x = ag.tensor([1.0, 2.0], requires_grad=True, device="strict")
     (x * x).sum().backward()
     assert x.grad is not None
@@ -52,7 +52,7 @@ def test_results_and_gradients_stay_there() -> None:
     assert x.grad.tolist() == [2.0, 4.0]
 
 
-def test_a_gradient_travels_back() -> None:
+def test_gradients_are_copied_back_to_the_device_of_the_input() -> None:
     x = ag.tensor([1.0, 2.0], requires_grad=True)
     y = x.to("strict")
     assert y.device == STRICT
@@ -62,54 +62,54 @@ def test_a_gradient_travels_back() -> None:
     assert x.grad.tolist() == [2.0, 4.0]
 
 
-def test_cupys_arrays_are_known_before_their_device_is_asked_for(
+def test_cupy_arrays_are_recognized_before_cuda_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ag.backend, "_backends", {"cpu": ag.backend.get("cpu")})
     monkeypatch.setitem(ag.backend._factories, "cuda", fake_cupy.StrictBackend)
-    cupys = type("ndarray", (fake_cupy.Array,), {"__module__": "cupy"})
-    assert ag.tensor(cupys(np.ones(2))).device == STRICT
+    cupy_array = type("ndarray", (fake_cupy.Array,), {"__module__": "cupy"})
+    assert ag.tensor(cupy_array(np.ones(2))).device == STRICT
 
 
 @pytest.mark.parametrize(
     "kind", [list, np.array, lambda counts: ag.tensor(counts, device="strict")]
 )
-def test_counts_of_any_kind(kind: Any) -> None:
+def test_repeat_accepts_counts_of_any_type(kind: Any) -> None:
     repeated = repeat(ag.tensor([1.0, 2.0], device="strict"), kind([2, 1]))
     assert repeated.tolist() == [1.0, 1.0, 2.0]
 
 
-def test_devices_are_asked_for_while_others_compute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many names of one device, first asked for in one thread while others look scalars up."""
+def test_backends_are_created_while_other_threads_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads resolve new device names while two others look up the backend of scalars."""
     monkeypatch.setattr(ag.backend, "_backends", dict(ag.backend._backends))
     monkeypatch.setitem(ag.backend._factories, "many", lambda index: fake_cupy.StrictBackend(0))
-    found = set()
+    backends = set()
 
-    def ask() -> None:
-        found.update(ag.backend.get(f"many:{i}") for i in range(500))
+    def resolve() -> None:
+        backends.update(ag.backend.get(f"many:{i}") for i in range(500))
 
     def compute() -> None:
         assert {ag.backend.of_array(1.0) for _ in range(2000)} == {ag.backend.get("cpu")}
 
-    at_once([ask, ask, compute, compute])
-    assert found == {ag.backend.get("strict")}
+    at_once([resolve, resolve, compute, compute])
+    assert backends == {ag.backend.get("strict")}
 
 
-def test_mixing_is_refused_by_name() -> None:
+def test_mixed_devices_raise_an_error_that_names_the_operation() -> None:
     with pytest.raises(DeviceError, match=r"multiply: .* cpu and strict:0; move one with .to"):
         ag.ones(2) * ag.ones(2, device="strict")
 
 
-def test_a_whole_module_moves() -> None:
-    there, here = nn.Linear(2, 3).to("strict"), nn.Linear(2, 3)
-    assert {p.device for p in there.parameters()} == {STRICT}
-    here.load_state_dict(there.state_dict())
+def test_a_module_moves_with_its_parameters() -> None:
+    on_device, on_cpu = nn.Linear(2, 3).to("strict"), nn.Linear(2, 3)
+    assert {p.device for p in on_device.parameters()} == {STRICT}
+    on_cpu.load_state_dict(on_device.state_dict())
     x = ag.ones((4, 2))
-    np.testing.assert_array_equal(here(x).numpy(), there(x.to("strict")).numpy())
+    np.testing.assert_array_equal(on_cpu(x).numpy(), on_device(x.to("strict")).numpy())
 
 
-def trained(device: str, file: Path) -> tuple[list[float], str]:
-    """Losses of a short training that is saved and resumed on the way, and what it then writes."""
+def train(device: str, file: Path) -> tuple[list[float], str]:
+    """Train, save, resume and sample; return the losses and the sample."""
     options = Options(hidden=8, embed=4, batch=4, seq_len=8, layers=2, dropout=0.2, device=device)
     corpus = TextCorpus(TEXT)
     first, second = LanguageTraining(options, corpus), LanguageTraining(options, corpus)
@@ -123,67 +123,67 @@ def trained(device: str, file: Path) -> tuple[list[float], str]:
 
 
 def test_training_gives_the_same_losses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With the stand-in in the place of the GPU."""
-    there = ag.backend._backends | {"cuda": fake_cupy.StrictBackend(0)}
-    monkeypatch.setattr(ag.backend, "_backends", there)
-    losses, text = trained("cpu", tmp_path / "cpu.safetensors")
-    found, found_text = trained("cuda", tmp_path / "cuda.safetensors")
-    assert found == pytest.approx(losses, rel=1e-5)
-    assert found_text == text
+    """The fake CuPy is registered as the device "cuda"."""
+    backends = ag.backend._backends | {"cuda": fake_cupy.StrictBackend(0)}
+    monkeypatch.setattr(ag.backend, "_backends", backends)
+    losses, text = train("cpu", tmp_path / "cpu.safetensors")
+    cuda_losses, cuda_text = train("cuda", tmp_path / "cuda.safetensors")
+    assert cuda_losses == pytest.approx(losses, rel=1e-5)
+    assert cuda_text == text
 
 
 # --- DLPack ---------------------------------------------------------------------------------------
 
 
-def test_other_libraries_see_the_same_memory() -> None:
+def test_dlpack_export_shares_memory() -> None:
     x = ag.tensor([[1.0, 2.0], [3.0, 4.0]])
-    theirs = np.from_dlpack(x.T)
-    assert np.shares_memory(theirs, x.data)
-    np.testing.assert_array_equal(theirs, [[1, 3], [2, 4]])
+    array = np.from_dlpack(x.T)
+    assert np.shares_memory(array, x.data)
+    np.testing.assert_array_equal(array, [[1, 3], [2, 4]])
 
 
-def test_we_see_the_same_memory() -> None:
-    theirs = np.arange(6.0).reshape(2, 3)
-    ours = ag.from_dlpack(theirs[:, ::2])
-    theirs[1, 2] = 7
-    assert ours.tolist() == [[0.0, 2.0], [3.0, 7.0]]
-    assert ours.is_leaf
-    assert not ours.requires_grad
+def test_dlpack_import_shares_memory() -> None:
+    array = np.arange(6.0).reshape(2, 3)
+    tensor = ag.from_dlpack(array[:, ::2])
+    array[1, 2] = 7
+    assert tensor.tolist() == [[0.0, 2.0], [3.0, 7.0]]
+    assert tensor.is_leaf
+    assert not tensor.requires_grad
 
 
-def test_torch_and_we_see_the_same_memory() -> None:
+def test_dlpack_shares_memory_with_torch() -> None:
     torch = pytest.importorskip("torch")
     x = ag.zeros(3)
     torch.from_dlpack(x)[1] = 5
     assert x.tolist() == [0.0, 5.0, 0.0]
     for dtype in ("float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool"):
         t = ag.zeros((2, 3), dtype).T
-        there = torch.from_dlpack(t)
-        back = ag.from_dlpack(there)
-        assert str(there.dtype) == f"torch.{dtype}"
-        assert back.dtype == t.dtype
-        assert back.data.ctypes.data == there.data_ptr() == t.data.ctypes.data
-        assert back.data.strides == t.data.strides
-    theirs = torch.zeros(3)
-    ours = ag.from_dlpack(theirs)
-    theirs[1] = 5
-    assert ours.tolist() == [0.0, 5.0, 0.0]
+        exported = torch.from_dlpack(t)
+        imported = ag.from_dlpack(exported)
+        assert str(exported.dtype) == f"torch.{dtype}"
+        assert imported.dtype == t.dtype
+        assert imported.data.ctypes.data == exported.data_ptr() == t.data.ctypes.data
+        assert imported.data.strides == t.data.strides
+    array = torch.zeros(3)
+    tensor = ag.from_dlpack(array)
+    array[1] = 5
+    assert tensor.tolist() == [0.0, 5.0, 0.0]
 
 
-def test_jax_and_we_see_the_same_memory() -> None:
-    """Ours, as JAX asks for it, if it starts at a multiple of 64 bytes; JAX copies it otherwise."""
+def test_dlpack_shares_memory_with_jax() -> None:
+    """JAX imports memory without a copy if its address is a multiple of 64."""
     jnp = pytest.importorskip("jax.numpy")
     raw = np.zeros(128, np.uint8)
     start = -raw.ctypes.data % 64
     x = ag.Tensor(raw[start : start + 16].view(np.float32))
-    there = jnp.from_dlpack(x)
+    exported = jnp.from_dlpack(x)
     x[1] = 5
-    assert there.tolist() == [0.0, 5.0, 0.0, 0.0]
-    theirs = jnp.arange(3.0)
-    assert ag.from_dlpack(theirs).data.ctypes.data == theirs.unsafe_buffer_pointer()
+    assert exported.tolist() == [0.0, 5.0, 0.0, 0.0]
+    array = jnp.arange(3.0)
+    assert ag.from_dlpack(array).data.ctypes.data == array.unsafe_buffer_pointer()
 
 
-def test_a_recorded_tensor_is_not_handed_out() -> None:
+def test_export_of_a_recorded_tensor_raises() -> None:
     with pytest.raises(BufferError, match=r"would lose its history: detach\(\) it first"):
         np.from_dlpack(ag.ones(2, requires_grad=True))
 
@@ -205,12 +205,12 @@ READ_ONLY: dict[str, Callable[[], ag.Tensor]] = {
 
 
 @pytest.mark.parametrize("name", READ_ONLY)
-def test_memory_that_must_not_be_written_is_exported_as_a_copy(name: str) -> None:
+def test_read_only_memory_is_exported_as_a_copy(name: str) -> None:
     x = READ_ONLY[name]()
     before = x.numpy()
-    for theirs in (np.from_dlpack(x), np.asarray(x), np.array(x), ag.from_dlpack(x).data):
-        assert not np.shares_memory(theirs, x.data)
-        theirs[0] = 7
+    for array in (np.from_dlpack(x), np.asarray(x), np.array(x), ag.from_dlpack(x).data):
+        assert not np.shares_memory(array, x.data)
+        array[0] = 7
         np.testing.assert_array_equal(x.numpy(), before)
     with pytest.raises(BufferError, match="exported as a copy"):
         x.__dlpack__(copy=False)
@@ -225,7 +225,7 @@ def test_torch_cannot_write_into_read_only_memory(name: str) -> None:
 
 
 @pytest.mark.parametrize("copy", [None, True])
-def test_a_tensor_becomes_an_array_by_a_copy(copy: bool | None) -> None:
+def test_conversion_to_numpy_copies(copy: bool | None) -> None:
     x = ag.tensor([1.0, 2.0])
     array = np.array(x, copy=copy)
     array[0] = 7
@@ -236,16 +236,16 @@ def test_a_tensor_becomes_an_array_by_a_copy(copy: bool | None) -> None:
 
 
 class Foreign:
-    """An array of a device that there is no backend for."""
+    """Array on a device without a backend."""
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 10, 0
 
     def __dlpack__(self, **options: Any) -> Any:
-        raise AssertionError("nobody could read it")
+        raise AssertionError("the memory must not be exported")
 
 
-def test_what_no_backend_can_hold_is_refused() -> None:
+def test_import_of_unsupported_arrays_raises() -> None:
     with pytest.raises(DeviceError, match=r"CPU .*type 1\) or on CUDA \(2\), got .* type 10"):
         ag.from_dlpack(Foreign())
     with pytest.raises(TypeError, match="complex128"):

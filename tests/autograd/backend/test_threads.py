@@ -1,4 +1,4 @@
-"""Threads of CPU kernels: the same bits for any number, and errors that reach the caller."""
+"""Threads of CPU kernels: results do not depend on their number, and errors are propagated."""
 
 import os
 import threading
@@ -68,7 +68,7 @@ def test_every_row_is_computed_once(rows: int, count: int) -> None:
     assert len(names) <= min(count, rows)
 
 
-def test_little_work_stays_in_the_calling_thread() -> None:
+def test_small_arrays_are_computed_in_the_calling_thread() -> None:
     ag.set_num_threads(4)
     names = []
     threads.for_rows(lambda part: names.append(threading.current_thread()), 100, 1000)
@@ -76,19 +76,19 @@ def test_little_work_stays_in_the_calling_thread() -> None:
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_an_error_in_any_thread_reaches_the_caller(failing: int) -> None:
+def test_errors_of_all_threads_are_propagated(failing: int) -> None:
     ag.set_num_threads(3)
 
     def kernel(part: slice) -> None:
         if part.start == failing * 10:
             raise ZeroDivisionError("here")
 
-    for _ in range(3):  # and the threads can be used again
+    for _ in range(3):  # the threads remain usable
         with pytest.raises(ZeroDivisionError, match="here"):
             threads.for_rows(kernel, 30, 10 * threads.MIN_ELEMENTS)
 
 
-def test_error_states_of_numpy_hold_in_every_thread() -> None:
+def test_numpy_error_states_apply_in_every_thread() -> None:
     ag.set_num_threads(2)
     ones, results = np.ones(2), np.zeros(2)
 
@@ -103,12 +103,12 @@ def test_error_states_of_numpy_hold_in_every_thread() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_process_has_threads_of_its_own() -> None:
+def test_a_forked_process_creates_new_threads() -> None:
     ag.set_num_threads(2)
     loss, _ = loss_and_gradient(400, 1000)
     if not (child := os.fork()):
-        same = np.array_equal(loss_and_gradient(400, 1000)[0], loss)
-        os._exit(0 if same else 1)
+        is_equal = np.array_equal(loss_and_gradient(400, 1000)[0], loss)
+        os._exit(0 if is_equal else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

@@ -116,7 +116,7 @@ def kernels() -> dict[tuple[str, tuple[str, ...]], host_kernels.Kernel]:
                 texts = made.inputs, made.outputs, made.code, made.name
                 found[name, dtypes] = host_kernels.Kernel(*texts)
     for kernel in found.values():
-        kernel.beside = list(found.values())
+        kernel.batch = list(found.values())
     return found
 
 
@@ -306,7 +306,7 @@ def translated(kernels: list[Kernel]) -> None:
         f"namespace number{n} {{{nvrtc.source(kernel)}}}\n"  # many have one name
         for n, kernel in enumerate(kernels)
     )
-    assert nvrtc.complaints(nvrtc.PRELUDE + text) == ""
+    assert nvrtc.compiler_errors(nvrtc.PRELUDE + text) == ""
 
 
 @cuda
@@ -354,6 +354,6 @@ def test_cuda_refuses_what_is_wrong() -> None:
     x = program.input((2,), np.dtype("float32"))
     y = ag.tanh(ag.Tensor(x)).data
     kernel = Kernel("kernel", program.ops, [x], [y])
-    assert nvrtc.complaints(nvrtc.PRELUDE + nvrtc.source(kernel)) == ""
+    assert nvrtc.compiler_errors(nvrtc.PRELUDE + nvrtc.source(kernel)) == ""
     kernel.code = kernel.code.replace("tanh", "tahn")
-    assert "tahn" in nvrtc.complaints(nvrtc.PRELUDE + nvrtc.source(kernel))
+    assert "tahn" in nvrtc.compiler_errors(nvrtc.PRELUDE + nvrtc.source(kernel))

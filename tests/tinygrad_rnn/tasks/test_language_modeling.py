@@ -32,7 +32,7 @@ from tinygrad_rnn.training import Session, files, load, save, serialization
 from tinygrad_rnn.training.progress import NoProgress, format_duration
 from tinygrad_rnn.training.session import SAVE_EVERY
 
-pytestmark = pytest.mark.host  # files and the loop; test_devices trains on the stand-in
+pytestmark = pytest.mark.host  # files and the loop; test_devices trains on the fake CuPy
 
 SMALL = Options(hidden=8, embed=4, batch=4, seq_len=8, max_steps=20)
 CORPUS = TextCorpus(TEXT)
