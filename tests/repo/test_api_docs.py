@@ -78,11 +78,12 @@ def parameters(value: Any) -> list[str]:
         own = {"__init__", "__new__"} & vars(value).keys()
         if getattr(value, "_is_protocol", False) or (issubclass(value, Exception) and not own):
             return []
-    try:
-        names = list(inspect.signature(value).parameters)
+    has_init = inspect.isclass(value) and value.__init__ is not object.__init__
+    try:  # not the signature of the class, which may be that of __new__
+        names = list(inspect.signature(value.__init__ if has_init else value).parameters)
     except ValueError:
         return []
-    is_method = not inspect.isclass(value) and names[:1] in (["self"], ["cls"])
+    is_method = has_init or names[:1] in (["self"], ["cls"])
     return [name for name in names[is_method:] if not name.startswith("_")]
 
 

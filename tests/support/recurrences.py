@@ -1,7 +1,7 @@
-"""All recurrent cells, each beside its equations in NumPy, and random layers of them.
+"""All recurrent cells with their equations in NumPy, and random layers of them.
 
-A case speaks of time-major batches, inputs (T, B, I) and states (layers * directions, B, ...);
-`run` brings them into the order that the layer wants, and back.
+A case has time-major inputs (T, B, I) and states (layers * directions, B, ...). `run` converts them
+to the order of the layer and back.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ EVERYTHING: dict[str, Any] = {
     "zoneout": 0.5,
     "learn_initial_state": True,
 }
-"""All options of a layer at once."""
+"""All regularization options of a layer."""
 
 # --- the equations, for one step of one sequence --------------------------------------------------
 
@@ -90,8 +90,8 @@ def layer_norm_lstm(w: Weights, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> 
     gates = w["gain_ih"] * norm(w["weight_ih"] @ x) + w["gain_hh"] * norm(w["weight_hh"] @ h)
     i, f, g, o = np.split(gates + w.get("bias_ih", 0) + w.get("bias_hh", 0), 4)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    seen = np.tanh(w["gain_ch"] * norm(c) + w.get("bias_ch", 0))
-    return projected(w, sigmoid(o) * seen), c
+    squashed = np.tanh(w["gain_ch"] * norm(c) + w.get("bias_ch", 0))
+    return projected(w, sigmoid(o) * squashed), c
 
 
 def gru(w: Weights, x: np.ndarray, h: np.ndarray) -> States:
@@ -121,7 +121,7 @@ def min_gru(w: Weights, x: np.ndarray, h: np.ndarray) -> States:
 
 
 class Kind(NamedTuple):
-    """A cell: how it is made (`bias` and `dtype` come on top), and one step of it."""
+    """Constructor of a cell, equations of one step, and constructor options."""
 
     make: Callable[..., nn.Cell]
     step: Callable[..., States]
@@ -145,14 +145,14 @@ KINDS = {
     "minGRU": Kind(nn.MinGRUCell, min_gru, {}),
 }
 SMOOTH = sorted(KINDS.keys() - {"relu", "IRNN", "layer norm"})
-"""Those that vary on a scale of 1; normalisation does not where what it normalises is small."""
+"""Kinds suitable for finite differences: relu and normalization have large curvature."""
 
 
 # --- random layers --------------------------------------------------------------------------------
 
 
 class Case(NamedTuple):
-    """A layer with random weights, and what it is run on."""
+    """Layer with random weights, and the arguments of its call."""
 
     kind: str
     layer: nn.Recurrent
@@ -176,7 +176,7 @@ def make_case(
     seed: int = 0,
     **options: Any,
 ) -> Case:
-    """In float64; every weight is random, also where it starts from 0 or 1."""
+    """Return a float64 case; all parameters are random, including gains."""
     make, _, more = KINDS[kind]
     if kind == "projected":
         H += 1
@@ -203,7 +203,7 @@ def random_cases(
     kinds: Any = tuple(KINDS),
     **options: Any,
 ) -> Case:
-    """Layers of all kinds, no size above `most`; with `ragged` all have lengths."""
+    """Draw layers of all kinds with sizes up to `most`; with `ragged` all have lengths."""
     T, B, I, H = (draw(st.integers(1, most)) for _ in range(4))
     unbatched = not ragged and draw(st.booleans())
     B = 1 if unbatched else B
@@ -227,7 +227,7 @@ def random_cases(
 
 
 def run(case: Case) -> tuple[Any, Any]:
-    """The outputs (T, B, directions * H) and the last states."""
+    """Return the outputs (T, B, directions * H) and the last states."""
     _, layer, x, hx, lengths, unbatched = case
     if unbatched:
         y, state = layer(x[:, 0], ag.tree_map(lambda leaf: leaf[:, 0], hx))
@@ -239,7 +239,7 @@ def run(case: Case) -> tuple[Any, Any]:
 
 
 def expected(case: Case) -> tuple[np.ndarray, list[np.ndarray]]:
-    """What `run` should return, by the equations: each sequence on its own, cut to its length."""
+    """Return the result of `run` by the equations, one sequence at a time."""
     T, B, _ = case.x.shape
     layer, x = case.layer, case.x.numpy()
     start = [cell.initial_state(B) for cell in layer.cells]
@@ -267,28 +267,29 @@ def expected(case: Case) -> tuple[np.ndarray, list[np.ndarray]]:
     return outputs, [np.stack(leaves) for leaves in zip(*states, strict=True)]
 
 
-def places(layer: nn.Recurrent) -> list[tuple[nn.Module, str]]:
-    """Where the parameters are, in their order: assign there to put any tensor in their place."""
-    found = [(module, name) for _, module, name, _ in layer._places(nn.Module._direct_parameters)]
-    return found + [(layer, name) for name in vars(layer) if name.startswith("initial_")]
+def parameter_slots(layer: nn.Recurrent) -> list[tuple[nn.Module, str]]:
+    """Return the module and attribute of each parameter, in order, for assigning other tensors."""
+    members = layer._cell_members(nn.Module._direct_parameters)
+    slots = [(module, name) for _, module, name, _ in members]
+    return slots + [(layer, name) for name in vars(layer) if name.startswith("initial_")]
 
 
 def check_parameters(model: nn.Module, f: Callable[[], Any]) -> None:
-    """Hold the derivatives of `f()` by all parameters of the model against finite differences."""
-    places = [
+    """Check derivatives of `f()` by all parameters of the model against finite differences."""
+    slots = [
         (module, name)
         for module in model.modules()
         for name, value in vars(module).items()
         if isinstance(value, nn.Parameter)
     ]
-    assert len(places) == len(list(model.parameters()))
+    assert len(slots) == len(list(model.parameters()))
 
-    def of_parameters(*values: Any) -> Any:
-        for (module, name), value in zip(places, values, strict=True):
+    def with_parameters(*values: Any) -> Any:
+        for (module, name), value in zip(slots, values, strict=True):
             setattr(module, name, value)
         return f()
 
-    check_gradients(of_parameters, *(getattr(module, name) for module, name in places))
+    check_gradients(with_parameters, *(getattr(module, name) for module, name in slots))
 
 
 # --- comparisons ----------------------------------------------------------------------------------
@@ -298,11 +299,11 @@ def sum_of_squares(*tensors: Any) -> Any:
     return sum((tensor * tensor).sum() for tensor in ag.flatten(tensors))
 
 
-def assert_close(ours: Any, theirs: Any, tolerance: float = 1e-10) -> None:
-    """|a - b| <= tolerance (1 + max|b|), everywhere."""
-    ours, theirs = (
-        np.asarray(t.numpy() if isinstance(t, ag.Tensor) else t) for t in (ours, theirs)
+def assert_close(actual: Any, expected: Any, tolerance: float = 1e-10) -> None:
+    """Check that |actual - expected| <= tolerance (1 + max|expected|) everywhere."""
+    actual, expected = (
+        np.asarray(t.numpy() if isinstance(t, ag.Tensor) else t) for t in (actual, expected)
     )
-    assert ours.shape == theirs.shape
-    limit = tolerance * (1 + np.abs(theirs).max(initial=0))
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=limit)
+    assert actual.shape == expected.shape
+    limit = tolerance * (1 + np.abs(expected).max(initial=0))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=limit)

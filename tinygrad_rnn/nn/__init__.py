@@ -1,7 +1,8 @@
-"""Networks: modules, recurrent cells and layers, losses, initial values."""
+"""Neural network modules: recurrent cells and layers, other layers, losses, initialization."""
 
-from . import functional, init, utils
-from . import keras_weights as keras_weights
+from autograd.runtime.deprecation import moved_names
+
+from . import functional, init, keras_weights, utils
 from .attention import AdditiveAttention, Attention, DotAttention, GeneralAttention
 from .containers import ModuleDict, ModuleList, Sequential
 from .layers import (
@@ -16,7 +17,7 @@ from .layers import (
     Softmax,
     Tanh,
 )
-from .losses.modules import (
+from .losses import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
@@ -27,22 +28,28 @@ from .losses.modules import (
     NLLLoss,
     SmoothL1Loss,
 )
-from .module import Module, Parameter
-from .recurrent.cell import Cell
-from .recurrent.cells import (
+from .module import Module
+from .parameter import Parameter
+from .recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+    Cell,
     CoupledLSTMCell,
     GRUCell,
     IRNNCell,
+    JordanRNN,
     JordanRNNCell,
+    LayerNormLSTM,
     LayerNormLSTMCell,
     LSTMCell,
     MGUCell,
     MinGRUCell,
+    PeepholeLSTM,
     PeepholeLSTMCell,
+    Recurrent,
     RNNCell,
 )
-from .recurrent.layer import Recurrent
-from .recurrent.layers import GRU, LSTM, RNN, JordanRNN, LayerNormLSTM, PeepholeLSTM
 
 __all__ = [
     "AdditiveAttention",
@@ -93,6 +100,8 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
-    "interchange",
+    "keras_weights",
     "utils",
 ]
+
+__getattr__ = moved_names(__name__, {"interchange": f"{__name__}.keras_weights"})

@@ -1,9 +1,9 @@
-"""Attention: a memory read by a query, as the mean of what it holds.
+"""Attention over a memory, such as the outputs of an encoder.
 
     e_j = score(q, h_j)        a = softmax(e)        context = sum_j a_j h_j
 
-An attention is a way to score; ragged memories, batch order and the mean are dealt with here, once,
-for any of them. The h_j are vectors of C numbers, the outputs of an encoder, say; q has Q.
+for a query q of Q elements and memory vectors h_j of C elements. A subclass of `Attention` defines
+the score. The base class implements ragged memories, the order of the axes and the weighted mean.
 """
 
 from __future__ import annotations
@@ -17,27 +17,37 @@ from autograd import Tensor, arange, expand_dims, matmul, softmax, swapaxes, tan
 
 from ..summary import summary_repr
 from .layers import Linear
-from .module import Module, check_sizes
+from .module import Module
+from .parameter import check_sizes
 
 
 class Memory(NamedTuple):
-    """A memory as an attention has prepared it, once for all queries. The batch comes first."""
+    """Memory prepared by `Attention.prepare`, with the batch axis first."""
 
     keys: Tensor
-    """What queries are compared with (B, T, K)."""
+    """Keys (B, T, K), which queries are compared with."""
     values: Tensor
-    """The memory itself (B, T, C), 0 beyond each sequence's end."""
-    running: Tensor | None
-    """Which of its steps there are (B, T); None: all."""
+    """Memory vectors (B, T, C), 0 beyond the length of each sequence."""
+    mask: Tensor | None
+    """True for the steps of each sequence (B, T). None if all sequences have T steps."""
 
     def __repr__(self) -> str:
         return summary_repr(self)
 
 
 class Attention(Module):
-    """Derive from this to write an attention: say what `keys` and `score` are.
+    """Dot-product attention score(q, h) = q'h, and base class of other attentions.
 
-    Here score(q, h) = q'h, for Q = C.
+    A subclass defines `score`, and `keys` if part of the score does not depend on the query.
+
+    Parameters
+    ----------
+    query_size : int
+        Size Q of a query.
+    memory_size : int
+        Size C of a memory vector.
+    batch_first : bool, default False
+        If True, queries are (B, T', Q), the memory is (B, T, C) and contexts are (B, T', C).
     """
 
     def __init__(self, query_size: int, memory_size: int, batch_first: bool = False) -> None:
@@ -46,86 +56,153 @@ class Attention(Module):
         self.batch_first = batch_first
 
     def keys(self, memory: Tensor) -> Tensor:
-        """What of the scores does not depend on the query (B, T, K), of a memory (B, T, C)."""
+        """Compute the part of the scores that does not depend on the query.
+
+        Parameters
+        ----------
+        memory : Tensor, shape (B, T, C)
+            Memory vectors.
+
+        Returns
+        -------
+        Tensor, shape (B, T, K)
+        """
         return memory
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """e (B, T', T) for queries (B, T', Q)."""
+        """Compute the scores.
+
+        Parameters
+        ----------
+        query : Tensor, shape (B, T', Q)
+            Queries.
+        keys : Tensor, shape (B, T, K)
+            Result of `keys`.
+
+        Returns
+        -------
+        Tensor, shape (B, T', T)
+        """
         return matmul(query, keys.mT)  # type: ignore[no-any-return]
 
     def prepare(self, memory: Any, lengths: Any = None) -> Memory:
-        """What queries need of a memory (T, B, C), or (B, T, C) with batch_first.
+        """Prepare a memory for any number of queries.
 
-        Sequence b of it ends after lengths[b] steps; what stands beyond has no influence. Raises
-        ValueError for shapes and lengths that do not fit.
+        Parameters
+        ----------
+        memory : Tensor or array_like, shape (T, B, C), or (B, T, C) with batch_first
+            Memory vectors.
+        lengths : Tensor or array_like of int, shape (B,), optional
+            Number of steps of each sequence. Later steps have no influence.
+
+        Returns
+        -------
+        Memory
+            To be passed to the module in place of the memory.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match, the memory is empty, or lengths are out of range.
         """
         values = memory if isinstance(memory, Tensor) else tensor(memory)
         if values.ndim != 3 or values.shape[-1] != self.memory_size:
             order = "(B, T, C)" if self.batch_first else "(T, B, C)"
             raise ValueError(
-                f"a memory is of shape {order} with C = memory_size = {self.memory_size}, "
-                f"not {values.shape}"
+                f"memory must have shape {order} with C = memory_size = {self.memory_size}, "
+                f"got {values.shape}"
             )
         values = values if self.batch_first else swapaxes(values, 0, 1)
         batch, steps, _ = values.shape
         if not steps:
-            raise ValueError("a memory has at least one step; lengths= may say that none counts")
+            raise ValueError("memory must have at least one step; use lengths= for empty sequences")
         if lengths is None:
             return Memory(self.keys(values), values, None)
         lengths = tensor(lengths, device=values.device)
         if lengths.shape != (batch,) or (batch and lengths.dtype.kind not in "iu"):
             raise ValueError(
-                f"lengths must be one integer for each of the {batch} memories, "
-                f"not of shape {lengths.shape} {lengths.dtype}"
+                f"lengths must be one integer for each of the {batch} sequences, "
+                f"got shape {lengths.shape} {lengths.dtype}"
             )
         least, most = (int(lengths.min()), int(lengths.max())) if batch else (0, 0)
         if least < 0 or most > steps:
             raise ValueError(
-                f"lengths must lie between 0 and the {steps} steps there are, not {least} to {most}"
+                f"lengths must be between 0 and the {steps} steps of the memory, "
+                f"got {least} to {most}"
             )
-        running = arange(steps, device=values.device) < expand_dims(lengths, 1)
-        values = where(expand_dims(running, 2), values, 0)  # 0 * nan would be nan
-        return Memory(self.keys(values), values, running)
+        mask = arange(steps, device=values.device) < expand_dims(lengths, 1)
+        values = where(expand_dims(mask, 2), values, 0)  # 0 * nan would be nan
+        return Memory(self.keys(values), values, mask)
 
     def forward(self, query: Any, memory: Any, lengths: Any = None) -> tuple[Tensor, Tensor]:
-        """The context and the weights: for one query for each memory (B, Q), (B, C) and (B, T); for
-        T' of them, (T', B, Q), (T', B, C) and (B, T', T).
+        """Compute contexts and attention weights.
 
-        `memory` and `lengths` are as in `prepare`, or `memory` is what that returned. With
-        batch_first, queries are (B, T', Q) and contexts (B, T', C). Each row of the weights adds up
-        to 1; a memory of length 0 has weights and contexts 0. Raises ValueError for shapes that do
-        not fit.
+        Parameters
+        ----------
+        query : Tensor or array_like, shape (B, Q) or (T', B, Q)
+            One query per sequence, or T' queries; (B, T', Q) with batch_first.
+        memory : Tensor, array_like or Memory, shape (T, B, C)
+            Memory vectors, (B, T, C) with batch_first, or the result of `prepare`.
+        lengths : Tensor or array_like of int, shape (B,), optional
+            Number of steps of each sequence.
+
+        Returns
+        -------
+        context : Tensor, shape (B, C) or (T', B, C)
+            Weighted means, (B, T', C) with batch_first. 0 for a sequence of length 0.
+        weights : Tensor, shape (B, T) or (B, T', T)
+            Each row sums to 1, or is 0 for a sequence of length 0.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match.
         """
         query = query if isinstance(query, Tensor) else tensor(query)
         if not isinstance(memory, Memory):
             memory = self.prepare(memory, lengths)
-        single, turned = query.ndim == 2, query.ndim == 3 and not self.batch_first
-        if single:
+        is_single, is_time_major = query.ndim == 2, query.ndim == 3 and not self.batch_first
+        if is_single:
             query = expand_dims(query, 1)
-        elif turned:
+        elif is_time_major:
             query = swapaxes(query, 0, 1)
         batch = len(memory.values)
         if query.ndim != 3 or (query.shape[0], query.shape[2]) != (batch, self.query_size):
             raise ValueError(
-                f"queries for {batch} memories need {batch} rows of query_size = "
-                f"{self.query_size} numbers, with the batch first their shape is {query.shape}"
+                f"queries must have batch size {batch} and query_size = {self.query_size}, "
+                f"got shape {query.shape} with the batch first"
             )
-        weights = _softmax(self.score(query, memory.keys), memory.running)
+        weights = _masked_softmax(self.score(query, memory.keys), memory.mask)
         context = matmul(weights, memory.values)
-        if single:
+        if is_single:
             return context[:, 0], weights[:, 0]
-        return (swapaxes(context, 0, 1) if turned else context), weights
+        return (swapaxes(context, 0, 1) if is_time_major else context), weights
 
     def extra_repr(self) -> str:
         return f"{self.query_size}, {self.memory_size}"
 
 
 class DotAttention(Attention):
-    """score(q, h) = q'h (Luong, Pham & Manning 2015, "Effective approaches to attention-based
-    neural machine translation", eq. 8, dot); with `scaled` q'h / sqrt(Q) (Vaswani et al. 2017,
-    "Attention is all you need", eq. 1).
+    """Dot-product attention score(q, h) = q'h, or q'h / sqrt(Q) if scaled.
 
-    Raises ValueError if queries and memory differ in size.
+    Parameters
+    ----------
+    query_size, memory_size : int
+        Size of a query and of a memory vector, which must be equal.
+    scaled : bool, default False
+        If True, divide the scores by sqrt(Q).
+    batch_first : bool, default False
+        If True, the batch is the first axis of queries, memory and contexts.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ.
+
+    References
+    ----------
+    Luong, Pham & Manning 2015, "Effective approaches to attention-based neural machine
+    translation", eq. 8 (dot). Vaswani et al. 2017, "Attention is all you need", eq. 1 (scaled).
     """
 
     def __init__(
@@ -133,8 +210,8 @@ class DotAttention(Attention):
     ) -> None:
         if query_size != memory_size:
             raise ValueError(
-                f"queries of size {query_size} have no dot product with a memory of size "
-                f"{memory_size}; GeneralAttention maps one to the other"
+                f"DotAttention requires query_size == memory_size, got {query_size} and "
+                f"{memory_size}; use GeneralAttention for different sizes"
             )
         super().__init__(query_size, memory_size, batch_first)
         self.scaled = scaled
@@ -145,7 +222,27 @@ class DotAttention(Attention):
 
 
 class GeneralAttention(Attention):
-    """score(q, h) = q'W h (Luong et al. 2015, eq. 8, general), W (Q, C)."""
+    """Bilinear attention score(q, h) = q'W h.
+
+    Parameters
+    ----------
+    query_size : int
+        Size Q of a query.
+    memory_size : int
+        Size C of a memory vector.
+    batch_first : bool, default False
+        If True, the batch is the first axis of queries, memory and contexts.
+
+    Attributes
+    ----------
+    W : Linear
+        Weight of shape (Q, C).
+
+    References
+    ----------
+    Luong, Pham & Manning 2015, "Effective approaches to attention-based neural machine
+    translation", eq. 8 (general).
+    """
 
     def __init__(self, query_size: int, memory_size: int, batch_first: bool = False) -> None:
         super().__init__(query_size, memory_size, batch_first)
@@ -156,10 +253,28 @@ class GeneralAttention(Attention):
 
 
 class AdditiveAttention(Attention):
-    """score(q, h) = v' tanh(W q + U h) (Bahdanau, Cho & Bengio 2015, "Neural machine translation by
-    jointly learning to align and translate", appendix A.1.2).
+    """Additive attention score(q, h) = v' tanh(W q + U h).
 
-    W (H, Q), U (H, C), v (1, H), with H = hidden_size (None: Q).
+    Parameters
+    ----------
+    query_size : int
+        Size Q of a query.
+    memory_size : int
+        Size C of a memory vector.
+    hidden_size : int, optional
+        Number H of hidden units. The default is Q.
+    batch_first : bool, default False
+        If True, the batch is the first axis of queries, memory and contexts.
+
+    Attributes
+    ----------
+    W, U, v : Linear
+        Weights of shape (H, Q), (H, C) and (1, H).
+
+    References
+    ----------
+    Bahdanau, Cho & Bengio 2015, "Neural machine translation by jointly learning to align and
+    translate", appendix A.1.2.
     """
 
     def __init__(
@@ -183,12 +298,11 @@ class AdditiveAttention(Attention):
         return self.v(tanh(q + k))[..., 0]  # type: ignore[no-any-return]
 
 
-def _softmax(e: Tensor, running: Tensor | None) -> Any:
-    """softmax of the scores (B, T', T) over the steps that there are; 0 where there are none."""
-    if running is None:
+def _masked_softmax(e: Tensor, mask: Tensor | None) -> Any:
+    """Return the softmax of scores (B, T', T) over the steps in the mask, and 0 elsewhere."""
+    if mask is None:
         return softmax(e)
-    running = expand_dims(running, 1)
-    lowest = (
-        float(np.finfo(e.dtype).min) / 2
-    )  # its exponential is 0, but not that of lowest - lowest
-    return where(running, softmax(where(running, e, lowest)), 0)
+    mask = expand_dims(mask, 1)
+    # exp(lowest) is 0, and exp(lowest - lowest) is 1 for a sequence of length 0.
+    lowest = float(np.finfo(e.dtype).min) / 2
+    return where(mask, softmax(where(mask, e, lowest)), 0)

@@ -1,4 +1,4 @@
-"""Weights from elsewhere. PyTorch's need nothing: `load_state_dict` takes its names and arrays."""
+"""Conversion of Keras weights. PyTorch weights need no conversion: use `load_state_dict`."""
 
 from __future__ import annotations
 
@@ -6,51 +6,65 @@ from typing import Any
 
 import numpy as np
 
-from .recurrent.cell import Cell
-from .recurrent.cells import GRUCell, LSTMCell, RNNCell
-from .recurrent.layer import Recurrent
+from .recurrent import Cell, GRUCell, LSTMCell, Recurrent, RNNCell
 
-KERAS_BLOCKS: dict[type[Cell], tuple[int, ...]] = {
+KERAS_GATES: dict[type[Cell], tuple[int, ...]] = {
     RNNCell: (0,),
-    LSTMCell: (0, 1, 2, 3),  # i, f, c, o there; i, f, g, o here
-    GRUCell: (1, 0, 2),  # z, r, h there; r, z, n here
+    LSTMCell: (0, 1, 2, 3),  # Keras: i, f, c, o; here: i, f, g, o
+    GRUCell: (1, 0, 2),  # Keras: z, r, h; here: r, z, n
 }
-"""For each of our gates the block of Keras' that holds it."""
+"""Index of each gate in the order of Keras."""
 
 
 def from_keras(layer: Any, kernel: Any, recurrent_kernel: Any, bias: Any = None) -> None:
-    """Set a layer's weights from `keras_layer.get_weights()`.
+    """Set the weights of a layer from `keras_layer.get_weights()`.
 
-    `layer` is a SimpleRNN's, LSTM's or GRU's counterpart: a cell, or a layer of one cell; of a
-    larger one take the cells, `layer.cells[k]`. Keras has kernels (I, G*H) and (H, G*H), the
-    transposes of ours, in gate orders of its own, and one bias (G*H), which becomes bias_ih while
-    bias_hh becomes 0. Its GRU has two (2, 3H) with reset_after=True, its default: the same option
-    is `reset_after` here. Raises ValueError for arrays that do not fit.
+    Parameters
+    ----------
+    layer : Cell or Recurrent
+        Counterpart of a SimpleRNN, LSTM or GRU: a cell, or a layer of one cell. Of a larger layer
+        pass the cells, `layer.cells[k]`.
+    kernel : array_like, shape (I, G * H)
+        Weights of the input for G gates.
+    recurrent_kernel : array_like, shape (H, G * H)
+        Weights of the last output.
+    bias : array_like, shape (G * H,) or (2, 3 * H), optional
+        Bias, which becomes bias_ih while bias_hh becomes 0. A GRU with `reset_after=True`, the
+        default of Keras, has two biases, and the cell must have the same option.
+
+    Raises
+    ------
+    ValueError
+        If the layer has more than one cell or no counterpart in Keras, or if shapes do not match.
     """
     cells = list(layer.cells) if isinstance(layer, Recurrent) else [layer]
     if len(cells) != 1:
-        raise ValueError(f"a layer of {len(cells)} cells: give from_keras one of layer.cells")
+        raise ValueError(
+            f"from_keras expects one cell, got a layer of {len(cells)} cells; pass layer.cells[k]"
+        )
     cell: Any = cells[0]
-    if type(cell) not in KERAS_BLOCKS:
+    if type(cell) not in KERAS_GATES:
         raise ValueError(f"Keras has no counterpart of {type(cell).__name__}")
-    order = KERAS_BLOCKS[type(cell)]
+    order = KERAS_GATES[type(cell)]
 
-    def ours(array: Any) -> np.ndarray:
-        """The last axis in our order of gates."""
+    def reorder(array: Any) -> np.ndarray:
+        """Return the array with the gates in the order of the cell."""
         array = np.asarray(array)
         if array.shape[-1] % len(order):
-            raise ValueError(f"{array.shape} does not divide into {len(order)} gates")
-        parts = np.split(array, len(order), axis=-1)
-        return np.concatenate([parts[block] for block in order], axis=-1)
+            raise ValueError(f"shape {array.shape} does not divide into {len(order)} gates")
+        gates = np.split(array, len(order), axis=-1)
+        return np.concatenate([gates[index] for index in order], axis=-1)
 
-    state = {"weight_ih": ours(kernel).T, "weight_hh": ours(recurrent_kernel).T}
+    state = {"weight_ih": reorder(kernel).T, "weight_hh": reorder(recurrent_kernel).T}
     if bias is not None:
-        given = ours(bias)
-        if (given.ndim == 2) != (isinstance(cell, GRUCell) and cell.reset_after):
+        biases = reorder(bias)
+        if (biases.ndim == 2) != (isinstance(cell, GRUCell) and cell.reset_after):
             raise ValueError(
-                f"a bias of shape {given.shape}: Keras' GRU has two, (2, 3H), with "
-                "reset_after=True, and everything else one; set reset_after here as it is there"
+                f"a bias of shape {biases.shape} does not match {cell!r}: a Keras GRU with "
+                "reset_after=True has two biases (2, 3 * H), other layers have one; "
+                "use the same reset_after as in Keras"
             )
-        two = given if given.ndim == 2 else (given, np.zeros_like(given))
-        state["bias_ih"], state["bias_hh"] = two
+        state["bias_ih"], state["bias_hh"] = (
+            biases if biases.ndim == 2 else (biases, np.zeros_like(biases))
+        )
     cell.load_state_dict(state)

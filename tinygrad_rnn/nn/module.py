@@ -1,151 +1,121 @@
-"""Modules: objects whose attributes are parameters and other modules.
+"""The base class of layers, models and losses.
 
-There is no registry. The parameters of a module are those of its attributes that are Parameters,
-and the parameters of those that are Modules, in the order in which they were assigned. Buffers are
-attributes too; only their names are noted, so that another tensor can take a buffer's place.
+A module has no registry. Its parameters and child modules are the attributes that are Parameters
+and Modules, in the order of assignment. Buffers are attributes too, of which only the names are
+stored, so that another tensor can be assigned to a buffer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-import numpy as np
+from autograd import Tensor
 
-from autograd import Tensor, backend, no_grad, tensor, zeros, zeros_like
+from .hooks import HookedCallable
+from .module_state import ModuleState
+from .parameter import Parameter
 
 T = TypeVar("T")
 
 
-class Parameter(Tensor):
-    """A tensor that a module learns, or, without `requires_grad`, keeps as it is."""
+class Module(HookedCallable, ModuleState):
+    """Base class of all parts of a network.
 
-    __slots__ = ()
+    A subclass assigns parameters and modules to attributes and defines `forward`. Modules can be
+    copied (`copy.deepcopy`) and pickled; copies have no gradients.
 
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__((data if isinstance(data, Tensor) else tensor(data)).data)
-        self.requires_grad_(requires_grad)
+    Attributes
+    ----------
+    training : bool
+        True in training mode. `train` and `eval` set it for a module and all modules below it.
 
-
-def parameter(*shape: int, dtype: Any = None, device: str | None = None) -> Parameter:
-    """A parameter of zeros, to be initialised."""
-    return Parameter(zeros(shape, dtype=dtype, device=device))
-
-
-def check_sizes(**sizes: Any) -> None:
-    """Raise TypeError for a size that is no integer, ValueError for one below 0, by its name."""
-    for name, size in sizes.items():
-        if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
-            raise TypeError(f"{name} must be an integer, not {size!r}")
-        if size < 0:
-            raise ValueError(f"{name} must not be negative: {size}")
-
-
-class IncompatibleKeys(NamedTuple):
-    """The names in which a state and a module differ."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook away, and so does the end of a
-    `with` block.
-    """
-
-    def __init__(self, hooks: dict[object, Callable[..., Any]], hook: Callable[..., Any]) -> None:
-        self._hooks, self._key = hooks, object()
-        hooks[self._key] = hook
-
-    def remove(self) -> None:
-        self._hooks.pop(self._key, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self.remove()
-
-
-class Module:
-    """A part of a network: assign parameters and modules to attributes, and write `forward`.
-
-    Modules can be copied (`copy.deepcopy`) and pickled; copies have no gradients.
+    Examples
+    --------
+    >>> class Affine(nn.Module):
+    ...     def __init__(self, size):
+    ...         self.scale = nn.Parameter(ag.ones(size))
+    ...         self.linear = nn.Linear(size, size)
+    ...
+    ...     def forward(self, x):
+    ...         return self.scale * self.linear(x)
+    >>> [name for name, _ in Affine(3).named_parameters()]
+    ['scale', 'linear.weight', 'linear.bias']
     """
 
     training = True
-    _buffers: Mapping[str, bool] = MappingProxyType({})  # names, and whether each is saved
-    _forward_pre_hooks: Mapping[object, Callable[..., Any]] = MappingProxyType({})
-    _forward_hooks: Mapping[object, Callable[..., Any]] = MappingProxyType({})
+    _buffers: Mapping[str, bool] = MappingProxyType({})  # name: True if it is saved
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} has no forward()")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for hook in tuple(self._forward_pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        output = self.forward(*args, **kwargs)
-        for hook in tuple(self._forward_hooks.values()):
-            changed = hook(self, args, output)
-            if changed is not None:
-                output = changed
-        return output
-
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args)` before each `forward`; what it returns, if not None, takes the
-        place of the positional arguments.
-        """
-        return RemovableHandle(vars(self).setdefault("_forward_pre_hooks", {}), hook)
-
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args, output)` after each `forward`; what it returns, if not None,
-        takes the place of the output.
-        """
-        return RemovableHandle(vars(self).setdefault("_forward_hooks", {}), hook)
-
-    # --- what is in it ----------------------------------------------------------------------------
+    # --- submodules, parameters and buffers -------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules among the attributes."""
+        """Iterate over the child modules and their attribute names.
+
+        Returns
+        -------
+        iterator of (str, Module)
+        """
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
 
     def children(self) -> Iterator[Module]:
+        """Iterate over the child modules.
+
+        Returns
+        -------
+        iterator of Module
+        """
         for _, child in self.named_children():
             yield child
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module ("" or `prefix`) and all below it; one that is shared appears once."""
-        below = (
+        """Iterate over this module and all modules below it, with their paths.
+
+        A shared module appears once.
+
+        Parameters
+        ----------
+        prefix : str, default ""
+            Path of this module.
+
+        Returns
+        -------
+        iterator of (str, Module)
+        """
+        descendants = (
             pair
             for name, child in self.named_children()
             for pair in child.named_modules(join_names(prefix, name))
         )
         yield prefix, self
-        yield from _unique(below)
+        yield from _unique(descendants)
 
     def modules(self) -> Iterator[Module]:
+        """Iterate over this module and all modules below it.
+
+        Returns
+        -------
+        iterator of Module
+        """
         for _, module in self.named_modules():
             yield module
 
     def _direct_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """The parameters among the attributes."""
+        """Iterate over the attributes that are parameters."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
 
     def _direct_buffers(self, saved: bool = False) -> Iterator[tuple[str, Tensor]]:
-        """The buffers among the attributes; with `saved`, only those that are part of the state."""
+        """Iterate over the attributes that are buffers; with `saved`, only the persistent ones."""
         for name, persistent in self._buffers.items():
             value = getattr(self, name, None)
             if value is None or (saved and not persistent):
                 continue
             if not isinstance(value, Tensor):
-                raise TypeError(f"buffer {name!r} must be a Tensor or None, not {value!r}")
+                raise TypeError(f"buffer {name!r} must be a Tensor or None, got {value!r}")
             yield name, value
 
     def _direct_tensors(self, saved: bool = False) -> Iterator[tuple[str, Tensor]]:
@@ -153,38 +123,81 @@ class Module:
         yield from self._direct_buffers(saved)
 
     def _named_members(
-        self, own: Callable[[Module], Iterable[tuple[str, T]]], prefix: str = ""
+        self, members: Callable[[Module], Iterable[tuple[str, T]]], prefix: str = ""
     ) -> Iterator[tuple[str, T]]:
-        """What `own` gives for this module and all below it, with full names. A module that has
-        names of its own for what is below it overrides this.
+        """Iterate over `members(module)` of this module and all modules below it, with full names.
+
+        `Recurrent` overrides this to name the parameters of its cells.
         """
-        for name, value in own(self):
+        for name, value in members(self):
             yield join_names(prefix, name), value
         for name, child in self.named_children():
-            yield from child._named_members(own, join_names(prefix, name))
+            yield from child._named_members(members, join_names(prefix, name))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their names, "layer.weight"; one that is shared appears once."""
+        """Iterate over all parameters and their names, such as "layer.weight".
+
+        A shared parameter appears once.
+
+        Returns
+        -------
+        iterator of (str, Parameter)
+        """
         return _unique(self._named_members(lambda module: module._direct_parameters()))
 
     def parameters(self) -> Iterator[Parameter]:
+        """Iterate over all parameters; a shared parameter appears once.
+
+        Returns
+        -------
+        iterator of Parameter
+        """
         for _, value in self.named_parameters():
             yield value
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        """All buffers with their names; one that is shared appears once."""
+        """Iterate over all buffers and their names; a shared buffer appears once.
+
+        Returns
+        -------
+        iterator of (str, Tensor)
+        """
         return _unique(self._named_members(lambda module: module._direct_buffers()))
 
     def buffers(self) -> Iterator[Tensor]:
+        """Iterate over all buffers; a shared buffer appears once.
+
+        Returns
+        -------
+        iterator of Tensor
+        """
         for _, value in self.named_buffers():
             yield value
 
-    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Make `tensor` an attribute that belongs to the state but is not learned: it moves with
-        the module and, unless `persistent` is False, is saved with it.
+    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Iterate over parameters and persistent buffers; shared ones under each of their names."""
+        return self._named_members(lambda module: module._direct_tensors(saved=True))
 
-        Whatever tensor is assigned to the attribute later is the buffer then. Raises TypeError for
-        what is no Tensor, KeyError for a name that cannot be or is taken.
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a buffer: a tensor that belongs to the state but is not learned.
+
+        A tensor that is assigned to the attribute later becomes the buffer.
+
+        Parameters
+        ----------
+        name : str
+            Name of the attribute.
+        tensor : Tensor or None
+            Value. None reserves the name.
+        persistent : bool, default True
+            If False, the buffer moves with the module but is not part of `state_dict()`.
+
+        Raises
+        ------
+        TypeError
+            If `tensor` is neither a Tensor nor None, or `name` is not a string.
+        KeyError
+            If `name` is empty, contains a dot, or is the name of another attribute.
         """
         if not (tensor is None or isinstance(tensor, Tensor)):
             raise TypeError(
@@ -197,144 +210,93 @@ class Module:
         setattr(self, name, tensor)
 
     def _check_name(self, name: str) -> None:
-        """Raise KeyError if `name` cannot be a further attribute with a place in the state,
-        TypeError if it is no name at all.
-        """
+        """Raise TypeError or KeyError if `name` cannot become the name of a buffer or module."""
         if not isinstance(name, str):
-            raise TypeError(f"a name is a string, not {name!r}")
+            raise TypeError(f"the name must be a string, got {name!r}")
         if not name or "." in name:
-            raise KeyError(f"a name can't be empty or contain '.': {name!r}")
+            raise KeyError(f"the name can't be empty or contain '.', got {name!r}")
         if hasattr(self, name):
             raise KeyError(f"attribute {name!r} already exists")
 
-    def _add(self, name: str, module: Module) -> None:
-        """Make `module` an attribute by a name that no code has chosen."""
+    def _add_module(self, name: str, module: Module) -> None:
+        """Make `module` an attribute after checking its type and name."""
         if not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module, at {name!r}")
         self._check_name(name)
         setattr(self, name, module)
 
-    # --- state ------------------------------------------------------------------------------------
-
-    def _state(self) -> Iterator[tuple[str, Tensor]]:
-        """Parameters and saved buffers, shared ones under each of their names."""
-        return self._named_members(lambda module: module._direct_tensors(saved=True))
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and saved buffers on the host, by name."""
-        return {name: value.numpy() for name, value in self._state()}
-
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Write arrays (NumPy's, or anything that `np.asarray` takes) into all parameters and
-        buffers by name.
-
-        Raises ValueError that lists everything missing, unexpected or of another shape; nothing is
-        changed then. With `strict=False`, what is missing keeps its value and what is unexpected is
-        left; their names are returned.
-        """
-        own = dict(self._state())
-        arrays = {name: np.asarray(value) for name, value in state.items()}
-        missing = [name for name in own if name not in arrays]
-        unexpected = [name for name in arrays if name not in own]
-        wrong = [
-            f"{name}: complex numbers" for name, array in arrays.items() if array.dtype.kind == "c"
-        ]
-        if strict:
-            wrong += [f"missing: {name}" for name in missing]
-            wrong += [f"unexpected: {name}" for name in unexpected]
-        wrong += [
-            f"{name}: expected shape {own[name].shape}, got {array.shape}"
-            for name, array in arrays.items()
-            if name in own and own[name].shape != array.shape
-        ]
-        if wrong:
-            raise ValueError(
-                f"these parameters do not fit {type(self).__name__}: {'; '.join(wrong)}"
-            )
-        cast = {name: arrays[name].astype(own[name].dtype) for name in own if name in arrays}
-        with no_grad():
-            for name, array in cast.items():
-                own[name][...] = backend.of_array(own[name].data).asarray(array)
-        return IncompatibleKeys(missing, unexpected)
-
-    # --- modes and places -------------------------------------------------------------------------
+    # --- mode and representation ------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Switch what differs in training (dropout) on or off, here and below."""
+        """Set training mode, which dropout depends on, here and in all modules below.
+
+        Parameters
+        ----------
+        mode : bool, default True
+            False sets evaluation mode.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
+        """Set evaluation mode: `train(False)`.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         return self.train(False)
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop all gradients, or, without `set_to_none`, make those that there are zeros."""
-        for value in self.parameters():
-            value.grad = None if set_to_none or value.grad is None else zeros_like(value)
-
     def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Call `fn` on every module, children before their parents and in their order."""
+        """Call a function with every module below this one and then with this one.
+
+        Children come before their parents, in the order of assignment.
+
+        Parameters
+        ----------
+        fn : callable
+            `fn(module)`, whose result is ignored.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         for child in self.children():
             child.apply(fn)
         fn(self)
         return self
 
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Whether the parameters are learned (False: frozen), here and below."""
-        for parameter in self.parameters():
-            parameter.requires_grad_(requires_grad)
-        return self
-
-    def to(self, *targets: Any, device: str | None = None, dtype: Any = None) -> Self:
-        """Move all parameters and buffers to a device ("cuda"), a floating dtype, or both, in
-        place; gradients are dropped, and integer buffers keep their dtype. TypeError for other
-        dtypes.
-        """
-        wanted = [target for target in (*targets, device, dtype) if target is not None]
-        if not wanted:
-            raise TypeError("to() wants a device, a dtype, or both")
-        for parameter in self.parameters():
-            parameter.grad = None
-        for value in (*self.parameters(), *self.buffers()):
-            for target in wanted:
-                moved = value.detach().to(target)
-                if value.dtype.kind == "f" != moved.dtype.kind:
-                    raise TypeError(f"to() wants float16, float32 or float64, not {moved.dtype}")
-                if value.dtype.kind == "f" or moved.dtype == value.dtype:
-                    value.data = moved.data
-        return self
-
-    def float(self) -> Self:
-        """`to("float32")`."""
-        return self.to("float32")
-
-    def double(self) -> Self:
-        """`to("float64")`."""
-        return self.to("float64")
-
-    def half(self) -> Self:
-        """`to("float16")`."""
-        return self.to("float16")
-
     def extra_repr(self) -> str:
-        """What stands in the parentheses of the repr."""
+        """Return the text between the parentheses of the representation.
+
+        Returns
+        -------
+        str
+        """
         return ""
 
     def __repr__(self) -> str:
         children = [
             f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()
         ]
-        inside = (
+        body = (
             self.extra_repr()
             + "".join(f"\n  {child}" for child in children)
             + ("\n" if children else "")
         )
-        return f"{type(self).__name__}({inside})"
+        return f"{type(self).__name__}({body})"
 
 
 def _unique(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
-    """Pairs of a name and a thing, each thing under the first of its names only."""
+    """Iterate over the pairs (name, value), each value under its first name only."""
     seen = set()
     for name, value in pairs:
         if value not in seen:

@@ -1,4 +1,4 @@
-"""Attention: its equations, finite differences, ragged memories, PyTorch."""
+"""Attention: equations, finite differences, ragged memories, PyTorch, errors."""
 
 import math
 from typing import Any, NamedTuple
@@ -16,14 +16,14 @@ from tinygrad_rnn import nn
 # --- the equations, for one query q and one step h of a memory ------------------------------------
 
 SCORES: dict[str, Any] = {
-    "own": lambda w, q, h: q @ h,
+    "base": lambda w, q, h: q @ h,
     "dot": lambda w, q, h: q @ h,
     "scaled": lambda w, q, h: q @ h / math.sqrt(len(q)),
     "general": lambda w, q, h: q @ w["W.weight"] @ h,
     "additive": lambda w, q, h: w["v.weight"][0] @ np.tanh(w["W.weight"] @ q + w["U.weight"] @ h),
 }
 MAKE: dict[str, Any] = {
-    "own": nn.Attention,
+    "base": nn.Attention,
     "dot": nn.DotAttention,
     "scaled": lambda Q, C, batch_first: nn.DotAttention(Q, C, True, batch_first),
     "general": nn.GeneralAttention,
@@ -34,7 +34,7 @@ all_kinds = pytest.mark.parametrize("kind", SCORES)
 
 
 class Case(NamedTuple):
-    """An attention, queries (T', B, Q) and a memory (T, B, C)."""
+    """Attention module, queries (T', B, Q) and memory (T, B, C)."""
 
     kind: str
     attention: nn.Attention
@@ -71,7 +71,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def run(case: Case, memory: Any = None) -> tuple[ag.Tensor, ag.Tensor]:
-    """Contexts (T', B, C) and weights (B, T', T)."""
+    """Return contexts (T', B, C) and weights (B, T', T)."""
     query, memory = ag.tensor(case.query), ag.tensor(case.memory) if memory is None else memory
     if case.attention.batch_first:
         query, memory = query.swapaxes(0, 1), memory.swapaxes(0, 1)
@@ -80,7 +80,7 @@ def run(case: Case, memory: Any = None) -> tuple[ag.Tensor, ag.Tensor]:
 
 
 def expected(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """The same by the equations, one query and one memory, cut to its length, at a time."""
+    """Return the result of `run` by the equations, one query and one sequence at a time."""
     (queries, B, _), (T, _, C) = case.query.shape, case.memory.shape
     contexts, weights = np.zeros((queries, B, C)), np.zeros((B, queries, T))
     parameters = case.attention.state_dict()
@@ -96,18 +96,18 @@ def expected(case: Case) -> tuple[np.ndarray, np.ndarray]:
 @given(cases())
 @example(make_case(lengths=[0, 0, 0]))
 def test_contexts_and_weights_follow_the_equations(case: Case) -> None:
-    for ours, theirs in zip(run(case), expected(case), strict=True):
-        assert_close(ours, theirs)
+    for actual, reference in zip(run(case), expected(case), strict=True):
+        assert_close(actual, reference)
 
 
 @all_kinds
 def test_every_attention_follows_its_equations(kind: str) -> None:
     case = make_case(kind, lengths=[4, 0, 2])
-    for ours, theirs in zip(run(case), expected(case), strict=True):
-        assert_close(ours, theirs)
+    for actual, reference in zip(run(case), expected(case), strict=True):
+        assert_close(actual, reference)
 
 
-def test_weights_have_their_shapes() -> None:
+def test_shapes_of_parameters() -> None:
     def shapes(attention: nn.Attention) -> list[tuple[int, ...]]:
         return [parameter.shape for parameter in attention.parameters()]
 
@@ -118,7 +118,7 @@ def test_weights_have_their_shapes() -> None:
 
 @all_kinds
 @pytest.mark.parametrize("batch_first", [False, True])
-def test_one_query_for_each_memory_has_one_context(kind: str, batch_first: bool) -> None:
+def test_a_single_query_per_sequence(kind: str, batch_first: bool) -> None:
     case = make_case(kind, queries=1, lengths=[4, 0, 2], batch_first=batch_first)
     memory = case.memory.swapaxes(0, 1) if batch_first else case.memory
     context, weights = case.attention(case.query[0], ag.tensor(memory), case.lengths)
@@ -127,7 +127,7 @@ def test_one_query_for_each_memory_has_one_context(kind: str, batch_first: bool)
 
 
 @all_kinds
-def test_a_memory_can_be_prepared_for_all_queries(kind: str) -> None:
+def test_prepare(kind: str) -> None:
     case = make_case(kind, lengths=[4, 0, 2])
     prepared = case.attention.prepare(ag.tensor(case.memory), case.lengths)
     ag.tree_map(assert_close, case.attention(case.query, prepared), run(case))
@@ -135,7 +135,7 @@ def test_a_memory_can_be_prepared_for_all_queries(kind: str) -> None:
 
 @all_kinds
 def test_derivatives_to_second_order(kind: str) -> None:
-    """By queries, memory and weights; one memory is of length 0."""
+    """With respect to queries, memory and weights; one sequence has length 0."""
     case = make_case(kind, T=3, lengths=[2, 0, 3])
     linears = [module for module in case.attention.modules() if isinstance(module, nn.Linear)]
 
@@ -151,35 +151,35 @@ def test_derivatives_to_second_order(kind: str) -> None:
 
 
 @given(cases(), st.sampled_from([0.0, 1e30, np.nan, np.inf]))
-def test_padding_has_no_influence(case: Case, padding: float) -> None:
+def test_padding_does_not_affect_results(case: Case, padding: float) -> None:
     T, B, _ = case.memory.shape
     lengths = np.array([T] * B if case.lengths is None else case.lengths)
-    beyond = np.arange(T)[:, None] >= lengths
+    is_padding = np.arange(T)[:, None] >= lengths
     memories = []
-    for filling in (padding, 7.0):
-        filled = case.memory.copy()
-        filled[beyond] = filling
-        memories.append(ag.tensor(filled, requires_grad=True))
+    for value in (padding, 7.0):
+        padded = case.memory.copy()
+        padded[is_padding] = value
+        memories.append(ag.tensor(padded, requires_grad=True))
     results = [run(case, memory) for memory in memories]
-    for ours, theirs in zip(*results, strict=True):
-        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    for actual, reference in zip(*results, strict=True):
+        np.testing.assert_array_equal(actual.numpy(), reference.numpy())
     weights = results[0][1].numpy()
-    assert not weights.swapaxes(0, 2)[beyond[:, None] & np.ones_like(weights.T, bool)].any()
+    assert not weights.swapaxes(0, 2)[is_padding[:, None] & np.ones_like(weights.T, bool)].any()
     np.testing.assert_allclose(weights.sum(2)[lengths > 0], 1, rtol=1e-12)
 
-    slopes = []
+    gradients = []
     for (context, weights_), memory in zip(results, memories, strict=True):
         case.attention.zero_grad()
         sum_of_squares(context, weights_).backward()
-        slopes.append([memory.grad, *(p.grad for p in case.attention.parameters())])
-    for ours, theirs in zip(*slopes, strict=True):
-        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
-    assert not slopes[0][0].numpy()[beyond].any()
+        gradients.append([memory.grad, *(p.grad for p in case.attention.parameters())])
+    for actual, reference in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(actual.numpy(), reference.numpy())
+    assert not gradients[0][0].numpy()[is_padding].any()
 
 
 @pytest.mark.filterwarnings("error")
-def test_scores_of_any_size_make_weights() -> None:
-    """Half precision too, and a step beyond the end whose score would win by far."""
+def test_extreme_scores() -> None:
+    """Including half precision, and a step is_padding the length with by far the largest score."""
     for dtype, size in (("float16", 100.0), ("float32", 1e18), ("float64", 1e150)):
         memory = ag.tensor(np.array([[[-size]], [[size]], [[size]]]).astype(dtype))
         query = ag.tensor(np.array([[1.0]]).astype(dtype))
@@ -194,47 +194,55 @@ def test_scores_of_any_size_make_weights() -> None:
 
 
 @given(cases())
-def test_scaled_dot_products_are_pytorchs(case: Case) -> None:
+def test_scaled_dot_attention_equals_pytorch(case: Case) -> None:
     torch = pytest.importorskip("torch")
     case = make_case("scaled", *case.query.shape[:1], *case.memory.shape, lengths=case.lengths)
     query, memory = (torch.tensor(x.swapaxes(0, 1)) for x in (case.query, case.memory))
     mask = None
     if case.lengths is not None:
-        running = np.arange(len(case.memory)) < np.array(case.lengths)[:, None]
-        mask = torch.tensor(running)[:, None]
-    theirs = torch.nn.functional.scaled_dot_product_attention(query, memory, memory, mask)
-    ours = run(case)[0].numpy()
-    some = (
-        np.array(case.lengths or [1] * ours.shape[1]) > 0
-    )  # PyTorch's answer to none is nan, or 0
-    assert_close(ours[:, some], theirs.numpy().swapaxes(0, 1)[:, some])
+        step_mask = np.arange(len(case.memory)) < np.array(case.lengths)[:, None]
+        mask = torch.tensor(step_mask)[:, None]
+    reference = torch.nn.functional.scaled_dot_product_attention(query, memory, memory, mask)
+    actual = run(case)[0].numpy()
+    # PyTorch returns nan or 0 for sequences of length 0.
+    nonempty = np.array(case.lengths or [1] * actual.shape[1]) > 0
+    assert_close(actual[:, nonempty], reference.numpy().swapaxes(0, 1)[:, nonempty])
 
 
-# Refusals
+# Errors
 
 
 @pytest.mark.parametrize(
     ("attend", "message"),
     [
-        (lambda: nn.DotAttention(2, 4), "size 2 .* size 4; GeneralAttention maps one to the other"),
-        (lambda: make(memory=(4, 3)), r"\(T, B, C\) with C = memory_size = 2, not \(4, 3\)"),
-        (lambda: make(memory=(4, 3, 1)), r"memory_size = 2, not \(4, 3, 1\)"),
-        (lambda: make(memory=(0, 3, 2)), "at least one step"),
-        (lambda: make(lengths=[4]), r"each of the 3 memories, not of shape \(1,\)"),
-        (lambda: make(lengths=[4, 2.5, 0]), r"one integer .*, not of shape \(3,\) float"),
-        (lambda: make(lengths=[4, 5, 0]), "between 0 and the 4 steps there are, not 0 to 5"),
-        (lambda: make(lengths=[4, -1, 0]), "not -1 to 4"),
-        (lambda: make(query=(2, 2)), r"3 rows of query_size = 2 .* \(2, 1, 2\)"),
-        (lambda: make(query=(3, 1)), r"query_size = 2 numbers, .* \(3, 1, 1\)"),
-        (lambda: make(query=(3,)), r"with the batch first their shape is \(3,\)"),
+        (lambda: nn.DotAttention(2, 4), "got 2 and 4; use GeneralAttention for different sizes"),
+        (
+            lambda: attend_to_zeros(memory=(4, 3)),
+            r"\(T, B, C\) with C = memory_size = 2, got \(4, 3\)",
+        ),
+        (lambda: attend_to_zeros(memory=(4, 3, 1)), r"memory_size = 2, got \(4, 3, 1\)"),
+        (lambda: attend_to_zeros(memory=(0, 3, 2)), "at least one step"),
+        (lambda: attend_to_zeros(lengths=[4]), r"each of the 3 sequences, got shape \(1,\)"),
+        (lambda: attend_to_zeros(lengths=[4, 2.5, 0]), r"one integer .*, got shape \(3,\) float"),
+        (
+            lambda: attend_to_zeros(lengths=[4, 5, 0]),
+            "between 0 and the 4 steps of the memory, got 0 to 5",
+        ),
+        (lambda: attend_to_zeros(lengths=[4, -1, 0]), "got -1 to 4"),
+        (
+            lambda: attend_to_zeros(query=(2, 2)),
+            r"batch size 3 and query_size = 2, got shape \(2, 1, 2\)",
+        ),
+        (lambda: attend_to_zeros(query=(3, 1)), r"query_size = 2, got shape \(3, 1, 1\)"),
+        (lambda: attend_to_zeros(query=(3,)), r"got shape \(3,\) with the batch first"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(attend: Any, message: str) -> None:
+def test_errors(attend: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         attend()
 
 
-def make(
+def attend_to_zeros(
     query: tuple[int, ...] = (3, 2),
     memory: tuple[int, ...] = (4, 3, 2),
     lengths: list[int] | None = None,

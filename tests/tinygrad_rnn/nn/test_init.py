@@ -1,4 +1,4 @@
-"""Initial values: their moments, what does not fit."""
+"""Initialization: moments, orthogonality, views of parameters, errors."""
 
 import math
 from typing import Any
@@ -13,14 +13,14 @@ from tinygrad_rnn import nn
 
 
 def assert_moments(sample: np.ndarray, mean: float, variance: float, kurtosis: float) -> None:
-    """Mean and variance within six standard errors of independent numbers of these moments."""
+    """Check that mean and variance are within six standard errors of their expectations."""
     n = sample.size
     assert abs(sample.mean() - mean) < 6 * math.sqrt(variance / n)
     assert abs(sample.var() - variance) < 6 * variance * math.sqrt((kurtosis - 1) / n)
 
 
 @given(st.floats(-2, 2), st.floats(0.1, 3), st.sampled_from(["float32", "float64"]))
-def test_uniform_numbers_fill_their_interval(low: float, width: float, dtype: str) -> None:
+def test_uniform(low: float, width: float, dtype: str) -> None:
     target = ag.zeros((100, 100), dtype=dtype)
     assert nn.init.uniform_(target, low, low + width) is target
     values = target.numpy()
@@ -31,7 +31,7 @@ def test_uniform_numbers_fill_their_interval(low: float, width: float, dtype: st
 
 
 @given(st.floats(-2, 2), st.floats(0.1, 3))
-def test_normal_numbers_have_their_moments(mean: float, std: float) -> None:
+def test_normal(mean: float, std: float) -> None:
     target = ag.zeros((100, 100), dtype="float64")
     assert nn.init.normal_(target, mean, std) is target
     values = target.numpy()
@@ -40,7 +40,7 @@ def test_normal_numbers_have_their_moments(mean: float, std: float) -> None:
     assert abs(within - 0.6827) < 6 * math.sqrt(0.6827 * 0.3173 / values.size)
 
 
-def test_constants_are_written_in_place() -> None:
+def test_constants() -> None:
     parameter = nn.Parameter(np.zeros((2, 3)))
     for fill, value in ((nn.init.ones_, 1), (nn.init.zeros_, 0)):
         assert fill(parameter) is parameter
@@ -48,17 +48,17 @@ def test_constants_are_written_in_place() -> None:
     assert (nn.init.constant_(parameter, 7).numpy() == 7).all()
 
 
-def test_weights_and_biases_start_between_minus_and_plus_one_over_the_root() -> None:
+def test_linear_is_initialized_uniformly() -> None:
     for parameter in nn.Linear(64, 100).parameters():
         assert abs(parameter.numpy()).max() <= 1 / math.sqrt(64)
         assert_moments(parameter.numpy().astype(float), 0, 1 / 64 / 3, 9 / 5)
 
 
-def test_embeddings_start_standard_normal() -> None:
+def test_embedding_is_initialized_standard_normal() -> None:
     assert_moments(nn.Embedding(100, 100).weight.numpy().astype(float), 0, 1, 3)
 
 
-def test_the_seed_decides_all_initial_values() -> None:
+def test_the_seed_determines_all_initial_values() -> None:
     def weights(seed: int) -> list[Any]:
         ag.manual_seed(seed)
         return [parameter.tolist() for parameter in nn.LSTM(2, 3).parameters()]
@@ -67,12 +67,16 @@ def test_the_seed_decides_all_initial_values() -> None:
     assert weights(1) != weights(2)
 
 
-# Fan-in 2 * 50 = 100, fan-out 80 * 50 = 4000: what depends on which is seen.
+# Fan-in 2 * 50 = 100 and fan-out 80 * 50 = 4000 differ, so that confusing them fails.
 FANS = {
     "xavier_uniform_": (lambda t: nn.init.xavier_uniform_(t, gain=3.0), 9 * 2 / 4100, True),
     "xavier_normal_": (lambda t: nn.init.xavier_normal_(t, gain=3.0), 9 * 2 / 4100, False),
     "kaiming_uniform_": (nn.init.kaiming_uniform_, 2 / 100, True),
-    "kaiming_uniform_, slope": (lambda t: nn.init.kaiming_uniform_(t, a=2.0), 0.4 / 100, True),
+    "kaiming_uniform_, negative slope": (
+        lambda t: nn.init.kaiming_uniform_(t, a=2.0),
+        0.4 / 100,
+        True,
+    ),
     "kaiming_normal_": (
         lambda t: nn.init.kaiming_normal_(t, mode="fan_out", nonlinearity="tanh"),
         (5 / 3) ** 2 / 4000,
@@ -82,9 +86,7 @@ FANS = {
 
 
 @pytest.mark.parametrize(("fill", "variance", "bounded"), FANS.values(), ids=FANS)
-def test_weights_have_the_variance_that_keeps_signals_their_size(
-    fill: Any, variance: float, bounded: bool
-) -> None:
+def test_xavier_and_kaiming_variances(fill: Any, variance: float, bounded: bool) -> None:
     target = ag.zeros((80, 2, 5, 10), dtype="float64")
     assert fill(target) is target
     values = target.numpy()
@@ -93,7 +95,7 @@ def test_weights_have_the_variance_that_keeps_signals_their_size(
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.floats(0.5, 2), st.integers(0, 2**32 - 1))
-def test_orthogonal_rows_or_columns(rows: int, columns: int, gain: float, seed: int) -> None:
+def test_orthogonal(rows: int, columns: int, gain: float, seed: int) -> None:
     ag.manual_seed(seed)
     target = ag.zeros((rows, columns, 1), dtype="float64")
     assert nn.init.orthogonal_(target, gain) is target
@@ -102,7 +104,7 @@ def test_orthogonal_rows_or_columns(rows: int, columns: int, gain: float, seed: 
     np.testing.assert_allclose(product, gain**2 * np.eye(min(rows, columns)), atol=1e-12)
 
 
-def test_orthogonal_matrices_prefer_no_direction() -> None:
+def test_orthogonal_is_uniformly_distributed() -> None:
     samples = np.array([nn.init.orthogonal_(ag.zeros((2, 2))).numpy() for _ in range(500)])
     assert abs(samples.mean(0)).max() < 6 * math.sqrt(0.5 / 500)  # each entry: variance 1 / n
     assert samples.dtype == np.float32
@@ -110,11 +112,11 @@ def test_orthogonal_matrices_prefer_no_direction() -> None:
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 3, 0)])
 @pytest.mark.parametrize("fill", [fill for fill, *_ in FANS.values()], ids=FANS)
-def test_nothing_needs_no_initial_values(fill: Any, shape: tuple[int, ...]) -> None:
+def test_empty_tensors(fill: Any, shape: tuple[int, ...]) -> None:
     assert fill(ag.zeros(shape)).shape == nn.init.orthogonal_(ag.zeros(shape)).shape == shape
 
 
-def test_the_identity() -> None:
+def test_eye() -> None:
     assert nn.init.eye_(nn.Parameter(np.ones((2, 3)))).tolist() == [[1, 0, 0], [0, 1, 0]]
 
 
@@ -130,27 +132,30 @@ def test_the_identity() -> None:
         (("selu",), 3 / 4),
     ],
 )
-def test_gains(arguments: Any, gain: float) -> None:
+def test_calculate_gain(arguments: Any, gain: float) -> None:
     assert nn.init.calculate_gain(*arguments) == pytest.approx(gain)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: nn.init.eye_(ag.zeros(3)), r"2 dimensions are supported, not one of shape \(3,\)"),
-        (lambda: nn.init.xavier_uniform_(ag.zeros(3)), r"fewer than 2 dimensions, such as \(3,\)"),
+        (lambda: nn.init.eye_(ag.zeros(3)), r"2 dimensions are supported, got shape \(3,\)"),
+        (
+            lambda: nn.init.xavier_uniform_(ag.zeros(3)),
+            r"fewer than 2 dimensions, got shape \(3,\)",
+        ),
         (lambda: nn.init.orthogonal_(ag.zeros(3)), "fewer than 2 dimensions"),
         (lambda: nn.init.kaiming_uniform_(ag.zeros((2, 2)), mode="fan"), "Mode fan not supported"),
-        (lambda: nn.init.calculate_gain("swish"), "Unsupported nonlinearity swish; there are lin"),
+        (lambda: nn.init.calculate_gain("swish"), "Unsupported nonlinearity swish: expected lin"),
     ],
 )
-def test_initialisers_name_what_does_not_fit(call: Any, message: str) -> None:
+def test_errors(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_chrono_biases_keep_for_up_to_the_longest_time() -> None:
-    """1 + exp(b_f) is uniform from 2 to `longest`: so many steps, about, until 1/e is left."""
+def test_chrono() -> None:
+    """The time constant 1 + exp(b_f) is uniform from 2 to `longest`."""
     units, longest = 5000, 1000
     lstm = nn.LSTM(1, units)
     assert nn.init.chrono_(lstm.bias_ih_l0, longest) is lstm.bias_ih_l0
@@ -164,14 +169,14 @@ def test_chrono_biases_keep_for_up_to_the_longest_time() -> None:
 
 
 @pytest.mark.parametrize(("shape", "longest"), [((6,), 10), ((4, 2), 10), ((4,), 2)])
-def test_chrono_biases_are_those_of_four_gates(shape: tuple[int, ...], longest: float) -> None:
+def test_chrono_errors(shape: tuple[int, ...], longest: float) -> None:
     with pytest.raises(ValueError, match=r"four gates|more than 2"):
         nn.init.chrono_(ag.zeros(shape), longest)
 
 
-# --- parts of parameters --------------------------------------------------------------------------
+# --- views of parameters --------------------------------------------------------------------------
 
-PARTS: dict[str, Any] = {
+VIEWS: dict[str, Any] = {
     "a slice": lambda p: p[4:8],
     "rows and columns": lambda p: p[2:6, 1:],
     "the last rows, backwards": lambda p: p[:-5:-1],
@@ -195,20 +200,20 @@ FILLS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("view_name", VIEWS)
 @pytest.mark.parametrize("fill", FILLS)
-def test_parts_of_parameters_are_filled_outside_no_grad(fill: str, part: str) -> None:
-    parameter, plain = nn.Parameter(np.full((16, 4), -5.0)), ag.tensor(np.full((16, 4), -5.0))
-    view = PARTS[part](parameter)
+def test_views_of_parameters_are_filled_outside_no_grad(fill: str, view_name: str) -> None:
+    parameter, reference = nn.Parameter(np.full((16, 4), -5.0)), ag.tensor(np.full((16, 4), -5.0))
+    view = VIEWS[view_name](parameter)
     assert FILLS[fill](view) is view
     ag.manual_seed(0)
-    FILLS[fill](PARTS[part](plain))
-    np.testing.assert_array_equal(parameter.numpy(), plain.numpy())
-    np.testing.assert_array_equal(view.numpy(), PARTS[part](parameter.detach()).numpy())
+    FILLS[fill](VIEWS[view_name](reference))
+    np.testing.assert_array_equal(parameter.numpy(), reference.numpy())
+    np.testing.assert_array_equal(view.numpy(), VIEWS[view_name](parameter.detach()).numpy())
     assert (parameter.numpy() == -5).any() == (view.size < parameter.size)
 
 
-def test_gates_of_a_bias_are_set_as_in_pytorch() -> None:
+def test_gates_of_a_bias_can_be_initialized() -> None:
     lstm = nn.LSTM(3, 4)
     nn.init.ones_(lstm.bias_hh_l0[4:8])
     nn.init.eye_(lstm.weight_hh_l0[8:12])
@@ -227,11 +232,11 @@ def test_gates_of_a_bias_are_set_as_in_pytorch() -> None:
         lambda p: ag.scan(lambda h, _: (h * p, None), p, None, length=2)[0].sum(),
     ],
 )
-@pytest.mark.parametrize("part", ["a slice", "transposed", "split"])
-def test_filling_a_part_makes_graphs_that_need_the_parameter_stale(graph: Any, part: str) -> None:
+@pytest.mark.parametrize("view_name", ["a slice", "transposed", "split"])
+def test_filling_a_view_invalidates_recorded_graphs(graph: Any, view_name: str) -> None:
     parameter = nn.Parameter(np.ones((16, 4)))
     loss = graph(parameter)
-    nn.init.zeros_(PARTS[part](parameter))
+    nn.init.zeros_(VIEWS[view_name](parameter))
     with pytest.raises(RuntimeError, match="written in place"):
         loss.backward()
 
@@ -246,12 +251,12 @@ def test_filling_a_part_makes_graphs_that_need_the_parameter_stale(graph: Any, p
         lambda p: p[1:3].astype("float32"),
     ],
 )
-def test_a_copy_of_a_part_is_not_taken_for_a_view(copy: Any) -> None:
+def test_copies_are_not_views(copy: Any) -> None:
     with pytest.raises(TypeError, match="assigning in a recorded graph"):
         nn.init.zeros_(copy(nn.Parameter(np.ones((16, 4)))))
 
 
-def test_a_part_of_replaced_data_is_not_a_view_any_more() -> None:
+def test_a_view_of_replaced_data_is_not_a_view() -> None:
     parameter = nn.Parameter(np.ones(4))
     view = parameter[1:3]
     parameter.data = parameter.data.copy()

@@ -1,10 +1,12 @@
-"""What every recurrent cell is: one step in time.
+"""The base class of recurrent cells.
+
+A cell computes one time step:
 
     state, y = cell.step(state, cell.precompute(x))
 
-`precompute` is what does not depend on the state, so that it can be had for all time steps in one
-product. Cells are pure functions of state, input and parameters; everything over time is done by
-`Recurrent`.
+`precompute` is the part of the step that does not depend on the state. A layer computes it for all
+time steps in one matrix product. Cells are pure functions of state, input and parameters.
+`Recurrent` runs them over time.
 """
 
 from __future__ import annotations
@@ -15,23 +17,59 @@ from itertools import islice
 from typing import Any, Self
 
 from autograd import Tensor, flatten, linear, tensor, tree_map, zeros
+from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import init
 from ..functional import apply_mask
-from ..module import Module, Parameter, check_sizes, parameter
+from ..module import Module
+from ..parameter import Parameter, check_sizes, zero_parameter
 
 
 class Cell(Module):
-    """Derive from this to write a cell: say how many `gates` it has, and write `step`.
+    """Base class of recurrent cells. A subclass sets `gates` and defines `step`.
 
-    A gate is a block of H = hidden_size rows in weight_ih (gates * H, I), weight_hh (gates * H, R)
-    and, with `bias`, in bias_ih and bias_hh (gates * H). R is the width of the output that is fed
-    back, `output_size` (None: H). All start from U(-1/sqrt(H), 1/sqrt(H)); x reaches `step` as
-    W_ih x + b_ih + b_hh. The state is h (B, R), from 0 on.
+    The weights consist of one block of H = hidden_size rows per gate. The step receives the input
+    as W_ih x + b_ih + b_hh, and W_hh h from `self.recurrent(h)`. The default state is h (B, R),
+    initially zero. A subclass with other needs overrides `more_parameters`, `precompute`,
+    `initial_state` or `__init__`, which then sets `input_size` and `output_size`.
 
-    A cell that needs something else overrides it: `more_parameters`; `precompute`; `initial_state`
-    (nested tuples of tensors whose first axis is the batch); or `__init__`, which then has to set
-    input_size and output_size.
+    Parameters
+    ----------
+    input_size : int
+        Number I of input features.
+    hidden_size : int
+        Number H of rows of a gate.
+    bias : bool, default True
+        False omits the biases.
+    device : str, optional
+        Device of the parameters.
+    dtype : dtype, optional
+        Floating-point dtype of the parameters.
+    output_size : int, optional
+        Size R of the output that is fed back. The default is H.
+
+    Attributes
+    ----------
+    gates : int
+        Number G of gates (class attribute).
+    weight_ih : Parameter, shape (G * H, I)
+        Input weights. All parameters are initialized from U(-1/sqrt(H), 1/sqrt(H)).
+    weight_hh : Parameter, shape (G * H, R)
+        Recurrent weights.
+    bias_ih, bias_hh : Parameter of shape (G * H,), or None
+        Biases.
+
+    Examples
+    --------
+    >>> class LeakyCell(nn.Cell):
+    ...     gates = 2
+    ...
+    ...     def step(self, h, x):
+    ...         a, n = ag.split(x + self.recurrent(h), 2, axis=-1)
+    ...         a = ag.sigmoid(a)
+    ...         h = (1 - a) * h + a * ag.tanh(n)
+    ...         return h, h
+    >>> layer = nn.Recurrent(LeakyCell(3, 4), num_layers=2)
     """
 
     gates = 1
@@ -39,10 +77,10 @@ class Cell(Module):
     hidden_size: int
     output_size: int
     recurrent_mask: Tensor | None = None
-    """The mask of recurrent dropout, while `Recurrent` runs a copy of the cell."""
+    """Mask of recurrent dropout. `Recurrent` sets it in a copy of the cell."""
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        """Remembers the arguments, from which `like` makes the cells of the other layers."""
+        """Store the constructor's arguments, from which `like` creates further cells."""
         cell = super().__new__(cls)
         cell._constructor_arguments = args, options
         return cell
@@ -71,62 +109,186 @@ class Cell(Module):
         self.more_parameters(bias)
 
     def more_parameters(self, bias: bool) -> None:
-        """Make what the cell has besides the two weights and their biases."""
+        """Create parameters besides the two weights and their biases.
+
+        Parameters
+        ----------
+        bias : bool
+            False if the cell has no biases.
+        """
 
     def uniform(self, *shape: int) -> Parameter:
-        """A new parameter from U(-1/sqrt(H), 1/sqrt(H))."""
+        """Create a parameter that is initialized from U(-1/sqrt(H), 1/sqrt(H)).
+
+        Parameters
+        ----------
+        *shape : int
+            Shape of the parameter.
+
+        Returns
+        -------
+        Parameter
+        """
         bound = 1 / math.sqrt(self.hidden_size) if self.hidden_size else 0.0
-        made = parameter(*shape, **self._placement)
-        init.uniform_(made, -bound, bound)
-        return made
+        parameter = zero_parameter(*shape, **self._placement)
+        init.uniform_(parameter, -bound, bound)
+        return parameter
 
     def constant(self, value: float, *shape: int) -> Parameter:
-        """A new parameter that is `value` everywhere."""
-        made = parameter(*shape, **self._placement)
-        init.constant_(made, value)
-        return made
+        """Create a parameter that is initialized with a constant.
+
+        Parameters
+        ----------
+        value : float
+            The constant.
+        *shape : int
+            Shape of the parameter.
+
+        Returns
+        -------
+        Parameter
+        """
+        parameter = zero_parameter(*shape, **self._placement)
+        init.constant_(parameter, value)
+        return parameter
 
     # --- one step ---------------------------------------------------------------------------------
 
     def initial_state(self, batch: int) -> Any:
-        """The state before the first step, for so many sequences."""
+        """Return the state before the first step.
+
+        Parameters
+        ----------
+        batch : int
+            Batch size B.
+
+        Returns
+        -------
+        Tensor or nested structure of Tensors
+            Each Tensor has the batch as first axis.
+        """
         return self.zeros(batch, self.output_size)
 
     def zeros(self, *shape: int) -> Tensor:
-        """Zeros beside the weights and of their dtype."""
+        """Return zeros with the dtype and device of the weights.
+
+        Parameters
+        ----------
+        *shape : int
+            Shape of the result.
+
+        Returns
+        -------
+        Tensor
+        """
         return zeros(shape, self.weight_ih.dtype, self.weight_ih.device)
 
     def precompute(self, xs: Any) -> Any:
-        """What does not depend on the state; xs (..., input_size)."""
-        return self.biased(linear(xs, self.weight_ih))
+        """Compute the part of the step that does not depend on the state.
 
-    def biased(self, gates: Any) -> Any:
-        """gates + b_ih + b_hh, with biases."""
+        Parameters
+        ----------
+        xs : Tensor, shape (..., I)
+            Inputs of any number of time steps.
+
+        Returns
+        -------
+        Tensor or nested structure of Tensors
+            By default W_ih x + b_ih + b_hh, of shape (..., G * H).
+        """
+        return self.add_bias(linear(xs, self.weight_ih))
+
+    def add_bias(self, gates: Any) -> Any:
+        """Return gates + b_ih + b_hh, or the gates if the cell has no biases.
+
+        Parameters
+        ----------
+        gates : Tensor, shape (..., G * H)
+            The gates.
+
+        Returns
+        -------
+        Tensor, shape (..., G * H)
+        """
         if self.bias_ih is None or self.bias_hh is None:
             return gates
         return gates + (self.bias_ih + self.bias_hh)
 
     def step(self, state: Any, x: Any) -> tuple[Any, Tensor]:
-        """The new state, and the output (B, output_size); x is one time step of `precompute`."""
-        raise NotImplementedError(f"{type(self).__name__} has no step(state, x)")
+        """Compute one time step.
+
+        Parameters
+        ----------
+        state : Tensor or nested structure of Tensors
+            The state, in the form of `initial_state`.
+        x : Tensor or nested structure of Tensors
+            One time step of the result of `precompute`.
+
+        Returns
+        -------
+        state
+            The new state.
+        output : Tensor, shape (B, output_size)
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define step(state, x)")
 
     def recurrent(self, h: Tensor) -> Tensor:
-        """W_hh h: what the last output contributes to the gates."""
-        return linear(self.seen(h), self.weight_hh)  # type: ignore[no-any-return]
+        """Return W_hh h, the contribution of the last output to the gates.
 
-    def seen(self, h: Tensor) -> Tensor:
-        """h as the gates see it: the place where recurrent dropout acts."""
+        Parameters
+        ----------
+        h : Tensor, shape (B, R)
+            The last output.
+
+        Returns
+        -------
+        Tensor, shape (B, G * H)
+        """
+        return linear(self.apply_recurrent_dropout(h), self.weight_hh)  # type: ignore[no-any-return]
+
+    def apply_recurrent_dropout(self, h: Tensor) -> Tensor:
+        """Return h times the mask of recurrent dropout, if the layer uses it.
+
+        A step that does not call `recurrent` applies this to the h that enters its gates.
+
+        Parameters
+        ----------
+        h : Tensor, shape (B, R)
+            The last output.
+
+        Returns
+        -------
+        Tensor, shape (B, R)
+        """
         return h if self.recurrent_mask is None else apply_mask(h, self.recurrent_mask)
 
+    seen = RenamedAttribute("apply_recurrent_dropout")
+    biased = RenamedAttribute("add_bias")
+
     def forward(self, input: Any, hx: Any = None) -> Any:
-        """One step from input (B, I), or (I) without a batch, and the state `hx` (None: the initial
-        one), as PyTorch's cells are called; returns the new state. Raises ValueError for shapes
-        that do not fit.
+        """Compute one time step, as PyTorch's cells do.
+
+        Parameters
+        ----------
+        input : Tensor or array_like, shape (B, I) or (I,)
+            Input, with or without a batch axis.
+        hx : Tensor or nested structure of Tensors, optional
+            The state. The default is the initial state.
+
+        Returns
+        -------
+        Tensor or nested structure of Tensors
+            The new state.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match.
         """
         x = input if isinstance(input, Tensor) else tensor(input)
         if x.ndim not in (1, 2):
             raise ValueError(
-                f"input must have 1 dimension (without a batch) or 2, not shape {x.shape}"
+                f"input must have 1 dimension (without a batch) or 2, got shape {x.shape}"
             )
         if x.ndim == 1:
             if hx is not None:
@@ -138,63 +300,89 @@ class Cell(Module):
         state = start if hx is None else check_state(hx, start, ())
         return self.step(state, self.precompute(x))[0]
 
-    # --- another one like it ----------------------------------------------------------------------
+    # --- further cells of the same kind -----------------------------------------------------------
 
-    def _arguments(self) -> inspect.BoundArguments:
+    def _bound_arguments(self) -> inspect.BoundArguments:
         args, options = self._constructor_arguments
         return inspect.signature(type(self).__init__).bind(self, *args, **options)
 
     def like(self, input_size: int) -> Self:
-        """A new cell, made with the same arguments as this one but for `input_size`, and moved to
-        where this one is.
+        """Create a cell with the same arguments except for the input size.
+
+        `Recurrent` creates the cells of further layers and directions with this method. The new
+        cell has the current device and dtype of this cell.
+
+        Parameters
+        ----------
+        input_size : int
+            Number of input features of the new cell.
+
+        Returns
+        -------
+        Cell
+
+        Raises
+        ------
+        TypeError
+            If the constructor has no parameter `input_size`.
         """
-        bound = self._arguments()
+        bound = self._bound_arguments()
         if "input_size" not in bound.signature.parameters:
             raise TypeError(
-                f"{type(self).__name__}() has no argument input_size, so that cells for further "
-                "layers and directions cannot be made: add it, or override like(input_size)"
+                f"{type(self).__name__}() has no argument input_size, which is required to create "
+                "the cells of further layers and directions; add it or override like(input_size)"
             )
         bound.arguments["input_size"] = input_size
         cell = type(self)(*bound.args[1:], **bound.kwargs)
-        for here in islice(self.parameters(), 1):
-            cell.to(here.device).to(here.dtype)
+        for parameter in islice(self.parameters(), 1):
+            cell.to(parameter.device).to(parameter.dtype)
         return cell
 
     def extra_repr(self) -> str:
-        """The arguments that are no defaults."""
-        bound = self._arguments()
-        shown = []
+        """Return the constructor's arguments that differ from the defaults.
+
+        Returns
+        -------
+        str
+        """
+        bound = self._bound_arguments()
+        items = []
         for name, value in list(bound.arguments.items())[1:]:
             default = bound.signature.parameters[name].default
             if default is inspect.Parameter.empty:
-                shown.append(repr(value))
+                items.append(repr(value))
             elif value != default and name not in ("device", "dtype"):
-                shown.append(f"{name}={value!r}")
-        return ", ".join(shown)
+                items.append(f"{name}={value!r}")
+        return ", ".join(items)
 
 
 def check_input_size(x: Tensor, input_size: int) -> None:
-    """Raise ValueError, in the words that users know, if the last axis is not `input_size`."""
+    """Raise ValueError, with PyTorch's message, if the last axis is not `input_size`."""
     if x.shape[-1] != input_size:
         raise ValueError(
             f"input.size(-1) must be equal to input_size. Expected {input_size}, got {x.shape[-1]}"
         )
 
 
-def check_state(given: Any, like: Any, stacked: tuple[int, ...]) -> Any:
-    """A given state, a tuple where it came as a list; ValueError if it is not nested like another,
-    or a leaf of it is not of that one's shape behind the axes `stacked`."""
-    if isinstance(given, list) and isinstance(like, tuple):
-        given = tuple(given)
+def check_state(state: Any, expected: Any, leading: tuple[int, ...]) -> Any:
+    """Return a state after checking its structure and shapes; a list may replace a tuple.
+
+    Raise ValueError if the structure differs from `expected`, or if the shape of a Tensor is not
+    `leading` followed by the shape of its counterpart in `expected`.
+    """
+    if isinstance(state, list) and isinstance(expected, tuple):
+        state = tuple(state)
     try:
-        tree_map(lambda *_: None, like, given)
+        tree_map(lambda *_: None, expected, state)
     except ValueError as error:
         raise ValueError(
-            f"the state is not of this cell's form (an LSTM's is a pair (h, c)): {error}"
+            f"the state does not have the structure of the cell's state (an LSTM's state is a pair "
+            f"(h, c)): {error}"
         ) from None
-    leaves = flatten(like)
-    for i, (leaf, one) in enumerate(zip(flatten(given), leaves, strict=True)):
-        if leaf.shape != (*stacked, *one.shape):
-            which = f"hidden[{i}]" if len(leaves) > 1 else "hidden"
-            raise ValueError(f"Expected {which} size {(*stacked, *one.shape)}, got {leaf.shape}")
-    return given
+    leaves = flatten(expected)
+    for i, (leaf, expected_leaf) in enumerate(zip(flatten(state), leaves, strict=True)):
+        shape = (*leading, *expected_leaf.shape)
+        if leaf.shape != shape:
+            name = f"hidden[{i}]" if len(leaves) > 1 else "hidden"
+            raise ValueError(f"Expected {name} size {shape}, got {leaf.shape}")
+    return state

@@ -1,21 +1,55 @@
-"""Recurrent layers by name, with PyTorch's constructors, parameter names and call:
+"""Recurrent layers with PyTorch's constructors, parameter names and calls.
 
     outputs, h_n = nn.GRU(input_size, hidden_size, num_layers)(input, h_0)
     outputs, (h_n, c_n) = nn.LSTM(input_size, hidden_size, num_layers)(input, (h_0, c_0))
 
-Each is `Recurrent` of one cell; see there for shapes, and for the further options that all take.
+Each class is a `Recurrent` layer of one kind of cell. `Recurrent` documents shapes and options.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .cells import GRUCell, JordanRNNCell, LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell, RNNCell
+from .gru_cells import GRUCell
 from .layer import Recurrent
+from .lstm_cells import LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell
+from .rnn_cells import JordanRNNCell, RNNCell
 
 
 class RNN(Recurrent):
-    """Layers of `RNNCell`."""
+    """Layers of `RNNCell` (Elman networks).
+
+    Parameters
+    ----------
+    input_size : int
+        Number I of input features.
+    hidden_size : int
+        Number H of hidden units.
+    num_layers : int, default 1
+        Number of layers.
+    nonlinearity : {"tanh", "relu", "sigmoid"}, default "tanh"
+        Activation function.
+    bias : bool, default True
+        False omits the biases.
+    batch_first : bool, default False
+        If True, inputs and outputs are (B, T, ...) instead of (T, B, ...).
+    dropout : float, default 0.0
+        Dropout probability of the outputs of each layer but the last.
+    bidirectional : bool, default False
+        If True, each layer also runs backward in time.
+    device : str, optional
+        Device of the parameters.
+    dtype : dtype, optional
+        Floating-point dtype of the parameters.
+    **options
+        Further options of `Recurrent`, such as `zoneout` or `checkpoint`.
+
+    Examples
+    --------
+    >>> outputs, h_n = nn.RNN(3, 4, num_layers=2)(ag.zeros((7, 5, 3)))
+    >>> outputs.shape, h_n.shape
+    ((7, 5, 4), (2, 5, 4))
+    """
 
     def __init__(
         self,
@@ -36,7 +70,35 @@ class RNN(Recurrent):
 
 
 class JordanRNN(Recurrent):
-    """Layers of `JordanRNNCell`."""
+    """Layers of `JordanRNNCell` (Jordan networks).
+
+    Parameters
+    ----------
+    input_size : int
+        Number I of input features.
+    hidden_size : int
+        Number H of hidden units.
+    num_layers : int, default 1
+        Number of layers.
+    nonlinearity : {"tanh", "relu", "sigmoid"}, default "tanh"
+        Activation function.
+    bias : bool, default True
+        False omits the biases.
+    batch_first : bool, default False
+        If True, inputs and outputs are (B, T, ...) instead of (T, B, ...).
+    dropout : float, default 0.0
+        Dropout probability of the outputs of each layer but the last.
+    bidirectional : bool, default False
+        If True, each layer also runs backward in time.
+    device : str, optional
+        Device of the parameters.
+    dtype : dtype, optional
+        Floating-point dtype of the parameters.
+    output_size : int, optional
+        Number of outputs of each cell. The default is H.
+    **options
+        Further options of `Recurrent`, such as `zoneout` or `checkpoint`.
+    """
 
     def __init__(
         self,
@@ -60,7 +122,40 @@ class JordanRNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """Layers of `GRUCell`."""
+    """Layers of `GRUCell` (gated recurrent units).
+
+    Parameters
+    ----------
+    input_size : int
+        Number I of input features.
+    hidden_size : int
+        Number H of hidden units.
+    num_layers : int, default 1
+        Number of layers.
+    bias : bool, default True
+        False omits the biases.
+    batch_first : bool, default False
+        If True, inputs and outputs are (B, T, ...) instead of (T, B, ...).
+    dropout : float, default 0.0
+        Dropout probability of the outputs of each layer but the last.
+    bidirectional : bool, default False
+        If True, each layer also runs backward in time.
+    device : str, optional
+        Device of the parameters.
+    dtype : dtype, optional
+        Floating-point dtype of the parameters.
+    reset_after : bool, default True
+        True applies the reset gate after the matrix product, False before.
+    **options
+        Further options of `Recurrent`, such as `zoneout` or `checkpoint`.
+
+    Examples
+    --------
+    >>> gru = nn.GRU(3, 4, bidirectional=True)
+    >>> outputs, h_n = gru(ag.zeros((7, 5, 3)), lengths=[7, 0, 3, 3, 5])
+    >>> outputs.shape, h_n.shape
+    ((7, 5, 8), (2, 5, 4))
+    """
 
     def __init__(
         self,
@@ -81,9 +176,43 @@ class GRU(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Layers of `LSTMCell`."""
+    """Layers of `LSTMCell` (long short-term memory).
 
-    cell: ClassVar[type[LSTMCell]] = LSTMCell
+    Its state is the pair (h, c).
+
+    Parameters
+    ----------
+    input_size : int
+        Number I of input features.
+    hidden_size : int
+        Number H of hidden units.
+    num_layers : int, default 1
+        Number of layers.
+    bias : bool, default True
+        False omits the biases.
+    batch_first : bool, default False
+        If True, inputs and outputs are (B, T, ...) instead of (T, B, ...).
+    dropout : float, default 0.0
+        Dropout probability of the outputs of each layer but the last.
+    bidirectional : bool, default False
+        If True, each layer also runs backward in time.
+    proj_size : int, default 0
+        Size of the projected output. 0 omits the projection.
+    device : str, optional
+        Device of the parameters.
+    dtype : dtype, optional
+        Floating-point dtype of the parameters.
+    **options
+        Further options of `Recurrent`, such as `zoneout` or `checkpoint`.
+
+    Examples
+    --------
+    >>> outputs, (h_n, c_n) = nn.LSTM(3, 4, num_layers=2)(ag.zeros((7, 5, 3)))
+    >>> outputs.shape, h_n.shape, c_n.shape
+    ((7, 5, 4), (2, 5, 4), (2, 5, 4))
+    """
+
+    cell_type: ClassVar[type[LSTMCell]] = LSTMCell
 
     def __init__(
         self,
@@ -99,17 +228,33 @@ class LSTM(Recurrent):
         dtype: Any = None,
         **options: Any,
     ) -> None:
-        cell = self.cell(input_size, hidden_size, bias, device, dtype, proj_size)
+        cell = self.cell_type(input_size, hidden_size, bias, device, dtype, proj_size)
         super().__init__(cell, num_layers, batch_first, dropout, bidirectional, **options)
 
 
 class PeepholeLSTM(LSTM):
-    """Layers of `PeepholeLSTMCell`."""
+    """Layers of `PeepholeLSTMCell` (LSTM with peephole connections).
 
-    cell = PeepholeLSTMCell
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size
+        Same as for `LSTM`.
+    device, dtype, **options
+        Same as for `LSTM`.
+    """
+
+    cell_type = PeepholeLSTMCell
 
 
 class LayerNormLSTM(LSTM):
-    """Layers of `LayerNormLSTMCell`."""
+    """Layers of `LayerNormLSTMCell` (LSTM with layer normalization).
 
-    cell = LayerNormLSTMCell
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size
+        Same as for `LSTM`.
+    device, dtype, **options
+        Same as for `LSTM`.
+    """
+
+    cell_type = LayerNormLSTMCell

@@ -1,4 +1,4 @@
-"""Packed and padded sequences, under PyTorch's module name."""
+"""Padded and packed sequences, under PyTorch's module name."""
 
 from ..recurrent.packing import (
     PackedSequence,

@@ -1,4 +1,4 @@
-"""Every recurrent cell: its equations, finite differences, ragged batches."""
+"""Recurrent cells: equations, parameters, finite differences, ragged batches."""
 
 from typing import Any
 from unittest import mock
@@ -15,7 +15,7 @@ from recurrences import (
     assert_close,
     expected,
     make_case,
-    places,
+    parameter_slots,
     random_cases,
     run,
     sum_of_squares,
@@ -25,7 +25,7 @@ import autograd as ag
 from autograd.ops import matmul
 from autograd.testing import check_gradients
 from tinygrad_rnn import nn
-from tinygrad_rnn.nn.recurrent import cells
+from tinygrad_rnn.nn.recurrent import lstm_cells
 
 all_kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -50,8 +50,8 @@ def check_equations(case: Case) -> None:
     y, state = run(case)
     outputs, states = expected(case)
     assert_close(y, outputs)
-    for ours, theirs in zip(ag.flatten(state), states, strict=True):
-        assert_close(ours, theirs)
+    for actual, reference in zip(ag.flatten(state), states, strict=True):
+        assert_close(actual, reference)
 
 
 @all_kinds
@@ -69,7 +69,7 @@ def test_a_cell_is_one_step_of_the_layer(kind: str, batched: bool) -> None:
         ag.tree_map(assert_close, cell(x[0], state), last)
 
 
-# What a cell consists of
+# Parameters and construction
 
 
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {  # for input_size=2, hidden_size=4
@@ -93,7 +93,7 @@ SHAPES |= {
 @all_kinds
 @pytest.mark.parametrize("bias", [True, False])
 def test_parameters(kind: str, bias: bool) -> None:
-    """Shapes, and first values from U(-1/sqrt(H), 1/sqrt(H))."""
+    """Shapes, and initial values from U(-1/sqrt(H), 1/sqrt(H))."""
     make, _, options = KINDS[kind]
     shapes = {n: s for n, s in SHAPES[kind].items() if bias or not n.startswith("bias")}
     assert {n: p.shape for n, p in make(2, 4, bias=bias, **options).named_parameters()} == shapes
@@ -108,7 +108,7 @@ def test_parameters(kind: str, bias: bool) -> None:
             assert value.size < 100 or value.std() == pytest.approx(1 / 8 / np.sqrt(3), rel=0.2)
 
 
-def test_an_irnn_starts_as_an_accumulator() -> None:
+def test_irnn_is_initialized_as_an_accumulator() -> None:
     cell = nn.IRNNCell(100, 8, dtype="float64")
     state = cell.state_dict()
     assert (state["weight_hh"] == np.eye(8)).all()
@@ -120,7 +120,7 @@ def test_an_irnn_starts_as_an_accumulator() -> None:
 
 
 @all_kinds
-def test_a_cell_makes_another_like_it(kind: str) -> None:
+def test_like_creates_a_cell_with_the_same_arguments(kind: str) -> None:
     make, _, options = KINDS[kind]
     cell = make(2, 4, bias=False, dtype="float64", **options)
     other = cell.like(5)
@@ -129,11 +129,11 @@ def test_a_cell_makes_another_like_it(kind: str) -> None:
     assert repr(other) == repr(cell).replace("(2, ", "(5, ")
     assert all(p.dtype == "float64" for p in other.parameters())
     for name, shape in {n: p.shape for n, p in cell.named_parameters()}.items():
-        mine = dict(other.named_parameters())[name]
-        assert mine.shape == ((shape[0], 5) if name == "weight_ih" else shape)
+        new_shape = dict(other.named_parameters())[name].shape
+        assert new_shape == ((shape[0], 5) if name == "weight_ih" else shape)
 
 
-def test_a_cell_shows_what_is_no_default() -> None:
+def test_repr_shows_arguments_that_are_not_defaults() -> None:
     assert repr(nn.LSTMCell(2, 3)) == "LSTMCell(2, 3)"
     assert repr(nn.GRUCell(2, 3, reset_after=False)) == "GRUCell(2, 3, reset_after=False)"
     assert repr(nn.RNNCell(2, 3, False, "relu")) == "RNNCell(2, 3, bias=False, nonlinearity='relu')"
@@ -141,16 +141,16 @@ def test_a_cell_shows_what_is_no_default() -> None:
 
 @all_kinds
 def test_an_empty_batch_and_a_single_unit(kind: str) -> None:
-    """B=0; T=1, B=1, I=1, H=1 (the projected one has to have 2 units)."""
+    """B=0; T=1, B=1, I=1, H=1 (2 units with projection)."""
     case = make_case(kind, B=0, num_layers=2, bidirectional=True, lengths=[])
     y, state = run(case)
     assert y.shape == (4, 0, case.layer.output_size)
-    slopes = ag.gradients(sum_of_squares(y, state), list(case.layer.parameters()))
-    assert not any(slope.numpy().any() for slope in slopes)
+    gradients = ag.gradients(sum_of_squares(y, state), list(case.layer.parameters()))
+    assert not any(gradient.numpy().any() for gradient in gradients)
     check_equations(make_case(kind, T=1, B=1, I=1, H=1, bidirectional=True))
 
 
-def test_a_state_may_come_as_a_list() -> None:
+def test_the_state_may_be_a_list() -> None:
     lstm, cell = nn.LSTM(2, 3), nn.LSTMCell(2, 3)
     h, c = ag.full((1, 1, 3), 0.5), ag.ones((1, 1, 3))
     for call, x, pair in (
@@ -163,22 +163,24 @@ def test_a_state_may_come_as_a_list() -> None:
         assert all(one.tolist() == other.tolist() for one, other in leaves)
 
 
-def test_a_cell_like_another_is_where_that_one_is_now() -> None:
+def test_like_uses_the_current_dtype() -> None:
     for cell in (nn.LSTMCell(2, 3).to("float64"), nn.LSTMCell(2, 3, dtype="float64")):
-        made = cell.like(5)
-        assert {p.dtype for p in made.parameters()} == {np.dtype("float64")}
-        assert made.weight_ih.shape == (12, 5)
-        assert made.initial_state(1)[0].dtype == "float64"
+        new_cell = cell.like(5)
+        assert {p.dtype for p in new_cell.parameters()} == {np.dtype("float64")}
+        assert new_cell.weight_ih.shape == (12, 5)
+        assert new_cell.initial_state(1)[0].dtype == "float64"
 
 
 # Finite differences
 
 
 def check_layer(case: Case, training: bool = False) -> None:
-    """First and second derivatives by input, states and weights, to 1e-6; random masks are the same
-    at every call."""
+    """Check first and second derivatives with respect to input, states and weights to 1e-6.
+
+    Random masks are the same at every call.
+    """
     states, weights = ag.flatten(case.hx), list(case.layer.parameters())
-    slots = places(case.layer)
+    slots = parameter_slots(case.layer)
     case.layer.train(training)
 
     def f(x: Any, *others: Any) -> Any:
@@ -199,17 +201,17 @@ def test_gradients_equal_finite_differences(case: Case) -> None:
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_gradients_of_normalisation_equal_finite_differences(seed: int, bias: bool) -> None:
-    """Where nothing that is normalised is nearly constant."""
-    case, spreads = make_case("layer norm", T=1, B=1, H=3, bias=bias, seed=seed), []
+    """For inputs of the normalization that are not nearly constant."""
+    case, deviations = make_case("layer norm", T=1, B=1, H=3, bias=bias, seed=seed), []
 
     def spy(a: Any, *rest: Any) -> Any:
-        spreads.append(a.numpy().std(-1).min())
-        return normalise(a, *rest)
+        deviations.append(a.numpy().std(-1).min())
+        return layer_norm(a, *rest)
 
-    normalise = cells.layer_norm
-    with mock.patch.object(cells, "layer_norm", spy):
+    layer_norm = lstm_cells.layer_norm
+    with mock.patch.object(lstm_cells, "layer_norm", spy):
         run(case)
-    assume(len(spreads) == 3 and min(spreads) > 0.2)
+    assume(len(deviations) == 3 and min(deviations) > 0.2)
     check_layer(case)
 
 
@@ -243,10 +245,10 @@ def constant(x: Any) -> Any:
 
 BROKEN_RULES = {
     "tanh, sign": (ag.tanh, 0, lambda g, y: -g * (1 - y * y)),
-    "tanh, forgotten square": (ag.tanh, 0, lambda g, y: g * (1 - y)),
+    "tanh, missing square": (ag.tanh, 0, lambda g, y: g * (1 - y)),
     "tanh, first order only": (ag.tanh, 0, lambda g, y: g * (1 - constant(y) ** 2)),
     "sigmoid, factor": (ag.sigmoid, 0, lambda g, y: 2 * g * (y * (1 - y))),
-    "multiply, forgotten factor": (ag.multiply, 0, lambda g, b: g),
+    "multiply, missing factor": (ag.multiply, 0, lambda g, b: g),
     "linear, last row only": (
         matmul._linear,
         1,
@@ -256,7 +258,7 @@ BROKEN_RULES = {
 
 
 @pytest.mark.parametrize("broken", BROKEN_RULES.values(), ids=BROKEN_RULES)
-def test_the_check_fails_on_a_broken_rule(
+def test_the_check_detects_a_broken_rule(
     broken: tuple[Any, int, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operation, argument, rule = broken
@@ -271,7 +273,7 @@ def test_the_check_fails_on_a_broken_rule(
 
 
 def results_and_gradients(case: Case) -> list[Any]:
-    """Outputs and last states; the gradients of their sum of squares by input and weights."""
+    """Return outputs, last states and the gradients of their sum of squares."""
     x = case.x.detach().requires_grad_()
     y, state = run(case._replace(x=x))
     inputs = [x, *case.layer.parameters()]
@@ -279,12 +281,12 @@ def results_and_gradients(case: Case) -> list[Any]:
 
 
 def padding(case: Case) -> np.ndarray:
-    """Where x has no meaning: (T, B) booleans."""
+    """Return a mask (T, B) of the padding."""
     return np.arange(len(case.x))[:, None] >= np.array(case.lengths)
 
 
 @given(random_cases(ragged=True), st.sampled_from([1e300, np.inf, np.nan]))
-def test_padding_never_changes_a_result_or_a_gradient(case: Case, junk: float) -> None:
+def test_padding_does_not_affect_results_and_gradients(case: Case, junk: float) -> None:
     x = np.where(padding(case)[..., None], junk, case.x.numpy())
     before, after = (
         results_and_gradients(case),
@@ -295,16 +297,16 @@ def test_padding_never_changes_a_result_or_a_gradient(case: Case, junk: float) -
 
 
 @given(random_cases(ragged=True))
-def test_padding_has_no_output_and_no_gradient(case: Case) -> None:
+def test_output_and_gradient_of_padding_are_zero(case: Case) -> None:
     x = case.x.detach().requires_grad_()
     y, state = run(case._replace(x=x))
-    (slope,) = ag.gradients(sum_of_squares(y, state), [x])
+    (gradient,) = ag.gradients(sum_of_squares(y, state), [x])
     assert not y.numpy()[padding(case)].any()
-    assert not slope.numpy()[padding(case)].any()
+    assert not gradient.numpy()[padding(case)].any()
 
 
 @given(random_cases(ragged=True))
-def test_last_states_are_those_after_each_sequences_own_last_step(case: Case) -> None:
+def test_last_states_follow_the_last_step_of_each_sequence(case: Case) -> None:
     y, state = run(case)
     h_n, D = ag.flatten(state)[0].numpy(), case.layer.directions
     R = h_n.shape[-1]
@@ -316,24 +318,24 @@ def test_last_states_are_those_after_each_sequences_own_last_step(case: Case) ->
 
 
 @given(random_cases(layers=1))
-def test_a_backward_layer_is_the_forward_layer_on_the_reversed_sequence(case: Case) -> None:
-    """Each sequence turned around within its own length."""
+def test_the_backward_direction_equals_forward_on_the_reversed_sequence(case: Case) -> None:
+    """Each sequence is reversed within its length."""
     layer, T, B = case.layer, len(case.x), case.x.shape[1]
     lengths = case.lengths or [T] * B
-    step, turned = np.arange(T)[:, None], np.array(lengths) - 1 - np.arange(T)[:, None]
-    there = np.where(step < lengths, turned, step), np.arange(B)
+    step, reversed_step = np.arange(T)[:, None], np.array(lengths) - 1 - np.arange(T)[:, None]
+    indices = np.where(step < lengths, reversed_step, step), np.arange(B)
     both = nn.Recurrent(layer.cells[0], bidirectional=True)
     both.load_state_dict(
         {f"{n}_l0{s}": v for s in ("", "_reverse") for n, v in layer.cells[0].state_dict().items()}
     )
     y, state = both(case.x, lengths=lengths)
-    z, last = both(case.x[there], lengths=lengths)
+    z, last = both(case.x[indices], lengths=lengths)
     R = layer.cells[0].output_size
-    assert_close(y[..., R:], z[..., :R][there])
+    assert_close(y[..., R:], z[..., :R][indices])
     ag.tree_map(lambda a, b: assert_close(a[1], b[0]), state, last)
 
 
-def test_lengths_may_come_in_any_form() -> None:
+def test_types_of_lengths() -> None:
     case = make_case(lengths=[2, 0, 4])
     y, _ = run(case)
     for lengths in (np.array([2, 0, 4]), np.array([2, 0, 4], "int32"), ag.tensor([2, 0, 4])):

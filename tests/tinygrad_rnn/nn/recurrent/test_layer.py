@@ -1,4 +1,4 @@
-"""Recurrent layers as such: shapes, dropout, state carried on, cells, extremes, error messages."""
+"""Recurrent layers: shapes, dropout, carried state, names, errors."""
 
 import warnings
 from typing import Any
@@ -16,7 +16,7 @@ I, H = 3, 2
 seeds = st.integers(0, 2**32 - 1)
 
 
-def lstm_of(seed: int = 0, **options: Any) -> nn.LSTM:
+def make_lstm(seed: int = 0, **options: Any) -> nn.LSTM:
     ag.manual_seed(seed)
     return nn.LSTM(I, H, dtype="float64", **options)
 
@@ -29,12 +29,12 @@ def normal(*shape: int, seed: int = 0) -> ag.Tensor:
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.booleans(), st.booleans())
-def test_shapes_are_pytorchs(
+def test_shapes_equal_pytorch(
     T: int, B: int, layers: int, batch_first: bool, bidirectional: bool
 ) -> None:
-    """batch_first never applies to the states, and unbatched input has none of it."""
+    """batch_first applies neither to the states nor to unbatched input."""
     D = 1 + bidirectional
-    lstm = lstm_of(num_layers=layers, batch_first=batch_first, bidirectional=bidirectional)
+    lstm = make_lstm(num_layers=layers, batch_first=batch_first, bidirectional=bidirectional)
     y, (h, c) = lstm(normal(B, T, I) if batch_first else normal(T, B, I))
     assert y.shape == ((B, T, D * H) if batch_first else (T, B, D * H))
     assert h.shape == c.shape == (D * layers, B, H)
@@ -43,10 +43,10 @@ def test_shapes_are_pytorchs(
     assert h.shape == c.shape == (D * layers, H)
 
 
-@pytest.mark.host  # lengths are the host's
+@pytest.mark.host  # lengths are on the host
 def test_100_000_steps() -> None:
-    """Their end is that of the last 1,000 alone: the forget gates leave nothing of the rest."""
-    lstm, x = lstm_of(), normal(100_000, 1, I)
+    """The last 1,000 steps alone give the same end, since the forget gates erase the rest."""
+    lstm, x = make_lstm(), normal(100_000, 1, I)
     with ag.no_grad():
         y, last = lstm(x)
         end, state = lstm(x[-1000:])
@@ -58,9 +58,9 @@ def test_100_000_steps() -> None:
 # Dropout
 
 
-def test_dropout_acts_between_the_layers_and_not_after_the_last() -> None:
-    """With dropout=1 the last layer runs on zeros, and no earlier one learns."""
-    lstm = lstm_of(num_layers=3, dropout=1.0)
+def test_dropout_acts_between_layers() -> None:
+    """With dropout=1 the last layer reads zeros, and earlier layers have no gradient."""
+    lstm = make_lstm(num_layers=3, dropout=1.0)
     last = nn.LSTM(H, H, dtype="float64")
     state = {name: value for name, value in lstm.state_dict().items() if name.endswith("l2")}
     last.load_state_dict({name.replace("l2", "l0"): value for name, value in state.items()})
@@ -81,27 +81,29 @@ def test_dropout_in_one_layer_warns() -> None:
         nn.LSTM(I, H)
 
 
-# The state, carried on from one chunk to the next
+# State carried from one chunk to the next
 
 
 @given(seeds, st.integers(1, 2), st.integers(1, 5))
-def test_a_state_that_is_handed_on_joins_the_chunks(seed: int, layers: int, cut: int) -> None:
-    lstm, x = lstm_of(seed, num_layers=layers), normal(6, 2, I, seed=seed).requires_grad_()
+def test_carrying_the_state_joins_chunks(seed: int, layers: int, split_step: int) -> None:
+    lstm, x = make_lstm(seed, num_layers=layers), normal(6, 2, I, seed=seed).requires_grad_()
     leaves = [x, *lstm.parameters()]
     y, last = lstm(x)
-    first, state = lstm(x[:cut])
-    second, state = lstm(x[cut:], state)
-    for ours, theirs in zip((first, second, *state), (y[:cut], y[cut:], *last), strict=True):
-        assert_close(ours, theirs)
+    first, state = lstm(x[:split_step])
+    second, state = lstm(x[split_step:], state)
+    for actual, reference in zip(
+        (first, second, *state), (y[:split_step], y[split_step:], *last), strict=True
+    ):
+        assert_close(actual, reference)
     whole = ag.gradients(sum_of_squares(y), leaves)
     chunks = ag.gradients(sum_of_squares(first, second), leaves)
-    for ours, theirs in zip(chunks, whole, strict=True):
-        assert_close(ours, theirs)
+    for actual, reference in zip(chunks, whole, strict=True):
+        assert_close(actual, reference)
 
 
-def test_detaching_the_state_cuts_the_history() -> None:
-    """Nothing flows into the chunk before, and the state acts as a given one."""
-    lstm, x = lstm_of(), normal(6, 2, I).requires_grad_()
+def test_detaching_the_state_stops_gradients() -> None:
+    """No gradient reaches the previous chunk."""
+    lstm, x = make_lstm(), normal(6, 2, I).requires_grad_()
     _, (h, c) = lstm(x[:3])
     y, _ = lstm(x[3:], (h.detach(), c.detach()))
     sum_of_squares(y).backward()
@@ -111,7 +113,7 @@ def test_detaching_the_state_cuts_the_history() -> None:
 
 
 def chunked_gradients(lstm: nn.LSTM, x: ag.Tensor, window: int) -> list[Any]:
-    """Truncated back-propagation: backward after each window, the state handed on detached."""
+    """Truncated backpropagation: a backward pass after each window, with a detached state."""
     lstm.zero_grad()
     state = None
     for start in range(0, len(x), window):
@@ -122,18 +124,18 @@ def chunked_gradients(lstm: nn.LSTM, x: ag.Tensor, window: int) -> list[Any]:
 
 
 @given(seeds, st.integers(1, 8))
-def test_truncation_at_the_whole_length_or_more_is_none(seed: int, window: int) -> None:
-    lstm, x = lstm_of(seed), normal(5, 2, I, seed=seed)
+def test_truncation_at_the_full_length_equals_full_gradients(seed: int, window: int) -> None:
+    lstm, x = make_lstm(seed), normal(5, 2, I, seed=seed)
     truncated, full = chunked_gradients(lstm, x, window), chunked_gradients(lstm, x, 5)
     if window >= 5:
-        for ours, theirs in zip(truncated, full, strict=True):
-            assert_close(ours, theirs)
+        for actual, reference in zip(truncated, full, strict=True):
+            assert_close(actual, reference)
     else:
         assert not np.allclose(truncated[1].numpy(), full[1].numpy(), rtol=1e-10, atol=0)
 
 
-def test_a_state_that_is_not_detached_cannot_be_used_after_backward() -> None:
-    lstm = lstm_of()
+def test_a_state_that_is_not_detached_raises_in_a_second_backward_pass() -> None:
+    lstm = make_lstm()
     y, state = lstm(normal(3, 2, I))
     sum_of_squares(y).backward()
     y, _ = lstm(normal(3, 2, I), state)
@@ -144,7 +146,7 @@ def test_a_state_that_is_not_detached_cannot_be_used_after_backward() -> None:
 # Names
 
 
-def test_layers_take_pytorchs_arguments_in_its_order() -> None:
+def test_positional_arguments_equal_pytorch() -> None:
     lstm = nn.LSTM(3, 4, 2, False, True, 0.5, True, 2, "cpu", "float64")
     assert repr(lstm) == (
         "LSTM(3, 4, bias=False, proj_size=2, num_layers=2, batch_first=True, dropout=0.5, "
@@ -165,26 +167,26 @@ def test_layers_take_pytorchs_arguments_in_its_order() -> None:
 @pytest.mark.parametrize(
     "name", ["RNN", "GRU", "LSTM", "JordanRNN", "PeepholeLSTM", "LayerNormLSTM"]
 )
-def test_a_layer_by_name_is_recurrent_of_its_cell(name: str) -> None:
+def test_named_layers_equal_recurrent_of_their_cell(name: str) -> None:
     layer = getattr(nn, name)(3, 4, 2, bidirectional=True)
     cell = getattr(nn, f"{name}Cell")
-    assert all(type(one) is cell for one in layer.cells)
-    plain = nn.Recurrent(cell(3, 4), 2, bidirectional=True)
-    plain.load_state_dict(layer.state_dict())
+    assert all(type(layer_cell) is cell for layer_cell in layer.cells)
+    recurrent = nn.Recurrent(cell(3, 4), 2, bidirectional=True)
+    recurrent.load_state_dict(layer.state_dict())
     x = normal(5, 2, 3).astype("float32")
-    assert_close(layer(x)[0], plain(x)[0])
+    assert_close(layer(x)[0], recurrent(x)[0])
 
 
 @given(seeds)
 def test_the_two_biases_have_equal_gradients(seed: int) -> None:
-    """But that of a GRU's n, whose second one the reset gate scales."""
+    """Except for n of a GRU, whose second bias the reset gate scales."""
     for make, blocks in ((nn.LSTM, 4), (nn.GRU, 2), (nn.RNN, 1)):
         ag.manual_seed(seed)
         layer = make(I, H, dtype="float64")
         sum_of_squares(layer(normal(3, 2, I, seed=seed))[0]).backward()
-        one, other = layer.bias_ih_l0.grad, layer.bias_hh_l0.grad
-        assert_close(one[: blocks * H], other[: blocks * H])
-        assert make is not nn.GRU or not np.allclose(one.numpy(), other.numpy(), rtol=1e-6, atol=0)
+        g_ih, g_hh = layer.bias_ih_l0.grad, layer.bias_hh_l0.grad
+        assert_close(g_ih[: blocks * H], g_hh[: blocks * H])
+        assert make is not nn.GRU or not np.allclose(g_ih.numpy(), g_hh.numpy(), rtol=1e-6, atol=0)
 
 
 # Error messages
@@ -194,7 +196,7 @@ def test_the_two_biases_have_equal_gradients(seed: int) -> None:
     ("call", "message"),
     [
         (
-            lambda: lstm_of()(normal(4, 2, I + 1)),
+            lambda: make_lstm()(normal(4, 2, I + 1)),
             r"input.size\(-1\) must be equal to input_size. Expected 3, got 4",
         ),
         (
@@ -202,48 +204,48 @@ def test_the_two_biases_have_equal_gradients(seed: int) -> None:
             r"input.size\(-1\) must be equal to input_size. Expected 3, got 4",
         ),
         (
-            lambda: lstm_of()(normal(4, 2, I), (normal(1, 3, H), normal(1, 2, H))),
+            lambda: make_lstm()(normal(4, 2, I), (normal(1, 3, H), normal(1, 2, H))),
             r"Expected hidden\[0\] size \(1, 2, 2\), got \(1, 3, 2\)",
         ),
         (
-            lambda: lstm_of()(normal(4, 2, I), (normal(1, 2, H), normal(2, 2, H))),
+            lambda: make_lstm()(normal(4, 2, I), (normal(1, 2, H), normal(2, 2, H))),
             r"Expected hidden\[1\] size \(1, 2, 2\), got \(2, 2, 2\)",
         ),
         (
-            lambda: lstm_of()(normal(4, I), (normal(2, H), normal(2, H))),
+            lambda: make_lstm()(normal(4, I), (normal(2, H), normal(2, H))),
             r"Expected hidden\[0\] size",
         ),
-        (lambda: lstm_of()(normal(4, 2, I), normal(1, 2, H)), r"\(\*, \*\) and \*"),
-        (lambda: lstm_of()(normal(I)), "2 dimensions"),
-        (lambda: lstm_of()(normal(1, 4, 2, I)), "2 dimensions"),
-        (lambda: lstm_of()(normal(0, 2, I)), "sequence length to be larger than 0"),
+        (lambda: make_lstm()(normal(4, 2, I), normal(1, 2, H)), r"\(\*, \*\) and \*"),
+        (lambda: make_lstm()(normal(I)), "2 dimensions"),
+        (lambda: make_lstm()(normal(1, 4, 2, I)), "2 dimensions"),
+        (lambda: make_lstm()(normal(0, 2, I)), "sequence length to be larger than 0"),
         (
-            lambda: lstm_of(batch_first=True)(normal(2, 0, I)),
+            lambda: make_lstm(batch_first=True)(normal(2, 0, I)),
             "sequence length to be larger than 0",
         ),
-        (lambda: lstm_of()(normal(4, 2, I), lengths=[1, 2, 3]), "each of the 2 sequences"),
-        (lambda: lstm_of()(normal(4, 2, I), lengths=4), "each of the 2 sequences"),
+        (lambda: make_lstm()(normal(4, 2, I), lengths=[1, 2, 3]), "each of the 2 sequences"),
+        (lambda: make_lstm()(normal(4, 2, I), lengths=4), "each of the 2 sequences"),
         (
-            lambda: lstm_of()(normal(4, 2, I), lengths=[1, 5]),
+            lambda: make_lstm()(normal(4, 2, I), lengths=[1, 5]),
             "between 0 and 4, the number",
         ),
         (
-            lambda: lstm_of()(normal(4, 2, I), lengths=[-1, 4]),
+            lambda: make_lstm()(normal(4, 2, I), lengths=[-1, 4]),
             "between 0 and 4, the number",
         ),
-        (lambda: lstm_of()(normal(4, 2, I), lengths=[1.0, 4.0]), "integer"),
-        (lambda: lstm_of(num_layers=0), "num_layers must be at least 1, not 0"),
-        (lambda: lstm_of(num_layers=2, dropout=1.5), "between 0 and 1, but got 1.5"),
-        (lambda: lstm_of(num_layers=2, dropout=-0.1), "between 0 and 1, but got -0.1"),
+        (lambda: make_lstm()(normal(4, 2, I), lengths=[1.0, 4.0]), "integer"),
+        (lambda: make_lstm(num_layers=0), "num_layers must be at least 1, not 0"),
+        (lambda: make_lstm(num_layers=2, dropout=1.5), "between 0 and 1, but got 1.5"),
+        (lambda: make_lstm(num_layers=2, dropout=-0.1), "between 0 and 1, but got -0.1"),
     ],
 )
-def test_what_does_not_fit_is_named(call: Any, message: str) -> None:
+def test_errors(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_assigning_a_parameter_ties_it() -> None:
-    """`b.weight_hh_l0 = a.weight_hh_l0` makes b compute with, list and save a's weight."""
+def test_assigning_a_parameter_ties_weights() -> None:
+    """After `b.weight_hh_l0 = a.weight_hh_l0`, b computes with, lists and saves the weight of a."""
     a, b = nn.LSTM(2, 3), nn.LSTM(2, 3)
     b.weight_hh_l0 = a.weight_hh_l0
     assert dict(b.named_parameters())["weight_hh_l0"] is a.weight_hh_l0
@@ -252,7 +254,7 @@ def test_assigning_a_parameter_ties_it() -> None:
     assert a(x)[0].tolist() == b(x)[0].tolist()
 
 
-def test_unbatched_input_takes_unbatched_states() -> None:
+def test_unbatched_input_requires_unbatched_states() -> None:
     state = ag.zeros((1, 1, 4))
     with pytest.raises(ValueError, match="hx should also be 2-D but got 3-D"):
         nn.LSTM(3, 4)(np.zeros((5, 3), np.float32), (state, state))

@@ -1,4 +1,4 @@
-"""Back-propagation through time as the tutorials write it out, against the engine.
+"""Backpropagation through time: closed formulas against autodiff.
 
 For an Elman network (Elman 1990)
 
@@ -11,8 +11,7 @@ Mikolov & Bengio 2013):
     dE/dW = sum_t sum_{k<=t} dE_t/ds_t (prod_{j=k+1..t} ds_j/ds_{j-1}) d+s_k/dW
 
 and dE/dU likewise. Here dE_t/dz_t = y_t - onehot(d_t), dE_t/ds_t = dE_t/dz_t V, ds_j/ds_{j-1} =
-diag(1 - s_j^2) W, and d+s_k/dW is the immediate derivative, in which s_{k-1} is held constant.
-The engine knows none of these formulas.
+diag(1 - s_j^2) W, and d+s_k/dW is the immediate derivative, in which s_{k-1} is constant.
 """
 
 from collections.abc import Callable
@@ -25,12 +24,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd as ag
-from tinygrad_rnn import models, nn
 from tinygrad_rnn.nn.functional import cross_entropy
 
 
 class Elman(NamedTuple):
-    """The weights of a network, and a sequence with its targets."""
+    """Weights of an Elman network, and a sequence with targets."""
 
     U: np.ndarray  # (H, I)
     W: np.ndarray  # (H, H)
@@ -54,11 +52,11 @@ def networks(draw: st.DrawFn) -> Elman:
     )
 
 
-# The closed formulas, in plain NumPy
+# Closed formulas in NumPy
 
 
 def states(net: Elman) -> np.ndarray:
-    """s_0 to s_T, as (T + 1, H)."""
+    """Return s_0 to s_T, of shape (T + 1, H)."""
     s = [net.start]
     for x in net.inputs:
         s.append(np.tanh(net.U @ x + net.W @ s[-1]))
@@ -95,7 +93,7 @@ def closed_gradients(net: Elman, first: Callable[[int], int] = lambda t: 1) -> t
     return dU, dW, dV
 
 
-# The same network in the engine, in two ways
+# The network in the engine, as a loop and as a scan
 
 
 def energy_by_loop(U: Any, W: Any, V: Any, net: Elman, detach_every: int | None = None) -> Any:
@@ -119,15 +117,15 @@ def energy_by_scan(U: Any, W: Any, V: Any, net: Elman, detach_every: int | None 
     return cross_entropy(scores, net.targets, reduction="sum")
 
 
-both_ways = pytest.mark.parametrize("energy", [energy_by_loop, energy_by_scan])
+both_implementations = pytest.mark.parametrize("energy", [energy_by_loop, energy_by_scan])
 
 
 def assert_equal(gradients: Any, closed: Any) -> None:
-    for ours, theirs in zip(gradients, closed, strict=True):
-        np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-10, atol=1e-10)
+    for gradient, expected in zip(gradients, closed, strict=True):
+        np.testing.assert_allclose(gradient.numpy(), expected, rtol=1e-10, atol=1e-10)
 
 
-@both_ways
+@both_implementations
 @given(net=networks())
 def test_gradients_are_the_sums_of_products_of_jacobians(
     energy: Callable[..., Any], net: Elman
@@ -136,10 +134,10 @@ def test_gradients_are_the_sums_of_products_of_jacobians(
     assert_equal(gradients, closed_gradients(net))
 
 
-@both_ways
+@both_implementations
 @given(net=networks(), window=st.integers(1, 12))
 def test_detaching_truncates_the_sums(energy: Callable[..., Any], net: Elman, window: int) -> None:
-    """Detached before steps 1, 1 + window, ...: only the k in the window of t remain."""
+    """The state is detached before steps 1, 1 + window, ...: only k in the window of t remain."""
     gradients = ag.grad(energy, argnums=(0, 1, 2))(
         *map(ag.tensor, (net.U, net.W, net.V)), net, window
     )
@@ -166,7 +164,7 @@ def test_a_linear_networks_jacobian_is_a_power_of_its_matrix(net: Elman, steps: 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 def test_gradients_vanish_or_explode_as_a_power(scale: float) -> None:
-    """With W = scale * a rotation, 100 steps back multiply a gradient's norm by scale^100."""
+    """With W = scale * rotation, 100 steps multiply the norm of a gradient by scale^100."""
     rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))
     weights = ag.tensor([1.0, -2.0, 3.0, -4.0], dtype=float)
     gradient = ag.grad(lambda s_0: (linear_run(scale * rotation, s_0, 100) * weights).sum())(
@@ -174,15 +172,3 @@ def test_gradients_vanish_or_explode_as_a_power(scale: float) -> None:
     )
     expected = scale**100 * np.linalg.norm(weights.numpy())
     assert np.linalg.norm(gradient.numpy()) == pytest.approx(expected, rel=1e-10)
-
-
-@pytest.mark.parametrize("warm_up", [0, 1, 2, 5])
-def test_the_error_of_a_forecast_is_that_after_the_warm_up(warm_up: int) -> None:
-    """The first value is never forecast, so a warm-up of 0 is one of 1."""
-    model = models.Forecaster(nn.RNN(2, 3))
-    series = np.random.default_rng(0).normal(size=(7, 2)).astype("float32")
-    first = max(warm_up, 1)
-    differences = (model.predict(series)[:-1] - series[1:]).astype(float)[first - 1 :]
-    assert len(differences) == 7 - first
-    expected = np.sqrt(np.square(differences).mean())
-    assert model.error(series, warm_up) == pytest.approx(expected, rel=1e-5)

@@ -1,4 +1,4 @@
-"""Recurrent layers and cells against PyTorch, ONNX Runtime and Keras' equations."""
+"""Recurrent layers and cells against PyTorch and ONNX Runtime."""
 
 import warnings
 from random import Random
@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recurrences import assert_close, sigmoid, sum_of_squares
+from recurrences import assert_close, sum_of_squares
 from reference import recurrent as reference
 from reference.recurrent import CELLS, LAYERS, VARIANTS, Record
 
 import autograd as ag
 from tinygrad_rnn import nn
-from tinygrad_rnn.nn import keras_weights
 from tinygrad_rnn.nn.recurrent.packing import pack_padded_sequence, pad_packed_sequence
 
 precisions = pytest.mark.parametrize(
@@ -27,7 +26,7 @@ choices = st.randoms(use_true_random=False)
 
 
 def check_pytorch(kind: str, record: Record, dtype: str, tolerance: float, packed: bool) -> None:
-    """Outputs, last states and the gradients of everything; `packed`: through a PackedSequence."""
+    """Compare outputs, last states and all gradients; with `packed` through a PackedSequence."""
     config, arrays = record
     module = getattr(nn, kind)(**config, dtype=dtype)
     weights = {name: array for name, array in arrays.items() if name.startswith("weight/")}
@@ -62,14 +61,12 @@ def check_pytorch(kind: str, record: Record, dtype: str, tolerance: float, packe
 
 @precisions
 @pytest.mark.parametrize(("kind", "record"), reference.recorded(*LAYERS, *CELLS))
-def test_equals_what_pytorch_computed(
-    kind: str, record: Record, dtype: str, tolerance: float
-) -> None:
+def test_recorded_pytorch_results(kind: str, record: Record, dtype: str, tolerance: float) -> None:
     check_pytorch(kind, record, dtype, tolerance, packed=False)
 
 
 @pytest.mark.parametrize(("kind", "record"), reference.recorded(*LAYERS))
-def test_packed_sequences_equal_what_pytorch_computed(kind: str, record: Record) -> None:
+def test_recorded_pytorch_results_packed(kind: str, record: Record) -> None:
     if "lengths" in record[1]:
         check_pytorch(kind, record, "float64", 1e-10, packed=True)
 
@@ -77,7 +74,7 @@ def test_packed_sequences_equal_what_pytorch_computed(kind: str, record: Record)
 @precisions
 @pytest.mark.parametrize("kind", LAYERS + CELLS)
 @given(random=choices, packed=st.booleans())
-def test_equals_what_pytorch_computes(
+def test_against_pytorch(
     kind: str, random: Random, packed: bool, dtype: str, tolerance: float
 ) -> None:
     pytest.importorskip("torch").set_num_threads(1)
@@ -93,10 +90,10 @@ def test_equals_what_pytorch_computes(
         (nn.PeepholeLSTM(3, 4, 2, bidirectional=True), 4, {"weight_ch": (12,)}),
     ],
 )
-def test_parameters_have_pytorchs_names_and_order(
+def test_parameter_names_and_order_equal_pytorch(
     layer: nn.Recurrent, gates: int, more: dict[str, tuple[int, ...]]
 ) -> None:
-    """Layer, then direction, then kind; weight_hr_l0 of a projection is the last kind."""
+    """The order is layer, direction, kind; weight_hr_l0 of a projection is the last kind."""
     rows = gates * 4
     assert [(name, value.shape) for name, value in layer.named_parameters()] == [
         (f"{kind}_l{level}{suffix}", shape)
@@ -114,16 +111,16 @@ def test_parameters_have_pytorchs_names_and_order(
     assert names[-1] == "weight_hr_l0"
 
 
-# ONNX Runtime: what PyTorch has not
+# ONNX Runtime: cells that PyTorch does not have
 
 
-def blocks(array: np.ndarray, order: list[int], of: int) -> np.ndarray:
-    """Some of `of` blocks of rows, in this order."""
-    parts = np.split(array, of)
-    return np.concatenate([parts[k] for k in order])
+def reorder_gates(array: np.ndarray, order: list[int], gates: int) -> np.ndarray:
+    """Return the blocks of rows of the given gates, in this order."""
+    blocks = np.split(array, gates)
+    return np.concatenate([blocks[k] for k in order])
 
 
-# The cell; where our gates are in the order of ONNX, of so many.
+# The cell, the index of each of its gates in the order of ONNX, and the number of ONNX gates.
 ONNX: dict[str, tuple[Any, list[int], int]] = {
     "RNN": (nn.RNNCell, [0], 1),
     "LSTM": (nn.LSTMCell, [0, 2, 3, 1], 4),  # i, o, f, c
@@ -134,7 +131,7 @@ ONNX: dict[str, tuple[Any, list[int], int]] = {
 
 
 def onnx_layer(kind: str, arrays: dict[str, np.ndarray]) -> nn.Recurrent:
-    """A layer with the weights of an ONNX node; without B its biases are 0."""
+    """Return a layer with the weights of an ONNX node; without B the biases are 0."""
     make, order, gates = ONNX[kind]
     D, _, H = arrays["R"].shape
     options = {"reset_after": False} if kind == "reset before" else {}
@@ -142,13 +139,13 @@ def onnx_layer(kind: str, arrays: dict[str, np.ndarray]) -> nn.Recurrent:
     for d, cell in enumerate(layer.cells):
         bias_ih, bias_hh = np.split(arrays.get("B", np.zeros((D, 2 * gates * H)))[d], 2)
         state = {
-            "weight_ih": blocks(arrays["W"][d], order, gates),
-            "weight_hh": blocks(arrays["R"][d], order, gates),
-            "bias_ih": blocks(bias_ih, order, gates),
-            "bias_hh": blocks(bias_hh, order, gates),
+            "weight_ih": reorder_gates(arrays["W"][d], order, gates),
+            "weight_hh": reorder_gates(arrays["R"][d], order, gates),
+            "bias_ih": reorder_gates(bias_ih, order, gates),
+            "bias_hh": reorder_gates(bias_hh, order, gates),
         }
         if kind == "peephole":
-            state["weight_ch"] = blocks(arrays["P"][d], [0, 2, 1], 3)  # i, o, f
+            state["weight_ch"] = reorder_gates(arrays["P"][d], [0, 2, 1], 3)  # i, o, f
         cell.load_state_dict(state)
     return layer
 
@@ -166,25 +163,27 @@ def check_onnx(kind: str, record: Record) -> None:
     y, state = layer(x, hx, lengths=arrays.get("sequence_lens"))
     results = {"Y": y.reshape(T, B, D, -1).swapaxes(1, 2)}
     results |= dict(zip(("Y_h", "Y_c"), ag.flatten(state), strict=False))
-    ended = arrays.get("sequence_lens", np.ones(B)) > 0  # ONNX Runtime has 0 for empty ones
+    nonempty = (
+        arrays.get("sequence_lens", np.ones(B)) > 0
+    )  # ONNX Runtime returns 0 for empty sequences
     for name in results.keys() & arrays.keys():
-        batch = (slice(None),) * (results[name].ndim - 2) + (ended,)
+        batch = (slice(None),) * (results[name].ndim - 2) + (nonempty,)
         assert_close(results[name][batch], arrays[name][batch], 1e-5)
 
 
 @pytest.mark.parametrize(("kind", "record"), reference.recorded(*VARIANTS))
-def test_equals_what_onnxruntime_computed(kind: str, record: Record) -> None:
+def test_recorded_onnxruntime_results(kind: str, record: Record) -> None:
     check_onnx(kind, record)
 
 
 @pytest.mark.parametrize("kind", VARIANTS)
 @given(random=choices)
-def test_equals_what_onnxruntime_computes(kind: str, random: Random) -> None:
+def test_against_onnxruntime(kind: str, random: Random) -> None:
     pytest.importorskip("onnxruntime")
     check_onnx(kind, reference.make(kind, random))
 
 
-# The test cases that the onnx package ships, for implementations of its operators
+# Test cases of the onnx package
 
 
 @pytest.fixture(scope="session")
@@ -196,11 +195,11 @@ def onnx_cases() -> list[Any]:
 
 
 def onnx_record(case: Any) -> tuple[str, Record]:
-    """The kind and the arrays of a test case, with time first and steps in the order of time."""
+    """Return the kind and the arrays of a test case, time-major and in forward direction."""
     node = case.model.graph.node[0]
-    (given, results) = case.data_sets[0]
+    (inputs, outputs) = case.data_sets[0]
     names = [name for name in node.input if name], [name for name in node.output if name]
-    arrays = dict(zip(names[0] + names[1], [*given, *results], strict=True))
+    arrays = dict(zip(names[0] + names[1], [*inputs, *outputs], strict=True))
     options = {a.name: a.s.decode() if a.s else a.i for a in node.attribute}
     if options.get("layout"):
         time_first = {"X": (1, 0, 2), "Y": (1, 2, 0, 3), "Y_h": (1, 0, 2)}
@@ -212,91 +211,8 @@ def onnx_record(case: Any) -> tuple[str, Record]:
 
 
 @pytest.mark.parametrize("operator", ["RNN", "LSTM", "GRU"])
-def test_passes_the_cases_that_onnx_ships(operator: str, onnx_cases: list[Any]) -> None:
+def test_cases_of_the_onnx_package(operator: str, onnx_cases: list[Any]) -> None:
     cases = [case for case in onnx_cases if case.model.graph.node[0].op_type == operator]
     assert len(cases) >= 6
     for case in cases:
         check_onnx(*onnx_record(case))
-
-
-# Keras, as its documentation has the equations
-
-
-def keras_simple_rnn(x: np.ndarray, K: Any, R: Any, b: Any) -> np.ndarray:
-    h = np.zeros(len(R))
-    for t in range(len(x)):
-        h = np.tanh(x[t] @ K + b + h @ R)
-    return h
-
-
-def keras_lstm(x: np.ndarray, K: Any, R: Any, b: Any) -> np.ndarray:
-    h = c = np.zeros(len(R))
-    for t in range(len(x)):
-        i, f, new, o = np.split(x[t] @ K + h @ R + b, 4)
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(new)
-        h = sigmoid(o) * np.tanh(c)
-    return h
-
-
-def keras_gru_reset_after(x: np.ndarray, K: Any, R: Any, b: Any) -> np.ndarray:
-    h = np.zeros(len(R))
-    for t in range(len(x)):
-        x_z, x_r, x_h = np.split(x[t] @ K + b[0], 3)
-        h_z, h_r, h_h = np.split(h @ R + b[1], 3)
-        z = sigmoid(x_z + h_z)
-        h = z * h + (1 - z) * np.tanh(x_h + sigmoid(x_r + h_r) * h_h)
-    return h
-
-
-def keras_gru_reset_before(x: np.ndarray, K: Any, R: Any, b: Any) -> np.ndarray:
-    h, U = np.zeros(len(R)), len(R)
-    for t in range(len(x)):
-        x_z, x_r, x_h = np.split(x[t] @ K + b, 3)
-        z = sigmoid(x_z + h @ R[:, :U])
-        r = sigmoid(x_r + h @ R[:, U : 2 * U])
-        h = z * h + (1 - z) * np.tanh(x_h + (r * h) @ R[:, 2 * U :])
-    return h
-
-
-@pytest.mark.parametrize(
-    ("make", "equations", "gates", "biases"),
-    [
-        (nn.RNN, keras_simple_rnn, 1, ()),
-        (nn.LSTM, keras_lstm, 4, ()),
-        (nn.GRU, keras_gru_reset_after, 3, (2,)),
-        (lambda *a, **o: nn.GRU(*a, **o, reset_after=False), keras_gru_reset_before, 3, ()),
-    ],
-)
-@pytest.mark.parametrize("bias", [True, False])
-def test_weights_of_keras(
-    make: Any, equations: Any, gates: int, biases: tuple[int, ...], bias: bool
-) -> None:
-    rng = np.random.default_rng(0)
-    x, K, R, b = (
-        rng.normal(size=shape)
-        for shape in ((5, 2), (2, 3 * gates), (3, 3 * gates), (*biases, 3 * gates))
-    )
-    layer = make(2, 3, bias=bias, dtype="float64")
-    keras_weights.from_keras(layer, K, R, *([b] if bias else []))
-    y, _ = layer(ag.tensor(x))
-    assert_close(y[-1], equations(x, K, R, b if bias else np.zeros_like(b)))
-
-
-@pytest.mark.parametrize(
-    ("layer", "shapes", "message"),
-    [
-        (nn.LSTM(2, 3, 2), [(2, 12), (3, 12), (12,)], "a layer of 2 cells"),
-        (nn.GRU(2, 3), [(2, 9), (3, 9), (9,)], "reset_after"),
-        (nn.GRU(2, 3, reset_after=False), [(2, 9), (3, 9), (2, 9)], "reset_after"),
-        (nn.LSTM(2, 3), [(2, 12), (3, 12), (2, 12)], "bias of shape"),
-        (nn.LSTM(2, 3), [(2, 9), (3, 9), (9,)], "does not divide into 4 gates"),
-        (nn.LSTM(2, 3), [(4, 12), (3, 12), (12,)], "weight_ih: expected shape"),
-        (nn.LSTM(2, 3), [(2, 12), (3, 12)], "missing: bias_ih"),
-        (nn.PeepholeLSTM(2, 3), [(2, 12), (3, 12), (12,)], "no counterpart of PeepholeLSTMCell"),
-    ],
-)
-def test_weights_of_keras_that_do_not_fit(
-    layer: nn.Recurrent, shapes: list[tuple[int, ...]], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        keras_weights.from_keras(layer, *map(np.zeros, shapes))
