@@ -43,7 +43,7 @@ def training_run() -> Any:
 
 RESULTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "flow": (flow, ["Flow(", "'h': array(shape=(40, 3, 8)", "'c': "]),
-    "run": (run, ["Run('l0', steps=40, batch=3", "'c'", "'f'"]),
+    "run": (run, ["LayerTrace('l0', steps=40, batch=3", "'c'", "'f'"]),
     "backward run": (lambda: run(bidirectional=True), ["'l0_reverse'", "reverse=True"]),
     "compiled": (explained, ["Explanation(compiled=True", "print()"]),
     "not compiled": (lambda: explained(compile=False), ["compiled=False, why="]),

@@ -264,7 +264,7 @@ def test_the_check_detects_a_broken_rule(
     operation, argument, rule = broken
     check_layer(make_case(T=2, B=1))
     name = operation.primitive.arguments[argument]
-    monkeypatch.setattr(operation.primitive, "pull", with_rule(operation, name, rule))
+    monkeypatch.setattr(operation.primitive, "vjp", with_rule(operation, name, rule))
     with pytest.raises(AssertionError, match=r"order [12]"):
         check_layer(make_case(T=2, B=1))
 

@@ -234,7 +234,7 @@ def test_the_two_biases_have_equal_gradients(seed: int) -> None:
             "between 0 and 4, the number",
         ),
         (lambda: make_lstm()(normal(4, 2, I), lengths=[1.0, 4.0]), "integer"),
-        (lambda: make_lstm(num_layers=0), "num_layers must be at least 1, not 0"),
+        (lambda: make_lstm(num_layers=0), "num_layers must be a positive integer, got 0"),
         (lambda: make_lstm(num_layers=2, dropout=1.5), "between 0 and 1, but got 1.5"),
         (lambda: make_lstm(num_layers=2, dropout=-0.1), "between 0 and 1, but got -0.1"),
     ],
