@@ -203,21 +203,21 @@ def _derivative(x: Any, h: Any, axis: int, edge_order: int) -> Any:
         )
     if h.ndim and h.shape != (length,):
         raise ValueError(f"gradient: need {length} coordinates, got shape {h.shape}")
-    is_even = not h.ndim
-    h = h if is_even else reshape(diff(h), (-1, *(1,) * (x.ndim - axis - 1)))
+    is_uniform = not h.ndim
+    h = h if is_uniform else reshape(diff(h), (-1, *(1,) * (x.ndim - axis - 1)))
     quotients = diff(x, axis=axis) / h
-    if is_even:
-        near = far = 0.5
-        inside = (_slice_axis(x, axis, 2, None) - _slice_axis(x, axis, None, -2)) / (2 * h)
+    if is_uniform:
+        central = (_slice_axis(x, axis, 2, None) - _slice_axis(x, axis, None, -2)) / (2 * h)
+        first_weight = last_weight = 0.5
     else:
-        both = getitem(h, slice(1, None)) + getitem(h, slice(None, -1))
-        near, far = getitem(h, slice(None, -1)) / both, getitem(h, slice(1, None)) / both
-        inside = far * _slice_axis(quotients, axis, None, -1) + near * _slice_axis(
-            quotients, axis, 1, None
-        )
-        near, far = getitem(near, slice(0, 1)), getitem(far, slice(-1, None))
+        h_left, h_right = getitem(h, slice(None, -1)), getitem(h, slice(1, None))
+        left_weight, right_weight = h_right / (h_right + h_left), h_left / (h_right + h_left)
+        central = left_weight * _slice_axis(quotients, axis, None, -1)
+        central = central + right_weight * _slice_axis(quotients, axis, 1, None)
+        first_weight = getitem(right_weight, slice(0, 1))
+        last_weight = getitem(left_weight, slice(-1, None))
     first, last = _slice_axis(quotients, axis, 0, 1), _slice_axis(quotients, axis, -1, None)
     if edge_order == 2:
-        first = first + (first - _slice_axis(quotients, axis, 1, 2)) * near
-        last = last + (last - _slice_axis(quotients, axis, -2, -1)) * far
-    return astype(concatenate([first, inside, last], axis), x.dtype)
+        first = first + (first - _slice_axis(quotients, axis, 1, 2)) * first_weight
+        last = last + (last - _slice_axis(quotients, axis, -2, -1)) * last_weight
+    return astype(concatenate([first, central, last], axis), x.dtype)

@@ -124,8 +124,8 @@ class CheckpointedScan:
         out, digests = evaluate_with_digests(evaluate)
         if digests and steps == 1:
             self.check_unchanged = partial(evaluate_unchanged, evaluate, digests)
-        inside, before = recorded_since(start, out)
-        return before, graph_bytes(inside)
+        step_nodes, outer_nodes = recorded_since(start, out)
+        return outer_nodes, graph_bytes(step_nodes)
 
     def run(
         self,

@@ -81,8 +81,8 @@ def gradients(
                 "call requires_grad_() before it is used"
             )
     seeds = [o._seed(w, create_graph) for o, w in zip(outputs, weights, strict=True)]
-    found = graph.backward_pass(seeds, [t._node for t in inputs], retain_graph, create_graph)
-    results = [found.get(tensor._node) for tensor in inputs]
+    by_node = graph.backward_pass(seeds, [t._node for t in inputs], retain_graph, create_graph)
+    results = [by_node.get(tensor._node) for tensor in inputs]
     for i, gradient in enumerate(results):
         if gradient is None and not allow_unused:
             raise RuntimeError(
