@@ -2,9 +2,11 @@
 
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -33,6 +35,7 @@ autodoc_typehints = "none"  # the sections of the docstrings name the types
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+suppress_warnings = ["ref.python"]  # a name such as `grad` may be a function and a method
 
 
 class PublicNames(SphinxDirective):
@@ -93,5 +96,13 @@ def section(module: ModuleType, source: ModuleType, names: list[str], titled: bo
     return lines
 
 
+def name_footnotes(
+    _: Sphinx, kind: str, name: str, value: object, options: Any, lines: list[str]
+) -> None:
+    """Make the numbers of references in a docstring unique, as all docstrings share a page."""
+    lines[:] = [re.sub(r"\[(\d)\](?=_| )", rf"[#{name}-\1]", line) for line in lines]
+
+
 def setup(app: Sphinx) -> None:
     app.add_directive("public-names", PublicNames)
+    app.connect("autodoc-process-docstring", name_footnotes)
