@@ -90,7 +90,8 @@ def section(module: ModuleType, source: ModuleType, names: list[str], titled: bo
     for name in names:
         value = getattr(module, name)
         if inspect.isclass(value):
-            lines += [f".. autoclass:: {name}", "    :members:", "    :show-inheritance:", ""]
+            lines += [f".. autoclass:: {name}", "    :members:"]
+            lines += [""] if value.__bases__ == (object,) else ["    :show-inheritance:", ""]
         else:
             lines += [f".. auto{'function' if callable(value) else 'data'}:: {name}", ""]
     return lines
