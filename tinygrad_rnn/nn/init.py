@@ -162,7 +162,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     nonlinearity : {"linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"}
         The nonlinearity.
     param : float, optional
-        Negative slope of "leaky_relu" (default 0.01).
+        The negative slope of "leaky_relu" (default 0.01).
 
     Returns
     -------
@@ -246,7 +246,7 @@ def kaiming_uniform_(
     tensor : Tensor, shape (out, in, ...)
         Tensor to fill.
     a : float, default 0.0
-        Negative slope of "leaky_relu".
+        The negative slope of "leaky_relu".
     mode : {"fan_in", "fan_out"}, default "fan_in"
         The fan.
     nonlinearity : str, default "leaky_relu"
@@ -276,7 +276,7 @@ def kaiming_normal_(
     tensor : Tensor, shape (out, in, ...)
         Tensor to fill.
     a : float, default 0.0
-        Negative slope of "leaky_relu".
+        The negative slope of "leaky_relu".
     mode : {"fan_in", "fan_out"}, default "fan_in"
         The fan.
     nonlinearity : str, default "leaky_relu"
