@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .core.errors import prefix_error
+from .backend.errors import prefix_error
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
 from .ops import (

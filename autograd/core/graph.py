@@ -135,37 +135,26 @@ def backward_pass(
 ) -> dict[Node, Any]:
     """Propagate gradients from outputs to inputs (reverse mode).
 
-    Parameters
-    ----------
-    seeds : iterable of (Node, gradient)
-        The outputs, and the gradient with respect to each.
-    targets : iterable of Node, optional
-        The nodes whose gradients are returned. Only nodes between the seeds and the targets are
-        visited. By default, gradients are added to the `accumulator` of every reachable leaf.
-    retain_graph : bool
-        If False, residuals are freed as soon as they are used.
-    create_graph : bool
-        If True, the VJP rules run on Tensors and are recorded, for higher derivatives. This implies
-        `retain_graph`.
-    subgraph : set of Node, optional
-        The nodes between seeds and targets, if the caller knows them. The pass is then a part of an
-        enclosing backward pass: gradients stop at the targets, whose hooks do not run.
+    `seeds` are the outputs, as pairs of a node and the gradient with respect to it. Without
+    `targets`, gradients are added to the `accumulator` of every reachable leaf. With `targets`, the
+    result is a dict of their gradients, as far as the outputs depend on them, and the pass visits
+    only nodes between outputs and targets.
 
-    Returns
-    -------
-    dict of Node to gradient
-        The gradients of the targets that the seeds depend on; empty without `targets`.
+    Residuals are freed as soon as they are used, unless `retain_graph`. With `create_graph`, which
+    implies it, VJP rules run on Tensors and are recorded, for higher derivatives.
+
+    A caller that knows the nodes between outputs and targets passes them as `subgraph`. The pass is
+    then a part of an enclosing one: gradients stop at the targets, whose hooks do not run.
     """
     if create_graph and not recording.get():
         with enable_grad():
             return backward_pass(seeds, targets, retain_graph, create_graph, subgraph)
     seeds = list(seeds)
-    observers = [monitor.backward_started(seeds) for monitor in monitors]
-    vjp = apply_vjp
+    vjp, observers = apply_vjp, [monitor.backward_started(seeds) for monitor in monitors]
     for observer in observers:
         vjp = observer.wrap_vjp(vjp)
-    targets = None if targets is None else set(targets)
     outputs, gradients = [node for node, _ in seeds], [gradient for _, gradient in seeds]
+    targets = None if targets is None else set(targets)
     relevant = None  # the nodes to visit; None: all
     if targets is not None:
         relevant = _between(outputs, targets) if subgraph is None else subgraph | targets
@@ -174,8 +163,9 @@ def backward_pass(
     results: dict[Node, Any] = {}
     while pending.heap:
         node, gradient, owned = pending.pop()
-        for observer in observers:
-            observer.gradient_complete(node, gradient)
+        if observers:
+            for observer in observers:
+                observer.gradient_complete(node, gradient)
         if node.accumulator is not None and (subgraph is None or node in subgraph):
             gradient, owned = node.accumulator.receive(node, gradient, owned, targets is None)
         if targets is not None and node in targets:
@@ -194,8 +184,7 @@ def backward_pass(
         parents = node.parents if relevant is None else _select(node.parents, relevant)
         pending.add(parents, vjp(primitive, gradient, residuals, parents), node, gradient)
         if not (retain_graph or create_graph):
-            node.residuals = None
-            node.parents = ()
+            node.residuals, node.parents = None, ()
     return results
 
 

@@ -16,14 +16,14 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..backend.errors import operation_error
 from ..backend.tracer import TracerArray
-from .errors import operation_error
 from .graph import GET_OUTPUT, Node, monitors, recording
 from .pytree import flatten
 from .tensor import Tensor, snapshot
 
 Rule = Callable[..., Any]
-"""A VJP rule `rule(g, *residuals)`: from the gradient `g` of the result to that of an argument."""
+"""A VJP rule, `rule(g, *residuals)`, returns the gradient of an argument for the result's, `g`."""
 
 
 class TracingError(BaseException):

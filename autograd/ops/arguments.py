@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import backend
 from ..backend.base import AxisError
-from ..core.errors import prefix_error
+from ..backend.errors import prefix_error
 from ..core.install import operations
 from ..core.pytree import flatten
 from ..core.tensor import Tensor, unwrap

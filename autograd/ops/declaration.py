@@ -7,7 +7,7 @@ table, with a docstring from a template.
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 from ..core.primitive import Primitive, Rule
@@ -19,7 +19,7 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
 
     The forward function computes the result from plain arrays: `forward(xp, x, *, axis=0)`, where
     `xp` is their array module (`numpy` or `cupy`). Positional parameters are arrays, and
-    keyword-only parameters are static. A tuple as result makes an operation with several results.
+    keyword-only ones are static. A tuple as result makes an operation with several results.
 
     Parameters
     ----------
@@ -63,38 +63,45 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
     """
 
     def decorate(forward: Callable[..., Any]) -> Any:
-        def check(condition: bool, problem: str) -> None:
-            if not condition:
-                raise TypeError(f"{forward.__name__}: {problem}")
-
         parameters = list(signature(forward).parameters.values())[1:]
         static = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         arrays = [p.name for p in parameters if p not in static]
-        known = ["y", *arrays, *(f"{name}_shape" for name in arrays), *(p.name for p in static)]
-        for p in parameters:
-            check(p.name != "y", "in rules y is the result; rename the parameter y")
-            check(
-                p in static or p.default is p.empty,
-                f"{p.name} has a default, so it cannot be an array; make it keyword-only "
-                "(after a *)",
-            )
-        for rule in (*joint, *rules.values()):
-            for name in list(signature(rule).parameters)[1:]:
-                check(name in known, f"a rule asks for {name!r}; there are {', '.join(known)}")
-        check(
-            set(rules) <= set(arrays) and len(joint) <= 1 and not (joint and rules),
-            f"rules must be named after array arguments ({', '.join(arrays)}), "
-            "or be one rule for all",
-        )
-        name = forward.__name__.strip("_")
+        _check_declaration(forward.__name__, parameters, joint, rules)
+        name, vjps = forward.__name__.strip("_"), {"*": joint[0]} if joint else rules
         variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        vjps = {"*": joint[0]} if joint else rules
         operation = make_operation(Primitive(name, forward, arrays, vjps, variadic), static)
         operation.__doc__ = forward.__doc__
         operation.__module__ = forward.__module__
         return operation
 
     return decorate
+
+
+def _check_declaration(
+    name: str, parameters: list[Parameter], joint: tuple[Rule, ...], rules: dict[str, Rule]
+) -> None:
+    """Raise TypeError if the parameters of a forward function and its VJP rules do not match."""
+
+    def check(condition: bool, problem: str) -> None:
+        if not condition:
+            raise TypeError(f"{name}: {problem}")
+
+    static = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    arrays = [p.name for p in parameters if p.name not in static]
+    known = ["y", *arrays, *(f"{array}_shape" for array in arrays), *static]
+    for p in parameters:
+        check(p.name != "y", "in rules y is the result; rename the parameter y")
+        check(
+            p.name in static or p.default is p.empty,
+            f"{p.name} has a default, so it cannot be an array; make it keyword-only (after a *)",
+        )
+    for rule in (*joint, *rules.values()):
+        for value in list(signature(rule).parameters)[1:]:
+            check(value in known, f"a rule asks for {value!r}; there are {', '.join(known)}")
+    check(
+        set(rules) <= set(arrays) and len(joint) <= 1 and not (joint and rules),
+        f"rules must be named after array arguments ({', '.join(arrays)}), or be one rule for all",
+    )
 
 
 _UNARY = """{summary}

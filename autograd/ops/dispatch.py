@@ -10,7 +10,7 @@ from collections.abc import Callable
 from inspect import Parameter, Signature
 from typing import Any
 
-from ..core.errors import operation_error
+from ..backend.errors import operation_error
 from ..core.graph import Node, recording
 from ..core.primitive import Primitive, TracingError, record_operation
 from ..core.tensor import Tensor, snapshot

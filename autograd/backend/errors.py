@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import backend
-from ..backend.base import AxisError
+from . import DeviceError, of_array
+from .base import AxisError
 
 _REBUILT = (ValueError, TypeError, IndexError, OverflowError, FloatingPointError, AxisError)
 
@@ -29,9 +29,9 @@ def operation_error(name: str, error: BaseException, arguments: Any) -> BaseExce
     """
     arrays = [x for x in arguments if hasattr(x, "dtype")]
     real = [x for x in arrays if x.dtype.kind != "c"]
-    devices = sorted({backend.of_array(x).device for x in real})
+    devices = sorted({of_array(x).device for x in real})
     if len(devices) > 1:
-        return backend.DeviceError(
+        return DeviceError(
             f"{name}: arguments on different devices, {' and '.join(devices)}; "
             f"move one with .to({devices[0]!r})"
         )
