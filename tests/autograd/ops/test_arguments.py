@@ -1,6 +1,4 @@
-"""Arguments as NumPy's users write them: lists, numbers, NumPy's integers, per-side constants, and
-shapes that must be refused.
-"""
+"""Arguments in all forms that NumPy accepts: lists, numbers, NumPy integers, and wrong shapes."""
 
 from typing import Any
 
@@ -19,15 +17,15 @@ def tensor(value: Any) -> Any:
     return ag.tensor(value, requires_grad=True)
 
 
-def same(found: Any, expected: Any) -> None:
-    """Equal values, dtypes and shapes; several in a tuple or list."""
+def check_equal(actual: Any, expected: Any) -> None:
+    """Check that values, dtypes and shapes are equal, also of several arrays in a tuple or list."""
     if isinstance(expected, (tuple, list)):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
-            same(one, other)
+        assert len(actual) == len(expected)
+        for pair in zip(actual, expected, strict=True):
+            check_equal(*pair)
         return
-    assert found.dtype == np.asarray(expected).dtype
-    np.testing.assert_allclose(on_host(found), expected, rtol=1e-12, strict=True)
+    assert actual.dtype == np.asarray(expected).dtype
+    np.testing.assert_allclose(on_host(actual), expected, rtol=1e-12, strict=True)
 
 
 # --- pad ------------------------------------------------------------------------------------------
@@ -44,9 +42,9 @@ PADDED: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", PADDED)
-def test_pad_fills_with_any_constants_and_keeps_the_inside(kind: str) -> None:
+def test_pad_fills_with_any_constants(kind: str) -> None:
     width, options = PADDED[kind]
-    same(ag.pad(tensor(X), width, **options), np.pad(X, width, **options))
+    check_equal(ag.pad(tensor(X), width, **options), np.pad(X, width, **options))
     x = tensor(X)
     ag.pad(x, width, **options)[1:-1].sum().backward()
     check_gradients(lambda t: ag.where(ag.isfinite(y := ag.pad(t, width, **options)), y, 0) ** 2, X)
@@ -62,14 +60,14 @@ def test_pad_fills_with_any_constants_and_keeps_the_inside(kind: str) -> None:
         lambda t: ag.pad(t, 1, constant_values=tensor(1.0)),
     ],
 )
-def test_pad_refuses_what_it_does_not_support(call: Any) -> None:
+def test_unsupported_arguments_of_pad_raise(call: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="pad: "):
         call(tensor(X))
 
 
-# --- shapes that do not fit -----------------------------------------------------------------------
+# --- incompatible shapes --------------------------------------------------------------------------
 
-UNFIT: dict[str, Any] = {
+INCOMPATIBLE: dict[str, Any] = {
     "dot": lambda t: ag.dot(t, ag.tensor([1.0])),
     "dot of matrices": lambda t: ag.dot(ag.ones((2, 3)), ag.ones((1, 2))),
     "t.dot": lambda t: t.dot(ag.tensor([1.0])),
@@ -79,23 +77,23 @@ UNFIT: dict[str, Any] = {
     "tensordot of two axes": lambda t: ag.tensordot(ag.ones((2, 3)), ag.ones((2, 1)), 2),
     "a label twice": lambda t: ag.einsum("ii->i", ag.ones((2, 3))),
     "a label twice, once of length 1": lambda t: ag.einsum("ii", ag.ones((1, 3))),
-    "dimensions left over": lambda t: ag.einsum("i...->i", ag.ones((2, 3))),
-    "all left over": lambda t: ag.einsum("...->", ag.ones((2, 3))),
-    "a label of the result alone": lambda t: ag.einsum("i->j", t),
+    "extra dimensions": lambda t: ag.einsum("i...->i", ag.ones((2, 3))),
+    "only extra dimensions": lambda t: ag.einsum("...->", ag.ones((2, 3))),
+    "a label in the result only": lambda t: ag.einsum("i->j", t),
     "a label twice in the result": lambda t: ag.einsum("ij->ii", ag.ones((2, 2))),
-    "a vector in vsplit": lambda t: ag.vsplit(t, 1),
-    "indices of fewer axes": lambda t: ag.take_along_axis(ag.ones((2, 3)), ag.tensor([0]), 1),
-    "a mask of more axes": lambda t: ag.sum(t, where=ag.ones((2, 3)) > 0),
-    "cross of four": lambda t: ag.cross(ag.ones(4), ag.ones(4)),
+    "vsplit of a vector": lambda t: ag.vsplit(t, 1),
+    "indices with fewer axes": lambda t: ag.take_along_axis(ag.ones((2, 3)), ag.tensor([0]), 1),
+    "a mask with more axes": lambda t: ag.sum(t, where=ag.ones((2, 3)) > 0),
+    "cross of vectors of four": lambda t: ag.cross(ag.ones(4), ag.ones(4)),
     "linalg.outer": lambda t: np.linalg.outer(ag.ones((2, 3)), t),
     "linalg.cross": lambda t: np.linalg.cross(ag.ones(2), ag.ones(2)),
 }
 
 
-@pytest.mark.parametrize("kind", UNFIT)
-def test_shapes_that_do_not_fit_are_refused(kind: str) -> None:
+@pytest.mark.parametrize("kind", INCOMPATIBLE)
+def test_incompatible_shapes_raise(kind: str) -> None:
     with pytest.raises(ValueError, match=r"[a-z]"):
-        UNFIT[kind](tensor(V))
+        INCOMPATIBLE[kind](tensor(V))
 
 
 # --- NumPy's signatures ---------------------------------------------------------------------------
@@ -126,7 +124,7 @@ CALLS: dict[str, Any] = {
     "sum": lambda t: np.sum(t, axis=0, initial=2.0, where=[True, False, True]),
     "prod": lambda t: np.prod(t, initial=2.0, where=[True, False, True]),
     "max": lambda t: np.max(t, 1, initial=1.75, where=t < 1),
-    "min of nothing": lambda t: np.min(t[:0], 0, initial=3.0),
+    "min of an empty array": lambda t: np.min(t[:0], 0, initial=3.0),
     "mean": lambda t: np.mean(t, 1, where=[True, False, True], dtype=np.float64),
     "var": lambda t: np.var(t, 1, where=t > -0.9, mean=np.mean(t, 1, keepdims=True)),
     "more degrees than samples": lambda t: np.var(t, 0, ddof=3),
@@ -143,12 +141,11 @@ CALLS: dict[str, Any] = {
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:.*2-dimensional vectors")
 @pytest.mark.parametrize("kind", CALLS)
 @pytest.mark.host
-def test_arguments_mean_what_numpy_says(kind: str) -> None:
+def test_arguments_have_numpys_meaning(kind: str) -> None:
     f = CALLS[kind]
-    found = f(tensor(X))
-    same(found, f(X))
-    live = [r for r in ag.flatten(found) if r.requires_grad and np.isfinite(r.numpy()).all()]
-    if live:
+    actual = f(tensor(X))
+    check_equal(actual, f(X))
+    if any(r.requires_grad and np.isfinite(r.numpy()).all() for r in ag.flatten(actual)):
         check_gradients(lambda t: ag.flatten(f(t)), X)
 
 
@@ -181,15 +178,15 @@ ERRORS: dict[str, tuple[type[Exception], Any]] = {
 
 @pytest.mark.host
 @pytest.mark.parametrize("kind", ERRORS)
-def test_errors_are_numpys(kind: str) -> None:
+def test_errors_have_numpys_types(kind: str) -> None:
     error, f = ERRORS[kind]
     for x in (X, tensor(X)):
         with pytest.raises(error):
             f(x)
 
 
-REFUSED: dict[str, Any] = {
-    "a list, of which NumPy makes an array": lambda t: np.mean([t, t]),
+UNSUPPORTED: dict[str, Any] = {
+    "a list that NumPy converts to an array": lambda t: np.mean([t, t]),
     "a nested list": lambda t: np.std([[t[0]], [t[1]]], axis=0),
     "out": lambda t: np.sum(t, out=np.zeros(())),
     "dtype of concatenate": lambda t: np.concatenate([t, t], dtype=np.float32),
@@ -198,7 +195,7 @@ REFUSED: dict[str, Any] = {
     "dtype of a ufunc": lambda t: np.add(t, 1, dtype=np.float32),
     "where of a ufunc": lambda t: np.exp(t, where=[True, False, True]),
     "a dtype in place of keepdims": lambda t: t.sum(0, np.float64),
-    "and in a median": lambda t: ag.median(t, 0, np.float64),
+    "a dtype in place of keepdims of a median": lambda t: ag.median(t, 0, np.float64),
     "weights that require a gradient": lambda t: np.bincount([0, 1, 1], weights=t[0]),
     "a value that requires a gradient": lambda t: np.full_like(t, t[0, 0]),
     "a keyword of pad": lambda t: np.pad(t, 1, no_such=1),
@@ -206,10 +203,10 @@ REFUSED: dict[str, Any] = {
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("kind", REFUSED)
-def test_unsupported_arguments_are_refused_by_name(kind: str) -> None:
+@pytest.mark.parametrize("kind", UNSUPPORTED)
+def test_unsupported_arguments_raise(kind: str) -> None:
     with pytest.raises((TypeError, ValueError, RuntimeError)):
-        REFUSED[kind](tensor(X))
+        UNSUPPORTED[kind](tensor(X))
 
 
 @pytest.mark.parametrize("f", [np.atleast_1d, np.atleast_2d, np.atleast_3d])
@@ -238,7 +235,7 @@ LISTS: dict[str, tuple[Any, Any]] = {
     "hstack": (lambda t: ag.hstack([t[0], 0.1]), lambda x: np.hstack([x[0], 0.1])),
     "matmul": (lambda t: t @ [0.1, 0.2, 0.3], lambda x: x @ [0.1, 0.2, 0.3]),
     "from the left": (lambda t: [0.1, 0.2] @ t, lambda x: [0.1, 0.2] @ x),
-    "of matrices": (lambda t: t @ [[0.1], [0.2], [0.3]], lambda x: x @ [[0.1], [0.2], [0.3]]),
+    "matmul, 2-d": (lambda t: t @ [[0.1], [0.2], [0.3]], lambda x: x @ [[0.1], [0.2], [0.3]]),
     "multiply": (lambda t: t * [0.1, 0.2, 0.3], lambda x: x * [0.1, 0.2, 0.3]),
     "a list of tensors": (lambda t: t[0] * [t[1], t[0]], lambda x: x[0] * [x[1], x[0]]),
     "dot": (lambda t: t.dot([0.1, 0.2, 0.3]), lambda x: x.dot([0.1, 0.2, 0.3])),
@@ -274,14 +271,14 @@ LISTS: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_lists_numbers_and_numpys_integers_are_accepted(kind: str) -> None:
-    ours, numpys = LISTS[kind]
-    same(ours(tensor(X)), numpys(X))
-    if isinstance(result := ours(tensor(X)), ag.Tensor) and result.requires_grad:
-        check_gradients(ours, X)
+def test_lists_numbers_and_numpy_integers_are_accepted(kind: str) -> None:
+    f, reference = LISTS[kind]
+    check_equal(f(tensor(X)), reference(X))
+    if isinstance(result := f(tensor(X)), ag.Tensor) and result.requires_grad:
+        check_gradients(f, X)
 
 
-def test_python_floats_in_lists_take_the_dtype_beside_them() -> None:
+def test_python_floats_in_lists_take_the_dtype_of_the_other_operand() -> None:
     for dtype in ("float16", "float32", "float64"):
         t = ag.tensor(X).astype(dtype)
         assert (t * [0.1, 0.2, 0.3]).dtype == ag.kron(t, 0.1).dtype == t.dtype
@@ -289,31 +286,31 @@ def test_python_floats_in_lists_take_the_dtype_beside_them() -> None:
 
 
 @pytest.mark.parametrize("integer", [int, np.int64, np.uint8])
-def test_counts_may_be_numpys_integers(integer: Any) -> None:
+def test_counts_may_be_numpy_integers(integer: Any) -> None:
     def step(h: Any, x: Any) -> Any:
         h = ag.tanh(h + 1.0)
         return h, h
 
     _, ys = ag.scan(step, ag.ones(2), None, length=integer(3), checkpoint=integer(2))
     assert ys.shape == (3, 2)
-    _, cut = ag.scan(step, ag.ones(2), None, length=integer(3), detach_every=integer(2))
-    np.testing.assert_array_equal(on_host(cut), on_host(ys))
+    _, detached = ag.scan(step, ag.ones(2), None, length=integer(3), detach_every=integer(2))
+    np.testing.assert_array_equal(on_host(detached), on_host(ys))
     product = lambda a, b: (a * b).sum()  # noqa: E731
-    slopes = ag.grad(product, argnums=[integer(0), 1])(V, 2 * V)
-    assert isinstance(slopes, tuple)
-    np.testing.assert_array_equal(slopes[0], 2 * V)
+    gradients = ag.grad(product, argnums=[integer(0), 1])(V, 2 * V)
+    assert isinstance(gradients, tuple)
+    np.testing.assert_array_equal(gradients[0], 2 * V)
     assert len(ag.jacobian(product, argnums=[0, integer(1)])(V, V)) == 2
 
 
-# --- PyTorch's ways -------------------------------------------------------------------------------
+# --- PyTorch's arguments --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("axis", [None, 0, -1])
 @pytest.mark.parametrize("correction", [0, 1, 0.5])
 def test_correction_is_ddof(axis: Any, correction: float) -> None:
     t = tensor(X)
-    same(t.std(axis, correction=correction), X.std(axis, ddof=correction))
-    same(
+    check_equal(t.std(axis, correction=correction), X.std(axis, ddof=correction))
+    check_equal(
         t.var(axis, keepdims=True, correction=correction),
         X.var(axis, ddof=correction, keepdims=True),
     )
@@ -322,12 +319,12 @@ def test_correction_is_ddof(axis: Any, correction: float) -> None:
 
 @pytest.mark.parametrize("axis", [None, 0, 1])
 @pytest.mark.parametrize("keepdims", [False, True])
-def test_extremes_come_with_their_indices(axis: Any, keepdims: bool) -> None:
+def test_extremes_with_indices(axis: Any, keepdims: bool) -> None:
     t = tensor(X)
     values, indices = ag.max_with_indices(t, axis, keepdims)
-    same(values, X.max(axis, keepdims=keepdims))
-    same(indices, X.argmax(axis, keepdims=keepdims))
-    same(ag.min_with_indices(t, axis, keepdims)[1], X.argmin(axis, keepdims=keepdims))
+    check_equal(values, X.max(axis, keepdims=keepdims))
+    check_equal(indices, X.argmax(axis, keepdims=keepdims))
+    check_equal(ag.min_with_indices(t, axis, keepdims)[1], X.argmin(axis, keepdims=keepdims))
     ties = tensor([1.0, 3.0, 3.0])
     ag.max_with_indices(ties)[0].backward()
     assert ties.grad.tolist() == [0, 1, 0]

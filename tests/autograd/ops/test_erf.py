@@ -1,4 +1,4 @@
-"""The error function by rational approximations."""
+"""The rational approximations of the error function."""
 
 import math
 import tracemalloc
@@ -15,7 +15,9 @@ import autograd as ag
 GRIDS = {
     "near 0": np.linspace(-1e-3, 1e-3, 999),
     "in all intervals": np.linspace(-7, 7, 20_001),
-    "around the cuts": np.concatenate([c + np.linspace(-1e-3, 1e-3, 999) for c in (0.84375, 6)]),
+    "around the limits of intervals": np.concatenate(
+        [c + np.linspace(-1e-3, 1e-3, 999) for c in (0.84375, 6)]
+    ),
     "hardest in single precision": np.array([0.8627709150314331, 0.8602114319801331, 0.86452252]),
     "over all magnitudes": np.concatenate([s * np.logspace(-300, 300, 999) for s in (-1, 1)]),
 }
@@ -27,10 +29,10 @@ GRIDS = {
 def test_erf_is_within_two_units_in_the_last_place(grid: str, dtype: Any) -> None:
     x = GRIDS[grid].astype(dtype)
     exact = np.array([math.erf(float(value)) for value in x])
-    unit = np.spacing(np.abs(exact).astype(dtype))
-    found = ag.erf(ag.tensor(x)).numpy()
-    assert found.dtype == dtype
-    assert (np.abs(found.astype(float) - exact) <= 2 * unit.astype(float)).all()
+    ulp = np.spacing(np.abs(exact).astype(dtype))
+    y = ag.erf(ag.tensor(x)).numpy()
+    assert y.dtype == dtype
+    assert (np.abs(y.astype(float) - exact) <= 2 * ulp.astype(float)).all()
 
 
 @given(st.floats(width=32))
@@ -49,11 +51,11 @@ def test_erf_is_odd_and_keeps_special_values(x: float) -> None:
     ("dtype", "expected"),
     [(bool, "e"), (np.int8, "e"), (np.int16, "f"), (np.int64, "d"), (np.float16, "e")],
 )
-def test_erf_has_the_dtypes_of_other_functions(dtype: Any, expected: str) -> None:
+def test_erf_has_the_dtype_of_tanh(dtype: Any, expected: str) -> None:
     x = np.array([[0, 1]], dtype)
-    found = ag.erf(ag.tensor(x)).numpy()
-    assert found.dtype == np.tanh(x).dtype == np.dtype(expected)
-    np.testing.assert_allclose(found, [[0, math.erf(1)]], rtol=1e-3 if expected == "e" else 1e-7)
+    y = ag.erf(ag.tensor(x)).numpy()
+    assert y.dtype == np.tanh(x).dtype == np.dtype(expected)
+    np.testing.assert_allclose(y, [[0, math.erf(1)]], rtol=1e-3 if expected == "e" else 1e-7)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (16_385,), (2, 3, 5)])
@@ -61,16 +63,14 @@ def test_erf_has_the_dtypes_of_other_functions(dtype: Any, expected: str) -> Non
 def test_erf_of_every_shape(shape: tuple[int, ...], strided: bool) -> None:
     x = np.linspace(-3, 3, 2 * math.prod(shape)).reshape(*shape, 2)
     x = x[..., 0] if strided else x[..., 0].copy()
-    found = ag.erf(ag.tensor(x))
-    assert found.shape == shape
-    np.testing.assert_allclose(
-        on_host(found), np.vectorize(math.erf, otypes=[float])(x), rtol=1e-15
-    )
+    y = ag.erf(ag.tensor(x))
+    assert y.shape == shape
+    np.testing.assert_allclose(on_host(y), np.vectorize(math.erf, otypes=[float])(x), rtol=1e-15)
 
 
 @pytest.mark.host
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_erf_makes_no_python_number_of_each_element(dtype: Any) -> None:
+def test_erf_does_not_create_python_numbers(dtype: Any) -> None:
     x = ag.zeros(300_000, dtype)
     tracemalloc.start()
     try:

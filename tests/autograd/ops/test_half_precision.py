@@ -1,4 +1,4 @@
-"""Reductions of half precision add up in single precision; numbers of Python are not halves."""
+"""Half precision: reductions accumulate in single precision."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ import autograd as ag
 from tinygrad_rnn import nn
 from tinygrad_rnn.nn import functional
 
-N = 70_000  # more than the largest half, 65,504
+N = 70_000  # larger than the largest float16, 65,504
 
 
 def halves(*values: float) -> ag.Tensor:
@@ -25,7 +25,7 @@ def ones(*shape: int) -> Any:
 REDUCTIONS: dict[str, tuple[Callable[[], Any], Any]] = {
     "sum over the first axis": (lambda: ag.sum(ones(5000, 3), 0), [5000] * 3),
     "cumsum": (lambda: ag.cumsum(ones(5000))[-1:], [5000]),
-    "prod beyond the greatest half": (lambda: ag.prod(halves(300, 300, 1e-2)), 900),
+    "prod with a partial product out of range": (lambda: ag.prod(halves(300, 300, 1e-2)), 900),
     "cumprod": (lambda: ag.cumprod(halves(300, 300, 1e-2))[-1], 900),
     "mean": (lambda: ag.mean(ones(N)), 1),
     "var": (lambda: ag.var(halves(300, -300)), 9e4),
@@ -52,11 +52,11 @@ REDUCTIONS: dict[str, tuple[Callable[[], Any], Any]] = {
 
 @pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize("name", REDUCTIONS)
-def test_half_precision_is_reduced_in_single(name: str) -> None:
+def test_reductions_accumulate_in_single_precision(name: str) -> None:
     reduction, expected = REDUCTIONS[name]
-    found = reduction()
+    result = reduction()
     expected = np.where(np.abs(expected) > 65504, np.inf, expected)
-    np.testing.assert_allclose(found.numpy().astype(float), expected, rtol=2e-3)
+    np.testing.assert_allclose(result.numpy().astype(float), expected, rtol=2e-3)
 
 
 GRADIENTS: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
@@ -92,18 +92,18 @@ GRADIENTS: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
 
 @pytest.mark.parametrize("name", GRADIENTS)
 @pytest.mark.parametrize("create_graph", [False, True])
-def test_gradients_in_half_precision_add_up_in_single(name: str, create_graph: bool) -> None:
+def test_gradients_accumulate_in_single_precision(name: str, create_graph: bool) -> None:
     f, make, expected = GRADIENTS[name]
     x = make()
-    slope = ag.gradients(f(x).sum(), x, create_graph=create_graph)[0]
-    assert slope is not None
-    assert slope.dtype == np.float16
-    rtol = 2e-3 if expected > 1 else 5e-2  # a subnormal half
-    np.testing.assert_allclose(slope.numpy().astype(float), expected, rtol)
+    gradient = ag.gradients(f(x).sum(), x, create_graph=create_graph)[0]
+    assert gradient is not None
+    assert gradient.dtype == np.float16
+    rtol = 2e-3 if expected > 1 else 5e-2  # a subnormal number
+    np.testing.assert_allclose(gradient.numpy().astype(float), expected, rtol)
 
 
 @pytest.mark.parametrize("compile", [False, True])
-def test_a_scan_adds_up_half_precision_in_single(compile: bool) -> None:
+def test_a_scan_accumulates_gradients_in_single_precision(compile: bool) -> None:
     bias = ag.zeros(1, np.float16).requires_grad_()
     xs = ag.zeros((5000, 1), np.float16)
     _, ys = ag.scan(lambda c, x: (c, x + bias), ag.zeros(1, np.float16), xs, compile=compile)
@@ -113,7 +113,7 @@ def test_a_scan_adds_up_half_precision_in_single(compile: bool) -> None:
     assert bias.grad.dtype == np.float16
 
 
-def test_an_embedding_in_half_precision_adds_up_in_single() -> None:
+def test_an_embedding_accumulates_gradients_in_single_precision() -> None:
     table = nn.Embedding(2, 1, dtype=np.float16)
     table(np.zeros((50, 100), int)).sum().backward()
     assert on_host(table.weight.grad).tolist() == [[5000], [0]]
@@ -123,8 +123,8 @@ def test_an_embedding_in_half_precision_adds_up_in_single() -> None:
 @pytest.mark.parametrize(
     "f", [ag.erf, ag.gelu, ag.silu, ag.sigmoid, ag.softplus, ag.relu, ag.elu, ag.leaky_relu]
 )
-def test_functions_of_python_numbers_are_double_precision(f: Any) -> None:
+def test_functions_of_python_numbers_compute_in_double_precision(f: Any) -> None:
     for number in (1.0, 0.1):
-        found = f(number)
-        assert found.dtype == np.tanh(number).dtype
-        np.testing.assert_allclose(found, f(ag.tensor(np.array([number])))[0].item(), rtol=1e-15)
+        y = f(number)
+        assert y.dtype == np.tanh(number).dtype
+        np.testing.assert_allclose(y, f(ag.tensor(np.array([number])))[0].item(), rtol=1e-15)

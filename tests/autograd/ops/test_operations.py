@@ -1,4 +1,4 @@
-"""Every public operation: its values are NumPy's, its derivatives those of finite differences."""
+"""Every public operation: values equal NumPy's, and derivatives equal finite differences."""
 
 import operator
 from typing import Any
@@ -38,7 +38,7 @@ CREATED: dict[str, tuple[ag.Tensor, np.ndarray]] = {
 }
 
 
-def test_no_operation_is_forgotten() -> None:
+def test_every_operation_is_in_a_table() -> None:
     public = {name: getattr(ag, name) for name in ag.__all__}
     operations = {
         name
@@ -48,18 +48,19 @@ def test_no_operation_is_forgotten() -> None:
     }
     assert "add" in operations
     assert "sum" in operations
-    assert operations <= {*DIFFERENTIABLE, *NOT_DIFFERENTIABLE, *CREATED, "from_dlpack"}
+    others = {"from_dlpack", "primitive"}
+    assert operations <= {*DIFFERENTIABLE, *NOT_DIFFERENTIABLE, *CREATED, *others}
 
 
 @pytest.mark.parametrize("name", [*DIFFERENTIABLE, *NOT_DIFFERENTIABLE])
 @given(data=st.data())
-def test_values_are_numpys(name: str, data: st.DataObject) -> None:
+def test_values_equal_numpys(name: str, data: st.DataObject) -> None:
     operation = (DIFFERENTIABLE | NOT_DIFFERENTIABLE)[name]
     check_forward(operation, data.draw(operation.cases))
 
 
 @pytest.mark.parametrize("name", CREATED)
-def test_created_values_are_numpys(name: str) -> None:
+def test_created_values_equal_numpys(name: str) -> None:
     tensor, expected = CREATED[name]
     assert tensor.dtype == expected.dtype
     np.testing.assert_array_equal(tensor.numpy(), expected)
@@ -67,13 +68,13 @@ def test_created_values_are_numpys(name: str) -> None:
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 @given(data=st.data())
-def test_derivatives_are_those_of_finite_differences(name: str, data: st.DataObject) -> None:
+def test_derivatives_equal_finite_differences(name: str, data: st.DataObject) -> None:
     check_derivatives(DIFFERENTIABLE[name], data.draw(DIFFERENTIABLE[name].cases))
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 @given(data=st.data())
-def test_gradients_have_their_tensors_dtype(name: str, data: st.DataObject) -> None:
+def test_gradients_have_the_dtype_of_their_tensor(name: str, data: st.DataObject) -> None:
     args, static = data.draw(DIFFERENTIABLE[name].cases)
     dtypes = [data.draw(DTYPES) for _ in args]
     with np.errstate(over="ignore"):  # half precision ends at 65504
@@ -82,26 +83,28 @@ def test_gradients_have_their_tensors_dtype(name: str, data: st.DataObject) -> N
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 @given(data=st.data())
-def test_integers_are_computed_as_in_numpy(name: str, data: st.DataObject) -> None:
+def test_integers_give_numpys_values(name: str, data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from([np.int64, np.int32, np.uint8]))
     case = data.draw(DIFFERENTIABLE[name].cases)
-    with np.errstate(all="ignore"):  # many a function has a pole or a kink at an integer
+    with np.errstate(all="ignore"):  # many functions have a pole or a kink at an integer
         check_integers(DIFFERENTIABLE[name], case, dtype)
 
 
-def test_squares_of_short_integers_do_not_wrap_around() -> None:
+def test_squares_of_narrow_integers_do_not_overflow() -> None:
     assert ag.norm(ag.tensor(np.array([200, 0], np.uint8))).item() == 200
 
 
 @pytest.mark.parametrize("name", NOT_DIFFERENTIABLE)
 @given(data=st.data())
-def test_the_others_never_require_a_gradient(name: str, data: st.DataObject) -> None:
+def test_results_of_other_operations_do_not_require_a_gradient(
+    name: str, data: st.DataObject
+) -> None:
     args, static = data.draw(NOT_DIFFERENTIABLE[name].cases)
     inputs = [ag.tensor(a, requires_grad=a.dtype.kind == "f") for a in args]
     assert not NOT_DIFFERENTIABLE[name].call(*inputs, **static).requires_grad
 
 
-# --- Python's numbers -----------------------------------------------------------------------------
+# --- Python numbers -------------------------------------------------------------------------------
 
 BINARY = ["add", "divide", "maximum", "minimum", "multiply", "power", "subtract"]
 
@@ -113,13 +116,13 @@ def test_python_numbers_take_the_tensors_dtype(name: str, x: Any, dtype: Any, nu
     t = ag.tensor(x, requires_grad=True, dtype=dtype)
     for result in (f(t, number), f(abs(number), t)):
         assert result.dtype == dtype
-        slope: Any = ag.gradients(result.sum(), t)[0]
-        assert slope.dtype == dtype
+        gradient: Any = ag.gradients(result.sum(), t)[0]
+        assert gradient.dtype == dtype
 
 
 @pytest.mark.parametrize("name", BINARY)
 @given(x=arrays(shapes(), 0.3, 1.9, avoid=(0.5, 1.0)), number=FLOATS)
-def test_python_numbers_on_either_side(name: str, x: Any, number: Any) -> None:
+def test_python_numbers_as_either_operand(name: str, x: Any, number: Any) -> None:
     f = getattr(ag, name)
     check_gradients(lambda t: f(t, number), x)
     if number > 0 or name != "power":
@@ -161,7 +164,7 @@ OPERATORS = {
 }
 
 
-def same(result: ag.Tensor, expected: ag.Tensor) -> None:
+def check_equal(result: ag.Tensor, expected: ag.Tensor) -> None:
     assert result.dtype == expected.dtype
     np.testing.assert_array_equal(result.numpy(), expected.numpy())
 
@@ -171,47 +174,47 @@ def same(result: ag.Tensor, expected: ag.Tensor) -> None:
 def test_operators(symbol: Any, case: Any) -> None:
     a, b = map(ag.Tensor, case[0])
     f = OPERATORS[symbol]
-    same(symbol(a, b), f(a, b))
-    same(symbol(a, 2.0), f(a, 2.0))
-    same(symbol(2.0, b), f(2.0, b))
+    check_equal(symbol(a, b), f(a, b))
+    check_equal(symbol(a, 2.0), f(a, 2.0))
+    check_equal(symbol(2.0, b), f(2.0, b))
 
 
 @given(case=unary())
 def test_unary_operators(case: Any) -> None:
     (x,) = map(ag.Tensor, case[0])
-    same(-x, ag.negative(x))
-    same(abs(x), ag.absolute(x))
-    same(+x, x)
-    same(~(x > 0), ag.logical_not(x > 0))
-    same((x > 0) & (x < 1), ag.logical_and(x > 0, x < 1))
-    same((x > 0) | (x < -1), ag.logical_or(x > 0, x < -1))
-    same((x > 0) ^ (x < 1), ag.logical_xor(x > 0, x < 1))
+    check_equal(-x, ag.negative(x))
+    check_equal(abs(x), ag.absolute(x))
+    check_equal(+x, x)
+    check_equal(~(x > 0), ag.logical_not(x > 0))
+    check_equal((x > 0) & (x < 1), ag.logical_and(x > 0, x < 1))
+    check_equal((x > 0) | (x < -1), ag.logical_or(x > 0, x < -1))
+    check_equal((x > 0) ^ (x < 1), ag.logical_xor(x > 0, x < 1))
 
 
 @pytest.mark.parametrize("symbol", [operator.and_, operator.or_, operator.xor])
 def test_operators_on_integers(symbol: Any) -> None:
     a, b = ag.tensor([5, 6]), ag.tensor([3, 3])
-    same(symbol(a, b), ag.tensor([symbol(5, 3), symbol(6, 3)]))
-    same(symbol(a, 3), symbol(a, b))
-    same(symbol(3, a), symbol(b, a))
+    check_equal(symbol(a, b), ag.tensor([symbol(5, 3), symbol(6, 3)]))
+    check_equal(symbol(a, 3), symbol(a, b))
+    check_equal(symbol(3, a), symbol(b, a))
 
 
-def test_python_numbers_where_arrays_belong() -> None:
+def test_activations_of_python_numbers() -> None:
     assert ag.sigmoid(0.0) == ag.silu(1.0) / ag.sigmoid(1.0) / 2 == 0.5
 
 
-def test_the_only_element_is_formatted() -> None:
+def test_format_applies_to_a_single_element() -> None:
     number = ag.tensor(2.0)
     assert f"{ag.tensor(1.5):.3f} {ag.tensor([[2]]):d} {number}" == f"1.500 2 {number!r}"
     with pytest.raises(ValueError, match="one element"):
         format(ag.ones(2), ".3f")
 
 
-def test_matrix_product_operator() -> None:
+def test_the_operator_of_matrix_products() -> None:
     a, b = ag.tensor([[1.0, 2.0], [3.0, 4.0]]), ag.tensor([1.0, -1.0])
-    same(a @ b, ag.tensor([-1.0, -1.0]))
-    same(b @ a, ag.tensor([-2.0, -2.0]))
-    same(a.T @ a.mT, ag.tensor([[7.0, 15.0], [10.0, 22.0]]))
+    check_equal(a @ b, ag.tensor([-1.0, -1.0]))
+    check_equal(b @ a, ag.tensor([-2.0, -2.0]))
+    check_equal(a.T @ a.mT, ag.tensor([[7.0, 15.0], [10.0, 22.0]]))
 
 
 METHODS = [
@@ -238,4 +241,4 @@ METHODS = [
 def test_methods(name: str, data: st.DataObject) -> None:
     args, static = data.draw((DIFFERENTIABLE | NOT_DIFFERENTIABLE)[name].cases)
     x, *others = [*map(ag.Tensor, args), *static.values()]
-    same(getattr(x, name)(*others), getattr(ag, name)(x, *others))
+    check_equal(getattr(x, name)(*others), getattr(ag, name)(x, *others))

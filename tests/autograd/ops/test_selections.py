@@ -1,4 +1,4 @@
-"""A gradient that is 0 by selection is 0 even where the gradient of the result is infinite."""
+"""Elements that are not selected have the gradient 0, even if the incoming gradient is infinite."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,13 +25,13 @@ CASES: dict[str, tuple[Function, list[float], list[float], list[float]]] = {
     # name: f, x, the gradient of f(x), the gradient of x
     "relu": (ag.relu, [-1, 0, 2], [INF, -INF, 3], [0, 0, 3]),
     "leaky_relu": (ag.leaky_relu, [2, 3], [INF, 1], [INF, 1]),
-    "leaky_relu of slope 0": (
+    "leaky_relu with negative_slope 0": (
         lambda x: ag.leaky_relu(x, 0.0),
         [-1, 0, 2],
         [INF, INF, 3],
         [0, 0, 3],
     ),
-    "elu of alpha 0": (lambda x: ag.elu(x, alpha=0), [-1, 0, 2], [INF, INF, 3], [0, 0, 3]),
+    "elu with alpha 0": (lambda x: ag.elu(x, alpha=0), [-1, 0, 2], [INF, INF, 3], [0, 0, 3]),
     "linspace, the first": (lambda x: ag.linspace(0.0, x[0], 3), [2], [INF, 4, 1], [3]),
     "linspace, the last": (lambda x: ag.linspace(x[0], 0.0, 3), [2], [1, 4, INF], [3]),
     "linspace of one": (lambda x: ag.linspace(0.0, x[0], 1), [2], [INF], [0]),
@@ -40,7 +40,12 @@ CASES: dict[str, tuple[Function, list[float], list[float], list[float]]] = {
     "clip from below": (lambda x: ag.clip(x, a_min=0), [-1, 2], [INF, INF], [0, INF]),
     "clip from above": (lambda x: ag.clip(x, a_max=0), [-1, 2], [INF, INF], [INF, 0]),
     "maximum": (lambda x: ag.maximum(x, 0.0), [-1, 0, 2], [INF, 3, INF], [0, 1.5, INF]),
-    "maximum, the other": (lambda x: ag.maximum(0.0, x), [-1, 0, 2], [INF, 3, 3], [0, 1.5, 3]),
+    "maximum, second argument": (
+        lambda x: ag.maximum(0.0, x),
+        [-1, 0, 2],
+        [INF, 3, 3],
+        [0, 1.5, 3],
+    ),
     "minimum": (lambda x: ag.minimum(x, 0.0), [-1, 0, 2], [3, INF, INF], [3, INF, 0]),
     "fmax": (lambda x: ag.fmax(x, [0, 0, 1]), [-1, 2, NAN], [INF, 3, INF], [0, 3, 0]),
     "fmin": (lambda x: ag.fmin(x, [0, 0, NAN]), [1, -2, 5], [INF, 3, INF], [0, 3, INF]),
@@ -85,7 +90,7 @@ def case(name: str) -> tuple[Function, Any, Any, list[float]]:
     return f, t, ag.tensor(np.array(g, float)), expected
 
 
-def weighted(f: Function, t: Any, g: Any, create_graph: bool = False) -> Any:
+def weighted_gradient(f: Function, t: Any, g: Any, create_graph: bool = False) -> Any:
     y = f(t)
     return ag.gradients(y, t, g.reshape(y.shape), create_graph=create_graph)[0]
 
@@ -94,21 +99,21 @@ def weighted(f: Function, t: Any, g: Any, create_graph: bool = False) -> Any:
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_selection_rules_select_instead_of_multiplying(name: str, create_graph: bool) -> None:
     f, t, g, expected = case(name)
-    found = weighted(f, t, g, create_graph)
-    np.testing.assert_array_equal(found.numpy(), expected)
+    gradient = weighted_gradient(f, t, g, create_graph)
+    np.testing.assert_array_equal(gradient.numpy(), expected)
 
 
 @pytest.mark.parametrize(
     "name",
     ["relu", "clip", "maximum", "minimum", "fmax", "fmin", "max", "absolute", "fabs", "copysign"],
 )
-def test_second_derivatives_select_too(name: str) -> None:
+def test_second_derivatives_select(name: str) -> None:
     f, t, _, expected = case(name)
-    left_out = np.array(expected) == 0
+    not_selected = np.array(expected) == 0
     first = ag.gradients((f(t) * f(t)).sum(), t, create_graph=True)[0]
     with np.errstate(invalid="ignore"):
-        second = ag.gradients(first, t, ag.tensor(np.where(left_out, INF, 1.0)))[0]
-    np.testing.assert_array_equal(on_host(second)[left_out], 0)
+        second = ag.gradients(first, t, ag.tensor(np.where(not_selected, INF, 1.0)))[0]
+    np.testing.assert_array_equal(on_host(second)[not_selected], 0)
 
 
 FORWARD = {
@@ -124,13 +129,13 @@ FORWARD = {
 
 
 @pytest.mark.parametrize("name", FORWARD)
-def test_forward_mode_selects_as_reverse_mode_does(name: str) -> None:
+def test_forward_mode_selects_like_reverse_mode(name: str) -> None:
     f, x, tangent, expected = FORWARD[name]
     primal, tangent = (ag.tensor(np.array(value, float)) for value in (x, tangent))
     np.testing.assert_array_equal(ag.jvp(f, (primal,), (tangent,))[1].numpy(), expected)
 
 
-BEFORE_A_ROOT: dict[str, tuple[Function, list[float], list[float]]] = {
+BEFORE_SQUARE_ROOT: dict[str, tuple[Function, list[float], list[float]]] = {
     "relu": (ag.relu, [-1, 4], [0, 0.25]),
     "clip": (lambda x: ag.clip(x, 0, 9), [-1, 4], [0, 0.25]),
     "maximum": (lambda x: ag.maximum(x, 0), [-1, 4], [0, 0.25]),
@@ -143,10 +148,10 @@ BEFORE_A_ROOT: dict[str, tuple[Function, list[float], list[float]]] = {
 }
 
 
-@pytest.mark.parametrize("name", BEFORE_A_ROOT)
+@pytest.mark.parametrize("name", BEFORE_SQUARE_ROOT)
 @pytest.mark.parametrize("compile", [False, True])
-def test_selections_in_a_scan_before_a_root(name: str, compile: bool) -> None:
-    f, x, expected = BEFORE_A_ROOT[name]
+def test_selections_in_a_scan_before_a_square_root(name: str, compile: bool) -> None:
+    f, x, expected = BEFORE_SQUARE_ROOT[name]
     xs = ag.tensor(np.array([x, x, x], float), requires_grad=True)
 
     def step(total: Any, x: Any) -> tuple[Any, Any]:
@@ -168,8 +173,8 @@ def test_dropout_drops_infinities(p: float) -> None:
     x = ag.tensor(np.full(100, INF), requires_grad=True)
     y: Any = functional.dropout(x, p)
     assert set(y.tolist()) == {0, INF} - ({INF} if p == 1 else set())
-    slope = ag.gradients(y, x, ag.tensor(np.full(100, INF)))[0]
-    np.testing.assert_array_equal(on_host(slope), on_host(y))
+    gradient = ag.gradients(y, x, ag.tensor(np.full(100, INF)))[0]
+    np.testing.assert_array_equal(on_host(gradient), on_host(y))
 
 
 @pytest.mark.parametrize("compile", [False, True])
@@ -185,7 +190,7 @@ def test_masks_of_recurrent_layers_select(
         nn.init.ones_(p)
     layer = nn.Recurrent(cell, compile=compile, **options)
     xs, h = ag.ones((3, 1, 1), np.float64), ag.full((1, 1, 2), first, np.float64)
-    with np.errstate(over="ignore"):  # the new state, of which zoneout keeps nothing
+    with np.errstate(over="ignore"):  # the new state overflows; zoneout discards it
         ys, _ = layer(xs, h)
     assert ys[2].tolist() == [[last, last]]
 
@@ -201,7 +206,7 @@ def test_variational_dropout_selects() -> None:
 
 
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
-def test_convolve_multiplies_nothing_by_padding(mode: Any) -> None:
+def test_convolve_does_not_multiply_padding(mode: Any) -> None:
     a, v = np.array([1.0, 2.0, 3.0, 4.0]), np.array([INF, 1.0, 2.0])
     y = ag.convolve(ag.tensor(a), ag.tensor(v), mode)
     np.testing.assert_array_equal(y.numpy(), np.convolve(a, v, mode))
@@ -210,13 +215,13 @@ def test_convolve_multiplies_nothing_by_padding(mode: Any) -> None:
 def test_the_gradient_of_convolve_ignores_padding() -> None:
     v = ag.tensor([1.0, 1.0, 1.0], requires_grad=True)
     y = ag.convolve(ag.tensor([1.0, 2.0, 3.0, 4.0]), v)
-    slope = ag.gradients(y, v, ag.tensor([INF, 0.0, 0.0, 0.0, 0.0, 0.0]))[0]
-    assert on_host(slope).tolist() == [INF, 0, 0]
+    gradient = ag.gradients(y, v, ag.tensor([INF, 0.0, 0.0, 0.0, 0.0, 0.0]))[0]
+    assert on_host(gradient).tolist() == [INF, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float16, np.float64])
 def test_convolve_keeps_the_dtype(dtype: Any) -> None:
     a, v = np.array([1, 0, 200, 3]).astype(dtype), np.array([1, 1, 2]).astype(dtype)
-    found = ag.convolve(ag.tensor(a), ag.tensor(v)).numpy()
-    np.testing.assert_array_equal(found, np.convolve(a, v))
-    assert found.dtype == dtype
+    y = ag.convolve(ag.tensor(a), ag.tensor(v)).numpy()
+    np.testing.assert_array_equal(y, np.convolve(a, v))
+    assert y.dtype == dtype

@@ -1,4 +1,4 @@
-"""Where derivatives break down: kinks, ties, poles, overflow. Each convention is stated once."""
+"""Derivatives at kinks, ties, poles and overflow: one entry for each convention."""
 
 import math
 import warnings
@@ -25,12 +25,12 @@ def _no_warnings() -> Iterator[None]:
         yield
 
 
-def value_and_slope(f: Function, x: Any) -> tuple[Any, Any]:
-    """f(x), and the gradient of its sum."""
+def value_and_gradient(f: Function, x: Any) -> tuple[Any, Any]:
+    """Return f(x), and the gradient of its sum."""
     t = ag.tensor(np.array(x, float), requires_grad=True)
     y = f(t)
-    slope: Any = ag.gradients(y.sum(), t)[0]
-    return y.numpy(), slope.numpy()
+    gradient: Any = ag.gradients(y.sum(), t)[0]
+    return y.numpy(), gradient.numpy()
 
 
 KINKS: dict[str, tuple[Function, Any, Any]] = {
@@ -42,7 +42,7 @@ KINKS: dict[str, tuple[Function, Any, Any]] = {
     "ceil' = 0": (ag.ceil, [1.0, 1.5], [0, 0]),
     "clip' = 1 at its limits": (lambda x: ag.clip(x, -1, 1), [-2.0, -1, 0, 1, 2], [0, 1, 1, 1, 0]),
     "norm'(0) = 0": (ag.norm, [0.0, 0.0], [0, 0]),
-    "std' of equals = 0": (ag.std, [1.5, 1.5, 1.5], [0, 0, 0]),
+    "std' of equal elements = 0": (ag.std, [1.5, 1.5, 1.5], [0, 0, 0]),
     "square'(0) = 0": (lambda x: x**2, [0.0], [0]),
     "(x^1)' = 1 at 0": (lambda x: x**1, [0.0], [1]),
     "(x^0)' = 0 at 0": (lambda x: x**0, [0.0], [0]),
@@ -51,40 +51,44 @@ KINKS: dict[str, tuple[Function, Any, Any]] = {
     "(x^3)' for negative x": (lambda x: x ** ag.tensor(3.0), [-2.0], [12]),
     "(0^x)' = 0": (lambda x: 0.0**x, [0.5, 2.0], [0, 0]),
     "hypot'(0, 0) = 0": (lambda x: ag.hypot(x, 0.0), [0.0], [0]),
-    "hypot'(0, 0) = 0, the other": (lambda x: ag.hypot(0.0, x), [0.0], [0]),
+    "hypot'(0, 0) = 0, second argument": (lambda x: ag.hypot(0.0, x), [0.0], [0]),
     "arctan2'(0, 0) = 0": (lambda x: ag.arctan2(x, 0.0), [0.0], [0]),
-    "arctan2'(0, 0) = 0, the other": (lambda x: ag.arctan2(0.0, x), [0.0], [0]),
+    "arctan2'(0, 0) = 0, second argument": (lambda x: ag.arctan2(0.0, x), [0.0], [0]),
     "remainder' is minus the quotient": (
         lambda x: ag.remainder(1.0, x),
         [1e-8, -INF],
         [-99999999, 1],
     ),
     "fmod' is minus the quotient": (lambda x: ag.fmod(1.0, x), [1e-8, -INF], [-99999999, 0]),
-    "floor' = 0, whatever follows": (lambda x: ag.floor(x) * INF, [1.5], [0]),
+    "floor' = 0 before an infinite factor": (lambda x: ag.floor(x) * INF, [1.5], [0]),
     "sinc'(0) = 0": (ag.sinc, [0.0], [0]),
-    "leaky_relu'(0) is the slope": (ag.leaky_relu, [0.0, -1.0, 1.0], [0.01, 0.01, 1]),
+    "leaky_relu'(0) = negative_slope": (ag.leaky_relu, [0.0, -1.0, 1.0], [0.01, 0.01, 1]),
     "elu at large numbers": (ag.elu, [-1000.0, 1000.0], [0, 1]),
     "nan_to_num' = 0 where it replaces": (ag.nan_to_num, [NAN, INF, -INF, 1.0], [0, 0, 0, 1]),
-    "fmax passes a nan by": (lambda x: ag.fmax(x, [NAN, 1, 1]), [1.0, NAN, 1.0], [1, 0, 0.5]),
-    "fmin passes a nan by": (lambda x: ag.fmin([NAN, 1, 1], x), [1.0, NAN, 1.0], [1, 0, 0.5]),
+    "fmax ignores nan": (lambda x: ag.fmax(x, [NAN, 1, 1]), [1.0, NAN, 1.0], [1, 0, 0.5]),
+    "fmin ignores nan": (lambda x: ag.fmin([NAN, 1, 1], x), [1.0, NAN, 1.0], [1, 0, 0.5]),
     "prod with one zero": (ag.prod, [2.0, 0.0, 3.0], [0, 6, 0]),
     "prod with two zeros": (ag.prod, [0.0, 2.0, 0.0], [0, 0, 0]),
     "cumprod with zeros": (ag.cumprod, [2.0, 0.0, 3.0, 0.0], [1, 8, 0, 0]),
-    "copysign' is the sign that it gives": (
+    "copysign' is the new sign": (
         lambda x: ag.copysign(x, [1.0, -1, 1, -1]),
         [2.0, 2, -2, -2],
         [1, -1, -1, 1],
     ),
     "sort follows the permutation": (lambda x: ag.sort(x)[0], [1.0, 0.0, 0.0], [0, 1, 0]),
-    "median shares between the middle two": (ag.median, [3.0, 1.0, 2.0, 2.0], [0, 0, 0.5, 0.5]),
+    "median splits the gradient between the middle two": (
+        ag.median,
+        [3.0, 1.0, 2.0, 2.0],
+        [0, 0, 0.5, 0.5],
+    ),
     "(0^x)' = 0, an array": (lambda x: ag.tensor([0.0, 0.0]) ** x, [0.0, 2.0], [0, 0]),
 }
 
 
 @pytest.mark.parametrize("convention", KINKS)
 def test_conventions(convention: str) -> None:
-    f, x, slope = KINKS[convention]
-    np.testing.assert_array_equal(value_and_slope(f, x)[1], slope)
+    f, x, gradient = KINKS[convention]
+    np.testing.assert_array_equal(value_and_gradient(f, x)[1], gradient)
 
 
 STABLE: dict[str, tuple[Function, Any, Any, Any]] = {
@@ -113,18 +117,18 @@ STABLE: dict[str, tuple[Function, Any, Any, Any]] = {
 
 
 @pytest.mark.parametrize("name", STABLE)
-def test_nothing_overflows(name: str) -> None:
-    f, x, value, slope = STABLE[name]
-    found = value_and_slope(f, x)
-    np.testing.assert_allclose(found[0], value, rtol=1e-15)
-    np.testing.assert_allclose(found[1], slope, rtol=1e-15)
+def test_stable_functions_do_not_overflow(name: str) -> None:
+    f, x, value, gradient = STABLE[name]
+    actual = value_and_gradient(f, x)
+    np.testing.assert_allclose(actual[0], value, rtol=1e-15)
+    np.testing.assert_allclose(actual[1], gradient, rtol=1e-15)
 
 
-def test_a_power_of_0_falls_infinitely_fast_by_a_negative_exponent() -> None:
+def test_powers_of_0_have_an_infinite_derivative_at_negative_exponents() -> None:
     with np.errstate(divide="ignore"):
         for base in (0.0, ag.tensor([0.0, 0.0])):
-            slope = value_and_slope(lambda x, base=base: base**x, [-1.0, 1.0])[1]
-            assert slope.tolist() == [-INF, 0]
+            gradient = value_and_gradient(lambda x, base=base: base**x, [-1.0, 1.0])[1]
+            assert gradient.tolist() == [-INF, 0]
 
 
 def test_mixed_derivatives_of_a_power_at_exponent_0() -> None:
@@ -136,67 +140,76 @@ def test_logsumexp_of_infinity_is_infinity() -> None:
 
 
 @pytest.mark.parametrize("f", [ag.softmax, ag.log_softmax, ag.logsumexp])
-def test_undefined_rows_stay_among_themselves(f: Any) -> None:
+def test_undefined_rows_do_not_affect_other_rows(f: Any) -> None:
     x = np.array([[-INF, -INF], [1.0, 2.0], [INF, 1.0]])
     with np.errstate(invalid="ignore"):  # inf - inf
-        value, slope = value_and_slope(lambda t: f(t, axis=-1), x)
-    good = value_and_slope(lambda t: f(t, axis=-1), x[1:2])
-    np.testing.assert_array_equal(value[1:2], good[0])
-    np.testing.assert_array_equal(slope[1:2], good[1])
+        value, gradient = value_and_gradient(lambda t: f(t, axis=-1), x)
+    defined = value_and_gradient(lambda t: f(t, axis=-1), x[1:2])
+    np.testing.assert_array_equal(value[1:2], defined[0])
+    np.testing.assert_array_equal(gradient[1:2], defined[1])
 
 
-def test_the_root_has_infinite_slope_at_0() -> None:
+def test_the_derivative_of_the_square_root_is_infinite_at_0() -> None:
     with np.errstate(divide="ignore"):
-        assert value_and_slope(ag.sqrt, [0.0, 4.0])[1].tolist() == [INF, 0.25]
+        assert value_and_gradient(ag.sqrt, [0.0, 4.0])[1].tolist() == [INF, 0.25]
 
 
 @pytest.mark.parametrize("f", [ag.sqrt, ag.log, ag.reciprocal])
-def test_where_keeps_a_branch_not_taken_out_of_the_gradient(f: Function) -> None:
+def test_where_excludes_unselected_values_from_the_gradient(f: Function) -> None:
     def guarded(x: ag.Tensor) -> Any:
         valid = x > 0
         return ag.where(valid, f(ag.where(valid, x, 1)), 0)
 
-    assert value_and_slope(guarded, [-1.0, 0.0])[1].tolist() == [0, 0]
+    assert value_and_gradient(guarded, [-1.0, 0.0])[1].tolist() == [0, 0]
 
 
-def test_where_hands_nothing_from_an_invalid_branch() -> None:
-    slope = value_and_slope(lambda x: ag.where(x < 0, x, ag.tensor([NAN, NAN])), [-1.0, 1.0])[1]
-    assert slope.tolist() == [1, 0]
+def test_where_ignores_nan_in_the_other_branch() -> None:
+    gradient = value_and_gradient(lambda x: ag.where(x < 0, x, ag.tensor([NAN, NAN])), [-1.0, 1.0])[
+        1
+    ]
+    assert gradient.tolist() == [1, 0]
 
 
 # --- ties -----------------------------------------------------------------------------------------
 
-few = st.sampled_from([-1.0, 0.0, 1.0])
-matrices = hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=few)
+values = st.sampled_from([-1.0, 0.0, 1.0])
+matrices = hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=values)
 
 
 @given(x=matrices, axis=st.sampled_from([None, 0, 1]), extreme=st.sampled_from(["max", "min"]))
-def test_extremes_share_the_gradient_evenly(x: np.ndarray, axis: Any, extreme: str) -> None:
-    hit = x == getattr(np, extreme)(x, axis, keepdims=True)
-    slope = value_and_slope(lambda t: getattr(ag, extreme)(t, axis), x)[1]
-    np.testing.assert_allclose(slope, hit / hit.sum(axis, keepdims=True), rtol=1e-15)
+def test_ties_of_reductions_split_the_gradient_evenly(
+    x: np.ndarray, axis: Any, extreme: str
+) -> None:
+    is_extreme = x == getattr(np, extreme)(x, axis, keepdims=True)
+    gradient = value_and_gradient(lambda t: getattr(ag, extreme)(t, axis), x)[1]
+    np.testing.assert_allclose(
+        gradient, is_extreme / is_extreme.sum(axis, keepdims=True), rtol=1e-15
+    )
 
 
 @given(x=matrices, extreme=st.sampled_from(["maximum", "minimum"]))
-def test_equals_share_the_gradient_evenly(x: np.ndarray, extreme: str) -> None:
+def test_ties_of_elementwise_extremes_split_the_gradient_evenly(
+    x: np.ndarray, extreme: str
+) -> None:
     y = np.zeros_like(x)
     f = getattr(ag, extreme)
-    slope = value_and_slope(lambda t: f(t, ag.tensor(y)), x)[1]
-    other = value_and_slope(lambda t: f(ag.tensor(x), t), y)[1]
-    assert ((slope == 0.5) == (x == y)).all()
-    np.testing.assert_array_equal(slope + other, 1)
+    gradient = value_and_gradient(lambda t: f(t, ag.tensor(y)), x)[1]
+    other = value_and_gradient(lambda t: f(ag.tensor(x), t), y)[1]
+    assert ((gradient == 0.5) == (x == y)).all()
+    np.testing.assert_array_equal(gradient + other, 1)
 
 
 @pytest.mark.parametrize("f", [ag.max, ag.norm, ag.std, ag.relu, ag.abs])
-def test_second_derivatives_are_finite_there_too(f: Any) -> None:
+def test_second_derivatives_are_finite_at_kinks(f: Any) -> None:
     x = ag.zeros(3, requires_grad=True)
-    slope: Any = ag.gradients(f(x).sum(), x, create_graph=True)[0]
-    found = ag.gradients((slope * slope).sum(), x, allow_unused=True) if slope.requires_grad else ()
-    assert all(g is None or np.isfinite(g.numpy()).all() for g in found)
+    gradient: Any = ag.gradients(f(x).sum(), x, create_graph=True)[0]
+    if gradient.requires_grad:
+        (second,) = ag.gradients((gradient * gradient).sum(), x, allow_unused=True)
+        assert second is None or np.isfinite(second.numpy()).all()
 
 
 @given(st.integers(1, 5))
-def test_half_precision_sums_up_in_single(n: int) -> None:
+def test_half_precision_accumulates_in_single_precision(n: int) -> None:
     x = ag.full((n * 10_000,), 0.1, np.float16)
     assert x.mean().item() == np.float16(0.1)
     assert x.var().item() == 0
@@ -204,7 +217,7 @@ def test_half_precision_sums_up_in_single(n: int) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-6), (np.float64, 1e-14)])
-def test_sigmoid_is_precise_where_it_is_small(dtype: Any, rtol: float) -> None:
+def test_sigmoid_is_precise_for_negative_inputs(dtype: Any, rtol: float) -> None:
     x = np.array([-1, -15, -17, -20, -38, -80, 0, 20], dtype)
     expected = [1 / (1 + math.exp(-float(value))) for value in x]
     t = ag.tensor(x, requires_grad=True)
@@ -212,5 +225,5 @@ def test_sigmoid_is_precise_where_it_is_small(dtype: Any, rtol: float) -> None:
     np.testing.assert_allclose(y.numpy(), expected, rtol)
     y.sum().backward()
     assert t.grad is not None
-    slopes = [s * (1 - s) for s in expected]
-    np.testing.assert_allclose(t.grad.numpy()[:-1], slopes[:-1], 10 * rtol)
+    gradients = [s * (1 - s) for s in expected]
+    np.testing.assert_allclose(t.grad.numpy()[:-1], gradients[:-1], 10 * rtol)

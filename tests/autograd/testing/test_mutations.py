@@ -229,11 +229,11 @@ MUTATIONS: dict[str, tuple[Any, Callable[[], None]]] = {
     ),
     "ties give all to the first": (
         instead(ag.maximum, lambda rule: lambda g, a, b: g * (a >= b)),
-        ties(test_singular.test_equals_share_the_gradient_evenly, "maximum"),
+        ties(test_singular.test_ties_of_elementwise_extremes_split_the_gradient_evenly, "maximum"),
     ),
     "ties give all to each": (
         instead(extremes._max, lambda rule: lambda g, x, y, axes: g * (x == x.max())),
-        ties(test_singular.test_extremes_share_the_gradient_evenly, None, "max"),
+        ties(test_singular.test_ties_of_reductions_split_the_gradient_evenly, None, "max"),
     ),
     "relu'(0) = 1": (
         instead(ag.relu, lambda rule: lambda g, y: g * (y >= 0)),
