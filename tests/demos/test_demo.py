@@ -64,7 +64,7 @@ def script(tmp_path: Path) -> Path:
 def test_a_demonstration_measures_draws_and_keeps(script: Path, tmp_path: Path) -> None:
     printed = succeeds("demo", script, "--out", "out", cwd=tmp_path)
     assert "Weights fall." in printed
-    assert "The claim: Everything falls." in printed
+    assert "Claim: Everything falls." in printed
     rows = [line.split() for line in printed.splitlines()]
     assert ["share", "90.0%", "at", "least", "80.0%", "pass"] in rows
     assert ["P(a", "|", "b)", "3", "bits"] in rows
@@ -179,7 +179,7 @@ def test_results_replace_results_and_nothing_else(script: Path, tmp_path: Path) 
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("mine")
     words = ["demo", script, "--out", "other", "--overwrite"]
-    fails(*words, cwd=tmp_path, says=["other is not empty, and not of a demonstration"])
+    fails(*words, cwd=tmp_path, says=["other is not empty and was not written by a demo"])
 
 
 def test_what_was_interrupted_is_replaced(script: Path, tmp_path: Path) -> None:
@@ -238,10 +238,10 @@ def test_nothing_of_others_is_overwritten(script: Path, tmp_path: Path) -> None:
     run_folder, words = tmp_path / "run", ["--overwrite", "--out"]
     run_folder.mkdir()
     (run_folder / "config.json").write_text('{"format": "another"}')
-    fails("demo", script, *words, "run", cwd=tmp_path, says=["not of a demonstration"])
+    fails("demo", script, *words, "run", cwd=tmp_path, says=["was not written by a demo"])
     assert [*run_folder.iterdir()] == [run_folder / "config.json"]
     for data, out in (("run", "run"), ("run", "run/in"), ("run/config.json", "run")):
-        says = ["are within one another"]
+        says = ["must not contain each other"]
         fails("demo", script, "--data", data, *words, out, cwd=tmp_path, says=says)
     assert [*run_folder.iterdir()] == [run_folder / "config.json"]
 
@@ -257,28 +257,31 @@ def test_one_run_at_a_time(script: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["demo"], ["one of NAME, --list and --all"]),
-        (["demo", "elmann"], ["no demonstration 'elmann'; did you mean elman?"]),
-        (["demo", "elman", "--all"], ["one of NAME, --list and --all"]),
-        (["demo", "elman", "--seed", "x"], ["--seed x: expected a whole number"]),
+        (["demo"], ["expected one of NAME, --list and --all"]),
+        (["demo", "elmann"], ["unknown demo 'elmann'; did you mean elman?"]),
+        (["demo", "elman", "--all"], ["expected one of NAME, --list and --all"]),
+        (["demo", "elman", "--seed", "x"], ["--seed x: expected an integer"]),
         (["demo", "elman", "--jobs", "2"], ["go with --all"]),
         (["demo", "elman", "--report", "x.md"], ["go with --all"]),
         (["demo", "elman", "--device", "gpu"], ["--device gpu: expected cpu, cuda or cuda:N"]),
-        (["demo", "elman", "--data", "x", "--out", "y"], ["elman takes no data of one's own"]),
-        (["demo", "falling.py", "--data", "x", "--out", "y"], ["--data x: there is no such"]),
+        (["demo", "elman", "--data", "x", "--out", "y"], ["elman does not accept --data"]),
+        (
+            ["demo", "falling.py", "--data", "x", "--out", "y"],
+            ["--data x: file or folder"],
+        ),
         (["demo", "falling.py", "--data", "falling.py"], ["--data needs --out RUN"]),
-        (["demo", "none.py"], ["none.py: there is no such file"]),
-        (["demo", "plain.py"], ["plain.py is no demonstration"]),
+        (["demo", "none.py"], ["none.py: file not found"]),
+        (["demo", "plain.py"], ["plain.py is not a demo"]),
         (["demo", "broken.py"], ["broken.py", "line 1"]),
-        (["demo", "half.py"], ["half.py is no demonstration"]),
+        (["demo", "half.py"], ["half.py is not a demo"]),
         (["demo", "made.py"], ["made.py: CLAIM and DATA must be string literals"]),
         (["demo", "falling.py", "--device", "cuda:99"], ["--device cuda:99"]),
-        (["predict", "silent", "x"], ["silent: the demonstration elman has no predict"]),
+        (["predict", "silent", "x"], ["silent: the demo elman does not define predict"]),
         (["demo", "falling.py", "--out", "plain.py"], ["plain.py is not a folder"]),
-        (["demo", "--all", "--data", "x"], ["--data is for one demonstration"]),
+        (["demo", "--all", "--data", "x"], ["--data needs the NAME of one demo"]),
         (["predict", "nowhere", "x"], ["nowhere does not contain a trained model"]),
         (["predict", "language", "x"], ["tinygrad-rnn sample language", "tinygrad-rnn eval"]),
-        (["predict", "strange", "x"], ["a demonstration 'strange', which is not here"]),
+        (["predict", "strange", "x"], ["the unknown demo 'strange'"]),
         (["predict", "damaged", "x"], ["config.json is damaged"]),
         (["predict", "language"], ["INPUT"]),
     ],

@@ -1,4 +1,4 @@
-"""The command as its users meet it: a process of its own, in a folder of its own."""
+"""Helpers that run the command in a process of its own."""
 
 import os
 import subprocess
@@ -16,29 +16,29 @@ ENVIRONMENT = os.environ | {
     "PYTHONUNBUFFERED": "",
 }
 PATIENCE = 1800
-"""Seconds after which a process is taken to hang, on a machine that does much else too."""
+"""Timeout of a process in seconds, for a busy machine."""
 TEXT = "the quick brown fox jumps over the lazy dog.\nit was not amused, was it?\n" * 40
 SMALL = ["--hidden", "8", "--embed", "4", "--batch", "4", "--seq-len", "8"]
 
 
-def run(*words: Any, cwd: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """`tinygrad-rnn words...` in the folder `cwd`; `input` is what it reads from standard input."""
+def run(*argv: Any, cwd: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Run `tinygrad-rnn` in the folder `cwd`; `input` is its standard input."""
     settings = {"capture_output": True, "encoding": "utf-8", "timeout": PATIENCE} | settings
-    command = [*COMMAND, *map(str, words)]
+    command = [*COMMAND, *map(str, argv)]
     return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, **settings)
 
 
-def succeeds(*words: Any, cwd: Path, **settings: Any) -> str:
-    """What a command prints that is to succeed, without a word on standard error."""
-    done = run(*words, cwd=cwd, **settings)
+def succeeds(*argv: Any, cwd: Path, **settings: Any) -> str:
+    """Run a command, assert that it succeeds without an error message, and return its output."""
+    done = run(*argv, cwd=cwd, **settings)
     assert (done.returncode, done.stderr) == (0, ""), done
     return str(done.stdout)
 
 
-def fails(*words: Any, cwd: Path, says: list[str], **settings: Any) -> None:
-    """The command exits with 2 and one line that holds all of `says`, and changes no file."""
+def fails(*argv: Any, cwd: Path, says: list[str], **settings: Any) -> None:
+    """Assert that a command prints a one-line error with all phrases and changes no file."""
     before = contents(cwd)
-    done = run(*words, cwd=cwd, **settings)
+    done = run(*argv, cwd=cwd, **settings)
     assert done.returncode == 2, done
     assert is_one_line(done.stderr), done
     assert not [phrase for phrase in says if phrase not in done.stderr], done
@@ -46,13 +46,13 @@ def fails(*words: Any, cwd: Path, says: list[str], **settings: Any) -> None:
 
 
 def is_one_line(error: str) -> bool:
-    """Whether this is an error for the person at the keyboard: no usage dump, no traceback."""
-    dumps = any(phrase in error for phrase in ("Traceback", "usage:"))
-    return error.startswith("tinygrad-rnn: error: ") and error.count("\n") == 1 and not dumps
+    """True if this is an error message of one line, without usage or traceback."""
+    has_dump = any(phrase in error for phrase in ("Traceback", "usage:"))
+    return error.startswith("tinygrad-rnn: error: ") and error.count("\n") == 1 and not has_dump
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every file below a folder with its content, and every folder with None."""
+    """Return the contents of all files below a folder, and None for folders, by path."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""What the tests of `insight` share."""
+"""Helpers of the tests of `insight`."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def last_output(returned: Any) -> Any:
     return returned[0][-1].sum()
 
 
-def watched(layer: nn.Module, *args: Any, **options: Any) -> list[insight.LayerTrace]:
-    with insight.capture(layer) as runs:
+def capture_traces(layer: nn.Module, *args: Any, **options: Any) -> list[insight.LayerTrace]:
+    with insight.capture(layer) as traces:
         layer(*args, **options)
-    return runs
+    return traces

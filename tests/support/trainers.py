@@ -1,4 +1,4 @@
-"""A trainer to be tested, and what several of its tests do with it."""
+"""A small trainer, and helpers of its tests."""
 
 from itertools import count
 from typing import Any
@@ -14,7 +14,7 @@ SCHEDULES = optim.lr_scheduler
 
 
 class Counter(nn.Module):
-    """Scores of how many of the inputs (T, B, 1) were above 0: even or odd."""
+    """Classify whether the number of positive inputs (T, B, 1) is even or odd."""
 
     def __init__(self, dropout: float = 0.0) -> None:
         self.gru = nn.GRU(1, 6)
@@ -38,7 +38,7 @@ def loss(model: Any, batch: Any) -> Any:
 
 
 def make(batch_size: int = 5, dropout: float = 0.0, lr: float = 0.05, **options: Any) -> Trainer:
-    """A trainer that is the same whenever it is made. `schedule` may be a function."""
+    """Return a trainer with fixed seeds. `schedule` may be a function of the optimizer."""
     ag.manual_seed(1)
     model = Counter(dropout)
     optimizer = optim.Adam(model.parameters(), lr=lr)
@@ -63,23 +63,23 @@ def evaluations(records: list[dict[str, Any]]) -> list[float]:
     return [record["loss"] for record in records if record["event"] == "evaluation"]
 
 
-def stumble(trainer: Trainer, call: int) -> None:
-    """Train until the loss is asked for the `call`-th time, and its answer is interrupted."""
-    answer, calls = trainer.loss, count(1)
+def interrupt(trainer: Trainer, call: int) -> None:
+    """Train until the `call`-th call of the loss, which raises KeyboardInterrupt."""
+    loss_function, calls = trainer.loss, count(1)
 
-    def stumbling(model: Any, batch: Any) -> Any:
-        value = answer(model, batch)
+    def interrupted_loss(model: Any, batch: Any) -> Any:
+        value = loss_function(model, batch)
         if trainer.model.training and next(calls) == call:
             raise KeyboardInterrupt
         return value
 
-    trainer.loss = stumbling
+    trainer.loss = interrupted_loss
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(9, progress=False)
-    trainer.loss = answer
+    trainer.loss = loss_function
 
 
-def failing(values: list[float]) -> Any:
-    """A validation that gives these numbers, one after another."""
-    rest = iter(values)
-    return lambda model: next(rest)
+def scripted_validation(values: list[float]) -> Any:
+    """Return a validation function that returns these numbers one after the other."""
+    remaining = iter(values)
+    return lambda model: next(remaining)

@@ -1,4 +1,4 @@
-"""The command `tinygrad-rnn`."""
+"""The command `tinygrad-rnn`: one module per subcommand."""
 
 from __future__ import annotations
 
@@ -8,79 +8,83 @@ from collections.abc import Callable
 
 from .. import __version__
 from ..errors import InputError, TrainingDiverged
-from . import demo, sample, train
-from .argparsing import PROGRAM, Parser, describe, did_you_mean
+from . import demo, evaluate, info, predict, sample, train
+from .argparsing import PROGRAM, Parser, describe_os_error, suggest
 
 Command = Callable[[list[str]], int]
 
 COMMANDS: dict[str, tuple[Command, str]] = {
-    "train": (train.main, "learn a character language model from text"),
-    "sample": (sample.sample, "let a trained model write"),
-    "eval": (sample.evaluate, "measure a trained model in bits per character"),
-    "demo": (demo.demo, "show a claim about recurrent networks, and measure whether it holds"),
-    "predict": (demo.predict, "apply what a demonstration has learned to new input"),
-    "info": (sample.info, "show versions, devices and threads"),
+    "train": (train.main, "train a character language model"),
+    "sample": (sample.main, "generate text with a trained language model"),
+    "eval": (evaluate.main, "evaluate a trained language model"),
+    "demo": (demo.main, "run demos of recurrent networks and check their claims"),
+    "predict": (predict.main, "apply the model of a demo to new input"),
+    "info": (info.main, "show versions, devices and threads"),
 }
 
 
-def main(words: list[str] | None = None) -> int:
-    """Run the command line `words` (default: the program's own). Returns the exit code.
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line and return the exit code.
 
-    0 is success, 2 an error of one line on standard error; 130, 141 and 143 are what shells expect
-    after Ctrl-C, a closed pipe and SIGTERM. Defects of the program raise.
+    The exit code is 0 on success and 2 after an error, which is one line on standard error. It is
+    130, 141 and 143 after Ctrl-C, a closed pipe and SIGTERM. Defects of the program raise.
+
+    Parameters
+    ----------
+    argv
+        Arguments (default: the arguments of the process).
     """
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (None: started without one)
-    if hasattr(sys.stdout, "reconfigure"):  # a terminal that lacks a character is no reason to stop
+    if hasattr(sys.stdout, "reconfigure"):  # a missing character must not stop the program
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = _run(sys.argv[1:] if words is None else words)
+        code = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except (InputError, TrainingDiverged) as error:
-        code = _error(str(error))
+        code = _print_error(str(error))
     except MemoryError as error:
-        code = _error(f"not enough memory: {error}")
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        code = _print_error(f"not enough memory: {error}")
+    except BrokenPipeError:  # the reader, such as `head`, has exited
         code = 141
     except OSError as error:
-        code = _error(describe(error))
+        code = _print_error(describe_os_error(error))
     except KeyboardInterrupt:
         code = 130
     _flush_or_drop_output()
     return code
 
 
-def _error(message: str) -> int:
-    """Say it in one line on standard error, whatever line ends it came with. Returns 2."""
+def _print_error(message: str) -> int:
+    """Print a message as one line on standard error, and return exit code 2."""
     print(f"{PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
-def _run(words: list[str]) -> int:
-    command, *rest = words or ["--help"]
+def _run(argv: list[str]) -> int:
+    command, *arguments = argv or ["--help"]
     try:
         if command in COMMANDS:
-            return COMMANDS[command][0](rest)
+            return COMMANDS[command][0](arguments)
         if not command.startswith("-"):
             known = ", ".join(COMMANDS)
             raise InputError(
-                f"unknown command {command!r}{did_you_mean(command, COMMANDS)} "
-                f"(the commands are {known})"
+                f"unknown command {command!r}{suggest(command, COMMANDS)} (commands: {known})"
             )
-        _parser().parse(words or ["--help"])
-    except SystemExit as stop:  # --help and --version end the parsing
+        _parser().parse(argv or ["--help"])
+    except SystemExit as stop:  # raised by --help and --version
         return int(stop.code or 0)
-    raise InputError(f"which command? (see {PROGRAM} --help)")
+    raise InputError(f"a command is required (see {PROGRAM} --help)")
 
 
 def _parser() -> Parser:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}   {words}" for name, (_, words) in COMMANDS.items()]
+    lines = [f"  {name:{width}}   {summary}" for name, (_, summary) in COMMANDS.items()]
     parser = Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} COMMAND ...",
-        description="Recurrent neural networks on an engine of their own.",
+        description="Recurrent neural networks on an automatic-differentiation engine for NumPy.",
         epilog="\n".join(
-            ["commands:", *lines, "", f"`{PROGRAM} COMMAND --help` tells more about each."]
+            ["commands:", *lines, "", f"`{PROGRAM} COMMAND --help` describes a command."]
         ),
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -88,7 +92,7 @@ def _parser() -> Parser:
 
 
 def _flush_or_drop_output() -> None:
-    """Leave nothing that the interpreter would fail to write, and complain about, when it exits."""
+    """Flush standard output, or discard it, so that the interpreter's exit cannot fail."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""How the command reads its words and speaks: options by table, errors in one line, tables."""
+"""Argument parsing and output shared by the commands."""
 
 from __future__ import annotations
 
@@ -37,13 +37,16 @@ def typed_program() -> str:
 
 
 def _shell_path(path: str) -> str:
-    """Return a path as one word of a shell, relative to the working directory if it is inside."""
+    """Return a path quoted for a shell, relative if it is below the working directory."""
     relative = os.path.relpath(path)
     return shlex.quote(path if relative.startswith(os.pardir) else relative)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with errors of one line and suggestions, and options in any order with the rest."""
+    """Argument parser with one-line errors and suggestions.
+
+    Options and positional arguments may be mixed in any order.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(
@@ -53,45 +56,47 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message.removeprefix('argument ')} (see {self.prog} --help)")
 
-    def parse(self, words: list[str]) -> argparse.Namespace:
-        """The words' meaning; InputError for words that mean nothing here.
+    def parse(self, argv: list[str]) -> argparse.Namespace:
+        """Parse arguments; raise InputError if an argument is not known.
 
-        What follows the word `--` is a path (or `-`), even if it begins with a dash.
+        Arguments after `--` are paths (or `-`), even if they begin with a dash.
         """
-        end = words.index("--") if "--" in words else len(words)
-        options, paths = words[:end], words[end + 1 :]
+        end = argv.index("--") if "--" in argv else len(argv)
+        options, paths = argv[:end], argv[end + 1 :]
         known = self._option_string_actions
-        for option in (word.partition("=")[0] for word in options):
+        for option in (argument.partition("=")[0] for argument in options):
             if re.fullmatch(r"--?[A-Za-z]\S*", option) and option not in known:
-                self.error(f"unknown option {option}{did_you_mean(option, known)}")
+                self.error(f"unknown option {option}{suggest(option, known)}")
         protected = [
             os.path.join(os.curdir, path) if path.startswith("-") and path != "-" else path
             for path in paths
         ]
         arguments, unexpected = self.parse_known_intermixed_args(options + protected)
         if unexpected:
-            self.error(f"unexpected word {unexpected[0]!r}")
+            self.error(f"unexpected argument {unexpected[0]!r}")
         return arguments
 
-    def add_option(self, name: str, default: Any, rule: Rule, words: str) -> None:
-        """An option with a value, which `given` reads by the same rule."""
+    def add_option(self, name: str, default: Any, rule: Rule, help_text: str) -> None:
+        """Add an option with a value, which `parse_options` validates with the same rule."""
         metavar = {int: "N", float: "X", str: name.upper()}[rule.kind]
-        if rule.kind is str:
-            words += f": {rule.words}"
-        shown = "" if default is None else f" (default: {default})"
+        choices = f": {rule.expected}" if rule.kind is str else ""
+        default_text = "" if default is None else f" (default: {default})"
         self.add_argument(
-            flag(name), default=argparse.SUPPRESS, metavar=metavar, help=words + shown
+            flag(name),
+            default=argparse.SUPPRESS,
+            metavar=metavar,
+            help=help_text + choices + default_text,
         )
 
 
-def given(arguments: argparse.Namespace, rules: Mapping[str, Rule]) -> dict[str, Any]:
-    """The values of those options that were given; InputError for one that is not allowed."""
-    typed = vars(arguments)
-    return {name: rules[name].parse(name, typed[name]) for name in rules if name in typed}
+def parse_options(arguments: argparse.Namespace, rules: Mapping[str, Rule]) -> dict[str, Any]:
+    """Return the values of the options on the command line; raise InputError for invalid ones."""
+    texts = vars(arguments)
+    return {name: rules[name].parse(name, texts[name]) for name in rules if name in texts}
 
 
 def check_device(device: str) -> None:
-    """InputError, with what to install, if the device is not there."""
+    """Raise InputError if the device is not available."""
     try:
         ag.backend.get(device)
     except ag.backend.DeviceError as error:
@@ -99,30 +104,30 @@ def check_device(device: str) -> None:
 
 
 def read_texts(names: list[str], encoding: str | None) -> TextCorpus | None:
-    """Return the files' texts, if any are named; InputError for an --encoding without files."""
+    """Return the text of some files, or None; raise InputError for --encoding without files."""
     if names:
         try:
             return TextCorpus.from_files(names, encoding or "utf-8")
         except EncodingError as error:
-            raise InputError(f"{error}; --encoding NAME names another") from error
+            raise InputError(f"{error}; choose another with --encoding NAME") from error
     if encoding is not None:
-        raise InputError("--encoding says how TEXT is read, and no TEXT is given")
+        raise InputError("--encoding needs TEXT, the files to decode")
     return None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return a question that suggests the most similar known word, or an empty string."""
+    matches = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
 
 
-def describe(error: OSError) -> str:
-    """An error of the operating system: what could not be used, and why."""
+def describe_os_error(error: OSError) -> str:
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename else f"cannot write the output: {reason}"
 
 
 def print_table(headings: list[str], rows: list[list[str]], highlighted: int = 0) -> None:
-    """A table whose first column is text and whose others are figures; one row stands out."""
+    """Print a table of text in the first column and numbers in the others; one row is bold."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

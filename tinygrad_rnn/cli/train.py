@@ -1,4 +1,4 @@
-"""`tinygrad-rnn train`: from text to a trained model in a folder."""
+"""`tinygrad-rnn train`: training of a character language model."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from ..data import TextCorpus
 from ..errors import InputError
 from ..tasks.language_modeling import LanguageTraining, Options, Run, generate
-from ..tasks.language_modeling.report import comparison, draw_loss
-from ..tasks.language_modeling.run_folder import check_folder, name_a_run
+from ..tasks.language_modeling.report import compare_with_markov, draw_loss
+from ..tasks.language_modeling.run_folder import check_folder, missing_run_message
 from ..training import Session, load
 from ..training.environment import limit_threads, versions
 from ..training.files import write_file
@@ -22,8 +22,8 @@ from .argparsing import (
     PROGRAM,
     Parser,
     check_device,
-    describe,
-    given,
+    describe_os_error,
+    parse_options,
     print_table,
     read_texts,
     typed_program,
@@ -32,12 +32,13 @@ from .argparsing import (
 RULES = {entry.name: entry.metadata["rule"] for entry in fields(Options)}
 
 DESCRIPTION = """\
-Learn a character language model from TEXT: files, one after the other, or - for standard input.
-Without TEXT it learns from the documentation that ships inside Python.
+Train a character language model on TEXT: one or more files, or - for standard
+input. The default is the documentation that is included in Python.
 
-Nine tenths of the text are learned from, one twentieth says which model is best (validation), the
-last twentieth is kept for `eval`. The run ends at --epochs, --max-steps or --max-seconds, whichever
-comes first. It can be stopped at any moment (Ctrl-C) and goes on with --resume."""
+The text is split into 90% for training, 5% for validation, which selects the
+best model, and 5% for testing with `eval`. Training stops at --epochs,
+--max-steps or --max-seconds, whichever comes first. It can be interrupted at
+any time with Ctrl-C, and continued with --resume."""
 
 EXAMPLES = """\
 examples:
@@ -47,28 +48,28 @@ examples:
   cat *.md | tinygrad-rnn train - --batch 8"""
 
 
-def main(words: list[str]) -> int:
-    arguments = _parser().parse(words)
+def main(argv: list[str]) -> int:
+    arguments = _parser().parse(argv)
     if arguments.resume and arguments.overwrite:
-        raise InputError("--resume and --overwrite contradict each other")
-    run, training, options = _resumed(arguments) if arguments.resume else _begun(arguments)
-    with limit_threads(options.threads), run.lock():
-        session = Session(run.folder, training, options.limits())
-        run.prolong(options)
+        raise InputError("--resume and --overwrite exclude each other")
+    run, trainer = _open_run(arguments) if arguments.resume else _create_run(arguments)
+    with limit_threads(trainer.options.threads), run.lock():
+        session = Session(run.folder, trainer, trainer.options.limits())
+        run.update_options(trainer.options)
         try:
-            _introduce(run, training, session)
+            _print_header(run, trainer, session)
             with progress_display(sys.stdout) as progress:
                 session.train(progress)
             if session.limit:
-                _report(run, training, session)
+                _write_results(run, trainer, session)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
             raise InputError(
-                f"{describe(error)}; what {run.folder} had saved is as it was, "
-                f"go on with: {_resume_command(run)}"
+                f"{describe_os_error(error)}; the checkpoint in {run.folder} is unchanged, "
+                f"continue with: {_resume_command(run)}"
             ) from error
-    return _farewell(run, training, session)
+    return _print_next_steps(run, trainer, session)
 
 
 def _parser() -> Parser:
@@ -76,117 +77,117 @@ def _parser() -> Parser:
     parser.add_argument("text", nargs="*", metavar="TEXT", help="text files, or - (standard input)")
     for entry in fields(Options):
         parser.add_option(entry.name, entry.default, RULES[entry.name], entry.metadata["help"])
-    parser.add_argument("--encoding", metavar="NAME", help="how TEXT is encoded (default: utf-8)")
+    parser.add_argument("--encoding", metavar="NAME", help="encoding of TEXT (default: utf-8)")
     parser.add_argument(
-        "--out", type=Path, metavar="RUN", help="folder of the run (default: runs/lstm-1, -2, ...)"
+        "--out", type=Path, metavar="RUN", help="output folder (default: runs/lstm-1, -2, ...)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the run --out")
+    parser.add_argument("--resume", action="store_true", help="continue the run --out")
     parser.add_argument("--overwrite", action="store_true", help="replace the run --out")
     return parser
 
 
-def _begun(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Options]:
-    """A new run. All that can be wrong is found before its folder is made."""
-    options = Options(**given(arguments, RULES))
+def _create_run(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining]:
+    """Create a run. All input is validated before the folder is created."""
+    options = Options(**parse_options(arguments, RULES))
     check_folder(arguments.out, arguments.overwrite)
     check_device(options.device)
     corpus = read_texts(arguments.text, arguments.encoding) or TextCorpus.default()
     try:
-        training = LanguageTraining(options, corpus)
+        trainer = LanguageTraining(options, corpus)
     except InputError as error:
         raise InputError(f"{error} (--batch, --seq-len)") from error
-    return Run.create(arguments.out, options, corpus, arguments.overwrite), training, options
+    return Run.create(arguments.out, options, corpus, arguments.overwrite), trainer
 
 
-def _resumed(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining, Options]:
-    """A run that is there, with its own options but for larger limits."""
+def _open_run(arguments: argparse.Namespace) -> tuple[Run, LanguageTraining]:
+    """Open a run to resume it, with its saved options and possibly higher limits."""
     if arguments.out is None:
-        raise InputError(name_a_run())
+        raise InputError(missing_run_message())
     run = Run.open(arguments.out)
-    options = run.options.prolonged(given(arguments, RULES))
+    options = run.options.with_limits(parse_options(arguments, RULES))
     check_device(options.device)
     if corpus := read_texts(arguments.text, arguments.encoding):
         run.check_same_text(corpus)
-    return run, LanguageTraining(options, run.corpus()), options
+    return run, LanguageTraining(options, run.corpus())
 
 
-def _introduce(run: Run, training: LanguageTraining, session: Session) -> None:
-    """Say what is about to be learned, by what, and where."""
-    options, size = training.options, len(run.vocabulary)
+def _print_header(run: Run, trainer: LanguageTraining, session: Session) -> None:
+    """Print the text, the model and the folder of the run."""
+    options, text, step = trainer.options, run.text, trainer.position.step
     layers = f"{options.layers} layer{'s' if options.layers > 1 else ''}"
-    parameters = sum(parameter.size for parameter in training.model.parameters())
-    print(f"text   {run.text['source']}: {run.text['characters']:,} characters, {size} different")
+    parameters = sum(parameter.size for parameter in trainer.model.parameters())
+    print(
+        f"text   {text['source']}: {text['characters']:,} characters, "
+        f"vocabulary of {len(run.vocabulary)}"
+    )
     print(
         f"model  {options.model.upper()}, {layers} of {options.hidden} units, "
         f"{parameters:,} parameters, on {options.device}"
     )
-    print(f"run    {run.folder}", end="")
-    print(
-        f", goes on at step {training.position.step:,}" if training.position.step else "",
-        flush=True,
-    )
-    now = versions()
-    changed = [
-        f"{name} {old} (now {now[name]})"
-        for name, old in run.versions.items()
-        if now.get(name) != old
+    resumed = f", continues at step {step:,}" if step else ""
+    print(f"run    {run.folder}{resumed}", flush=True)
+    current = versions()
+    changes = [
+        f"{name} {version} (now {current[name]})"
+        for name, version in run.versions.items()
+        if current.get(name) != version
     ]
-    if changed:
-        print(f"note   the run began with {', '.join(changed)}: last digits may differ")
+    if changes:
+        print(f"note   the run was started with {', '.join(changes)}: results may differ slightly")
     if session.limit:
-        print(f"The run is finished: it reached {options.typed(session.limit)}.")
+        print(f"The run is complete: it has reached {options.format_limit(session.limit)}.")
     print()
 
 
-def _report(run: Run, training: LanguageTraining, session: Session) -> None:
-    """Compare the best model with Markov models, let it write, and draw the curve."""
-    model, options, at = training.model, training.options, training.position
+def _write_results(run: Run, trainer: LanguageTraining, session: Session) -> None:
+    """Compare the best model with Markov models, generate text and draw the loss curve."""
+    model, options, position = trainer.model, trainer.options, trainer.position
     load(run.path("model.safetensors"), model)
-    (ours, bits), *markov = comparison(
-        model, options, training.train_ids, training.valid_ids
+    (name, bits), *markov = compare_with_markov(
+        model, options, trainer.train_ids, trainer.valid_ids
     ).items()
     draw_loss(run.path("loss.png"), session.records, dict(markov))
     text = "".join(generate(model, run.vocabulary, 300, temperature=0.8, seed=options.seed))
     write_file(run.path("sample.txt"), (text + "\n").encode("utf-8", "surrogatepass"))
-    print(f"{int(at.seen):,} characters were read in {format_duration(session.seconds)}.")
-    print(f"The best model is that of step {at.best_step:,}.\n")
+    duration = format_duration(session.seconds)
+    print(f"Trained on {int(position.seen):,} characters in {duration}.")
+    print(f"The best model is from step {position.best_step:,}.\n")
     print_table(
-        ["on the validation text", "bits per character", ""],
+        ["validation text", "bits per character", ""],
         [
-            [ours, f"{bits:.3f}", ""],
-            *([name, f"{its:.3f}", _verdict(f"{bits:.3f}", f"{its:.3f}")] for name, its in markov),
+            [name, f"{bits:.3f}", ""],
+            *([other, f"{b:.3f}", _verdict(f"{bits:.3f}", f"{b:.3f}")] for other, b in markov),
         ],
     )
-    print(f"It writes:\n\n{text}\n")
+    print(f"Generated text:\n\n{text}\n")
 
 
-def _verdict(ours: str, its: str) -> str:
-    """What became of a Markov model, by the figures that are shown."""
-    if ours == its:
-        return "level"
-    return "beaten" if float(ours) < float(its) else "ahead"
+def _verdict(bits: str, markov_bits: str) -> str:
+    """Compare a Markov model with the network by the rounded numbers in the table."""
+    if bits == markov_bits:
+        return "equal"
+    return "worse" if float(bits) < float(markov_bits) else "better"
 
 
-def _farewell(run: Run, training: LanguageTraining, session: Session) -> int:
-    """Say what was saved and what can be done next. Returns the exit code."""
+def _print_next_steps(run: Run, trainer: LanguageTraining, session: Session) -> int:
+    """Print the saved files and the next commands, and return the exit code."""
     if session.limit is None:
         assert session.signal is not None
-        how = "Ctrl-C" if session.signal == signal.SIGINT else session.signal.name
-        print(f"Stopped by {how} at step {training.position.step:,}; saved. Go on with:")
+        cause = "Ctrl-C" if session.signal == signal.SIGINT else session.signal.name
+        print(f"Stopped by {cause} at step {trainer.position.step:,} and saved. Continue with:")
         print(f"  {_resume_command(run)}")
         return 128 + session.signal
     names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
     print(f"Saved in {run.folder}: {names}\n\nNext:")
-    print(f"  {typed_program()} sample {_quoted(run)}")
-    print(f"  {typed_program()} eval {_quoted(run)}")
-    print(f"  {_resume_command(run)} {training.options.typed(session.limit, times=2)}")
+    print(f"  {typed_program()} sample {_quoted_folder(run)}")
+    print(f"  {typed_program()} eval {_quoted_folder(run)}")
+    print(f"  {_resume_command(run)} {trainer.options.format_limit(session.limit, factor=2)}")
     return 0
 
 
 def _resume_command(run: Run) -> str:
-    return f"{typed_program()} train --resume --out {_quoted(run)}"
+    return f"{typed_program()} train --resume --out {_quoted_folder(run)}"
 
 
-def _quoted(run: Run) -> str:
-    """The run's folder as one word of a shell."""
+def _quoted_folder(run: Run) -> str:
     return shlex.quote(str(run.folder))

@@ -1,5 +1,4 @@
-"""What recurrent networks do: gates and states at each step, gradients through time, memory, what
-an output looked at; as arrays and as pictures."""
+"""Analysis of recurrent networks: traces of gates and states, gradient flow, saliency, plots."""
 
 from autograd.runtime.deprecation import moved_names
 

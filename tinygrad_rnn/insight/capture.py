@@ -1,18 +1,10 @@
-"""Recurrent layers watched while they run.
-
-A cell's equations stand in its `step`, and its local variables have the names that the equations
-give things: i, f, g, o, c, h. So what a cell computes at a step is what these variables hold when
-`step` returns, and no cell, one of the user's own either, has to do anything to be watched.
-"""
+"""Traces of recurrent layers: the gates, states and gradients of every time step."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -30,44 +22,58 @@ from autograd import (
     zeros_like,
 )
 from autograd.compile import eager_execution
-from autograd.runtime.context import Undo, context
+from autograd.runtime.context import context
 from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import nn
 from ..nn.module import join_names
 from ..nn.recurrent.layer import scan_interceptor
+from .locals_hook import capture_locals
 
 
 @dataclass(eq=False)
 class LayerTrace:
-    """What one cell of a layer, in one direction, computed in one call: `run["f"]` (T, B, H).
+    """Trace of one cell of a layer, in one direction, during one call.
 
-    Times are those of the input, in the backward direction too. Everything is recorded, so that
-    gradients with respect to anything can be had.
+    `trace["f"]` is a variable of the cell at all time steps, (T, B, H). Time steps are counted
+    along the input, also for the backward direction. The graph is recorded, so gradients with
+    respect to every variable can be computed.
+
+    Attributes
+    ----------
+    name : str
+        Path of the layer in the model and name of the cell in the layer: "l0", "l0_reverse", "l1".
+        The second call of a cell is named "l0 (2)".
+    inputs : Tensor, shape (T, B, I)
+        Inputs of the cell.
+    outputs : Tensor, shape (T, B, ...)
+        Outputs of the cell, 0 in the padding.
+    steps : list of dict
+        Variables of each time step by name: all Tensors whose first axis is the batch. Variables of
+        a nested cell are named "inner.f".
+    state_names : tuple of str
+        Names of the parts of the state. A part that is not held by a variable is named "state", or
+        "state_0", "state_1", ...
+    carried_states : list of list of Tensor
+        Parts of the state before the first step and after each step in the order of execution:
+        T + 1 lists. No other value of the same step depends on these Tensors.
+    final_state : list of Tensor
+        Parts of the state after the last step of each sequence.
+    lengths : array of int, shape (B,)
+        Number of time steps of each sequence.
+    reverse : bool
+        True for the backward direction.
     """
 
     name: str
-    """The layer's own name in the model, and "l0", "l0_reverse", "l1", ... for the cell in it; what
-    runs again is "l0 (2)"."""
     inputs: Tensor
-    """What the cell read (T, B, I)."""
     outputs: Tensor
-    """(T, B, ...), 0 beyond a sequence's end."""
     steps: list[dict[str, Tensor]]
-    """For each time the variables of the cell's `step` when it returned, by name: all Tensors whose
-    first axis is the batch. Those of a cell inside the cell are called "inside.f"."""
     state_names: tuple[str, ...]
-    """The names of the parts of the state. One that no variable holds is called "state", or
-    "state_0", "state_1", ... where there are several."""
     carried_states: list[list[Tensor]]
-    """The parts of the state in the order of execution, from the initial state on, as each step
-    hands them to the next: T + 1 times tensors on which nothing else at the same step depends."""
     final_state: list[Tensor]
-    """The parts of the state after each sequence's own last step."""
     lengths: np.ndarray
-    """The number of steps of each sequence (B)."""
     reverse: bool
-    """Whether it ran backward in time."""
 
     state = RenamedAttribute("state_names")
     handed = RenamedAttribute("carried_states")
@@ -83,45 +89,89 @@ class LayerTrace:
 
     @property
     def names(self) -> list[str]:
-        """What there is at every step."""
+        """Names of the variables that exist at every time step."""
         return [name for name in self.steps[0] if all(name in step for step in self.steps)]
 
     def __getitem__(self, name: str) -> Tensor:
-        """The values of a variable at all times (T, B, ...), 0 beyond a sequence's end; KeyError
-        that lists the names if there is none of this name.
+        """Return a variable at all time steps.
+
+        Parameters
+        ----------
+        name : str
+            Name of the variable.
+
+        Returns
+        -------
+        Tensor, shape (T, B, ...)
+            Its values, 0 in the padding.
+
+        Raises
+        ------
+        KeyError
+            If there is no such variable. The message lists all names.
         """
-        return self._over_time(self.per_step(name))
+        return self._stack(self.per_step(name))
 
     def per_step(self, name: str) -> list[Tensor]:
-        """The same as a list of T tensors (B, ...): the very ones that were computed, to ask for
-        gradients with respect to them.
+        """Return the Tensors of a variable, with respect to which gradients can be computed.
+
+        Parameters
+        ----------
+        name : str
+            Name of the variable.
+
+        Returns
+        -------
+        list of Tensor
+            T Tensors of shape (B, ...).
+
+        Raises
+        ------
+        KeyError
+            If there is no such variable. The message lists all names.
         """
         if name not in self.names:
             raise KeyError(f"{self.name} has no {name!r} at every step; it has {self.names}")
         return [step[name] for step in self.steps]
 
     def gradient(self, output: Tensor, name: str) -> Tensor:
-        """The gradient of a number with respect to a variable at each time (T, B, ...).
+        """Return the gradient of a scalar with respect to a variable at each time step.
 
-        It is the whole derivative: that with respect to c_t contains what c_t does by way of h_t.
+        It is the total derivative: the gradient with respect to c_t includes the path through h_t.
+
+        Parameters
+        ----------
+        output : Tensor
+            A Tensor with one element that was computed from the trace.
+        name : str
+            Name of the variable.
+
+        Returns
+        -------
+        Tensor, shape (T, B, ...)
+            The gradient.
+
+        Raises
+        ------
+        KeyError
+            If there is no such variable.
         """
-        return self._over_time(gradients_or_zeros(output, self.per_step(name)))
+        return self._stack(gradients_or_zeros(output, self.per_step(name)))
 
-    def _over_time(self, values: list[Tensor]) -> Tensor:
-        joined: Tensor = stack(values)
-        T, B = joined.shape[:2]
+    def _stack(self, values: list[Tensor]) -> Tensor:
+        """Stack the values of all time steps, and set the padding to 0."""
+        stacked: Tensor = stack(values)
+        T, B = stacked.shape[:2]
         if (self.lengths == T).all():
-            return joined
-        running = (np.arange(T)[:, None] < self.lengths).reshape(T, B, *[1] * (joined.ndim - 2))
-        return where(tensor(running, device=joined.device), joined, 0)  # type: ignore[no-any-return]
+            return stacked
+        mask = (np.arange(T)[:, None] < self.lengths).reshape(T, B, *[1] * (stacked.ndim - 2))
+        return where(tensor(mask, device=stacked.device), stacked, 0)  # type: ignore[no-any-return]
 
 
 def gradients_or_zeros(
     output: Tensor, inputs: list[Tensor], weight: Tensor | None = None
 ) -> list[Tensor]:
-    """The gradient of a number, or of a tensor with weights, with respect to each of some tensors;
-    0 where it does not depend on one. The graph stays.
-    """
+    """Return the gradient with respect to each input, 0 for unused inputs, and keep the graph."""
     found = gradients(output, inputs, weight, retain_graph=True, allow_unused=True)
     return [zeros_like(x.detach()) if g is None else g for x, g in zip(inputs, found, strict=True)]
 
@@ -160,125 +210,100 @@ def capture(model: nn.Module) -> Iterator[list[LayerTrace]]:
     layers = {m: path for path, m in model.named_modules() if isinstance(m, nn.Recurrent)}
     if not layers:
         raise ValueError(
-            f"{type(model).__name__} has no recurrent layer to watch: no nn.Recurrent, nn.LSTM, ..."
+            f"model must contain a recurrent layer (nn.Recurrent, nn.LSTM, ...), got "
+            f"{type(model).__name__}"
         )
-    runs: list[LayerTrace] = []
+    traces: list[LayerTrace] = []
     calls: Counter[str] = Counter()
-    asked: dict[int, tuple[Tensor, Tensor]] = {}
+    replacements: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def recorded(leaf: Tensor) -> Tensor:
-        """A tensor that requires its gradient, the same one for both directions."""
+    def require_grad(leaf: Tensor) -> Tensor:
+        """Return a Tensor that requires grad; the same Tensor for both directions."""
         if leaf.requires_grad or leaf.dtype.kind != "f":
             return leaf
-        return asked.setdefault(id(leaf), (leaf, leaf.detach().requires_grad_()))[1]
+        return replacements.setdefault(id(leaf), (leaf, leaf.detach().requires_grad_()))[1]
 
-    def run(
+    def traced_scan(
         layer: nn.Recurrent, k: int, step: Any, state: Any, xs: Any, **options: Any
     ) -> tuple[Any, Any]:
         if layer not in layers:
             return scan(step, state, xs, **options)
-        state, xs = tree_map(recorded, state), tree_map(recorded, xs)
-        seen = _Steps(step, layer.cells[k], state)
-        last, ys = scan(seen, state, xs, **options)
-        number, backward = divmod(k, layer.directions)
-        name = join_names(layers[layer], f"l{number}" + ("_reverse" if backward else ""))
+        state, xs = tree_map(require_grad, state), tree_map(require_grad, xs)
+        recorder = _StepRecorder(step, layer.cells[k], state)
+        final_state, ys = scan(recorder, state, xs, **options)
+        number, reverse = divmod(k, layer.directions)
+        name = join_names(layers[layer], f"l{number}" + ("_reverse" if reverse else ""))
         calls[name] += 1
         T, B = ys.shape[:2]
         lengths = options["lengths"]
-        runs.append(
+        traces.append(
             LayerTrace(
-                name + (f" ({calls[name]})" if calls[name] > 1 else ""),
-                flatten(xs)[0],
-                ys,
-                seen.steps[::-1] if backward else seen.steps,
-                seen.names,
-                seen.carried_states,
-                flatten(last),
-                np.full(B, T) if lengths is None else tensor(lengths).numpy(),
-                bool(backward),
+                name=name + (f" ({calls[name]})" if calls[name] > 1 else ""),
+                inputs=flatten(xs)[0],
+                outputs=ys,
+                steps=recorder.steps[::-1] if reverse else recorder.steps,
+                state_names=recorder.state_names,
+                carried_states=recorder.carried_states,
+                final_state=flatten(final_state),
+                lengths=np.full(B, T) if lengths is None else tensor(lengths).numpy(),
+                reverse=bool(reverse),
             )
         )
-        return last, ys
+        return final_state, ys
 
-    with scan_interceptor.block(run), eager_execution.block(True):
-        yield runs
+    with scan_interceptor.block(traced_scan), eager_execution.block(True):
+        yield traces
 
 
-class _Steps:
-    """A cell's step, that keeps what it sees of each call, in the order of execution."""
+class _StepRecorder:
+    """Step function that records the variables and states of each call in execution order."""
 
-    def __init__(self, step: Callable[..., Any], cell: nn.Module, start: Any) -> None:
+    def __init__(self, step: Callable[..., Any], cell: nn.Module, initial_state: Any) -> None:
         self.step = step
-        self.inside = {id(module): path for path, module in cell.named_modules()}
+        self.cell_paths = {id(module): path for path, module in cell.named_modules()}
         self.steps: list[dict[str, Tensor]] = []
-        self.carried_states: list[list[Tensor]] = [flatten(start)]
-        self.names: tuple[str, ...] = ()
+        self.carried_states: list[list[Tensor]] = [flatten(initial_state)]
+        self.state_names: tuple[str, ...] = ()
 
     def __call__(self, state: Any, x: Any) -> tuple[Any, Any]:
         variables: dict[str, Any] = {}
-        own: list[Any] = []
+        outermost: list[Any] = []
 
-        def returned(path: str, found: dict[str, Any], result: Any) -> None:
-            variables.update({join_names(path, name): value for name, value in found.items()})
-            own[:] = [result, found]
+        def on_return(path: str, assigned: dict[str, Any], result: Any) -> None:
+            variables.update({join_names(path, name): value for name, value in assigned.items()})
+            outermost[:] = [result, assigned]
 
-        with _at_returns(returned, self.inside):
-            new, y = self.step(state, x)
-        parts = flatten(new)
-        if not self.names:
-            self.names = _names(own, len(parts))
+        with capture_locals(on_return, self.cell_paths):
+            new_state, y = self.step(state, x)
+        parts = flatten(new_state)
+        if not self.state_names:
+            self.state_names = _state_names(outermost, len(parts))
         B = len(self.carried_states[0][0])
-        kept = {n: v for n, v in variables.items() if isinstance(v, Tensor) and v.shape[:1] == (B,)}
-        self.steps.append(kept | dict(zip(self.names, parts, strict=True)))
-        new = tree_map(lambda leaf: reshape(leaf, leaf.shape), new)  # a node for what is handed on
-        self.carried_states.append(flatten(new))
-        return new, y
+        batched = {
+            name: value
+            for name, value in variables.items()
+            if isinstance(value, Tensor) and value.shape[:1] == (B,)
+        }
+        self.steps.append(batched | dict(zip(self.state_names, parts, strict=True)))
+        # a separate node for the carried state, on which nothing else at this step depends
+        new_state = tree_map(lambda leaf: reshape(leaf, leaf.shape), new_state)
+        self.carried_states.append(flatten(new_state))
+        return new_state, y
 
 
-def _names(own: list[Any], count: int) -> tuple[str, ...]:
-    """What the parts of a state are called by the variables of the step that made it."""
-    result, variables = own or (((), None), {})
+def _state_names(outermost: list[Any], count: int) -> tuple[str, ...]:
+    """Return the names of the variables that hold the parts of the state that a step returns."""
+    result, variables = outermost or (((), None), {})
     parts = flatten(result[0])
     if len(parts) != count:
         parts = [None] * count
-    names = []
+    names: list[str] = []
     for i, part in enumerate(parts):
-        held = [name for name, value in variables.items() if value is part and part is not None]
-        held = [name for name in held if name not in names]
-        names.append(held[0] if held else f"state_{i}" if count > 1 else "state")
+        matches = [
+            name
+            for name, value in variables.items()
+            if value is part and part is not None and name not in names
+        ]
+        default = f"state_{i}" if count > 1 else "state"
+        names.append(matches[0] if matches else default)
     return tuple(names)
-
-
-def _at_returns(
-    returned: Callable[[str, dict[str, Any], Any], None], paths: dict[int, str]
-) -> Undo[None]:
-    """Return a context manager in which `returned(path, variables, result)` is called whenever the
-    method `step` of a cell returns, with the variables that are not as they were passed to it.
-    `paths` are those of the cells inside another, by identity; whatever other cell there is, is
-    that one (or a copy of it).
-
-    Python's profiling hook is what tells of returns; who else profiles this thread goes on after.
-    """
-    arguments: list[dict[str, Any]] = []
-
-    def hook(frame: FrameType, event: str, result: Any) -> None:
-        code = frame.f_code
-        if event not in ("call", "return") or code.co_name != "step" or not code.co_argcount:
-            return
-        variables = dict(frame.f_locals)
-        cell = variables.get(code.co_varnames[0])
-        if not isinstance(cell, nn.Cell):
-            return
-        if event == "call":
-            arguments.append(variables)
-            return
-        if not arguments:
-            return  # the call began before this block
-        given = arguments.pop()
-        new = {name: v for name, v in variables.items() if v is not given.get(name)}
-        returned(paths.get(id(cell), ""), new, result)
-
-    before: Any = sys.getprofile()
-    # cProfile's hook is not one that setprofile takes
-    undo = before.enable if hasattr(before, "enable") else partial(sys.setprofile, before)
-    return Undo(partial(sys.setprofile, hook), undo)

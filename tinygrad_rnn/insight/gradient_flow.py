@@ -1,8 +1,12 @@
-"""How gradients flow through time, what a state remembers, and what an output looked at.
+"""Gradient flow through time, memory of the state, and saliency of inputs.
 
-Hochreiter (1991), and Bengio, Simard & Frasconi (1994, "Learning long-term dependencies with
-gradient descent is difficult"): d s_T / d s_t is a product of T - t Jacobians, and shrinks or grows
-like a power of T - t.
+The Jacobian d s_T / d s_t of a recurrent network is a product of T - t Jacobians, whose norm
+shrinks or grows exponentially with T - t.
+
+References
+----------
+Hochreiter, S. (1991), "Untersuchungen zu dynamischen neuronalen Netzen". Bengio, Y., Simard, P. and
+Frasconi, P. (1994), "Learning long-term dependencies with gradient descent is difficult".
 """
 
 from __future__ import annotations
@@ -25,24 +29,48 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class Flow:
-    """The gradient of a loss with respect to the state of one cell at each time."""
+    """Gradient of a loss with respect to the state of one cell at each time step.
+
+    Attributes
+    ----------
+    gradients : dict of array, shape (T, B, H)
+        Gradients in float64, by the name of the part of the state ("h", "c").
+    """
 
     gradients: dict[str, np.ndarray]
-    """By the name of the part of the state, "h" or "c": (T, B, H), in double precision."""
 
     __repr__ = summary_repr
 
     def per_sequence(self, *names: str) -> np.ndarray:
-        """Its norm for each sequence (T, B), with respect to all parts of the state together, or to
-        those named.
+        """Return the norm of the gradient for each sequence.
+
+        Parameters
+        ----------
+        *names : str
+            Parts of the state (default: all parts).
+
+        Returns
+        -------
+        array, shape (T, B)
+            Norms over all parts.
         """
         parts = [self.gradients[name] for name in names or self.gradients]
         return _norms(np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], -1))
 
     def norms(self, *names: str) -> np.ndarray:
-        """Its norm at each time (T), that of the gradients of all sequences as one vector: the root
-        of the sum over the batch of the squares. (A loss that is the mean over a batch of B has
-        gradients of 1/B.)
+        """Return the norm of the gradient of the whole batch.
+
+        If the loss is the mean over B sequences, the gradients scale with 1 / B.
+
+        Parameters
+        ----------
+        *names : str
+            Parts of the state (default: all parts).
+
+        Returns
+        -------
+        array, shape (T,)
+            Norms over all parts and sequences.
         """
         return _norms(self.per_sequence(*names))
 
@@ -50,25 +78,51 @@ class Flow:
 def gradient_flow(
     model: nn.Module, *args: Any, loss: Callable[[Any], Tensor], **options: Any
 ) -> dict[str, Flow]:
-    """The gradient of `loss(model(*args, **options))`, one number, with respect to the state at
-    each time, for each cell of the model's recurrent layers: {"l0": Flow} for one layer.
+    """Compute the gradient of a loss with respect to the state at each time step.
 
-    dE/dh_t and dE/dc_t are whole derivatives: the second contains what c_t does by way of h_t. At
-    times beyond a sequence's end they are 0. Cells have the names of their traces (see
-    `LayerTrace`). No `.grad` is written, and the random state is restored.
+    The gradients are total derivatives: dE/dc_t includes the path through h_t. They are 0 in the
+    padding. The `grad` attributes and the random state do not change.
 
-    Raises ValueError if no recurrent layer runs, RuntimeError if the loss does not come from what
-    was computed, or is not one number.
+    Parameters
+    ----------
+    model : nn.Module
+        Model with recurrent layers.
+    *args, **options
+        Arguments of the model.
+    loss : callable
+        Function of the model's output that returns a Tensor with one element.
+
+    Returns
+    -------
+    dict of Flow
+        The flow of each cell, by the name of its trace (see `LayerTrace`): `{"l0": Flow}` for one
+        layer.
+
+    Raises
+    ------
+    ValueError
+        If no recurrent layer runs.
+    RuntimeError
+        If the loss does not depend on the model or has more than one element.
+
+    Examples
+    --------
+    >>> flows = gradient_flow(nn.LSTM(3, 8), x, loss=lambda returned: returned[0][-1].sum())
+    >>> flows["l0"].norms()  # (T,)
     """
-    runs, error = _watched(model, lambda: loss(model(*args, **options)))
-    wanted = [
-        (run, name) for run in runs for name in run.state_names if _is_float(run.per_step(name)[0])
+    traces, error = _run_captured(model, lambda: loss(model(*args, **options)))
+    parts = [
+        (trace, name)
+        for trace in traces
+        for name in trace.state_names
+        if _is_float(trace.per_step(name)[0])
     ]
-    found = iter(gradients_or_zeros(error, [t for run, name in wanted for t in run.per_step(name)]))
-    flows = {run.name: Flow({}) for run in runs}
-    for run, name in wanted:
-        array = stack([next(found) for _ in run.steps]).numpy()
-        flows[run.name].gradients[name] = array.astype(np.float64)
+    states = [state for trace, name in parts for state in trace.per_step(name)]
+    gradients = iter(gradients_or_zeros(error, states))
+    flows = {trace.name: Flow({}) for trace in traces}
+    for trace, name in parts:
+        array = stack([next(gradients) for _ in trace.steps]).numpy()
+        flows[trace.name].gradients[name] = array.astype(np.float64)
     return flows
 
 
@@ -80,52 +134,92 @@ def saliency(
     times_input: bool = False,
     **options: Any,
 ) -> np.ndarray:
-    """How much `score(model(*args, **options))` depends on what was read at each time: (T, B).
+    """Compute how much an output depends on the input of each time step.
 
-    `score` picks one number for each sequence (or one in all) from what the model returns: that
-    of a class, say. What was read is what the first recurrent layer that runs gets at each step:
-    after an embedding, the vector of the symbol. The result is the norm of the gradient with
-    respect to it (Simonyan et al. 2014, "Deep inside convolutional networks", section 3), or, with
-    `times_input`, the product of the two, which has a sign (Li et al. 2016, "Visualizing and
-    understanding neural models in NLP", for language). The stream of random numbers is put back.
+    The input is the input of the first recurrent layer that runs: after an embedding, the embedded
+    symbol. The random state does not change.
 
-    Raises ValueError if no recurrent layer runs.
+    Parameters
+    ----------
+    model : nn.Module
+        Model with recurrent layers.
+    *args, **options
+        Arguments of the model.
+    score : callable
+        Function of the model's output that returns one number per sequence, or one in total, such
+        as the score of a class.
+    times_input : bool, default False
+        False: return the norm of the gradient (Simonyan et al., 2014). True: return the product of
+        gradient and input, which has a sign (Li et al., 2016).
+
+    Returns
+    -------
+    array, shape (T, B)
+        Saliency of each time step.
+
+    Raises
+    ------
+    ValueError
+        If no recurrent layer runs.
+
+    References
+    ----------
+    Simonyan, K., Vedaldi, A. and Zisserman, A. (2014), "Deep inside convolutional networks",
+    section 3. Li, J. et al. (2016), "Visualizing and understanding neural models in NLP".
     """
-    runs, output = _watched(model, lambda: score(model(*args, **options)).sum())
-    xs = runs[0].inputs
-    gradient = gradients_or_zeros(output, [xs])[0].numpy().astype(np.float64)
-    result: np.ndarray = (gradient * xs.numpy()).sum(-1) if times_input else _norms(gradient)
-    return result
+    traces, output = _run_captured(model, lambda: score(model(*args, **options)).sum())
+    inputs = traces[0].inputs
+    gradient = gradients_or_zeros(output, [inputs])[0].numpy().astype(np.float64)
+    values: np.ndarray = (gradient * inputs.numpy()).sum(-1) if times_input else _norms(gradient)
+    return values
 
 
 @renamed_parameters(run="trace", of="end", by="start")
 def jacobian(trace: LayerTrace, end: str | None = None, start: str | None = None) -> np.ndarray:
-    """d s_end / d s_start by the lag between the two: (T + 1, B, n, m), in double precision.
+    """Compute the Jacobian of the last state with respect to earlier states, d s_end / d s_start.
 
-    s_end is the state after a sequence's own last step, s_start the one so many steps before, and
-    that before the first step at the lag that is the sequence's length; beyond, there are zeros. It
-    is the product of the Jacobians of the steps in between, whose inputs stay: with respect to c, h
-    at the same step stays too. `end` and `start` name a part of the state ("h", "c") for each of
-    the two; None: all, side by side.
+    s_end is the state after the last step of each sequence, and s_start the state `lag` steps
+    before. The Jacobian is the product of the Jacobians of the steps in between, with constant
+    inputs. If s_start is c, h at the same step is constant.
 
-    It takes a sweep through all steps for each of the n entries of s_end.
+    Parameters
+    ----------
+    trace : LayerTrace
+        Trace of a cell.
+    end, start : str, optional
+        Parts of the state ("h", "c"). Default: all parts, concatenated.
+
+    Returns
+    -------
+    array, shape (T + 1, B, N, M)
+        Jacobians in float64 by lag, for N entries of s_end and M of s_start. The last lag of a
+        sequence, its length, belongs to the initial state. Longer lags are 0.
+
+    Raises
+    ------
+    ValueError
+        If the state has no such part.
+
+    Notes
+    -----
+    The computation takes N backward passes over all time steps.
     """
-    ends = [trace.final_state[i] for i in _parts(trace, end)]
-    columns = _parts(trace, start)
-    starts = [parts[i] for parts in trace.carried_states for i in columns]
+    end_states = [trace.final_state[i] for i in _part_indices(trace, end)]
+    start_indices = _part_indices(trace, start)
+    start_states = [parts[i] for parts in trace.carried_states for i in start_indices]
+    n = len(start_indices)
     rows = []
-    for state in ends:
+    for state in end_states:
         for unit in np.ndindex(state.shape[1:]):
             weight = zeros_like(state.detach())
             weight[(slice(None), *unit)] = 1
-            found = gradients_or_zeros(state, starts, weight)
-            joined = [g.numpy().reshape(len(g), -1) for g in found]
-            n = len(columns)
-            rows.append([np.concatenate(joined[t : t + n], -1) for t in range(0, len(joined), n)])
-    executed = np.stack([np.asarray(row, np.float64) for row in rows], axis=2)  # (T + 1, B, n, m)
+            gradients = gradients_or_zeros(state, start_states, weight)
+            flat = [g.numpy().reshape(len(g), -1) for g in gradients]
+            rows.append([np.concatenate(flat[t : t + n], -1) for t in range(0, len(flat), n)])
+    executed = np.stack([np.asarray(row, np.float64) for row in rows], axis=2)  # (T + 1, B, N, M)
     by_lag = np.zeros_like(executed)
     for b, length in enumerate(trace.lengths):
-        last = len(trace.steps) if trace.reverse else length  # the backward direction starts late
+        last = len(trace.steps) if trace.reverse else length  # padding comes first in reverse
         by_lag[:length, b] = executed[last - length + 1 : last + 1, b][::-1]
         by_lag[length, b] = executed[0, b]
     return by_lag
@@ -133,23 +227,42 @@ def jacobian(trace: LayerTrace, end: str | None = None, start: str | None = None
 
 @renamed_parameters(run="trace", of="end", by="start")
 def memory(trace: LayerTrace, end: str | None = None, start: str | None = None) -> np.ndarray:
-    """How much of the past is still felt: the largest singular value of the Jacobian at each lag,
-    (T + 1, B). A change of the state that long ago has at most so many times its size
-    now.
+    """Compute how strongly the last state depends on earlier states.
+
+    The measure is the largest singular value of the Jacobian: the maximum factor by which a change
+    of the state grows until the end.
+
+    Parameters
+    ----------
+    trace : LayerTrace
+        Trace of a cell.
+    end, start : str, optional
+        Parts of the state ("h", "c"). Default: all parts, concatenated.
+
+    Returns
+    -------
+    array, shape (T + 1, B)
+        Largest singular value by lag; see `jacobian`.
+
+    Raises
+    ------
+    ValueError
+        If the state has no such part.
     """
     norms: np.ndarray = np.linalg.norm(jacobian(trace, end, start), 2, axis=(-2, -1))
     return norms
 
 
-def _watched(model: nn.Module, function: Callable[[], T]) -> tuple[list[LayerTrace], T]:
-    """Run a function that calls the model; return traces and result. All is recorded, and
-    the random stream does not move. ValueError if no recurrent layer runs.
+def _run_captured(model: nn.Module, function: Callable[[], T]) -> tuple[list[LayerTrace], T]:
+    """Call a function that runs the model, and return the traces and the result.
+
+    Gradients are recorded, and the random state is restored.
     """
-    with random.replay(random.get_state()), enable_grad(), capture(model) as runs:
+    with random.replay(random.get_state()), enable_grad(), capture(model) as traces:
         result = function()
-    if not runs:
-        raise ValueError(f"{type(model).__name__} has run none of its recurrent layers")
-    return runs, result
+    if not traces:
+        raise ValueError(f"{type(model).__name__} did not run any of its recurrent layers")
+    return traces, result
 
 
 def _norms(vectors: np.ndarray) -> np.ndarray:
@@ -168,10 +281,12 @@ def _is_float(value: Tensor) -> bool:
     return value.dtype.kind == "f"
 
 
-def _parts(run: LayerTrace, name: str | None) -> list[int]:
-    """The places of a part of the state, or of all that can be differentiated."""
+def _part_indices(trace: LayerTrace, name: str | None) -> list[int]:
+    """Return the index of a part of the state, or the indices of all differentiable parts."""
     if name is None:
-        return [i for i, part in enumerate(run.final_state) if _is_float(part)]
-    if name not in run.state_names:
-        raise ValueError(f"the state of {run.name} has no part {name!r}, but {run.state_names}")
-    return [run.state_names.index(name)]
+        return [i for i, part in enumerate(trace.final_state) if _is_float(part)]
+    if name not in trace.state_names:
+        raise ValueError(
+            f"the state of {trace.name} has no part {name!r}; its parts are {trace.state_names}"
+        )
+    return [trace.state_names.index(name)]

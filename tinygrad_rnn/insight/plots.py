@@ -1,8 +1,7 @@
-"""Pictures of what `insight` measures. Figures are matplotlib's: show them in a notebook, or call
-`figure.savefig("flow.png")`.
+"""Plots of traces and gradients as matplotlib figures and HTML pages.
 
-Colours can be told apart by people who do not see all of them: lines differ in their dashes too,
-values between 0 and 1 go from dark to light, values of both signs from violet over white to orange.
+The colors are distinguishable with color vision deficiencies: lines also differ in their dashes,
+values from 0 to 1 range from dark to light, and signed values from violet over white to orange.
 """
 
 from __future__ import annotations
@@ -29,39 +28,44 @@ def draw_over_time(
     title: str = "",
     axes: Any = None,
 ) -> Figure:
-    """Draw curves over time on a logarithmic scale, such as norms of gradients.
+    """Plot curves over time on a logarithmic scale, such as norms of gradients.
 
-    Values of exactly 0 have no place on this scale. They are left out of the line and marked with a
-    cross on the lower edge. Values that are not finite are marked on the upper edge.
+    Zeros are marked with crosses on the lower edge, and values that are not finite on the upper
+    edge.
 
     Parameters
     ----------
-    curves
-        One curve (T), one for each sequence (T, B), or a dictionary of curves (T) by name.
-    xlabel, ylabel, title
+    curves : dict, array or Tensor
+        One curve (T,), one curve per sequence (T, B), or curves (T,) by name.
+    xlabel, ylabel, title : str
         Labels. Over lags, `xlabel` is "lag (steps)".
-    axes
-        Where to draw (None: in a new figure).
+    axes : matplotlib.axes.Axes, optional
+        Axes to draw into. Default: a new figure.
 
     Returns
     -------
-    Figure
+    matplotlib.figure.Figure
         The figure of the axes.
+
+    Raises
+    ------
+    ValueError
+        If a curve is not one-dimensional.
     """
     axes = subplots(width=7, height=4)[1] if axes is None else axes
     styles = zip(cycle(COLORS), cycle(DASHES), strict=False)
-    for (name, values), (colour, dash) in zip(_named(curves).items(), styles, strict=False):
-        y = _numbers(values, name)
+    for (name, values), (color, dash) in zip(_curves_by_name(curves).items(), styles, strict=False):
+        y = _vector(values, name)
         shown = np.where(np.isfinite(y) & (y > 0), y, np.nan)
-        axes.plot(np.arange(len(y)), shown, dash, color=colour, linewidth=2, label=name)
-        for off, edge, what in ((y == 0, 0, "exactly 0"), (~np.isfinite(y), 1, "not finite")):
-            if off.any():
+        axes.plot(np.arange(len(y)), shown, dash, color=color, linewidth=2, label=name)
+        for mask, edge, label in ((y == 0, 0, "exactly 0"), (~np.isfinite(y), 1, "not finite")):
+            if mask.any():
                 axes.plot(
-                    np.flatnonzero(off),
-                    np.full(off.sum(), edge),
+                    np.flatnonzero(mask),
+                    np.full(mask.sum(), edge),
                     "x",
-                    color=colour,
-                    label=f"{name}: {what}" if name else what,
+                    color=color,
+                    label=f"{name}: {label}" if name else label,
                     transform=axes.get_xaxis_transform(),
                     clip_on=False,
                 )
@@ -78,28 +82,52 @@ def draw_over_time(
 def draw_over_text(
     values: Any, text: Sequence[str], label: str, title: str = "", axes: Any = None
 ) -> Figure:
-    """A heat map of what units do over a text: values (T, H), with the T symbols of the text under
-    it. `label` says what the values are: "forget gate f".
+    """Plot the values of units over a text as a heat map.
 
-    Values from [0, 1] are shown on that scale, others on one that is symmetric about 0. The map is
-    drawn into `axes`, or into a new figure, as wide as the text is long; its figure is returned.
+    Values between 0 and 1 are shown on this scale, other values on a scale that is symmetric
+    about 0.
+
+    Parameters
+    ----------
+    values : array or Tensor, shape (T, H)
+        One value per symbol and unit.
+    text : str or sequence of str
+        The T symbols.
+    label : str
+        Label of the color scale, such as "forget gate f".
+    title : str, default ""
+        Title.
+    axes : matplotlib.axes.Axes, optional
+        Axes to draw into. Default: a new figure, whose width depends on the length of the text.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure of the axes.
+
+    Raises
+    ------
+    ValueError
+        If `values` is not two-dimensional, or has another length than the text.
     """
     table = _array(values)
     if table.ndim != 2:
-        raise ValueError(f"values are (time, units), not of shape {table.shape}: pick one sequence")
+        raise ValueError(
+            f"values must have the shape (T, H), got {table.shape}; select one sequence"
+        )
     _check_length(table, text, "values")
     T = len(table)
     width = min(max(7.0, 2 + 0.16 * T), 40.0)
     axes = subplots(width=width, height=4)[1] if axes is None else axes
     finite = table[np.isfinite(table)]
     low, high = finite.min(initial=0), finite.max(initial=0)
-    is_share = low >= 0 and high <= 1
-    reach = 1 if is_share else max(-low, high)
+    is_fraction = low >= 0 and high <= 1
+    limit = 1 if is_fraction else max(-low, high)
     image = axes.imshow(
         table.T,
-        cmap="cividis" if is_share else "PuOr_r",
-        vmin=0 if is_share else -reach,
-        vmax=reach,
+        cmap="cividis" if is_fraction else "PuOr_r",
+        vmin=0 if is_fraction else -limit,
+        vmax=limit,
         aspect="auto",
         interpolation="nearest",
         origin="lower",
@@ -117,8 +145,6 @@ def draw_over_text(
     figure.colorbar(image, ax=axes, label=label, pad=0.01)
     return figure
 
-
-# --- text in colour -------------------------------------------------------------------------------
 
 STYLE = """
 body { font: 16px/1.6 sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em }
@@ -138,25 +164,42 @@ VIOLET: Rgb = (150, 125, 215)
 def colored_text(
     text: Sequence[str], rows: Mapping[str, Any], title: str = "What the network sees"
 ) -> str:
-    """A page of HTML, complete in itself, with the text in the colours of values (T), one for each
-    symbol: an activation, a gate, a saliency.
+    """Return an HTML page that shows a text in the colors of values, such as gates or saliencies.
 
-    `rows` are such values by name, of which one is chosen above the text. White is 0, orange the
-    largest size in the row, violet the same with a minus sign. The pointer on a symbol shows its
-    value.
+    White is 0, orange the largest absolute value of the row, and violet its negative. Pointing at a
+    symbol shows its value. The page needs no other files.
+
+    Parameters
+    ----------
+    text : str or sequence of str
+        The T symbols.
+    rows : dict of array or Tensor, shape (T,)
+        One value per symbol, by name. The reader selects a row above the text.
+    title : str
+        Title of the page.
+
+    Returns
+    -------
+    str
+        The page.
+
+    Raises
+    ------
+    ValueError
+        If a row is not one-dimensional, or has another length than the text.
     """
     buttons, texts, rules = [], [], []
     for n, (name, values) in enumerate(rows.items()):
-        numbers = _numbers(values, name)
+        numbers = _vector(values, name)
         _check_length(numbers, text, name)
-        reach = float(np.abs(numbers[np.isfinite(numbers)]).max(initial=0)) or 1.0
-        spans = [_span(text[t], v, v / reach, t) for t, v in enumerate(numbers.tolist())]
+        limit = float(np.abs(numbers[np.isfinite(numbers)]).max(initial=0)) or 1.0
+        spans = [_span(text[t], v, v / limit, t) for t, v in enumerate(numbers.tolist())]
         checked = "" if n else " checked"
         buttons.append(
             f'<input type="radio" name="row" id="row{n}"{checked}>'
             f'<label for="row{n}">{escape(name)}</label>\n'
         )
-        scale = f"<i>violet: {-reach:.3g} &nbsp; white: 0 &nbsp; orange: {reach:.3g}</i>\n"
+        scale = f"<i>violet: {-limit:.3g} &nbsp; white: 0 &nbsp; orange: {limit:.3g}</i>\n"
         texts.append(f'<pre class="row{n}">{scale}{"".join(spans)}</pre>\n')
         rules.append(f"#row{n}:checked ~ pre.row{n} {{ display: block }}\n")
     return (
@@ -166,36 +209,36 @@ def colored_text(
     )
 
 
-def _span(symbol: str, value: float, share: float, t: int) -> str:
-    """A symbol in its colour; a line feed is seen, and still ends the line."""
+def _span(symbol: str, value: float, fraction: float, t: int) -> str:
+    """Return a symbol in its color. A line feed is visible and ends the line."""
     end = "\n" if symbol == "\n" else ""
     title = f"{_visible(symbol)} at {t}: {value:.4g}"
     return (
-        f'<span style="background:{_colour(share)}" title="{escape(title)}">'
+        f'<span style="background:{_color(fraction)}" title="{escape(title)}">'
         f"{escape(_visible(symbol) if end else symbol)}</span>{end}"
     )
 
 
-def _colour(share: float) -> str:
-    """White at 0, orange at 1, violet at -1; grey for what is not finite."""
-    if not np.isfinite(share):
+def _color(fraction: float) -> str:
+    """Return white at 0, orange at 1, violet at -1, and gray for values that are not finite."""
+    if not np.isfinite(fraction):
         return "#bbbbbb"
-    full = ORANGE if share > 0 else VIOLET
-    mixed = [round(255 + abs(share) * (part - 255)) for part in full]
+    base = ORANGE if fraction > 0 else VIOLET
+    mixed = [round(255 + abs(fraction) * (part - 255)) for part in base]
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
 def _visible(symbol: str) -> str:
-    """A symbol as a mark, white space too."""
+    """Return a visible symbol for white space, and other symbols unchanged."""
     return {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}.get(symbol, symbol)
 
 
 def _array(values: Any) -> np.ndarray:
-    """Values of any kind as an array on the host."""
+    """Return values as a float64 array on the host."""
     return np.asarray(values.numpy() if hasattr(values, "numpy") else values, np.float64)
 
 
-def _named(curves: Any) -> Mapping[str, Any]:
+def _curves_by_name(curves: Any) -> Mapping[str, Any]:
     """Return curves by name. The columns of an array (T, B) are named after their sequences."""
     if isinstance(curves, Mapping):
         return curves
@@ -205,14 +248,17 @@ def _named(curves: Any) -> Mapping[str, Any]:
     return {"": array}
 
 
-def _numbers(values: Any, name: str) -> np.ndarray:
-    """One number for each time."""
+def _vector(values: Any, name: str) -> np.ndarray:
+    """Return values as an array (T,)."""
     array = _array(values)
     if array.ndim != 1:
-        raise ValueError(f"{name!r} is one number for each time, not of shape {array.shape}")
+        raise ValueError(f"{name!r} must have the shape (T,), got {array.shape}")
     return array
 
 
 def _check_length(values: np.ndarray, text: Sequence[str], name: str) -> None:
     if len(values) != len(text):
-        raise ValueError(f"{name!r} has {len(values)} times, but the text {len(text)} symbols")
+        raise ValueError(
+            f"{name!r} must have one value per symbol, got {len(values)} values for {len(text)} "
+            "symbols"
+        )

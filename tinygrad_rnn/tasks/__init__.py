@@ -1,1 +1,1 @@
-"""Applications: data, model, training and evaluation of one kind of problem each."""
+"""Tasks: one package per application, with its data, model, training and evaluation."""

@@ -185,8 +185,8 @@ class Session:
     on_step : callable, optional
         Called with the record of every update.
     on_epoch : callable, optional
-        Called at the end of every epoch with the record of its evaluation, or of its last update if
-        there is no validation.
+        Called at the end of every epoch with the record of its evaluation, or of its last update
+        without validation.
 
     Attributes
     ----------

@@ -132,8 +132,7 @@ class Trainer:
         has_loader = not (self.validation is None or callable(self.validation))
         self.validation_start: Any = self.validation.state_dict() if has_loader else None
         self.schedule, self.schedule_per, self.clip = schedule, schedule_per, clip
-        on_plateau = isinstance(schedule, optim.lr_scheduler.ReduceLROnPlateau)
-        self._plateau: Any = schedule if on_plateau else None
+        self._plateau: Any = schedule if _is_plateau(schedule) else None
         self.accumulate, self.bptt, self.evaluate_every = accumulate, bptt, evaluate_every
         self.steps_per_epoch = -(-len(self.batches) // accumulate)
         self.position = Position()
@@ -153,6 +152,8 @@ class Trainer:
         ------
         TrainingDiverged
             If the loss or its gradient is not finite. The weights are unchanged.
+        ValueError
+            If the batches end early, or the loss is invalid or depends on no parameter.
         """
         position = self.position
         record: dict[str, Any] = {}
@@ -199,8 +200,7 @@ class Trainer:
         return self.model if bptt is None else partial(bptt, self.model)
 
     def _end_epoch(self) -> None:
-        self.position.epoch, self.position.batch = self.position.epoch + 1, 0
-        self.remaining = None
+        self.position.epoch, self.position.batch, self.remaining = self.position.epoch + 1, 0, None
         if self.bptt is not None:
             self.bptt.reset()
         if self.schedule is not None and self.schedule_per == "epoch" and not self._plateau:
@@ -225,7 +225,7 @@ class Trainer:
 
     @property
     def evaluated(self) -> bool:
-        """True if the current weights were evaluated, or if there is no validation."""
+        """True if the current weights were evaluated, and always without validation data."""
         return self.validation is None or self.position.evaluated_step == self.position.step
 
     @property
@@ -415,11 +415,14 @@ def _check_schedule(
     """Raise ValueError if a schedule contradicts other options."""
     if schedule_per not in ("epoch", "step"):
         raise ValueError(f'schedule_per must be "epoch" or "step", got {schedule_per!r}')
-    on_plateau = isinstance(schedule, optim.lr_scheduler.ReduceLROnPlateau)
-    if on_plateau and (validation is None or schedule_per == "step"):
+    if _is_plateau(schedule) and (validation is None or schedule_per == "step"):
         raise ValueError('ReduceLROnPlateau needs validation data and schedule_per="epoch"')
     if schedule is not None and schedule.optimizer is not optimizer:
         raise ValueError("the schedule must use the optimizer of the trainer")
+
+
+def _is_plateau(schedule: Any) -> bool:
+    return isinstance(schedule, optim.lr_scheduler.ReduceLROnPlateau)
 
 
 def _check_stream(batches: Any, optimizer: optim.Optimizer) -> None:

@@ -1,4 +1,4 @@
-"""The command's way from text to a trained model, as its users walk it."""
+"""The commands `train`, `sample`, `eval` and `info`, each in a process of its own."""
 
 import json
 import os
@@ -28,31 +28,31 @@ FILES = [
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("workshop")
+def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
     (folder / "text.txt").write_text(TEXT)
     return folder
 
 
 @pytest.fixture(scope="module")
-def trained(workshop: Path) -> tuple[Path, str]:
-    """A run of one epoch, and what the command printed."""
-    words = ["train", "text.txt", *SMALL, "--epochs", 1, "--max-steps", 999, "--out", "done"]
-    return workshop / "done", succeeds(*words, cwd=workshop)
+def trained(work_dir: Path) -> tuple[Path, str]:
+    """Return the folder of a run of one epoch, and the output of the command."""
+    argv = ["train", "text.txt", *SMALL, "--epochs", 1, "--max-steps", 999, "--out", "done"]
+    return work_dir / "done", succeeds(*argv, cwd=work_dir)
 
 
-def test_a_run_leaves_all_its_files(trained: tuple[Path, str]) -> None:
-    folder, printed = trained
+def test_a_run_writes_all_files(trained: tuple[Path, str]) -> None:
+    folder, output = trained
     assert sorted(path.name for path in folder.iterdir()) == FILES
-    assert f"Saved in done: {', '.join(FILES)}" in printed
+    assert f"Saved in done: {', '.join(FILES)}" in output
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "corpus.txt").read_text() == TEXT
     sample = (folder / "sample.txt").read_text()
     assert len(sample) == 301
-    assert sample in printed
+    assert sample in output
 
 
-def test_config_tells_what_the_run_is(trained: tuple[Path, str]) -> None:
+def test_the_configuration_describes_the_run(trained: tuple[Path, str]) -> None:
     config = json.loads((trained[0] / "config.json").read_text())
     assert config["options"]["hidden"] == 8
     assert config["options"]["seed"] == 0
@@ -61,151 +61,150 @@ def test_config_tells_what_the_run_is(trained: tuple[Path, str]) -> None:
     assert config["versions"]["python"] == platform.python_version()
 
 
-def test_metrics_have_a_line_for_every_update_and_evaluation(trained: tuple[Path, str]) -> None:
+def test_metrics_contain_a_line_per_update_and_evaluation(trained: tuple[Path, str]) -> None:
     records = [json.loads(line) for line in (trained[0] / "metrics.jsonl").open()]
     updates = [record for record in records if record["event"] == "update"]
     evaluations = [record for record in records if record["event"] == "evaluation"]
     assert [record["step"] for record in updates] == list(range(1, len(updates) + 1))
     assert [record["step"] for record in evaluations] == [0, len(updates)]
-    assert abs(updates[-1]["characters"] - 0.9 * len(TEXT)) <= 4 * 8  # one window more or less
+    assert abs(updates[-1]["characters"] - 0.9 * len(TEXT)) <= 4 * 8  # plus or minus one batch
 
 
-def test_it_says_how_many_characters_were_read(trained: tuple[Path, str]) -> None:
+def test_the_number_of_training_characters_is_printed(trained: tuple[Path, str]) -> None:
     _, output = trained
-    assert re.search(r"^[\d,]+ characters were read in ", output, re.MULTILINE)
+    assert re.search(r"^Trained on [\d,]+ characters in ", output, re.MULTILINE)
 
 
-def test_the_table_compares_with_markov_models(trained: tuple[Path, str]) -> None:
-    """The validation text repeats the training text: high orders know it by heart."""
+def test_the_table_compares_the_model_with_markov_models(trained: tuple[Path, str]) -> None:
+    """The validation text repeats the training text, so that high orders predict it well."""
     rows = dict(re.findall(r"Markov, order (\d) +([\d.]+ +\w+)", trained[1]))
     assert list(rows) == list("012345")
-    assert rows["5"].endswith("ahead")
-    ours = float(re.search(r"LSTM, 8 units +([\d.]+)", trained[1])[1])  # type: ignore[index]
+    assert rows["5"].endswith("better")
+    model_bits = float(re.search(r"LSTM, 8 units +([\d.]+)", trained[1])[1])  # type: ignore[index]
     for row in rows.values():
         bits, verdict = row.split()
-        assert verdict == ("beaten" if ours < float(bits) else "ahead")
+        assert verdict == ("worse" if model_bits < float(bits) else "better")
 
 
-def test_a_text_of_one_character_is_a_tie(tmp_path: Path) -> None:
-    """And the commands that come next are words of a shell, whatever the folder is called."""
+def test_equal_results_are_reported_as_equal(tmp_path: Path) -> None:
+    """The suggested commands quote the folder for a shell."""
     (tmp_path / "a.txt").write_text("a" * 900)
-    words = ["train", "a.txt", *SMALL, "--max-steps", 1, "--out", "my run"]
-    printed = succeeds(*words, cwd=tmp_path)
-    assert len(re.findall(r"Markov, order \d +0\.000 +level", printed)) == 6
+    argv = ["train", "a.txt", *SMALL, "--max-steps", 1, "--out", "my run"]
+    output = succeeds(*argv, cwd=tmp_path)
+    assert len(re.findall(r"Markov, order \d +0\.000 +equal", output)) == 6
     for command in ("sample", "eval", "train --resume --out"):
-        assert f"  tinygrad-rnn {command} 'my run'" in printed
+        assert f"  tinygrad-rnn {command} 'my run'" in output
 
 
-def test_without_out_every_run_gets_a_fresh_name(workshop: Path) -> None:
-    """Also when they start at the same moment."""
-    words = [*COMMAND, "train", "text.txt", *SMALL, "--max-steps", "1"]
+def test_runs_without_out_get_consecutive_names(work_dir: Path) -> None:
+    """Three processes start at the same time."""
+    argv = [*COMMAND, "train", "text.txt", *SMALL, "--max-steps", "1"]
     processes = [
-        subprocess.Popen(words, cwd=workshop, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+        subprocess.Popen(argv, cwd=work_dir, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
         for _ in range(3)
     ]
     assert [process.wait() for process in processes] == [0, 0, 0]
-    assert sorted(os.listdir(workshop / "runs")) == ["lstm-1", "lstm-2", "lstm-3"]
+    assert sorted(os.listdir(work_dir / "runs")) == ["lstm-1", "lstm-2", "lstm-3"]
 
 
-def test_texts_are_joined_in_order_and_dash_is_standard_input(tmp_path: Path) -> None:
+def test_texts_are_concatenated_and_dash_reads_standard_input(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("ä".encode("latin-1") * 900)
-    words = ["train", "a.txt", "-", *SMALL, "--encoding", "latin-1", "--max-steps", 1]
-    succeeds(*words, "--out", "r", cwd=tmp_path, input="b" * 100)
+    argv = ["train", "a.txt", "-", *SMALL, "--encoding", "latin-1", "--max-steps", 1]
+    succeeds(*argv, "--out", "r", cwd=tmp_path, input="b" * 100)
     assert (tmp_path / "r" / "corpus.txt").read_text("utf-8") == "ä" * 900 + "b" * 100
 
 
-def test_options_may_stand_before_between_and_after_texts(tmp_path: Path) -> None:
+def test_options_and_texts_may_be_mixed(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text(name * 500)
     succeeds("train", "a", *SMALL, "b", "--max-steps", 1, "--out", "r", cwd=tmp_path)
     assert (tmp_path / "r" / "corpus.txt").read_text() == "a" * 500 + "b" * 500
 
 
-def test_words_after_two_dashes_are_texts(tmp_path: Path) -> None:
+def test_arguments_after_two_dashes_are_texts(tmp_path: Path) -> None:
     for name in ("a", "-b"):
         (tmp_path / name).write_text(name * 500)
-    words = ["train", *SMALL, "--max-steps", 1, "--out", "r", "a", "--", "-b", "-"]
-    succeeds(*words, cwd=tmp_path, input="c")
+    argv = ["train", *SMALL, "--max-steps", 1, "--out", "r", "a", "--", "-b", "-"]
+    succeeds(*argv, cwd=tmp_path, input="c")
     assert (tmp_path / "r" / "corpus.txt").read_text() == "a" * 500 + "-b" * 500 + "c"
 
 
-def test_without_text_it_learns_from_pythons_documentation(tmp_path: Path) -> None:
-    words = ["train", "--hidden", 4, "--embed", 2, "--max-steps", 1, "--out", "r"]
-    printed = succeeds(*words, cwd=tmp_path)
-    assert f"Python {platform.python_version()}" in printed
+def test_the_default_text_is_the_documentation_of_python(tmp_path: Path) -> None:
+    argv = ["train", "--hidden", 4, "--embed", 2, "--max-steps", 1, "--out", "r"]
+    output = succeeds(*argv, cwd=tmp_path)
+    assert f"Python {platform.python_version()}" in output
     assert len((tmp_path / "r" / "corpus.txt").read_text("utf-8")) > 100_000
 
 
-def test_overwrite_replaces_the_run_and_nothing_else(tmp_path: Path) -> None:
+def test_overwrite_replaces_only_the_files_of_the_run(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
-    words = ["train", "text.txt", *SMALL, "--max-steps", 1, "--out", "r"]
-    succeeds(*words, "--seed", 1, cwd=tmp_path)
-    (tmp_path / "r" / "notes.txt").write_text("mine")
+    argv = ["train", "text.txt", *SMALL, "--max-steps", 1, "--out", "r"]
+    succeeds(*argv, "--seed", 1, cwd=tmp_path)
+    (tmp_path / "r" / "notes.txt").write_text("keep")
     first = (tmp_path / "r" / "model.safetensors").read_bytes()
-    succeeds(*words, "--seed", 2, "--overwrite", cwd=tmp_path)
-    assert (tmp_path / "r" / "notes.txt").read_text() == "mine"
+    succeeds(*argv, "--seed", 2, "--overwrite", cwd=tmp_path)
+    assert (tmp_path / "r" / "notes.txt").read_text() == "keep"
     assert (tmp_path / "r" / "model.safetensors").read_bytes() != first
     assert json.loads((tmp_path / "r" / "config.json").read_text())["options"]["seed"] == 2
 
 
-def test_sample_goes_on_from_the_prompt(trained: tuple[Path, str]) -> None:
-    words = ["sample", trained[0], "--prompt", "the ", "--length", 30, "--seed"]
-    first, again, other = (succeeds(*words, seed, cwd=trained[0]) for seed in (1, 1, 2))
+def test_sample_continues_the_prompt(trained: tuple[Path, str]) -> None:
+    argv = ["sample", trained[0], "--prompt", "the ", "--length", 30, "--seed"]
+    first, again, other = (succeeds(*argv, seed, cwd=trained[0]) for seed in (1, 1, 2))
     assert first.startswith("the ")
     assert first.endswith("\n")
     assert len(first) == 4 + 30 + 1
     assert first == again != other
 
 
-def test_greedy_sampling_needs_no_seed(trained: tuple[Path, str]) -> None:
-    words = ["sample", trained[0], "--length", 30, "--seed"]
-    cold = [succeeds(*words, seed, "--temperature", 0, cwd=trained[0]) for seed in (1, 2)]
+def test_greedy_sampling_does_not_depend_on_the_seed(trained: tuple[Path, str]) -> None:
+    argv = ["sample", trained[0], "--length", 30, "--seed"]
+    greedy = [succeeds(*argv, seed, "--temperature", 0, cwd=trained[0]) for seed in (1, 2)]
     top = [
-        succeeds(*words, 3, *only, cwd=trained[0]) for only in (("--top-k", 1), ("--top-p", 1e-9))
+        succeeds(*argv, 3, *only, cwd=trained[0]) for only in (("--top-k", 1), ("--top-p", 1e-9))
     ]
-    assert cold == top
+    assert greedy == top
 
 
-def test_eval_measures_the_runs_own_text_and_others(trained: tuple[Path, str]) -> None:
-    folder, printed = trained
+def test_eval_evaluates_the_text_of_the_run_and_other_texts(trained: tuple[Path, str]) -> None:
+    folder, output = trained
     own = succeeds("eval", folder, cwd=folder)
-    ours = re.search(r"LSTM, 8 units +([\d.]+)", printed)[1]  # type: ignore[index]
+    bits = re.search(r"LSTM, 8 units +([\d.]+)", output)[1]  # type: ignore[index]
     row = re.search(r"LSTM, 8 units +([\d.]+) +([\d.]+) +[\d.]+ +[\d.]+", own)
     assert row is not None
-    assert row[1] == ours
+    assert row[1] == bits
     assert float(row[2]) == pytest.approx(2 ** float(row[1]), rel=1e-2)
     lazy = succeeds("eval", folder, "-", cwd=folder, input="the lazy dog")
     assert len(re.findall(r"Markov, order \d +[\d.]+ +[\d.]+", lazy)) == 6
 
 
-def test_the_device_is_the_runs_own_choice(workshop: Path) -> None:
-    """Whatever the engine's default device is set to."""
+def test_the_device_option_overrides_the_default_device(work_dir: Path) -> None:
     environment = ENVIRONMENT | {"AUTOGRAD_DEVICE": "abacus"}
-    words = [*COMMAND, "train", "text.txt", *SMALL, "--max-steps", "1", "--out", "cpu"]
-    assert subprocess.run(words, cwd=workshop, env=environment, capture_output=True).returncode == 0
+    argv = [*COMMAND, "train", "text.txt", *SMALL, "--max-steps", "1", "--out", "cpu"]
+    assert subprocess.run(argv, cwd=work_dir, env=environment, capture_output=True).returncode == 0
 
 
-def test_info_names_versions_threads_and_devices(workshop: Path) -> None:
-    printed = succeeds("info", cwd=workshop)
+def test_info_prints_versions_threads_and_devices(work_dir: Path) -> None:
+    output = succeeds("info", cwd=work_dir)
     for line in [r"numpy +\d", r"threads +1 ", r"device cpu +NumPy", r"device cuda +\w"]:
-        assert re.search(line, printed)
+        assert re.search(line, output)
 
 
-@pytest.mark.parametrize("words", ["", "--help", "train --help", "sample --help", "eval -h"])
-def test_help_is_for_the_asking(workshop: Path, words: str) -> None:
-    printed = succeeds(*words.split(), cwd=workshop)
-    assert printed.startswith("usage: tinygrad-rnn")
+@pytest.mark.parametrize("argv", ["", "--help", "train --help", "sample --help", "eval -h"])
+def test_help_is_printed(work_dir: Path, argv: str) -> None:
+    output = succeeds(*argv.split(), cwd=work_dir)
+    assert output.startswith("usage: tinygrad-rnn")
 
 
-def test_help_shows_every_default(workshop: Path) -> None:
-    printed = re.sub(r"\s+", " ", succeeds("train", "--help", cwd=workshop))
+def test_help_shows_every_default(work_dir: Path) -> None:
+    output = re.sub(r"\s+", " ", succeeds("train", "--help", cwd=work_dir))
     for option in fields(Options):
         default = "" if option.default is None else rf"[^-]*\(default: {option.default}\)"
-        assert re.search(f"--{option.name.replace('_', '-')} [A-Z]+ {default}", printed)
+        assert re.search(f"--{option.name.replace('_', '-')} [A-Z]+ {default}", output)
 
 
 def test_the_module_runs_without_being_installed(tmp_path: Path) -> None:
-    """From a source folder on PYTHONPATH, in an interpreter that sees no installed project."""
+    """The source folder is on PYTHONPATH, and the project is not installed."""
     done = subprocess.run(
         [sys.executable, "-m", "tinygrad_rnn", "--version"],
         cwd=tmp_path,
@@ -216,7 +215,7 @@ def test_the_module_runs_without_being_installed(tmp_path: Path) -> None:
     assert re.fullmatch(r"tinygrad-rnn \d+\.\d+.*\n", done.stdout)
 
 
-def test_ctrl_c_while_the_program_is_loaded(tmp_path: Path) -> None:
+def test_ctrl_c_during_startup_exits_quietly(tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
     environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run([*COMMAND, "info"], cwd=tmp_path, env=environment, capture_output=True)
@@ -231,49 +230,49 @@ def test_warnings_are_printed_without_source_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_a_terminal_sees_a_live_line(tmp_path: Path) -> None:
+def test_a_terminal_shows_a_redrawn_line(tmp_path: Path) -> None:
     import pty
 
     (tmp_path / "text.txt").write_text(TEXT)
-    words = [*COMMAND, "train", "text.txt", *SMALL, "--epochs", "2", "--out", "r"]
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(words, cwd=tmp_path, env=ENVIRONMENT, stdout=theirs) as process:
-        os.close(theirs)
-        seen = b""
+    argv = [*COMMAND, "train", "text.txt", *SMALL, "--epochs", "2", "--out", "r"]
+    reader, terminal = pty.openpty()
+    with subprocess.Popen(argv, cwd=tmp_path, env=ENVIRONMENT, stdout=terminal) as process:
+        os.close(terminal)
+        output = b""
         while True:
             try:
-                piece = os.read(ours, 4096)
-            except OSError:  # Linux's way of saying that the other end was closed
+                chunk = os.read(reader, 4096)
+            except OSError:  # on Linux, the other end was closed
                 break
-            if not piece:
+            if not chunk:
                 break
-            seen += piece
-    os.close(ours)
+            output += chunk
+    os.close(reader)
     assert process.returncode == 0
     for phrase in (b"loss", b"validation", b"chars/s", b"left", b"\x1b[2K"):
-        assert phrase in seen
+        assert phrase in output
 
 
-def test_lines_without_a_terminal_have_no_control_codes(trained: tuple[Path, str]) -> None:
+def test_output_without_a_terminal_has_no_control_codes(trained: tuple[Path, str]) -> None:
     assert "\x1b" not in trained[1]
     assert re.search(r"epoch 1, step \d+: validation [\d.]+ bits per character", trained[1])
 
 
-def test_characters_that_the_output_lacks_are_no_reason_to_stop(tmp_path: Path) -> None:
+def test_characters_outside_the_output_encoding_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("ω" * 900, "utf-8")
     succeeds("train", "text.txt", *SMALL, "--max-steps", 1, "--out", "r", cwd=tmp_path)
-    words = [*COMMAND, "sample", "r", "--length", "3"]
+    argv = [*COMMAND, "sample", "r", "--length", "3"]
     environment = ENVIRONMENT | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    printed = subprocess.check_output(words, cwd=tmp_path, env=environment)
-    assert printed.strip() == b"\\u03c9" * 3
+    output = subprocess.check_output(argv, cwd=tmp_path, env=environment)
+    assert output.strip() == b"\\u03c9" * 3
 
 
-def test_the_run_is_told_again_when_it_is_finished(trained: tuple[Path, str]) -> None:
+def test_resuming_a_complete_run_prints_its_results_again(trained: tuple[Path, str]) -> None:
     folder, first = trained
     before = (folder / "last.safetensors").read_bytes()
     done = run("train", "--resume", "--out", folder, cwd=folder)
     assert done.returncode == 0
-    assert "The run is finished: it reached --epochs 1" in done.stdout
+    assert "The run is complete: it has reached --epochs 1" in done.stdout
     assert (
         done.stdout.split("The best model is")[1].replace(str(folder), "done")
         == (first.split("The best model is")[1])

@@ -1,6 +1,6 @@
-"""Everything that can be wrong at the keyboard ends in one clear line and exit code 2.
+"""Errors of the command line: one line on standard error, exit code 2, and no changed files.
 
-Each test runs the real command line; `fails` also holds that no file came, went or changed.
+Each test runs the command in a process of its own.
 """
 
 import importlib.util
@@ -21,26 +21,26 @@ pytestmark = pytest.mark.host
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a text and a trained run, for tests that change nothing in it."""
-    folder = tmp_path_factory.mktemp("workshop")
+def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with texts and a trained run, which tests must not change."""
+    folder = tmp_path_factory.mktemp("work")
     (folder / "text.txt").write_text(TEXT)
     (folder / "empty.txt").write_text("")
     (folder / "short.txt").write_text("too short")
     (folder / "latin.txt").write_bytes(b"the lazy caf\xe9")
     (folder / "folder").mkdir()
-    (folder / "folder" / "precious.txt").write_text("mine")
+    (folder / "folder" / "precious.txt").write_text("keep")
     succeeds("train", "text.txt", *SMALL, "--max-steps", 5, "--out", "done", cwd=folder)
     return folder
 
 
 @pytest.fixture
-def copy(workshop: Path, tmp_path: Path) -> Path:
-    """A copy of the workshop that a test may damage."""
-    return Path(shutil.copytree(workshop, tmp_path / "copy"))
+def copy(work_dir: Path, tmp_path: Path) -> Path:
+    """Return a copy of `work_dir` that a test may change."""
+    return Path(shutil.copytree(work_dir, tmp_path / "copy"))
 
 
-WORDS = [
+ARGUMENTS = [
     ("trian", ["'trian'", "did you mean train?"]),
     ("frobnicate", ["'frobnicate'", "train, sample, eval, demo, predict, info"]),
     ("--frobnicate", ["--frobnicate"]),
@@ -56,7 +56,7 @@ WORDS = [
     ("info now", ["'now'"]),
     ("sample -x", ["unknown option -x"]),
     ("eval --encodign latin-1", ["--encodign", "did you mean --encoding?"]),
-    ("sample -- -x", ["no run -x"]),
+    ("sample -- -x", ["run -x does not exist"]),
     ("train text.txt -- -missing.txt", ["-missing.txt", "No such file"]),
 ]
 TEXTS = [
@@ -81,18 +81,18 @@ TEXTS = [
 VALUES = [
     ("train text.txt --model elman", ["--model elman", "lstm"]),
     ("train text.txt --hidden 0", ["--hidden 0", "from 1 to 1,000,000"]),
-    ("train text.txt --hidden 1.5", ["--hidden 1.5", "whole number"]),
+    ("train text.txt --hidden 1.5", ["--hidden 1.5", "an integer from"]),
     ("train text.txt --layers -1", ["--layers -1", "from 1 to 1,000"]),
-    ("train text.txt --embed many", ["--embed many", "whole number"]),
-    ("train text.txt --dropout 1", ["--dropout 1", "below 1"]),
+    ("train text.txt --embed many", ["--embed many", "an integer from"]),
+    ("train text.txt --dropout 1", ["--dropout 1", "< 1"]),
     ("train text.txt --batch 0", ["--batch 0"]),
     ("train text.txt --seq-len 0", ["--seq-len 0"]),
     ("train text.txt --epochs 0", ["--epochs 0"]),
     ("train text.txt --max-steps 0", ["--max-steps 0"]),
     ("train text.txt --max-seconds 0", ["--max-seconds 0"]),
-    ("train text.txt --lr nan", ["--lr nan", "above 0"]),
+    ("train text.txt --lr nan", ["--lr nan", "> 0"]),
     ("train text.txt --lr inf", ["--lr inf"]),
-    ("train text.txt --lr-decay 1.1", ["--lr-decay 1.1", "up to 1"]),
+    ("train text.txt --lr-decay 1.1", ["--lr-decay 1.1", "<= 1"]),
     ("train text.txt --clip 0", ["--clip 0"]),
     ("train text.txt --seed -1", ["--seed -1"]),
     ("train text.txt --seed 9223372036854775808", ["--seed 9223372036854775808"]),
@@ -108,7 +108,7 @@ VALUES = [
     ("sample done --length 0", ["--length 0"]),
     ("sample done --temperature -1", ["--temperature -1"]),
     ("sample done --top-k 0", ["--top-k 0"]),
-    ("sample done --top-p 0", ["--top-p 0", "above 0 and up to 1"]),
+    ("sample done --top-p 0", ["--top-p 0", "> 0 and <= 1"]),
     ("sample done --top-p 1.5", ["--top-p 1.5"]),
     ("sample done --seed x", ["--seed x"]),
     ("sample done --prompt Ünknown", ["'Ü'", "U+00DC", "--prompt"]),
@@ -123,62 +123,62 @@ FOLDERS = [
     ("train text.txt --overwrite", ["--overwrite needs --out"]),
     ("train --resume --overwrite --out done", ["--resume and --overwrite"]),
     ("train --resume", ["--resume needs --out"]),
-    ("train --resume --out nowhere", ["no run nowhere"]),
+    ("train --resume --out nowhere", ["run nowhere does not exist"]),
     ("train --resume --out folder", ["folder is not a run"]),
     ("train --resume --out done --hidden 16", ["--hidden 16", "(the run has 8)"]),
     ("train --resume --out done --lr 1 --seed 3", ["--lr 1.0", "--seed 3 (the run has 0)"]),
-    ("train --resume --out done --max-steps 4", ["--max-steps 4", "(the run has 5)", "larger"]),
+    ("train --resume --out done --max-steps 4", ["--max-steps 4", "(the run has 5)", "higher"]),
     ("train --resume --out done --max-seconds 9", ["--max-seconds 9", "(the run has no limit)"]),
     ("train latin.txt --encoding latin-1 --resume --out done", ["latin.txt", "text.txt"]),
-    ("sample nowhere", ["no run nowhere"]),
+    ("sample nowhere", ["run nowhere does not exist"]),
     ("sample folder", ["folder is not a run"]),
     ("sample text.txt", ["text.txt is not a run"]),
-    ("eval nowhere", ["no run nowhere"]),
+    ("eval nowhere", ["run nowhere does not exist"]),
 ]
 
 
-@pytest.mark.parametrize(("line", "says"), WORDS + TEXTS + VALUES + FOLDERS)
-def test_bad_input_is_one_line(workshop: Path, line: str, says: list[str]) -> None:
-    fails(*line.split(), cwd=workshop, says=says, stdin=subprocess.DEVNULL)
+@pytest.mark.parametrize(("line", "says"), ARGUMENTS + TEXTS + VALUES + FOLDERS)
+def test_invalid_input_is_a_one_line_error(work_dir: Path, line: str, says: list[str]) -> None:
+    fails(*line.split(), cwd=work_dir, says=says, stdin=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
-def test_a_text_without_a_name(workshop: Path, command: list[str]) -> None:
-    fails(*command, "", cwd=workshop, says=["name of a text file is empty"])
+def test_an_empty_file_name_is_an_error(work_dir: Path, command: list[str]) -> None:
+    fails(*command, "", cwd=work_dir, says=["name of a text file is empty"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="standard input closes differently")
 @pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
-def test_standard_input_that_is_closed(workshop: Path, command: list[str]) -> None:
+def test_closed_standard_input_is_an_error(work_dir: Path, command: list[str]) -> None:
     says = ["standard input is closed"]
-    fails(*command, "-", cwd=workshop, says=says, preexec_fn=lambda: os.close(0))
+    fails(*command, "-", cwd=work_dir, says=says, preexec_fn=lambda: os.close(0))
 
 
-def test_unreadable_file(copy: Path) -> None:
+def test_an_unreadable_file_is_an_error(copy: Path) -> None:
     secret = copy / "secret.txt"
     secret.write_text(TEXT)
     secret.chmod(0)
-    if os.access(secret, os.R_OK):  # root reads everything but a process's unmapped memory
+    if os.access(secret, os.R_OK):  # root can read every regular file
         secret = Path("/proc/self/mem")
     if not secret.exists():
-        pytest.skip("every file can be read here")
+        pytest.skip("all files are readable")
     done = run("train", secret, cwd=copy)
     assert done.returncode == 2
     assert is_one_line(done.stderr)
     assert f"error: {secret}: " in done.stderr
 
 
-def test_out_in_a_place_where_nothing_can_be_made(workshop: Path) -> None:
+def test_an_output_folder_that_cannot_be_created_is_an_error(work_dir: Path) -> None:
     if not Path("/proc/self").exists():
         pytest.skip("needs Linux's /proc")
     says = ["cannot create /proc/nothing/here"]
-    fails("train", "text.txt", "--out", "/proc/nothing/here", cwd=workshop, says=says)
+    fails("train", "text.txt", "--out", "/proc/nothing/here", cwd=work_dir, says=says)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
-def test_cuda_without_cupy_says_what_to_install(workshop: Path) -> None:
+def test_cuda_without_cupy_names_the_package_to_install(work_dir: Path) -> None:
     says = ["--device cuda", "CuPy", "pip install"]
-    fails("train", "text.txt", "--device", "cuda", cwd=workshop, says=says)
+    fails("train", "text.txt", "--device", "cuda", cwd=work_dir, says=says)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,9 @@ def test_cuda_without_cupy_says_what_to_install(workshop: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "empty", "missing"])
-def test_damaged_run(copy: Path, file: str, command: list[str], damage: str) -> None:
+def test_damaged_files_of_a_run_are_errors(
+    copy: Path, file: str, command: list[str], damage: str
+) -> None:
     path = copy / "done" / file
     content = path.read_bytes()
     path.write_bytes({"truncated": content[:-50], "foreign": b"{}{}" * 99}.get(damage, b""))
@@ -206,12 +208,14 @@ def test_damaged_run(copy: Path, file: str, command: list[str], damage: str) -> 
         ("last.safetensors", ["train", "--resume", "--out", "done", "--max-steps", "9"]),
     ],
 )
-def test_checkpoint_of_another_program(copy: Path, file: str, command: list[str]) -> None:
+def test_a_checkpoint_of_another_program_is_an_error(
+    copy: Path, file: str, command: list[str]
+) -> None:
     save_file({"weight": np.ones((2, 3), np.float32)}, copy / "done" / file)
     fails(*command, cwd=copy, says=[f"done/{file}"])
 
 
-def test_checkpoint_of_another_model(copy: Path) -> None:
+def test_a_checkpoint_of_another_model_is_an_error(copy: Path) -> None:
     larger = ["--hidden", 9, "--embed", 4, "--batch", 4, "--seq-len", 8, "--max-steps", 1]
     succeeds("train", "text.txt", *larger, "--out", "other", cwd=copy)
     for name in ("model.safetensors", "last.safetensors"):
@@ -226,8 +230,8 @@ def test_checkpoint_of_another_model(copy: Path) -> None:
     [b'"\xff"', b"[]", b"{}", b"garbage", b'{"event": "update"}', b"", b"[" * 9999, b'{"a":' * 999],
     ids=range(8),
 )
-def test_records_that_are_damaged(copy: Path, line: bytes) -> None:
-    """This is found before the training, which would otherwise be for nothing."""
+def test_damaged_records_are_an_error(copy: Path, line: bytes) -> None:
+    """The error is reported before training, not after it."""
     path = copy / "done" / "metrics.jsonl"
     lines = path.read_bytes().splitlines()
     path.write_bytes(b"\n".join([lines[0], line, *lines[2:], b""]))
@@ -235,11 +239,11 @@ def test_records_that_are_damaged(copy: Path, line: bytes) -> None:
     fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
 
 
-@pytest.mark.parametrize("kept", [0, 3])
-def test_records_that_are_missing(copy: Path, kept: int) -> None:
+@pytest.mark.parametrize("count", [0, 3])
+def test_missing_records_are_an_error(copy: Path, count: int) -> None:
     path = copy / "done" / "metrics.jsonl"
-    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:kept]))
-    says = [f"metrics.jsonl is damaged: it has {kept} lines"]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:count]))
+    says = ["metrics.jsonl is damaged", f"the file has {count} lines"]
     fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
 
 
@@ -259,7 +263,7 @@ def test_records_that_are_missing(copy: Path, kept: int) -> None:
 @pytest.mark.parametrize(
     "command", ["train --resume --max-steps 9 --out done", "sample done", "eval done"]
 )
-def test_config_that_is_damaged(
+def test_a_damaged_configuration_is_an_error(
     copy: Path, command: str, damage: dict[str, object], says: str
 ) -> None:
     path = copy / "done" / "config.json"
@@ -267,7 +271,7 @@ def test_config_that_is_damaged(
     fails(*command.split(), cwd=copy, says=["done/config.json is damaged: ", says])
 
 
-def test_vocabulary_that_is_not_the_texts(copy: Path) -> None:
+def test_a_vocabulary_of_another_text_is_an_error(copy: Path) -> None:
     path = copy / "done" / "config.json"
     config = json.loads(path.read_text())
     config["vocabulary"] = config["vocabulary"][:-1] + "~"
@@ -277,31 +281,33 @@ def test_vocabulary_that_is_not_the_texts(copy: Path) -> None:
     fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
 
 
-def test_corpus_that_was_changed(copy: Path) -> None:
+def test_a_changed_corpus_is_an_error(copy: Path) -> None:
     (copy / "done" / "corpus.txt").write_text(TEXT + "more")
-    says = ["corpus.txt was changed"]
+    says = ["corpus.txt has changed"]
     fails("train", "--resume", "--out", "done", "--epochs", 99, cwd=copy, says=says)
 
 
-def test_resume_lists_the_runs_there_are(copy: Path) -> None:
+def test_resume_without_a_run_lists_the_existing_runs(copy: Path) -> None:
     for number in (2, 10):
         shutil.copytree(copy / "done", copy / "runs" / f"lstm-{number}")
     fails("train", "--resume", cwd=copy, says=["--out", "runs/lstm-2, runs/lstm-10"])
 
 
-def test_two_processes_do_not_train_one_run(copy: Path) -> None:
+def test_two_processes_cannot_train_the_same_run(copy: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
     handle = os.open(copy / "done", os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_SH)  # the weakest lock: training wants the folder for itself
+    fcntl.flock(
+        handle, fcntl.LOCK_SH
+    )  # a shared lock conflicts with the exclusive lock of training
     for mode in ("--resume", "--overwrite"):
-        words = ["train", "text.txt", mode, "--out", "done"]
-        fails(*words, cwd=copy, says=["another process is training done"])
+        argv = ["train", "text.txt", mode, "--out", "done"]
+        fails(*argv, cwd=copy, says=["done is locked: another process is training"])
     os.close(handle)
 
 
 def test_divergence_names_the_step_and_keeps_the_best_model(copy: Path) -> None:
-    words = ["train", "text.txt", *SMALL, "--lr", "1e38", "--out", "wild"]
-    done = run(*words, cwd=copy)
+    argv = ["train", "text.txt", *SMALL, "--lr", "1e38", "--out", "wild"]
+    done = run(*argv, cwd=copy)
     assert done.returncode == 2
     assert is_one_line(done.stderr)
     assert "diverged at step " in done.stderr
@@ -309,25 +315,24 @@ def test_divergence_names_the_step_and_keeps_the_best_model(copy: Path) -> None:
     assert len(succeeds("sample", "wild", "--length", 20, cwd=copy)) == 21
 
 
-# --- a full disk ----------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for a run's first files, but not for its later ones."""
+    """Mount a file system with space for the first files of a run, but not for all."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(disk)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("only root may mount a small file system")
+        pytest.skip("only root can mount a file system")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_full_disk_keeps_what_was_saved(small_disk: Path, workshop: Path, tmp_path: Path) -> None:
-    """The line names the file; once there is room, the run ends as if nothing had happened."""
-    words = ["train", workshop / "text.txt", *SMALL, "--max-steps", 200, "--out"]
-    done = run(*words, "disk/full", cwd=tmp_path)
+def test_a_full_disk_keeps_the_last_checkpoint(
+    small_disk: Path, work_dir: Path, tmp_path: Path
+) -> None:
+    """The error names the file. With free space, the resumed run gives identical results."""
+    argv = ["train", work_dir / "text.txt", *SMALL, "--max-steps", 200, "--out"]
+    done = run(*argv, "disk/full", cwd=tmp_path)
     assert done.returncode == 2
     assert is_one_line(done.stderr)
     assert "disk/full/" in done.stderr
@@ -336,14 +341,14 @@ def test_full_disk_keeps_what_was_saved(small_disk: Path, workshop: Path, tmp_pa
     shutil.copytree(small_disk / "full", tmp_path / "roomy")
     assert len(succeeds("sample", "roomy", "--length", 9, cwd=tmp_path)) == 10
     succeeds("train", "--resume", "--out", "roomy", cwd=tmp_path)
-    succeeds(*words, "undisturbed", cwd=tmp_path)
+    succeeds(*argv, "undisturbed", cwd=tmp_path)
     name = "model.safetensors"
     assert (tmp_path / "roomy" / name).read_bytes() == (
         tmp_path / "undisturbed" / name
     ).read_bytes()
 
 
-def test_disk_that_is_full_from_the_start_leaves_no_folder(
+def test_a_disk_without_space_for_the_first_file_leaves_no_folder(
     small_disk: Path, tmp_path: Path
 ) -> None:
     (small_disk / "filler").write_bytes(bytes(32 * 1024))
@@ -351,34 +356,34 @@ def test_disk_that_is_full_from_the_start_leaves_no_folder(
     fails("train", "text.txt", *SMALL, "--out", "disk/none", cwd=tmp_path, says=["No space left"])
 
 
-def test_overwriting_on_a_full_disk_keeps_the_old_run(copy: Path) -> None:
-    """As a limit on the size of files, which needs no root: the first write of all fails."""
+def test_overwriting_on_a_full_disk_keeps_the_previous_run(copy: Path) -> None:
+    """A limit on the size of files, which needs no root, makes the first write fail."""
     resource = pytest.importorskip("resource")
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
-    words = ["train", "text.txt", *SMALL, "--out", "done", "--overwrite"]
-    fails(*words, cwd=copy, says=["done/", "File too large"], preexec_fn=limit)
+    argv = ["train", "text.txt", *SMALL, "--out", "done", "--overwrite"]
+    fails(*argv, cwd=copy, says=["done/", "File too large"], preexec_fn=limit)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("words", ["info", "sample done", "eval done", "train --resume --out done"])
-def test_output_that_cannot_be_written(workshop: Path, words: str) -> None:
-    before = contents(workshop)
+@pytest.mark.parametrize("argv", ["info", "sample done", "eval done", "train --resume --out done"])
+def test_unwritable_output_is_an_error(work_dir: Path, argv: str) -> None:
+    before = contents(work_dir)
     with open("/dev/full", "w") as full:
-        done = run(*words.split(), cwd=workshop, capture_output=False, stdout=full, stderr=-1)
+        done = run(*argv.split(), cwd=work_dir, capture_output=False, stdout=full, stderr=-1)
     assert done.returncode == 2
     assert "cannot write the output: No space left" in done.stderr
     assert is_one_line(done.stderr)
-    assert contents(workshop) == before
+    assert contents(work_dir) == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently")
-def test_a_reader_that_has_seen_enough_is_no_error(workshop: Path) -> None:
-    words = [*COMMAND, "sample", "done", "--length", "100000"]
+@pytest.mark.skipif(sys.platform == "win32", reason="closed pipes behave differently")
+def test_a_closed_pipe_ends_the_command_without_a_message(work_dir: Path) -> None:
+    argv = [*COMMAND, "sample", "done", "--length", "100000"]
     with subprocess.Popen(
-        words, cwd=workshop, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        argv, cwd=work_dir, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""INPUT of `predict`, and commands that are given the folder of another command."""
+"""The input of `predict`, and commands applied to folders of other commands."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from tinygrad_rnn.errors import InputError
 pytestmark = pytest.mark.host
 
 
-def standard_input(monkeypatch: Any, content: bytes) -> None:
+def set_standard_input(monkeypatch: Any, content: bytes) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
@@ -29,9 +29,7 @@ def standard_input(monkeypatch: Any, content: bytes) -> None:
         *("a\\b", "C:\\a b.txt", "x.md", "two words.jsonl.gz", "reviews/", "a.TXT", ".hidden/x"),
     ],
 )
-def test_an_argument_like_a_path_that_does_not_exist_is_an_error(
-    name: str, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_a_missing_file_is_an_error(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         read_text_argument(name)
@@ -44,7 +42,7 @@ def test_an_argument_like_a_path_that_does_not_exist_is_an_error(
         *("ok...", "Mr. Smith was late.", "words\nin a.txt lines", "好", "one, two", "end. Begin"),
     ],
 )
-def test_a_text_is_taken_as_it_is(text: str, tmp_path: Path, monkeypatch: Any) -> None:
+def test_text_is_used_unchanged(text: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     assert read_text_argument(text) == text
 
@@ -58,12 +56,12 @@ def test_a_file_is_read(name: str, tmp_path: Path, monkeypatch: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not bad", b"a.txt", "好\r\nb\n".encode()])
-def test_a_dash_is_standard_input(content: bytes, monkeypatch: Any) -> None:
-    standard_input(monkeypatch, content)
+def test_a_dash_reads_standard_input(content: bytes, monkeypatch: Any) -> None:
+    set_standard_input(monkeypatch, content)
     assert read_text_argument("-") == content.decode().replace("\r", "")
 
 
-def test_a_folder_is_no_text(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_folder_is_an_error(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews").mkdir()
     with pytest.raises(InputError, match="is a directory"):
@@ -72,7 +70,7 @@ def test_a_folder_is_no_text(tmp_path: Path, monkeypatch: Any) -> None:
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: Any) -> Path:
-    """Folders of demonstrations: with a text model, with a sound model, without; and of a run."""
+    """Create folders of a demo with a model, of a demo without one, and of a training run."""
     monkeypatch.chdir(tmp_path)
     sizes: dict[str, Any] = {"words": ["bad", "good"], "classes": ["neg", "pos"]}
     sizes |= {"size": 4, "dropout": 0.0}
@@ -85,29 +83,29 @@ def runs(tmp_path: Path, monkeypatch: Any) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("words", [["nwe.txt"], ["./good"], ["a good film.txt"]])
-def test_predict_does_not_judge_the_name_of_a_file(
-    runs: Path, words: list[str], capsys: Any
+@pytest.mark.parametrize("argv", [["nwe.txt"], ["./good"], ["a good film.txt"]])
+def test_predict_does_not_use_the_name_of_a_missing_file_as_text(
+    runs: Path, argv: list[str], capsys: Any
 ) -> None:
-    assert cli.main(["predict", "sentiment", *words]) == 2
+    assert cli.main(["predict", "sentiment", *argv]) == 2
     captured = capsys.readouterr()
     assert is_one_line(captured.err)
-    assert f"{words[0]}: no such file" in captured.err
+    assert f"{argv[0]}: no such file" in captured.err
     assert captured.out == ""
 
 
-def test_predict_judges_standard_input(runs: Path, monkeypatch: Any, capsys: Any) -> None:
-    answers = []
+def test_predict_reads_text_from_standard_input(runs: Path, monkeypatch: Any, capsys: Any) -> None:
+    outputs = []
     for argument in ("good bad", "-"):
-        standard_input(monkeypatch, b"good bad")
+        set_standard_input(monkeypatch, b"good bad")
         assert cli.main(["predict", "sentiment", argument]) == 0
-        answers.append(capsys.readouterr().out)
-    assert answers[0] == answers[1]
-    assert "not among" not in answers[0]
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert "not among" not in outputs[0]
 
 
 @pytest.mark.parametrize("name", ["forecast", "genome", "handwriting", "audio"])
-def test_demos_of_files_refuse_names_of_none(
+def test_demos_that_need_a_file_report_a_missing_file(
     name: str, tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -124,8 +122,8 @@ def test_demos_of_files_refuse_names_of_none(
     assert is_one_line(error)
 
 
-def made(name: str, folder: Path) -> bytes:
-    """Save an untrained model of a demonstration in a folder, and return a file for it."""
+def save_untrained_model(name: str, folder: Path) -> bytes:
+    """Save an untrained model of a demo, and return the content of an input file for it."""
     module, demo = find_scripts()[name].load_module(), Demo(name, folder)
     if name == "forecast":
         model = models.Forecaster(nn.GRU(1, module.HIDDEN))
@@ -144,43 +142,43 @@ def made(name: str, folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["forecast", "genome", "handwriting", "audio"])
-def test_demos_of_files_read_standard_input(
+def test_demos_that_need_a_file_read_standard_input(
     name: str, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
-    content = made(name, tmp_path)
+    content = save_untrained_model(name, tmp_path)
     path = tmp_path / ("file.csv" if name == "forecast" else "file")
     path.write_bytes(content)
-    answers = []
+    outputs = []
     for argument in (str(path), "-"):
-        standard_input(monkeypatch, content)
+        set_standard_input(monkeypatch, content)
         assert cli.main(["predict", str(tmp_path), argument]) == 0
-        answers.append(capsys.readouterr().out)
-    assert answers[0] == answers[1] != ""
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] != ""
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("argv", "says"),
     [
         (["sample", "sentiment"], "tinygrad-rnn predict sentiment INPUT"),
         (["eval", "sentiment"], "tinygrad-rnn predict sentiment INPUT"),
         (["train", "--resume", "--out", "sentiment"], "tinygrad-rnn predict sentiment INPUT"),
-        (["train", "--overwrite", "--out", "sentiment"], "the demonstration 'sentiment'"),
+        (["train", "--overwrite", "--out", "sentiment"], "the demo 'sentiment'"),
         (["predict", "trained", "x"], "tinygrad-rnn sample trained"),
         (["predict", "elman", "x"], "the demo did not save one"),
         (["sample", "elman"], "elman is not a run"),
         (["predict", "nowhere", "x"], "nowhere does not contain a trained model"),
     ],
 )
-def test_a_folder_of_another_command_names_the_command_that_fits(
-    runs: Path, words: list[str], says: str, capsys: Any
+def test_an_error_names_the_command_for_the_folder(
+    runs: Path, argv: list[str], says: str, capsys: Any
 ) -> None:
-    assert cli.main(words) == 2
+    assert cli.main(argv) == 2
     error = capsys.readouterr().err
     assert is_one_line(error)
     assert says in error
 
 
-def test_names_of_folders_are_quoted_for_the_shell(runs: Path, capsys: Any) -> None:
+def test_folder_names_are_quoted_for_the_shell(runs: Path, capsys: Any) -> None:
     (runs / "sentiment").rename(runs / "two words")
     assert cli.main(["sample", "two words"]) == 2
     assert "tinygrad-rnn predict 'two words' INPUT" in capsys.readouterr().err

@@ -1,19 +1,18 @@
-"""Gradient flow and memory are what they say: against closed formulas, and against loops written by
-hand."""
+"""Gradient flow and memory, compared with closed formulas and manual loops."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers import on_host
-from insights import B, H, I, T, close, last_output, values, watched
+from insights import B, H, I, T, capture_traces, close, last_output, values
 
 import autograd as ag
 from tinygrad_rnn import insight, nn
 
 
 class LinearCell(nn.Cell):
-    """h' = W h + x"""
+    """Linear cell h' = W h + x."""
 
     def precompute(self, xs: Any) -> Any:
         return xs
@@ -23,8 +22,8 @@ class LinearCell(nn.Cell):
         return h, h
 
 
-class HeldGatesCell(nn.LSTMCell):
-    """An LSTM whose gates are numbers to gradients."""
+class ConstantGatesCell(nn.LSTMCell):
+    """LSTM cell with gates that are constants in the backward pass."""
 
     def step(self, state: Any, x: Any) -> Any:
         h, c = state
@@ -35,8 +34,8 @@ class HeldGatesCell(nn.LSTMCell):
         return (h, c), h
 
 
-def test_the_flow_of_a_linear_network_is_that_of_powers() -> None:
-    """E = v h_T: dE/dh_t = W'^(T - t) v."""
+def test_gradient_flow_of_a_linear_network_equals_matrix_powers() -> None:
+    """For E = v h_T, dE/dh_t is W'^(T - t) v."""
     layer = nn.Recurrent(LinearCell(H, H, dtype="float64"))
     W, v = on_host(layer.weight_hh_l0), values(H)
 
@@ -49,9 +48,9 @@ def test_the_flow_of_a_linear_network_is_that_of_powers() -> None:
     norms = np.linalg.norm(expected, axis=1)
     close(flow.per_sequence(), np.repeat(norms[:, None], B, 1))
     close(flow.norms(), norms * np.sqrt(B))
-    (run,) = watched(layer, values(T, B, H))
+    (trace,) = capture_traces(layer, values(T, B, H))
     powers = [np.linalg.matrix_power(W, lag) for lag in range(T + 1)]
-    close(insight.jacobian(run), np.repeat(np.array(powers)[:, None], B, 1))
+    close(insight.jacobian(trace), np.repeat(np.array(powers)[:, None], B, 1))
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-170, 1e-30, 1e160, 1e300])
@@ -64,17 +63,17 @@ def test_norms_of_vanishing_and_exploding_gradients_are_exact(size: float) -> No
 
 
 @pytest.mark.parametrize("rho", [0.5, 1.0, 1.5])
-def test_an_orthogonal_network_has_a_slope(rho: float) -> None:
-    """On a logarithmic scale the slope is log rho, to the digits of the numbers, over 200 steps."""
+def test_gradients_of_an_orthogonal_network_grow_by_a_constant_factor(rho: float) -> None:
+    """The factor is rho over 200 steps, to rounding."""
     layer = nn.Recurrent(LinearCell(H, H, dtype="float64"))
     nn.init.orthogonal_(layer.weight_hh_l0, gain=rho)
     flow = insight.gradient_flow(layer, values(200, 1, H), loss=last_output)["l0"]
     close(np.diff(np.log(flow.norms()[::-1])), np.full(199, np.log(rho)))
-    (run,) = watched(layer, values(20, 1, H))
-    close(np.log(insight.memory(run)[:, 0]), np.log(rho) * np.arange(21))
+    (trace,) = capture_traces(layer, values(20, 1, H))
+    close(np.log(insight.memory(trace)[:, 0]), np.log(rho) * np.arange(21))
 
 
-def test_small_gradients_are_not_lost_in_their_squares() -> None:
+def test_squares_of_small_gradients_do_not_underflow() -> None:
     layer = nn.Recurrent(LinearCell(1, 1, dtype="float32"))
     nn.init.constant_(layer.weight_hh_l0, 1e-3)
     x = values(12, 1, 1).astype(np.float32)
@@ -82,23 +81,23 @@ def test_small_gradients_are_not_lost_in_their_squares() -> None:
     close(flow.norms() * 10.0 ** np.arange(33, -1, -3), np.ones(12), 1e-5)
 
 
-@pytest.mark.parametrize("cell", [nn.LSTMCell, HeldGatesCell])
-def test_an_lstm_with_held_gates_remembers_the_product_of_its_forget_gates(cell: Any) -> None:
+@pytest.mark.parametrize("cell", [nn.LSTMCell, ConstantGatesCell])
+def test_the_jacobian_of_c_with_constant_gates_is_the_product_of_forget_gates(cell: Any) -> None:
     layer = nn.Recurrent(cell(I, H, dtype="float64"))
-    if cell is nn.LSTMCell:  # its gates see the input only
+    if cell is nn.LSTMCell:  # the gates depend on the input only
         nn.init.zeros_(layer.weight_hh_l0)
-    (run,) = watched(layer, values(T, B, I))
-    f = on_host(run["f"])
-    jacobian = insight.jacobian(run, "c", "c")
+    (trace,) = capture_traces(layer, values(T, B, I))
+    f = on_host(trace["f"])
+    jacobian = insight.jacobian(trace, "c", "c")
     assert jacobian.shape == (T + 1, B, H, H)
     for lag in range(T + 1):
         product = f[T - lag :].prod(axis=0)
         close(jacobian[lag], product[:, :, None] * np.eye(H), 1e-10)
-        close(insight.memory(run, "c", "c")[lag], product.max(-1), 1e-10)
+        close(insight.memory(trace, "c", "c")[lag], product.max(-1), 1e-10)
 
 
-def by_hand(cell: Any, x: np.ndarray) -> tuple[list[Any], list[Any]]:
-    """The h and c of an LSTM at each step, recorded."""
+def run_cell(cell: Any, x: np.ndarray) -> tuple[list[Any], list[Any]]:
+    """Return the h and c of an LSTM cell at each step."""
     state, hs, cs = cell.initial_state(B), [], []
     for x_t in ag.tensor(x):
         state = cell(x_t, state)
@@ -107,35 +106,35 @@ def by_hand(cell: Any, x: np.ndarray) -> tuple[list[Any], list[Any]]:
     return hs, cs
 
 
-def test_flows_are_gradients_by_hand() -> None:
+def test_gradient_flow_equals_gradients_of_a_manual_loop() -> None:
     layer, x = nn.LSTM(I, H, dtype="float64"), values(T, B, I)
-    hs, cs = by_hand(layer.cells[0], x)
+    hs, cs = run_cell(layer.cells[0], x)
     error = sum((h**2).sum() for h in hs) + cs[-1].sum()
-    slopes = [on_host(g) for g in ag.gradients(error, [*hs, *cs])]
+    expected = [on_host(g) for g in ag.gradients(error, [*hs, *cs])]
 
     def loss(returned: Any) -> Any:
         return (returned[0] ** 2).sum() + returned[1][1].sum()
 
     flow = insight.gradient_flow(layer, x, loss=loss)["l0"]
-    close(flow.gradients["h"], np.stack(slopes[:T]))
-    close(flow.gradients["c"], np.stack(slopes[T:]))
-    norms = np.array([np.linalg.norm(slope) for slope in slopes])
+    close(flow.gradients["h"], np.stack(expected[:T]))
+    close(flow.gradients["c"], np.stack(expected[T:]))
+    norms = np.array([np.linalg.norm(gradient) for gradient in expected])
     close(flow.norms(), np.hypot(norms[:T], norms[T:]))
     close(flow.norms("c"), norms[T:])
-    with insight.capture(layer) as runs:
+    with insight.capture(layer) as traces:
         error = loss(layer(x))
-    close(runs[0].gradient(error, "c"), np.stack(slopes[T:]))
-    first, *_ = ag.gradients(error, runs[0].per_step("h"), retain_graph=True)
-    close(first, slopes[0])
-    error.backward()  # the graph is still there
+    close(traces[0].gradient(error, "c"), np.stack(expected[T:]))
+    first, *_ = ag.gradients(error, traces[0].per_step("h"), retain_graph=True)
+    close(first, expected[0])
+    error.backward()  # the graph was kept
     assert all(p.grad is not None for p in layer.parameters())
 
 
 @pytest.mark.parametrize("make", [nn.RNN, nn.LSTM, nn.GRU, nn.PeepholeLSTM])
-def test_memory_is_the_derivative_by_the_initial_state(make: Any) -> None:
+def test_memory_equals_the_jacobian_with_respect_to_the_initial_state(make: Any) -> None:
     layer, x = make(I, H, dtype="float64"), values(T, 1, I)
-    (run,) = watched(layer, x)
-    start = [ag.zeros((H,), dtype="float64")] * len(run.state_names)
+    (trace,) = capture_traces(layer, x)
+    start = [ag.zeros((H,), dtype="float64")] * len(trace.state_names)
 
     def last(*parts: Any) -> Any:
         hx = tuple(part.reshape(1, 1, H) for part in parts)
@@ -144,30 +143,30 @@ def test_memory_is_the_derivative_by_the_initial_state(make: Any) -> None:
 
     blocks = ag.jacobian(last, argnums=tuple(range(len(start))))(*start)
     expected = np.concatenate([on_host(block) for block in blocks], axis=-1)
-    jacobian = insight.jacobian(run)
+    jacobian = insight.jacobian(trace)
     close(jacobian[T, 0], expected)
     close(jacobian[0, 0], np.eye(len(start) * H))
-    close(insight.memory(run)[T, 0], np.linalg.svd(expected)[1][0])
+    close(insight.memory(trace)[T, 0], np.linalg.svd(expected)[1][0])
 
 
-def test_cuts_and_saved_memory() -> None:
+def test_detach_every_and_checkpointing() -> None:
     x = values(T, B, I)
-    cut, whole = nn.GRU(I, H, detach_every=3, dtype="float64"), nn.GRU(I, H, dtype="float64")
-    cut.load_state_dict(whole.state_dict())
-    norms, wanted = (
-        insight.gradient_flow(g, x, loss=last_output)["l0"].norms() for g in (cut, whole)
+    detached, full = nn.GRU(I, H, detach_every=3, dtype="float64"), nn.GRU(I, H, dtype="float64")
+    detached.load_state_dict(full.state_dict())
+    norms, expected = (
+        insight.gradient_flow(g, x, loss=last_output)["l0"].norms() for g in (detached, full)
     )
-    close(norms[6], wanted[6])
+    close(norms[6], expected[6])
     assert not norms[:6].any()
-    assert wanted.all()
+    assert expected.all()
     for option in ({"checkpoint": 2}, {"checkpoint": "sqrt"}, {"memory_budget": 2000}):
-        saving = nn.GRU(I, H, dtype="float64", **option)
-        saving.load_state_dict(whole.state_dict())
-        close(insight.gradient_flow(saving, x, loss=last_output)["l0"].norms(), wanted)
+        checkpointed = nn.GRU(I, H, dtype="float64", **option)
+        checkpointed.load_state_dict(full.state_dict())
+        close(insight.gradient_flow(checkpointed, x, loss=last_output)["l0"].norms(), expected)
 
 
-class Forgetful(nn.Module):
-    """A layer in a function, and in a step, that is executed again when backward arrives."""
+class RecomputingModel(nn.Module):
+    """Model that calls a layer inside checkpointed functions and steps."""
 
     def __init__(self) -> None:
         self.layer = nn.GRU(I, H, dtype="float64")
@@ -180,12 +179,12 @@ class Forgetful(nn.Module):
         return ag.scan(step, h, None, length=3, checkpoint=1)[0]
 
 
-def test_what_a_model_forgets_is_kept_while_it_is_watched() -> None:
-    model, x = Forgetful(), values(T, B, I)
-    long = np.concatenate([x] * 4)
-    expected = insight.gradient_flow(model.layer, long, loss=last_output)["l0"].norms()
+def test_checkpointing_is_disabled_while_capturing() -> None:
+    model, x = RecomputingModel(), values(T, B, I)
+    repeated = np.concatenate([x] * 4)
+    expected = insight.gradient_flow(model.layer, repeated, loss=last_output)["l0"].norms()
     flows = insight.gradient_flow(model, x, loss=lambda h: h.sum())
     close(np.concatenate([flow.norms() for flow in flows.values()]), expected)
-    with insight.capture(model) as runs:
+    with insight.capture(model) as traces:
         model(ag.tensor(x, requires_grad=True)).sum().backward()
-    assert len(runs) == 4
+    assert len(traces) == 4

@@ -1,5 +1,4 @@
-"""Watched recurrences are what they are unwatched, are seen by the names of their equations, and
-nothing is left behind."""
+"""Traces of recurrent layers: values, names, and restored state."""
 
 import copy
 import cProfile
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import at_once, on_host
-from insights import B, H, I, T, close, last_output, values, watched
+from insights import B, H, I, T, capture_traces, close, last_output, values
 
 import autograd as ag
 from autograd.compile import eager_execution
@@ -20,8 +19,6 @@ from tinygrad_rnn.nn.recurrent.layer import scan_interceptor
 
 LENGTHS = [5, 0, 7]
 
-
-# --- what is seen ---------------------------------------------------------------------------------
 
 NAMES = {
     nn.RNNCell: "h",
@@ -39,152 +36,153 @@ NAMES = {
 
 @pytest.mark.parametrize("cell", NAMES, ids=lambda cell: cell.__name__)
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
-def test_outputs_are_those_of_the_compiled_layer(cell: Any, lengths: Any) -> None:
+def test_captured_outputs_equal_the_outputs_of_the_compiled_layer(cell: Any, lengths: Any) -> None:
     options = {"num_layers": 2, "bidirectional": True, "batch_first": True}
     layer = nn.Recurrent(cell(I, H, dtype="float64"), **options)
     x = values(B, T, I)
-    with insight.capture(layer) as runs:
+    with insight.capture(layer) as traces:
         output, state = layer(x, lengths=lengths)
     expected, expected_state = layer(x, lengths=lengths)
     close(output, expected)
     for leaf, other in zip(ag.flatten(state), ag.flatten(expected_state), strict=True):
         close(leaf, other)
-    assert [run.name for run in runs] == ["l0", "l0_reverse", "l1", "l1_reverse"]
-    for k, run in enumerate(runs):
-        assert set(NAMES[cell].split()) <= set(run.names)
+    assert [trace.name for trace in traces] == ["l0", "l0_reverse", "l1", "l1_reverse"]
+    for k, trace in enumerate(traces):
+        assert set(NAMES[cell].split()) <= set(trace.names)
         for name in NAMES[cell].split():
-            assert run[name].shape == (T, B, H)
-        close(run[run.state_names[0]], run.outputs)
-        for part, whole in zip(run.final_state, ag.flatten(state), strict=True):
-            close(part, whole[k])
-    joined = ag.concatenate([runs[2].outputs, runs[3].outputs], axis=-1)
+            assert trace[name].shape == (T, B, H)
+        close(trace[trace.state_names[0]], trace.outputs)
+        for part, stacked in zip(trace.final_state, ag.flatten(state), strict=True):
+            close(part, stacked[k])
+    joined = ag.concatenate([traces[2].outputs, traces[3].outputs], axis=-1)
     close(joined.swapaxes(0, 1), expected)
-    close(runs[2].inputs, ag.concatenate([runs[0].outputs, runs[1].outputs], axis=-1))
+    close(traces[2].inputs, ag.concatenate([traces[0].outputs, traces[1].outputs], axis=-1))
 
 
-def test_gates_hold_their_equations() -> None:
-    (run,) = watched(nn.PeepholeLSTM(I, H, dtype="float64"), values(T, B, I))
-    i, f, g, o, c, h = (on_host(run[name]) for name in "ifgoch")
+def test_captured_gates_satisfy_the_equations_of_the_cell() -> None:
+    (trace,) = capture_traces(nn.PeepholeLSTM(I, H, dtype="float64"), values(T, B, I))
+    i, f, g, o, c, h = (on_host(trace[name]) for name in "ifgoch")
     assert all(0 < gate.min() < gate.max() < 1 for gate in (i, f, o))
     before = np.concatenate([np.zeros((1, B, H)), c[:-1]])
     close(c, f * before + i * g)
     close(h, o * np.tanh(c))
-    (run,) = watched(nn.GRU(I, H, dtype="float64"), values(T, B, I))
-    z, n, h = (on_host(run[name]) for name in "znh")
+    (trace,) = capture_traces(nn.GRU(I, H, dtype="float64"), values(T, B, I))
+    z, n, h = (on_host(trace[name]) for name in "znh")
     close(h[1:], (1 - z[1:]) * n[1:] + z[1:] * h[:-1])
 
 
-class Outer(nn.Cell):
-    """A cell that runs another one inside, and one that it is derived from."""
+class OuterCell(nn.Cell):
+    """Cell that calls a nested cell."""
 
     def more_parameters(self, bias: bool) -> None:
-        self.inside = nn.GRUCell(self.hidden_size, self.hidden_size)
+        self.nested = nn.GRUCell(self.hidden_size, self.hidden_size)
 
     def step(self, state: Any, x: Any) -> Any:
         gain = ag.sigmoid(x)
-        inner, _ = self.inside.step(state, self.inside.precompute(gain * x))
+        inner, _ = self.nested.step(state, self.nested.precompute(gain * x))
         return inner + 1, inner * 2
 
 
-class Tuned(nn.LSTMCell):
+class ScaledLSTMCell(nn.LSTMCell):
+    """Cell whose step calls the step of its base class."""
+
     def step(self, state: Any, x: Any) -> Any:
-        warmth = ag.exp(-x[:, : self.hidden_size])
+        scale = ag.exp(-x[:, : self.hidden_size])
         (h, c), _ = super().step(state, x)
-        h = h * warmth
+        h = h * scale
         return (h, c), h
 
 
-def test_cells_of_ones_own_have_the_names_that_they_give() -> None:
-    (run,) = watched(nn.Recurrent(Outer(I, H)), values(T, B, I))
-    names = {"gain", "inner", "_", "state", "inside.r", "inside.z", "inside.n", "inside.h"}
-    assert names <= set(run.names)
-    assert run.state_names == ("state",)
-    close(run["state"], run["inner"] + 1)
-    close(run["inside.h"], run["inner"])
-    assert not {"self", "x", "W_rz"} & set(run.names)
+def test_variables_of_custom_cells_have_the_names_in_their_step() -> None:
+    (trace,) = capture_traces(nn.Recurrent(OuterCell(I, H)), values(T, B, I))
+    names = {"gain", "inner", "_", "state", "nested.r", "nested.z", "nested.n", "nested.h"}
+    assert names <= set(trace.names)
+    assert trace.state_names == ("state",)
+    close(trace["state"], trace["inner"] + 1)
+    close(trace["nested.h"], trace["inner"])
+    assert not {"self", "x", "W_rz"} & set(trace.names)
 
-    (run,) = watched(nn.Recurrent(Tuned(I, H)), values(T, B, I))
-    assert {"warmth", "h", "c", "i", "f", "g", "o"} <= set(run.names)
-    assert run.state_names == ("h", "c")
-    close(run["h"], run["o"] * ag.tanh(run["c"]) * run["warmth"], 1e-6)
+    (trace,) = capture_traces(nn.Recurrent(ScaledLSTMCell(I, H)), values(T, B, I))
+    assert {"scale", "h", "c", "i", "f", "g", "o"} <= set(trace.names)
+    assert trace.state_names == ("h", "c")
+    close(trace["h"], trace["o"] * ag.tanh(trace["c"]) * trace["scale"], 1e-6)
 
 
-def test_what_is_not_there_is_named() -> None:
-    (run,) = watched(nn.GRU(I, H), values(T, B, I))
+def test_unknown_names_and_missing_layers_are_errors() -> None:
+    (trace,) = capture_traces(nn.GRU(I, H), values(T, B, I))
     with pytest.raises(KeyError, match=r"l0 has no 'f' at every step; it has .*'r', 'z', 'n'"):
-        run["f"]
+        trace["f"]
     with pytest.raises(ValueError, match="the state of l0 has no part 'c'"):
-        insight.memory(run, "c")
-    with pytest.raises(ValueError, match="Linear has no recurrent layer to watch"):
+        insight.memory(trace, "c")
+    with pytest.raises(ValueError, match=r"model must contain a recurrent layer .*, got Linear"):
         insight.gradient_flow(nn.Linear(2, 3), ag.zeros((3, 2)), loss=ag.sum)
-    aside = nn.Sequential(nn.Linear(2, 3), nn.LSTM(3, 3))
-    aside.forward = lambda x: aside[0](x)
-    with pytest.raises(ValueError, match="Sequential has run none of its recurrent layers"):
-        insight.gradient_flow(aside, ag.zeros((3, 2)), loss=ag.sum)
+    bypassed = nn.Sequential(nn.Linear(2, 3), nn.LSTM(3, 3))
+    bypassed.forward = lambda x: bypassed[0](x)
+    with pytest.raises(ValueError, match="Sequential did not run any of its recurrent layers"):
+        insight.gradient_flow(bypassed, ag.zeros((3, 2)), loss=ag.sum)
 
 
 @pytest.mark.parametrize("zoneout", [(0.5, 0.25), 0.0])
 @pytest.mark.parametrize("training", [True, False])
-def test_the_state_is_what_is_handed_on(zoneout: Any, training: bool) -> None:
+def test_the_state_of_a_trace_is_the_carried_state(zoneout: Any, training: bool) -> None:
     layer = nn.LSTM(I, H, recurrent_dropout=0.5, zoneout=zoneout, dtype="float64").train(training)
-    (run,) = watched(layer, values(T, B, I))
-    close(run["h"], run.outputs)
-    i, f, g, c = (on_host(run[name]) for name in "ifgc")
+    (trace,) = capture_traces(layer, values(T, B, I))
+    close(trace["h"], trace.outputs)
+    i, f, g, c = (on_host(trace[name]) for name in "ifgc")
     raw = f[1:] * c[:-1] + i[1:] * g[1:]
     assert np.allclose(raw, c[1:]) == (zoneout == 0.0)
 
 
-def test_sequences_of_a_ragged_batch_are_seen_as_each_alone() -> None:
+def test_traces_of_a_ragged_batch_equal_traces_of_single_sequences() -> None:
     layer = nn.LSTM(I, H, num_layers=2, bidirectional=True, dtype="float64")
     x = values(T, B, I)
-    together = watched(layer, x, lengths=LENGTHS)
+    batch_traces = capture_traces(layer, x, lengths=LENGTHS)
     flows = insight.gradient_flow(layer, x, lengths=LENGTHS, loss=lambda out: out[0].sum())
     for b, length in enumerate(LENGTHS):
-        for run in together:
-            assert not on_host(run["f"])[length:, b].any()
-            assert not flows[run.name].per_sequence()[length:, b].any()
+        for trace in batch_traces:
+            assert not on_host(trace["f"])[length:, b].any()
+            assert not flows[trace.name].per_sequence()[length:, b].any()
         if length:
-            own = slice(b, b + 1)
-            alone = watched(layer, x[:length, own])
-            flow = insight.gradient_flow(layer, x[:length, own], loss=lambda out: out[0].sum())
-            for run, one in zip(together, alone, strict=True):
-                close(run["f"][:length, own], one["f"])
+            sequence = slice(b, b + 1)
+            single_traces = capture_traces(layer, x[:length, sequence])
+            flow = insight.gradient_flow(layer, x[:length, sequence], loss=lambda out: out[0].sum())
+            for trace, single in zip(batch_traces, single_traces, strict=True):
+                close(trace["f"][:length, sequence], single["f"])
                 for part in ("h", "c"):
                     close(
-                        flows[run.name].gradients[part][:length, own],
-                        flow[run.name].gradients[part],
+                        flows[trace.name].gradients[part][:length, sequence],
+                        flow[trace.name].gradients[part],
                     )
-                remembered = insight.memory(run)[:, own]
-                close(remembered[: length + 1], insight.memory(one))
-                assert not remembered[length + 1 :].any()
+                memory = insight.memory(trace)[:, sequence]
+                close(memory[: length + 1], insight.memory(single))
+                assert not memory[length + 1 :].any()
 
 
-# --- models ---------------------------------------------------------------------------------------
-
-
-def test_a_language_model() -> None:
+def test_gradient_flow_and_saliency_of_a_language_model() -> None:
     model = models.LanguageModel(5, embed=3, hidden=H, layers=2, dropout=0.5).eval()
     for parameter in model.parameters():
-        parameter.requires_grad_(False)  # what is frozen is seen as well
+        parameter.requires_grad_(False)  # frozen layers are captured as well
     tokens = ag.tensor(np.array([[0, 1], [2, 3], [4, 0]]))
 
-    def of(returned: Any) -> Any:
+    def class_score(returned: Any) -> Any:
         return returned[0][-1, :, 2]
 
-    flows = insight.gradient_flow(model, tokens, loss=lambda out: of(out).sum())
+    flows = insight.gradient_flow(model, tokens, loss=lambda out: class_score(out).sum())
     assert list(flows) == ["recurrent.l0", "recurrent.l1"]
     assert (flows["recurrent.l0"].norms("c") > 0).all()
     embedded = model.embedding(tokens).detach().requires_grad_()
-    score = of((model.readout(model.recurrent(embedded)[0]), None)).sum()
-    slope = on_host(ag.gradients(score, [embedded])[0])
-    close(insight.saliency(model, tokens, score=of), np.linalg.norm(slope, axis=-1), 1e-5)
-    products = (slope * on_host(embedded)).sum(-1)
-    close(insight.saliency(model, tokens, score=of, times_input=True), products, 1e-5)
+    score = class_score((model.readout(model.recurrent(embedded)[0]), None)).sum()
+    gradient = on_host(ag.gradients(score, [embedded])[0])
+    close(
+        insight.saliency(model, tokens, score=class_score), np.linalg.norm(gradient, axis=-1), 1e-5
+    )
+    products = (gradient * on_host(embedded)).sum(-1)
+    close(insight.saliency(model, tokens, score=class_score, times_input=True), products, 1e-5)
     assert np.allclose(insight.saliency(model, tokens, score=lambda out: out[0][0, :, 1])[1:], 0)
 
 
-class Scanning(nn.Module):
-    """A model that runs a layer by itself, step by step, and another one beside it."""
+class ScanModel(nn.Module):
+    """Model that calls a layer once per step of its own scan."""
 
     def __init__(self) -> None:
         self.layer = nn.GRU(I, H, dtype="float64")
@@ -200,48 +198,46 @@ class Scanning(nn.Module):
         return ag.scan(step, ag.zeros((1, B, H), dtype="float64"), x)[1]
 
 
-def test_a_model_of_ones_own() -> None:
-    model, x = Scanning(), values(T, B, I)
-    with insight.capture(model) as runs:
+def test_a_layer_that_is_called_in_a_scan_has_a_trace_per_call() -> None:
+    model, x = ScanModel(), values(T, B, I)
+    with insight.capture(model) as traces:
         output = model(x)
     names = ["front.l0", "front.l0_reverse", "layer.l0", *(f"layer.l0 ({n})" for n in range(2, 8))]
-    assert [run.name for run in runs] == names
+    assert [trace.name for trace in traces] == names
     close(output, model(x))
     flows = insight.gradient_flow(model, x, loss=lambda ys: ys[-1].sum())
     norms = np.concatenate([flows[name].norms() for name in names[2:]])
-    (alone,) = watched(model.layer, on_host(runs[2].inputs))
-    assert alone.names == runs[2].names
-    whole = ag.concatenate([run.inputs for run in runs[2:]]).detach()
-    close(norms, insight.gradient_flow(model.layer, whole, loss=last_output)["l0"].norms())
+    (single,) = capture_traces(model.layer, on_host(traces[2].inputs))
+    assert single.names == traces[2].names
+    inputs = ag.concatenate([trace.inputs for trace in traces[2:]]).detach()
+    close(norms, insight.gradient_flow(model.layer, inputs, loss=last_output)["l0"].norms())
     leaf = ag.tensor(x, requires_grad=True)
-    (slope,) = ag.gradients(model(leaf)[-1].sum(), [leaf])
-    seen = insight.saliency(model, x, score=lambda ys: ys[-1])
-    close(seen, np.linalg.norm(on_host(slope), axis=-1))  # that of both directions together
-    with insight.capture(model.front) as runs:
+    (gradient,) = ag.gradients(model(leaf)[-1].sum(), [leaf])
+    saliency = insight.saliency(model, x, score=lambda ys: ys[-1])
+    close(saliency, np.linalg.norm(on_host(gradient), axis=-1))  # of both directions
+    with insight.capture(model.front) as traces:
         model(x)
-    assert [run.name for run in runs] == ["l0", "l0_reverse"]
+    assert [trace.name for trace in traces] == ["l0", "l0_reverse"]
 
 
-def test_without_a_record_values_are_there() -> None:
-    with ag.no_grad(), insight.capture(layer := nn.LSTM(I, H)) as runs:
+def test_values_are_captured_under_no_grad() -> None:
+    with ag.no_grad(), insight.capture(layer := nn.LSTM(I, H)) as traces:
         layer(values(T, I))
-    assert runs[0]["f"].shape == (T, 1, H)
-    assert not runs[0]["f"].requires_grad
+    assert traces[0]["f"].shape == (T, 1, H)
+    assert not traces[0]["f"].requires_grad
 
 
-# --- nothing is left behind -----------------------------------------------------------------------
-
-
-class Failing(nn.Cell):
+class FailingCell(nn.Cell):
     def step(self, h: Any, x: Any) -> Any:
         h = ag.tanh(x + self.recurrent(h))
-        if self.after == 0:
-            raise KeyError("of one's own")
-        self.after -= 1
+        if self.steps_left == 0:
+            raise KeyError("custom")
+        self.steps_left -= 1
         return h, h
 
 
-def everything(model: nn.Module) -> list[Any]:
+def observable_state(model: nn.Module) -> list[Any]:
+    """Return everything that capturing must not change."""
     attributes = [
         (id(m), {k: copy.copy(v) if isinstance(v, dict) else v for k, v in vars(m).items()})
         for m in model.modules()
@@ -258,42 +254,42 @@ def everything(model: nn.Module) -> list[Any]:
     ]
 
 
-def loss_fails(returned: Any) -> Any:
-    raise KeyError("of one's own")
+def failing_loss(returned: Any) -> Any:
+    raise KeyError("custom")
 
 
-def test_nothing_is_left_behind() -> None:
+def test_capturing_restores_all_state() -> None:
     model = models.LanguageModel(5, embed=3, hidden=H, layers=2, dropout=0.5)
     tokens = ag.tensor(np.array([[0, 1], [2, 3], [4, 0]]))
-    before = everything(model)
+    before = observable_state(model)
     assert before[3:] == [None, False, None]
     insight.gradient_flow(model, tokens, loss=last_output)
-    assert everything(model) == before
+    assert observable_state(model) == before
     insight.saliency(model, tokens, score=last_output)
-    assert everything(model) == before
-    with pytest.raises(KeyError, match="own"):
-        insight.gradient_flow(model, tokens, loss=loss_fails)
-    assert everything(model) == before
-    cell = Failing(I, H)
-    cell.after = 3
+    assert observable_state(model) == before
+    with pytest.raises(KeyError, match="custom"):
+        insight.gradient_flow(model, tokens, loss=failing_loss)
+    assert observable_state(model) == before
+    cell = FailingCell(I, H)
+    cell.steps_left = 3
     layer = nn.Recurrent(cell)
-    before = everything(layer)
-    with pytest.raises(KeyError, match="own"):
+    before = observable_state(layer)
+    with pytest.raises(KeyError, match="custom"):
         insight.gradient_flow(layer, values(T, B, I), loss=last_output)
-    cell.after = 3
-    assert everything(layer) == before
+    cell.steps_left = 3
+    assert observable_state(layer) == before
 
 
-def test_watching_draws_no_random_numbers() -> None:
+def test_capturing_does_not_affect_random_numbers() -> None:
     layer = nn.LSTM(I, H, num_layers=2, dropout=0.5, zoneout=0.1, recurrent_dropout=0.3)
     x = values(T, B, I).astype(np.float32)
     outputs, streams = [], []
-    for watch in (True, False):
+    for captured in (True, False):
         ag.manual_seed(3)
-        if watch:
-            with insight.capture(layer) as runs:
+        if captured:
+            with insight.capture(layer) as traces:
                 outputs.append(layer(x)[0])
-            assert len(runs) == 2
+            assert len(traces) == 2
         else:
             outputs.append(layer(x)[0])
         streams.append(ag.random.default_generator.state)
@@ -301,7 +297,7 @@ def test_watching_draws_no_random_numbers() -> None:
     assert streams[0] == streams[1]
 
 
-def test_who_profiles_goes_on() -> None:
+def test_a_profiling_hook_is_restored() -> None:
     calls = []
 
     def hook(frame: Any, event: str, argument: Any) -> None:
@@ -310,53 +306,53 @@ def test_who_profiles_goes_on() -> None:
     layer, x = nn.GRU(I, H), values(T, B, I)
     sys.setprofile(hook)
     try:
-        watched(layer, x)
+        capture_traces(layer, x)
         assert sys.getprofile() is hook
     finally:
         sys.setprofile(None)
-    assert "watched" in calls
+    assert "capture_traces" in calls
 
 
-def after_it() -> None:
+def called_afterwards() -> None:
     pass
 
 
-def test_cprofile_goes_on() -> None:
+def test_cprofile_continues() -> None:
     profile = cProfile.Profile()
     profile.enable()
-    (run,) = watched(nn.GRU(I, H), values(T, B, I))
-    after_it()
+    (trace,) = capture_traces(nn.GRU(I, H), values(T, B, I))
+    called_afterwards()
     profile.disable()
-    assert "z" in run.names
-    assert any(name == "after_it" for _, _, name in pstats.Stats(profile).stats)  # type: ignore[attr-defined]
+    assert "z" in trace.names
+    assert any(name == "called_afterwards" for _, _, name in pstats.Stats(profile).stats)  # type: ignore[attr-defined]
 
 
-def test_threads_do_not_see_each_other() -> None:
+def test_capturing_is_local_to_a_thread() -> None:
     layers = [nn.GRU(I, H, dtype="float64") for _ in range(4)]
     x = values(30, B, I)
     expected = [on_host(layer(x)[0]) for layer in layers]
-    seen: dict[int, int] = {}
+    trace_counts: dict[int, int] = {}
 
     def work(k: int) -> Callable[[], None]:
         def run() -> None:
             if k < 2:
-                with insight.capture(layers[k]) as runs:
+                with insight.capture(layers[k]) as traces:
                     for _ in range(3):
                         close(layers[k](x)[0], expected[k])
-                    close(runs[2]["h"], expected[k])
-                    seen[k] = len(runs)
+                    close(traces[2]["h"], expected[k])
+                    trace_counts[k] = len(traces)
             else:
                 for _ in range(30):
                     close(layers[k - 2](x)[0], expected[k - 2])
-                seen[k] = 0 if scan_interceptor.get() is None else -1
+                trace_counts[k] = 0 if scan_interceptor.get() is None else -1
 
         return run
 
     at_once([work(k) for k in range(4)])
-    assert seen == {0: 3, 1: 3, 2: 0, 3: 0}
+    assert trace_counts == {0: 3, 1: 3, 2: 0, 3: 0}
 
 
-def test_earlier_names_work_and_warn() -> None:
+def test_old_names_work_and_warn() -> None:
     layer = nn.LSTM(I, H)
     with pytest.warns(DeprecationWarning, match="use tinygrad_rnn.insight.capture"):
         watch = insight.watch

@@ -1,4 +1,4 @@
-"""Pictures of `insight` show the data that they are given."""
+"""Plots and HTML pages of `insight`."""
 
 import io
 from html.parser import HTMLParser
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from insights import H, I, last_output, values, watched
+from insights import H, I, capture_traces, last_output, values
 from matplotlib.colors import to_rgb
 
 import autograd as ag
@@ -15,20 +15,20 @@ from tinygrad_rnn import insight, nn, plotting
 pytestmark = pytest.mark.host
 
 
-def drawn(figure: Any) -> Any:
-    """The axes of a figure that can be drawn, without a warning."""
+def render(figure: Any) -> Any:
+    """Render a figure, and return its axes."""
     figure.savefig(io.BytesIO(), format="png")
     return figure.axes[0]
 
 
-def test_curves_are_drawn_as_they_are() -> None:
+def test_curves_are_plotted_over_time() -> None:
     layer = nn.LSTM(I, H)
     flow = insight.gradient_flow(layer, values(9, 2, I), loss=last_output)["l0"]
-    curves = {"LSTM": flow.norms(), "its c": flow.norms("c"), "dead": [1.0, 0, 1e-30, 0, np.inf]}
-    axes = drawn(insight.draw_over_time(curves, title="a & b"))
+    curves = {"LSTM": flow.norms(), "LSTM, c": flow.norms("c"), "dead": [1.0, 0, 1e-30, 0, np.inf]}
+    axes = render(insight.draw_over_time(curves, title="a & b"))
     lines = {line.get_label(): line for line in axes.get_lines()}
-    assert list(lines) == ["LSTM", "its c", "dead", "dead: exactly 0", "dead: not finite"]
-    for name in ("LSTM", "its c"):
+    assert list(lines) == ["LSTM", "LSTM, c", "dead", "dead: exactly 0", "dead: not finite"]
+    for name in ("LSTM", "LSTM, c"):
         assert lines[name].get_xdata().tolist() == list(range(9))
         np.testing.assert_array_equal(lines[name].get_ydata(), curves[name])
     np.testing.assert_array_equal(lines["dead"].get_ydata(), [1, np.nan, 1e-30, np.nan, np.nan])
@@ -42,16 +42,16 @@ def test_curves_are_drawn_as_they_are() -> None:
     assert (axes.get_xlabel(), axes.get_title()) == ("time step", "a & b")
     assert "gradient" in axes.get_ylabel()
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(lines)
-    looks = {(line.get_color(), line.get_linestyle()) for line in axes.get_lines()[:3]}
-    assert len(looks) == 3
-    assert len({colour for colour, _ in looks}) == len({dash for _, dash in looks}) == 3
+    styles = {(line.get_color(), line.get_linestyle()) for line in axes.get_lines()[:3]}
+    assert len(styles) == 3
+    assert len({color for color, _ in styles}) == len({dash for _, dash in styles}) == 3
 
 
-def test_they_can_stand_side_by_side() -> None:
+def test_plots_can_share_a_figure() -> None:
     figure, (left, right) = plotting.subplots(1, 2)
     assert insight.draw_over_time({"a": [1.0, 2.0]}, axes=left) is figure
     assert insight.draw_over_text(np.ones((2, 3)), "ab", "f", axes=right) is figure
-    drawn(figure)
+    render(figure)
     assert left.get_lines()[0].get_ydata().tolist() == [1, 2]
     assert right.get_images()[0].get_array().shape == (3, 2)
 
@@ -68,8 +68,8 @@ def test_they_can_stand_side_by_side() -> None:
         (np.ones(0), {"": []}),
     ],
 )
-def test_arrays_are_drawn_without_names(curves: Any, expected: dict[str, Any]) -> None:
-    axes = drawn(insight.draw_over_time(curves))
+def test_arrays_are_plotted_without_names(curves: Any, expected: dict[str, Any]) -> None:
+    axes = render(insight.draw_over_time(curves))
     lines = [line for line in axes.get_lines() if line.get_marker() != "x"]
     assert len(lines) == len(expected)
     for line, (name, shown) in zip(lines, expected.items(), strict=True):
@@ -81,44 +81,44 @@ def test_arrays_are_drawn_without_names(curves: Any, expected: dict[str, Any]) -
     assert (axes.get_legend() is not None) == bool(named)
 
 
-def test_memory_and_norms_are_drawn_as_they_come() -> None:
+def test_results_of_memory_and_norms_can_be_plotted() -> None:
     layer = nn.LSTM(I, H)
-    (run,) = watched(layer, values(5, 2, I).astype("float32"))
-    assert len(drawn(insight.draw_over_time(insight.memory(run))).get_lines()) == 2
+    (trace,) = capture_traces(layer, values(5, 2, I).astype("float32"))
+    assert len(render(insight.draw_over_time(insight.memory(trace))).get_lines()) == 2
     flow = insight.gradient_flow(layer, values(5, 2, I).astype("float32"), loss=last_output)["l0"]
-    assert len(drawn(insight.draw_over_time(flow.norms())).get_lines()) == 1
-    with pytest.raises(ValueError, match="not of shape"):
+    assert len(render(insight.draw_over_time(flow.norms())).get_lines()) == 1
+    with pytest.raises(ValueError, match=r"must have the shape \(T,\)"):
         insight.draw_over_time(np.ones((2, 2, 2)))
 
 
-def test_nothing_but_zeros_can_be_drawn() -> None:
-    axes = drawn(insight.draw_over_time({"z": np.zeros(4)}, xlabel="lag (steps)"))
+def test_a_curve_of_zeros_can_be_plotted() -> None:
+    axes = render(insight.draw_over_time({"z": np.zeros(4)}, xlabel="lag (steps)"))
     assert np.isnan(axes.get_lines()[0].get_ydata()).all()
     assert axes.get_xlabel() == "lag (steps)"
 
 
-def test_gates_stand_over_their_text() -> None:
+def test_gates_are_plotted_over_a_text() -> None:
     text = "a $b$\n_{x}\t\\"
-    (run,) = watched(nn.LSTM(I, H), values(len(text), 1, I))
+    (trace,) = capture_traces(nn.LSTM(I, H), values(len(text), 1, I))
     for name, ends in (("f", (0, 1)), ("c", None)):
-        figure = insight.draw_over_text(run[name][:, 0], text, label=name)
-        axes = drawn(figure)
+        figure = insight.draw_over_text(trace[name][:, 0], text, label=name)
+        axes = render(figure)
         (image,) = axes.get_images()
-        shown = run[name].numpy()[:, 0]
+        shown = trace[name].numpy()[:, 0]
         np.testing.assert_array_equal(image.get_array(), shown.T)
-        reach = float(np.abs(shown).max())
-        assert image.get_clim() == pytest.approx(ends or (-reach, reach))
+        limit = float(np.abs(shown).max())
+        assert image.get_clim() == pytest.approx(ends or (-limit, limit))
         labels = [tick.get_text() for tick in axes.get_xticklabels()]
         assert labels == [*"a␣$b$↵_{x}⇥\\"]
         assert axes.get_xticks().tolist() == list(range(len(text)))
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("text", "unit")
         assert figure.axes[1].get_ylabel() == name
-    words = drawn(insight.draw_over_text(np.zeros((2, 3)), ["the", r"$\no$"], "nothing"))
+    words = render(insight.draw_over_text(np.zeros((2, 3)), ["the", r"$\no$"], "nothing"))
     assert [tick.get_text() for tick in words.get_xticklabels()] == ["the", r"$\no$"]
 
 
 @pytest.mark.parametrize(("least", "scale"), [(0.5, (0, 1)), (-3, (-3, 3))])
-def test_what_is_not_finite_leaves_the_scale_of_the_rest(
+def test_values_that_are_not_finite_do_not_affect_the_scale(
     least: float, scale: tuple[int, int]
 ) -> None:
     values = np.array([[np.nan, np.inf, least], [0.5, 1, 1]])
@@ -129,20 +129,23 @@ def test_what_is_not_finite_leaves_the_scale_of_the_rest(
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: insight.draw_over_time({"f": np.ones((3, 2))}), r"'f' is one number .*\(3, 2\)"),
-        (lambda: insight.draw_over_text(np.ones((3, 1, 2)), "abc", "f"), r"not of shape \(3, 1, 2"),
-        (lambda: insight.draw_over_text(np.ones((3, 2)), "ab", "f"), "3 times, but the text 2 sym"),
-        (lambda: insight.colored_text("ab", {"f": np.ones(3)}), "'f' has 3 times, .* 2 symbols"),
-        (lambda: insight.colored_text("ab", {"f": np.ones((2, 2))}), r"not of shape \(2, 2\)"),
+        (lambda: insight.draw_over_time({"f": np.ones((3, 2))}), r"'f' must .* got \(3, 2\)"),
+        (lambda: insight.draw_over_text(np.ones((3, 1, 2)), "abc", "f"), r"got \(3, 1, 2\)"),
+        (lambda: insight.draw_over_text(np.ones((3, 2)), "ab", "f"), "got 3 values for 2 symbols"),
+        (
+            lambda: insight.colored_text("ab", {"f": np.ones(3)}),
+            "got 3 values for 2 symbols",
+        ),
+        (lambda: insight.colored_text("ab", {"f": np.ones((2, 2))}), r"got \(2, 2\)"),
     ],
 )
-def test_what_cannot_be_drawn(call: Any, message: str) -> None:
+def test_invalid_shapes_are_errors(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
 
-class Page(HTMLParser):
-    """What a browser makes of a page: the tree is checked, and what is in it is kept."""
+class PageParser(HTMLParser):
+    """Parser that checks the nesting of tags and collects the contents."""
 
     VOID = ("meta", "input")
 
@@ -175,7 +178,7 @@ class Page(HTMLParser):
             self.rows[self.row].append((data, attributes["style"], attributes["title"]))
 
 
-def test_coloured_text_is_a_page_of_its_own() -> None:
+def test_colored_text_returns_a_complete_page() -> None:
     text = 'a<b> & "c"\n\'é</pre><script>'
     rows = {
         "up & <down>": np.linspace(-2, 2, len(text)),
@@ -183,7 +186,7 @@ def test_coloured_text_is_a_page_of_its_own() -> None:
         "odd": [np.nan, np.inf, *np.ones(len(text) - 2)],
     }
     source = insight.colored_text(text, rows, title="<x> & y")
-    page = Page(source)
+    page = PageParser(source)
     names = {tag for tag, _ in page.tags}
     assert names - {"html", "head", "meta", "title", "style", "body", "h1", "i"} == {
         *("input", "label", "pre", "span")
@@ -198,30 +201,30 @@ def test_coloured_text_is_a_page_of_its_own() -> None:
             assert title.endswith(f" at {t}: {value:.4g}")
         assert f"#row{n}:checked ~ pre.row{n} {{ display: block }}" in source
     chosen = [attributes for tag, attributes in page.tags if tag == "input"]
-    assert [("checked" in one, one["type"], one["name"]) for one in chosen] == [
+    assert [("checked" in button, button["type"], button["name"]) for button in chosen] == [
         (n == 0, "radio", "row") for n in range(3)
     ]
-    assert [one["id"] for one in chosen] == [
+    assert [button["id"] for button in chosen] == [
         attributes["for"] for tag, attributes in page.tags if tag == "label"
     ]
 
 
-def test_words_are_shown_as_they_are() -> None:
+def test_words_are_escaped() -> None:
     words = ["<b>", "&lt;", "it's", "</span>"]
-    spans = Page(insight.colored_text(words, {"f": np.ones(4)})).rows["row0"]
+    spans = PageParser(insight.colored_text(words, {"f": np.ones(4)})).rows["row0"]
     assert [symbol for symbol, _, _ in spans] == words
     assert [title.rsplit(" at ", 1)[0] for _, _, title in spans] == words
 
 
-def test_colours_say_the_value() -> None:
-    spans = Page(insight.colored_text("abcde", {"f": [-4, -2, 0, 2, 4]})).rows["row0"]
-    colours = [to_rgb(style.removeprefix("background:")) for _, style, _ in spans]
-    assert colours[2] == (1, 1, 1)
-    light = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in colours]
-    assert light[0] < light[1] < light[2] > light[3] > light[4]
-    assert colours[0][2] > colours[0][0] > colours[0][1]  # violet
-    assert colours[4][0] > colours[4][1] > colours[4][2]  # orange
-    assert min(light) > 0.5  # black letters can be read on it
-    odd = Page(insight.colored_text("ab", {"f": [np.nan, 1]})).rows["row0"]
-    assert "#bbbbbb" in odd[0][1]
-    assert odd[1][1] != odd[0][1]
+def test_colors_encode_the_values() -> None:
+    spans = PageParser(insight.colored_text("abcde", {"f": [-4, -2, 0, 2, 4]})).rows["row0"]
+    colors = [to_rgb(style.removeprefix("background:")) for _, style, _ in spans]
+    assert colors[2] == (1, 1, 1)
+    luminance = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in colors]
+    assert luminance[0] < luminance[1] < luminance[2] > luminance[3] > luminance[4]
+    assert colors[0][2] > colors[0][0] > colors[0][1]  # violet
+    assert colors[4][0] > colors[4][1] > colors[4][2]  # orange
+    assert min(luminance) > 0.5  # black text is readable on it
+    not_finite = PageParser(insight.colored_text("ab", {"f": [np.nan, 1]})).rows["row0"]
+    assert "#bbbbbb" in not_finite[0][1]
+    assert not_finite[1][1] != not_finite[0][1]

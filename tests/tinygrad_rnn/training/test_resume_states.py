@@ -1,4 +1,4 @@
-"""Resuming from states that belong to something else, or are malformed: one line of InputError."""
+"""Resuming from states of other trainers and from malformed states: one-line InputErrors."""
 
 import json
 import math
@@ -25,7 +25,7 @@ MAKERS: dict[str, Any] = {
 
 
 def refused(trainer: Trainer, folder: Path, says: str) -> None:
-    """Resuming is one line of InputError that names the file."""
+    """Assert that resuming raises a one-line InputError that names the file."""
     with pytest.raises(InputError, match=says) as caught:
         trainer.fit(5, folder=folder, resume=True, progress=False)
     assert str(caught.value).startswith(f"{folder / 'last.safetensors'} ")
@@ -64,9 +64,9 @@ def test_resuming_with_another_optimizer_names_both(
     tmp_path: Path, saved: str, present: str
 ) -> None:
     def trainer(name: str) -> Trainer:
-        made = make()
-        made.optimizer = getattr(optim, name)(made.model.parameters())
-        return made
+        original = make()
+        original.optimizer = getattr(optim, name)(original.model.parameters())
+        return original
 
     trainer(saved).fit(1, folder=tmp_path, progress=False)
     refused(trainer(present), tmp_path, f"optimizer is {saved}, but this one is {present}$")
@@ -136,23 +136,25 @@ def test_resuming_with_other_options_of_the_trainer_names_both(
 
 
 @pytest.mark.parametrize("present", [(5, 6), (4, 8), (5, 8, True)])
-def test_a_stream_does_not_go_on_with_other_options(present: Any) -> None:
-    """The states of its steps would be taken for those of other steps."""
-    made = make()
-    made.bptt = TruncatedBPTT(5, 8)
-    state = made.state_dict()
-    made.load_state_dict(state)
-    made.bptt = TruncatedBPTT(*present)
+def test_a_stream_cannot_continue_with_other_options(present: Any) -> None:
+    """The saved states belong to other steps of the stream."""
+    original = make()
+    original.bptt = TruncatedBPTT(5, 8)
+    state = original.state_dict()
+    original.load_state_dict(state)
+    original.bptt = TruncatedBPTT(*present)
     with pytest.raises(InputError, match=r"stream was saved with .*'k1': 5, 'k2': 8, .* has .*k1"):
-        made.load_state_dict(state)
+        original.load_state_dict(state)
 
 
 @pytest.mark.parametrize("bptt", [True, False])
-def test_resuming_with_or_without_truncated_bptt_names_it(tmp_path: Path, bptt: bool) -> None:
+def test_resuming_with_added_or_removed_truncated_bptt_is_an_error(
+    tmp_path: Path, bptt: bool
+) -> None:
     def trainer(bptt: bool) -> Trainer:
-        made = make()
-        made.bptt = TruncatedBPTT(5) if bptt else None
-        return made
+        original = make()
+        original.bptt = TruncatedBPTT(5) if bptt else None
+        return original
 
     state = trainer(bptt).state_dict()
     with pytest.raises(InputError, match=r"saved with .*TruncatedBPTT|has TruncatedBPTT"):
@@ -160,8 +162,8 @@ def test_resuming_with_or_without_truncated_bptt_names_it(tmp_path: Path, bptt: 
 
 
 @pytest.mark.parametrize("name", ["StepLR", "OneCycleLR", "ReduceLROnPlateau"])
-def test_states_of_schedules_without_a_name_are_read(name: str) -> None:
-    """As earlier versions wrote them."""
+def test_states_of_schedules_without_a_name_are_accepted(name: str) -> None:
+    """Earlier versions saved no name."""
     one, other = (make(schedule=MAKERS[name]).schedule for _ in range(2))
     assert one is not None
     assert other is not None
@@ -243,7 +245,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_a_malformed_checkpoint_is_one_line_of_input_error(finished: Path, name: str) -> None:
+def test_a_malformed_checkpoint_is_a_one_line_input_error(finished: Path, name: str) -> None:
     path = finished / "last.safetensors"
     content = path.read_bytes()
     saved = load_tree(path)
@@ -271,10 +273,7 @@ def test_a_tree_that_is_not_a_checkpoint_is_an_input_error(finished: Path) -> No
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
-def test_a_best_model_that_cannot_be_read_is_noticed_before_training(
-    tmp_path: Path, damage: str
-) -> None:
-    """Not after all epochs."""
+def test_an_unreadable_best_model_is_reported_before_training(tmp_path: Path, damage: str) -> None:
     make().fit(1, folder=tmp_path, progress=False)
     path = tmp_path / "model.safetensors"
     content = path.read_bytes()
@@ -300,7 +299,7 @@ def test_malformed_records_are_an_input_error(tmp_path: Path, line: bytes) -> No
 
 
 @pytest.mark.parametrize("validation", [None, "function", "loader"])
-def test_validation_may_be_added_or_removed_on_resuming(tmp_path: Path, validation: Any) -> None:
+def test_validation_may_be_added_or_removed_when_resuming(tmp_path: Path, validation: Any) -> None:
     def options() -> dict[str, Any]:
         kinds = {None: None, "function": lambda model: 0.5}
         return {"validation": kinds[validation]} if validation in kinds else {}
@@ -313,7 +312,7 @@ def test_validation_may_be_added_or_removed_on_resuming(tmp_path: Path, validati
 
 
 def resumed_epochs(folder: Path) -> int:
-    """One epoch more than the folder has."""
+    """Train for one more epoch than the folder contains."""
     return int(load_tree(folder / "last.safetensors")["training"]["at"]["epoch"])
 
 
@@ -341,25 +340,25 @@ def resumed_epochs(folder: Path) -> int:
     ],
 )
 def test_options_of_schedules_may_be_of_any_numeric_type(schedule: Any, kind: Any) -> None:
-    """The rates are the same, to the last bit, as with Python's numbers, and can be saved."""
+    """Learning rates are bit-identical to rates with Python numbers, and can be saved."""
     rates: list[Any] = []
     for number in (kind, float):
         optimizer = optim.Adam([nn.Parameter(np.zeros(1))], lr=0.125)
-        made = schedule(optimizer, number)
+        original = schedule(optimizer, number)
         rates.append([])
         for _ in range(8):
-            made.step(*([1.0] if isinstance(made, SCHEDULES.ReduceLROnPlateau) else []))
+            original.step(*([1.0] if isinstance(original, SCHEDULES.ReduceLROnPlateau) else []))
             (group,) = optimizer.param_groups
             rates[-1].append((group["lr"], group["betas"]))
             assert {type(value) for value in (group["lr"], *group["betas"])} == {float}
         other = schedule(optimizer, number)
-        other.load_state_dict(json.loads(json.dumps(made.state_dict())))
-        assert other.get_last_lr() == made.get_last_lr()
+        other.load_state_dict(json.loads(json.dumps(original.state_dict())))
+        assert other.get_last_lr() == original.get_last_lr()
     assert rates[0] == rates[1]
 
 
 @pytest.mark.parametrize("whole", [np.int64, np.int8, np.array, lambda x: ag.tensor(x, dtype="i8")])
-def test_options_of_a_training_may_be_of_any_numeric_type(tmp_path: Path, whole: Any) -> None:
+def test_options_of_a_trainer_may_be_of_any_numeric_type(tmp_path: Path, whole: Any) -> None:
     number = (lambda x: np.array(x, "f")) if whole is np.array else np.float32
     options: dict[str, Any] = {"clip": 0.5, "accumulate": 2, "evaluate_every": 3}
     one = make(5, dropout=0.25, lr=0.125, **options)
@@ -393,7 +392,7 @@ def test_options_of_a_training_may_be_of_any_numeric_type(tmp_path: Path, whole:
 
 @pytest.mark.parametrize("limit", [math.nan, -1.0, "5", [1]])
 def test_a_time_limit_is_a_number(limit: Any) -> None:
-    """With nan, training would never end."""
+    """With nan, training would not end."""
     with pytest.raises(ValueError, match="max_seconds must be a finite number"):
         Limits(max_seconds=limit)
 

@@ -1,4 +1,4 @@
-"""Files of training: checksums, and one line of `InputError` for everything that can be wrong."""
+"""Safetensors files: checksums, and one-line InputErrors for damaged files."""
 
 import json
 import struct
@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from safetensors import safe_open
 from safetensors.numpy import save as serialize
 
 import autograd as ag
 from tinygrad_rnn import nn
 from tinygrad_rnn.errors import InputError
-from tinygrad_rnn.training import load, load_tree, save, save_tree
+from tinygrad_rnn.training import load, load_tree, save, save_tree, serialization
 from tinygrad_rnn.training.serialization import read_arrays
 
 pytestmark = pytest.mark.host
@@ -43,7 +46,7 @@ WRITERS = {
 
 
 def read(path: Path) -> Any:
-    """Everything that a reader sees, as text."""
+    """Return the contents of a file as text, for comparison."""
     arrays, metadata = read_arrays(path)
     tree = load_tree(path) if "structure" in metadata else None
     return {k: (v.dtype.str, v.shape, v.tobytes()) for k, v in arrays.items()}, repr(tree)
@@ -51,8 +54,10 @@ def read(path: Path) -> Any:
 
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0x04])
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-def test_a_changed_byte_anywhere_is_an_input_error(tmp_path: Path, write: Any, flip: int) -> None:
-    """Or makes no difference, as a blank between two parts of the header."""
+def test_a_changed_byte_is_an_input_error_or_has_no_effect(
+    tmp_path: Path, write: Any, flip: int
+) -> None:
+    """A changed blank between two parts of the header has no effect."""
     path = tmp_path / "file.safetensors"
     write(path)
     content, expected = path.read_bytes(), read(path)
@@ -75,9 +80,7 @@ def test_a_changed_byte_anywhere_is_an_input_error(tmp_path: Path, write: Any, f
 @pytest.mark.parametrize(
     ("dtype", "size"), [("BF16", 8), ("F8_E4M3", 4), ("F8_E5M2", 4), ("F8_E8M0", 4), ("F4", 2)]
 )
-def test_a_dtype_that_numpy_does_not_have_is_an_input_error(
-    tmp_path: Path, dtype: str, size: int
-) -> None:
+def test_an_unsupported_dtype_is_an_input_error(tmp_path: Path, dtype: str, size: int) -> None:
     header = json.dumps({"w": {"dtype": dtype, "shape": [4], "data_offsets": [0, size]}})
     content = struct.pack("<Q", len(header)) + header.encode() + bytes(size)
     (tmp_path / "model").write_bytes(content)
@@ -86,7 +89,7 @@ def test_a_dtype_that_numpy_does_not_have_is_an_input_error(
 
 
 @pytest.mark.parametrize("cut", [1, 4, 9, 20, 200])
-def test_a_file_cut_short_or_too_long_is_an_input_error(tmp_path: Path, cut: int) -> None:
+def test_a_truncated_or_extended_file_is_an_input_error(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "file.safetensors"
     save_tree(path, TREE)
     content = path.read_bytes()
@@ -97,7 +100,7 @@ def test_a_file_cut_short_or_too_long_is_an_input_error(tmp_path: Path, cut: int
 
 
 @pytest.mark.parametrize("value", [0, 255, 128])
-def test_a_changed_byte_of_a_model_leaves_the_module_as_it_was(tmp_path: Path, value: int) -> None:
+def test_a_damaged_file_leaves_the_module_unchanged(tmp_path: Path, value: int) -> None:
     path = tmp_path / "model.safetensors"
     save(path, nn.Linear(2, 2))
     content = bytearray(path.read_bytes())
@@ -112,8 +115,8 @@ def test_a_changed_byte_of_a_model_leaves_the_module_as_it_was(tmp_path: Path, v
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", ">f4", "int64", "bool"])
-def test_files_without_a_checksum_are_read(tmp_path: Path, dtype: str) -> None:
-    """As other programs and earlier versions write them."""
+def test_files_without_a_checksum_are_accepted(tmp_path: Path, dtype: str) -> None:
+    """Other programs and earlier versions write no checksum."""
     array = np.array([1, 0, 1], dtype)
     structure = json.dumps({"x": {"\0array": "x"}, "n": 1})
     (tmp_path / "old").write_bytes(serialize({"x": array}, {"structure": structure}))
@@ -146,7 +149,7 @@ def nested(depth: int) -> str:
         ("1" * 5000, "not JSON"),
     ],
 )
-def test_a_structure_of_any_form_is_read_or_an_input_error(
+def test_an_unexpected_structure_is_read_or_an_input_error(
     tmp_path: Path, structure: str | None, says: str
 ) -> None:
     path = tmp_path / "tree.safetensors"
@@ -159,7 +162,7 @@ def test_a_structure_of_any_form_is_read_or_an_input_error(
 
 
 @pytest.mark.parametrize("depth", [1, 50, 98])
-def test_what_is_saved_can_be_read_however_deep(tmp_path: Path, depth: int) -> None:
+def test_deep_trees_that_can_be_saved_can_be_loaded(tmp_path: Path, depth: int) -> None:
     tree: Any = np.arange(3)
     for _ in range(depth):
         tree = [tree]
@@ -171,7 +174,7 @@ def test_what_is_saved_can_be_read_however_deep(tmp_path: Path, depth: int) -> N
 
 
 @pytest.mark.parametrize("depth", [100, 200, 900])
-def test_a_tree_too_deep_to_be_read_is_not_saved(tmp_path: Path, depth: int) -> None:
+def test_a_tree_too_deep_to_load_is_not_saved(tmp_path: Path, depth: int) -> None:
     tree: Any = 1
     for _ in range(depth):
         tree = {"a": tree}
@@ -190,7 +193,7 @@ def test_a_tree_too_deep_to_be_read_is_not_saved(tmp_path: Path, depth: int) -> 
         (np.float64(np.inf), np.inf),
     ],
 )
-def test_scalars_of_numpy_are_saved_as_numbers(tmp_path: Path, value: Any, expected: Any) -> None:
+def test_numpy_scalars_are_saved_as_numbers(tmp_path: Path, value: Any, expected: Any) -> None:
     save_tree(tmp_path / "tree", {"x": [value], "t": ag.tensor([1.0, 2.0])})
     found = load_tree(tmp_path / "tree")
     assert found["x"] == [expected]
@@ -232,7 +235,7 @@ def test_the_checksum_covers_names_dtypes_and_shapes(
         {"__metadata__": np.array([1]), "__metadata__'": np.array([2])},
     ],
 )
-def test_arrays_whose_keys_join_to_the_same_name_stay_apart(tmp_path: Path, tree: Any) -> None:
+def test_arrays_whose_keys_join_to_the_same_name_are_distinct(tmp_path: Path, tree: Any) -> None:
     save_tree(tmp_path / "tree", tree)
     assert repr(load_tree(tmp_path / "tree")) == repr(tree)
 
@@ -247,14 +250,127 @@ def test_arrays_whose_keys_join_to_the_same_name_stay_apart(tmp_path: Path, tree
         {"a": {"\0array": "a", "b": np.ones(1)}},
     ],
 )
-def test_keys_that_could_not_be_told_apart_are_not_saved(tmp_path: Path, tree: Any) -> None:
+def test_dicts_with_ambiguous_keys_are_not_saved(tmp_path: Path, tree: Any) -> None:
     with pytest.raises(ValueError, match="keys of a dict are saved as strings, which must differ"):
         save_tree(tmp_path / "tree", tree)
     assert not (tmp_path / "tree").exists()
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "O", "S3", "longdouble", "M8[D]", "i4,f4"])
-def test_arrays_that_safetensors_does_not_have_are_named(tmp_path: Path, dtype: str) -> None:
+def test_an_array_of_an_unsupported_dtype_is_named(tmp_path: Path, dtype: str) -> None:
     with pytest.raises(ValueError, match=r"x\.0: safetensors does not support the dtype"):
         save_tree(tmp_path / "tree", {"x": [np.zeros(2, dtype)]})
     assert not (tmp_path / "tree").exists()
+
+
+values = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | arrays.arrays(
+        st.sampled_from([np.float32, np.float64, np.int64, np.bool_]),
+        arrays.array_shapes(min_dims=0, min_side=0, max_side=3),
+    )
+)
+trees = st.recursive(
+    values,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("ab."), inner),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trees")
+
+
+@given(tree=trees)
+def test_a_loaded_tree_equals_the_saved_tree(folder: Path, tree: Any) -> None:
+    save_tree(folder / "tree", tree)
+    assert_same_tree(load_tree(folder / "tree"), tree)
+
+
+def assert_same_tree(actual: Any, expected: Any) -> None:
+    if isinstance(expected, np.ndarray):
+        assert actual.dtype == expected.dtype
+        assert actual.shape == expected.shape
+        assert actual.tobytes() == expected.tobytes()
+    elif isinstance(expected, list):
+        assert len(actual) == len(expected)
+        for items in zip(actual, expected, strict=True):
+            assert_same_tree(*items)
+    elif isinstance(expected, dict):
+        assert actual.keys() == expected.keys()
+        for key in expected:
+            assert_same_tree(actual[key], expected[key])
+    else:
+        assert actual == expected
+        assert type(actual) is type(expected)
+
+
+def test_arrays_that_are_not_contiguous_are_saved(folder: Path) -> None:
+    array = np.arange(12.0).reshape(3, 4).T[::-1]
+    save_tree(folder / "strided", [array])
+    np.testing.assert_array_equal(load_tree(folder / "strided")[0], array)
+
+
+def test_save_and_load_a_module(tmp_path: Path) -> None:
+    one, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    save(tmp_path / "linear", one)
+    load(tmp_path / "linear", other)
+    for name, array in one.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[name], array)
+    with pytest.raises(InputError, match="belongs to another model"):
+        load(tmp_path / "linear", nn.Linear(3, 4))
+
+
+def test_files_are_exchanged_with_pytorch(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    safetensors = pytest.importorskip("safetensors.torch")
+    reference = torch.nn.LSTM(3, 4, 2, bidirectional=True)
+    layer = nn.LSTM(3, 4, 2, bidirectional=True)
+    safetensors.save_file(reference.state_dict(), tmp_path / "torch")
+    load(tmp_path / "torch", layer)
+    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    expected = reference(torch.from_numpy(x))[0].detach().numpy()
+    np.testing.assert_allclose(layer(x)[0].numpy(), expected, rtol=0, atol=1e-6)
+    save(tmp_path / "saved", layer)
+    reference.load_state_dict(safetensors.load_file(tmp_path / "saved"))
+
+
+def test_bfloat16_is_an_error_that_names_the_array(tmp_path: Path) -> None:
+    """PyTorch saves models in bfloat16, which NumPy does not support."""
+    header = json.dumps({"weight": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}})
+    content = len(header).to_bytes(8, "little") + header.encode() + bytes(12)
+    (tmp_path / "half").write_bytes(content)
+    with pytest.raises(InputError, match=r"half: weight has the dtype BF16, .*model.float\(\)"):
+        load(tmp_path / "half", nn.Linear(3, 2, bias=False))
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\x80\x04K\x01.", bytes(99)])
+def test_files_of_other_formats_are_an_input_error(tmp_path: Path, content: bytes) -> None:
+    """One of them is a pickle, which is not executed."""
+    (tmp_path / "file").write_bytes(content)
+    module = nn.Linear(1, 1)
+    before = module.state_dict()
+    with pytest.raises(InputError, match="is damaged or not a safetensors file"):
+        load(tmp_path / "file", module)
+    with pytest.raises(InputError, match="none is missing"):
+        load(tmp_path / "none", module)
+    for name, array in module.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_permission_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of safetensors does not contain the name."""
+
+    def raise_permission_error(*arguments: Any, **settings: Any) -> None:
+        raise PermissionError("Permission denied (os error 13)")
+
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    monkeypatch.setattr(serialization, "safe_open", raise_permission_error)
+    with pytest.raises(InputError, match=r"model\.safetensors: Permission denied"):
+        read_arrays(path)

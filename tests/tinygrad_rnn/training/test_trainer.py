@@ -1,4 +1,4 @@
-"""The trainer: its updates, its schedules, what it stops at and what it refuses."""
+"""The trainer: updates, schedules, limits, divergence and invalid options."""
 
 import math
 import re
@@ -11,17 +11,24 @@ import numpy as np
 import pytest
 from command import ENVIRONMENT, ROOT
 from helpers import on_host
-from trainers import SCHEDULES, Counter, assert_same, examples, failing, loss, make, weights
+from trainers import (
+    SCHEDULES,
+    Counter,
+    assert_same,
+    examples,
+    loss,
+    make,
+    scripted_validation,
+    weights,
+)
 
 import autograd as ag
 from tinygrad_rnn import data, nn, optim
 from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.training import Trainer, TrainingDiverged, TruncatedBPTT, load, load_tree
 
-# --- updates --------------------------------------------------------------------------------------
 
-
-def test_it_does_what_a_loop_by_hand_does() -> None:
+def test_updates_equal_a_manual_training_loop() -> None:
     trainer = make(clip=0.5)
     trainer.fit(2, progress=False)
     hand = make()
@@ -40,8 +47,8 @@ def test_it_does_what_a_loop_by_hand_does() -> None:
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 5])
-def test_accumulated_gradients_are_those_of_the_large_batch(accumulate: int) -> None:
-    """24 examples in batches of 5, 5, 5, 5, 4; the sizes weigh."""
+def test_accumulated_gradients_equal_gradients_of_the_large_batch(accumulate: int) -> None:
+    """The 24 examples form batches of 5, 5, 5, 5 and 4, which have different weights."""
     small, large = make(5, accumulate=accumulate), make(5 * accumulate)
     for trainer in (small, large):
         trainer.model.to("float64")
@@ -62,8 +69,8 @@ def test_the_gradient_is_clipped() -> None:
     assert found == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_lbfgs_tries_out_a_batch_until_it_has_its_step() -> None:
-    """As by hand with a closure, and without an error where it tries out too much."""
+def test_lbfgs_evaluates_a_batch_several_times() -> None:
+    """The result equals a manual loop with a closure. A diverged trial point is not an error."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 6, 1))
     rows = list(zip(x, y, strict=True))
@@ -80,22 +87,22 @@ def test_lbfgs_tries_out_a_batch_until_it_has_its_step() -> None:
 
     model, optimizer = fitted()
     (record,) = Trainer(model, optimizer, error, rows, accumulate=2).fit(1, progress=False)
-    theirs, optimizer = fitted()
+    expected, optimizer = fitted()
 
     def closure() -> Any:
         optimizer.zero_grad()
-        value = error(theirs, (x.reshape(12, 3), y.reshape(12, 1)))[0]
+        value = error(expected, (x.reshape(12, 3), y.reshape(12, 1)))[0]
         value.backward()
         return value
 
     assert record["loss"] == pytest.approx(optimizer.step(closure).item(), rel=1e-12)
     assert record["seen"] == 12
-    assert_same(model.state_dict(), theirs.state_dict(), atol=1e-9)
+    assert_same(model.state_dict(), expected.state_dict(), atol=1e-9)
     expected = np.linalg.lstsq(np.c_[x.reshape(12, 3), np.ones(12)], y.reshape(12))[0]
     np.testing.assert_allclose(model.weight.numpy()[0], expected[:3], atol=1e-6)
 
 
-def test_a_list_of_batches_will_do() -> None:
+def test_batches_may_be_a_list() -> None:
     batches = [data.pad_collate(examples()[:3]), data.pad_collate(examples()[3:8])]
     model = Counter()
     optimizer = optim.SGD(model.parameters(), lr=0.1)
@@ -110,15 +117,15 @@ def test_the_loss_may_be_a_tensor_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.float32, ag.tensor])
-def test_the_number_of_examples_may_be_of_any_kind(tmp_path: Path, kind: Any) -> None:
+def test_the_sample_count_may_be_of_any_numeric_type(tmp_path: Path, kind: Any) -> None:
     trainer = make(validation=None)
     trainer.loss = lambda model, batch: (loss(model, batch)[0], kind(len(batch[2])))
     records = trainer.fit(max_steps=2, folder=tmp_path, progress=False)
     assert [record["seen"] for record in records] == [5, 10]
 
 
-def test_fitting_once_more_still_knows_the_best_weights() -> None:
-    trainer = make(validation=failing([9.0, 1.0, 2.0, 3.0]))
+def test_a_second_fit_keeps_the_best_weights() -> None:
+    trainer = make(validation=scripted_validation([9.0, 1.0, 2.0, 3.0]))
     trainer.fit(1, progress=False)
     best = weights(trainer)
     trainer.update()
@@ -126,22 +133,19 @@ def test_fitting_once_more_still_knows_the_best_weights() -> None:
     assert_same(weights(trainer), best)
 
 
-def test_dropout_acts_while_training_and_not_in_evaluation() -> None:
+def test_dropout_is_active_in_training_and_not_in_evaluation() -> None:
     trainer = make(dropout=0.9)
     assert trainer.evaluate()["loss"] == make().evaluate()["loss"]
     assert trainer.model.dropout.training
     assert trainer.update()["loss"] != make().update()["loss"]
 
 
-def test_modules_that_are_frozen_in_evaluation_mode_stay_there() -> None:
+def test_modules_in_evaluation_mode_stay_in_evaluation_mode() -> None:
     trainer = make(dropout=0.5)
     trainer.model.dropout.eval()
     trainer.evaluate()
     assert not trainer.model.dropout.training
     assert trainer.model.gru.training
-
-
-# --- schedules ------------------------------------------------------------------------------------
 
 
 def rates(trainer: Trainer, epochs: int) -> list[float]:
@@ -161,33 +165,30 @@ def test_schedules_step_per_epoch_or_per_step() -> None:
     ]
 
 
-def test_a_plateau_of_the_validation_loss_lowers_the_rate() -> None:
+def test_a_plateau_of_the_validation_loss_lowers_the_learning_rate() -> None:
     """The evaluation before the first epoch does not count."""
     trainer = make(
         24,
         lr=1.0,
         schedule=lambda o: SCHEDULES.ReduceLROnPlateau(o, factor=0.1, patience=0),
-        validation=failing([0.0, 5.0, 4.0, 6.0, 3.0]),
+        validation=scripted_validation([0.0, 5.0, 4.0, 6.0, 3.0]),
     )
     assert rates(trainer, 4) == pytest.approx([1.0, 1.0, 1.0, 0.1])
 
 
 @pytest.mark.parametrize("options", [{"validation": None}, {"schedule_per": "step"}])
-def test_a_plateau_needs_a_validation_loss_per_epoch(options: dict[str, Any]) -> None:
+def test_reduce_lr_on_plateau_needs_validation_per_epoch(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="ReduceLROnPlateau needs"):
         make(schedule=SCHEDULES.ReduceLROnPlateau, **options)
 
 
-# --- stopping -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("saved", [False, True])
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 6), (9, 7)])
-def test_early_stopping_brings_the_best_weights_back(
+def test_early_stopping_restores_the_best_weights(
     tmp_path: Path, patience: int, epochs: int, saved: bool
 ) -> None:
     values = [9.0, 5.0, 4.0, 6.0, 3.0, 7.0, 3.0, 8.0]
-    trainer = make(validation=failing(values))
+    trainer = make(validation=scripted_validation(values))
     states = [weights(trainer)]
     trainer.fit(
         7,
@@ -218,7 +219,7 @@ def test_limits(limit: dict[str, Any]) -> None:
     )
 
 
-def test_callbacks_see_every_step_and_every_epoch() -> None:
+def test_callbacks_receive_every_step_and_every_epoch() -> None:
     steps: list[dict[str, Any]] = []
     epochs: list[dict[str, Any]] = []
     make().fit(3, progress=False, on_step=steps.append, on_epoch=epochs.append)
@@ -229,7 +230,7 @@ def test_callbacks_see_every_step_and_every_epoch() -> None:
     assert [(r["event"], r["epoch"]) for r in epochs[3:]] == [("update", 1), ("update", 2)]
 
 
-def test_it_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     make().fit(1)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("epoch 0, step 0: validation 0.")
@@ -238,11 +239,8 @@ def test_it_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
-# --- what is not finite ---------------------------------------------------------------------------
-
-
-def test_a_loss_that_is_nan_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
-    """The best model and the last checkpoint stay as they were."""
+def test_a_nan_loss_stops_training_before_the_weights_change(tmp_path: Path) -> None:
+    """The best model and the last checkpoint do not change."""
     trainer = make(clip=1.0)
     trainer.fit(1, folder=tmp_path, progress=False)
     best = (tmp_path / "model.safetensors").read_bytes()
@@ -262,7 +260,7 @@ def test_a_loss_that_is_nan_stops_before_the_weights_are_touched(tmp_path: Path)
     assert again.position.step == 10
 
 
-def test_nan_in_the_first_loss_points_at_the_data() -> None:
+def test_a_nan_in_the_first_loss_names_the_data() -> None:
     trainer = make()
     trainer.loss = lambda model, batch: loss(model, batch)[0] * math.nan
     with pytest.raises(
@@ -271,7 +269,7 @@ def test_nan_in_the_first_loss_points_at_the_data() -> None:
         trainer.update()
 
 
-def test_an_exploding_gradient_is_told_from_a_loss_and_clipping_proposed() -> None:
+def test_an_exploding_gradient_is_reported_with_a_hint_at_clipping() -> None:
     trainer = make()
     trainer.update()
     trainer.loss = lambda model, batch: ag.sqrt(loss(model, batch)[0] * 0)
@@ -281,11 +279,11 @@ def test_an_exploding_gradient_is_told_from_a_loss_and_clipping_proposed() -> No
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("finite", [0, 1, 2])
-def test_a_validation_loss_that_is_not_finite_is_reported_at_once(
+def test_a_validation_loss_that_is_not_finite_stops_training(
     tmp_path: Path, finite: int, value: float
 ) -> None:
-    """The last model is kept, and the best one if there is one."""
-    trainer = make(validation=failing([*[1.0, 0.5][:finite], value]))
+    """The last model is saved, and the best model if one was evaluated."""
+    trainer = make(validation=scripted_validation([*[1.0, 0.5][:finite], value]))
     message = rf"at step {5 * finite}: the validation loss is {value}; .*validation data"
     with pytest.raises(TrainingDiverged, match=message):
         trainer.fit(3, folder=tmp_path, progress=False)
@@ -298,27 +296,27 @@ def test_a_validation_loss_that_is_not_finite_is_reported_at_once(
     assert all(np.isfinite(array).all() for array in weights(best).values())
     if not finite:
         assert_same(weights(best), weights(trainer))
-    resumed = make(validation=failing([0.25] * 9))
+    resumed = make(validation=scripted_validation([0.25] * 9))
     resumed.fit(3, folder=tmp_path, resume=True, progress=False)
     assert resumed.position.step == 15
 
 
 @pytest.mark.parametrize("clip", [None, 1.0])
-def test_training_that_diverges_keeps_its_last_model(tmp_path: Path, clip: float | None) -> None:
+def test_diverged_training_saves_its_last_model(tmp_path: Path, clip: float | None) -> None:
     trainer = make(validation=None, clip=clip)
     trainer.loss = lambda model, batch: (
         loss(model, batch)[0] * (math.inf if trainer.position.step == 3 else 1)
     )
     with pytest.raises(TrainingDiverged, match="diverged at step 4: the loss is inf"):
         trainer.fit(1, folder=tmp_path, progress=False)
-    kept = make()
-    load(tmp_path / "model.safetensors", kept.model)
-    assert_same(weights(kept), weights(trainer))
+    restored = make()
+    load(tmp_path / "model.safetensors", restored.model)
+    assert_same(weights(restored), weights(trainer))
     assert load_tree(tmp_path / "last.safetensors")["training"]["at"]["step"] == 3
 
 
 @pytest.mark.parametrize("size", [1e20, 1e30, 1e36])
-def test_large_finite_gradients_are_clipped_and_not_reported(size: float) -> None:
+def test_large_finite_gradients_are_clipped(size: float) -> None:
     trainer = make(clip=1.0)
     trainer.loss = lambda model, batch: loss(model, batch)[0] * size
     record = trainer.update()
@@ -334,16 +332,13 @@ def test_large_finite_gradients_are_clipped_and_not_reported(size: float) -> Non
         lambda score: ag.where(score > 1e9, score, (score * 0) ** 0.25),
     ],
 )
-def test_a_first_gradient_that_is_not_finite_is_not_blamed_on_the_data(loss_of: Any) -> None:
+def test_a_first_gradient_that_is_not_finite_names_the_derivative(loss_of: Any) -> None:
     trainer = make()
     trainer.loss = lambda model, batch: loss_of(loss(model, batch)[0])
     with pytest.raises(TrainingDiverged, match=r"step 1: the gradient norm is") as caught:
         trainer.update()
     assert "the loss is finite but its derivative is not" in str(caught.value)
     assert "data" not in str(caught.value)
-
-
-# --- what makes no sense --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -356,24 +351,24 @@ def test_a_first_gradient_that_is_not_finite_is_not_blamed_on_the_data(loss_of: 
         ({"bptt": TruncatedBPTT(5)}, "order of the stream; use shuffle=False"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_errors(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**options)
 
 
-def test_a_schedule_of_another_optimizer_is_refused() -> None:
+def test_a_schedule_of_another_optimizer_is_an_error() -> None:
     with pytest.raises(ValueError, match="the schedule must use the optimizer of the trainer"):
         make(schedule=SCHEDULES.StepLR(make().optimizer, 1))
 
 
-def test_an_optimizer_of_another_model_is_noticed() -> None:
+def test_an_optimizer_of_another_model_is_an_error() -> None:
     trainer = make()
     trainer.model = Counter(0.0)
     with pytest.raises(ValueError, match=r"depends on no parameter of the optimizer"):
         trainer.update()
 
 
-def test_a_stream_is_not_for_lbfgs() -> None:
+def test_lbfgs_with_truncated_bptt_is_an_error() -> None:
     model = nn.LSTM(1, 1)
     with pytest.raises(ValueError, match=r"LBFGS evaluates each batch several times"):
         Trainer(model, optim.LBFGS(model.parameters()), loss, [1], bptt=TruncatedBPTT(5))
@@ -387,7 +382,7 @@ def test_a_stream_is_not_for_lbfgs() -> None:
         (ag.tensor(1.0), 3, 4),
     ],
 )
-def test_a_loss_that_is_none_is_refused(returned: Any) -> None:
+def test_an_invalid_loss_is_an_error(returned: Any) -> None:
     trainer = make()
     trainer.loss = lambda model, batch: returned
     with pytest.raises(
@@ -397,14 +392,14 @@ def test_a_loss_that_is_none_is_refused(returned: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [None, [0.5], np.ones(2), 2j, "low"])
-def test_a_validation_that_returns_no_number_is_refused(value: Any) -> None:
+def test_a_validation_that_does_not_return_a_number_is_an_error(value: Any) -> None:
     trainer = make(validation=lambda model: value)
     with pytest.raises(TypeError, match=r"validation\(model\) must return a number, got"):
         trainer.fit(1, progress=False)
 
 
 @pytest.mark.parametrize("validation", [False, True])
-def test_batches_that_can_be_read_once_are_refused(validation: bool) -> None:
+def test_batches_from_an_iterator_are_an_error(validation: bool) -> None:
     once = iter([1])
     model = Counter(0.0)
     optimizer = optim.Adam(model.parameters())
@@ -422,22 +417,22 @@ def test_limits_are_integers(limit: dict[str, Any]) -> None:
         make().fit(**limit)
 
 
-def test_nan_in_the_validation_of_the_first_weights_is_not_the_rates_fault() -> None:
+def test_a_nan_validation_loss_at_step_0_names_data_and_initial_weights() -> None:
     with pytest.raises(
         TrainingDiverged,
         match=r"at step 0: the validation loss is nan; .* validation data .* initial weights",
     ):
-        make(validation=failing([math.nan])).fit(1, progress=False)
+        make(validation=scripted_validation([math.nan])).fit(1, progress=False)
 
 
-def test_training_without_an_end_is_refused() -> None:
+def test_training_without_a_limit_is_an_error() -> None:
     with pytest.raises(InputError, match="fit needs a limit"):
         make().fit()
     with pytest.raises(InputError, match="patience needs validation data"):
         make(validation=None).fit(patience=2)
 
 
-def test_weights_are_where_they_were(device: str) -> None:
+def test_weights_stay_on_their_device(device: str) -> None:
     trainer = make()
     trainer.fit(1, progress=False)
     assert {p.device for p in trainer.model.parameters()} == {device}
@@ -445,7 +440,7 @@ def test_weights_are_where_they_were(device: str) -> None:
 
 
 @pytest.mark.host
-def test_the_example_learns_what_it_says() -> None:
+def test_the_example_program_learns() -> None:
     command = [sys.executable, ROOT / "examples/sequence_classifier.py"]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     found = re.search(r"([\d.]+)% of waves", done.stdout)

@@ -1,4 +1,4 @@
-"""The trainer goes on as if uninterrupted, from a folder or after an error, in streams too."""
+"""Resuming from a folder and continuing after an error give bit-identical results."""
 
 import json
 import math
@@ -14,9 +14,9 @@ from trainers import (
     assert_same,
     evaluations,
     examples,
+    interrupt,
     loss,
     make,
-    stumble,
     weights,
 )
 
@@ -26,8 +26,6 @@ from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.training import Limits, Session, Trainer, TruncatedBPTT, serialization
 from tinygrad_rnn.training.progress import NoProgress
 from tinygrad_rnn.training.signals import SignalRecorder
-
-# --- going on -------------------------------------------------------------------------------------
 
 EVERYTHING: dict[str, Any] = {
     "dropout": 0.3,
@@ -39,8 +37,8 @@ EVERYTHING: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 7])
-def test_resuming_is_as_if_nothing_had_been(tmp_path: Path, steps: int) -> None:
-    """Within an epoch and at its end: the same updates, to the last bit, in a fresh process."""
+def test_resumed_training_equals_training_without_interruption(tmp_path: Path, steps: int) -> None:
+    """Training stops within an epoch and at its end, and resumes in a new trainer."""
     whole = make(**EVERYTHING)
     expected = whole.fit(4, folder=tmp_path / "whole", progress=False)
     make(**EVERYTHING).fit(max_steps=steps, folder=tmp_path / "parts", progress=False)
@@ -62,18 +60,18 @@ def test_resuming_is_as_if_nothing_had_been(tmp_path: Path, steps: int) -> None:
 
 @pytest.mark.parametrize("options", [{"dropout": 0.3}, {"accumulate": 2}])
 @pytest.mark.parametrize("call", [1, 2, 5, 6, 7])
-def test_an_update_that_failed_can_be_done_again(call: int, options: dict[str, Any]) -> None:
+def test_a_failed_update_can_be_repeated(call: int, options: dict[str, Any]) -> None:
     whole = make(**options)
     whole.fit(2, progress=False)
     trainer = make(**options)
-    stumble(trainer, call)
+    interrupt(trainer, call)
     trainer.fit(2, progress=False)
     assert trainer.position == whole.position
     assert_same(weights(trainer), weights(whole))
 
 
-def test_a_validation_that_shuffles_has_one_order(tmp_path: Path) -> None:
-    """However often it was asked before, and in a process with another seed too."""
+def test_shuffled_validation_data_keep_their_order(tmp_path: Path) -> None:
+    """The order does not depend on earlier evaluations or on the seed of the process."""
 
     def shuffled(seed: int) -> Trainer:
         trainer = make()
@@ -99,7 +97,7 @@ def test_a_validation_that_shuffles_has_one_order(tmp_path: Path) -> None:
     assert orders[1] == orders[0][:half]
 
 
-def test_a_folder_holds_what_fit_returns(tmp_path: Path) -> None:
+def test_the_folder_contains_the_records_and_the_model(tmp_path: Path) -> None:
     records = make().fit(1, folder=tmp_path / "deep/run", progress=False)
     lines = (tmp_path / "deep/run/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == records
@@ -110,13 +108,13 @@ def test_a_folder_holds_what_fit_returns(tmp_path: Path) -> None:
     }
 
 
-def test_without_validation_the_last_model_is_kept(tmp_path: Path) -> None:
+def test_the_last_model_is_saved_without_validation(tmp_path: Path) -> None:
     trainer = make(validation=None)
     trainer.fit(1, folder=tmp_path, progress=False)
     assert_same(serialization.read_arrays(tmp_path / "model.safetensors")[0], weights(trainer))
 
 
-def test_a_training_is_not_overwritten_unasked(tmp_path: Path) -> None:
+def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
     make().fit(1, folder=tmp_path, progress=False)
     before = (tmp_path / "last.safetensors").read_bytes()
     with pytest.raises(InputError, match="resume=True"):
@@ -124,7 +122,7 @@ def test_a_training_is_not_overwritten_unasked(tmp_path: Path) -> None:
     assert (tmp_path / "last.safetensors").read_bytes() == before
 
 
-def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_model_is_an_error(tmp_path: Path) -> None:
     make().fit(1, folder=tmp_path, progress=False)
     other = make()
     other.model.readout = nn.Linear(6, 3)
@@ -136,7 +134,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )
-def test_a_signal_ends_it_after_the_update(
+def test_a_signal_ends_training_after_the_update(
     tmp_path: Path, number: int, ends: type[BaseException]
 ) -> None:
     def send(record: dict[str, Any]) -> None:
@@ -164,8 +162,8 @@ def test_a_signal_ends_it_after_the_update(
         (signal.SIGINT, signal.SIGTERM),
     ],
 )
-def test_a_second_signal_acts_at_once(first: int, second: int) -> None:
-    """The first is only noted; afterwards the handlers are those from before."""
+def test_a_second_signal_has_its_usual_effect(first: int, second: int) -> None:
+    """The first signal is recorded. Afterwards the previous handlers are active."""
 
     def act(number: int, frame: Any) -> None:
         raise ProcessLookupError(number)
@@ -193,7 +191,7 @@ def test_a_second_signal_acts_at_once(first: int, second: int) -> None:
         ({"patience": 1}, None),
     ],
 )
-def test_the_time_left_is_bounded_by_the_limit_of_time(limits: Any, most: float | None) -> None:
+def test_the_remaining_time_is_bounded_by_max_seconds(limits: Any, most: float | None) -> None:
     class Display(NoProgress):
         def update(self, status: Any) -> None:
             shown.append(status.seconds_left)
@@ -208,11 +206,8 @@ def test_the_time_left_is_bounded_by_the_limit_of_time(limits: Any, most: float 
     assert left == math.inf if most is None else 0 <= left <= most
 
 
-# --- streams --------------------------------------------------------------------------------------
-
-
 class Follower(nn.Module):
-    """A layer that returns its state, as truncated BPTT wants it."""
+    """A model that returns its state, as truncated BPTT requires."""
 
     def __init__(self) -> None:
         self.rnn = nn.RNN(1, 5)
@@ -238,7 +233,7 @@ def follower(k2: int) -> Trainer:
 
 
 @pytest.mark.parametrize("k2", [5, 8])
-def test_a_stream_is_learned_from_and_resumed_within(tmp_path: Path, k2: int) -> None:
+def test_training_on_a_stream_resumes_within_an_epoch(tmp_path: Path, k2: int) -> None:
     whole = follower(k2)
     losses = evaluations(whole.fit(12, folder=tmp_path / "whole", progress=False))
     assert losses[-1] < 0.5 * losses[0]
@@ -250,16 +245,16 @@ def test_a_stream_is_learned_from_and_resumed_within(tmp_path: Path, k2: int) ->
 
 @pytest.mark.parametrize("k2", [5, 8])
 @pytest.mark.parametrize("call", [5, 9])
-def test_a_piece_whose_update_failed_is_read_once_more(call: int, k2: int) -> None:
+def test_a_chunk_is_read_again_after_a_failed_update(call: int, k2: int) -> None:
     whole, trainer = follower(k2), follower(k2)
     whole.validation = trainer.validation = None
     whole.fit(3, progress=False)
-    stumble(trainer, call)
+    interrupt(trainer, call)
     trainer.fit(3, progress=False)
     assert_same(weights(trainer), weights(whole))
 
 
-def test_the_state_is_carried_from_batch_to_batch_and_not_into_the_next_epoch() -> None:
+def test_the_state_is_carried_between_batches_of_an_epoch() -> None:
     trainer = follower(5)
     trainer.update()
     assert trainer.bptt is not None

@@ -1,4 +1,4 @@
-"""Truncated back-propagation through time: what it computes, how far it reaches, what it keeps."""
+"""Truncated backpropagation through time: outputs, gradients, memory and errors."""
 
 import gc
 import weakref
@@ -19,7 +19,7 @@ counts = st.integers(1, 9)
 
 
 def make(kind: str, steps: int, batch_first: bool = False, **options: Any) -> tuple[Any, Any, Any]:
-    """A layer in double precision, inputs (T, 2, 3) and targets (T, 2, 4)."""
+    """Return a float64 layer, inputs (T, 2, 3) and targets (T, 2, 4)."""
     layer = LAYERS[kind](3, 4, batch_first=batch_first, **options).to("float64")
     shape = (2, steps) if batch_first else (steps, 2)
     inputs, targets = (ag.random.Generator(n).normal((*shape, n), dtype="float64") for n in (3, 4))
@@ -37,25 +37,25 @@ def gradients(layer: nn.Module) -> list[np.ndarray]:
 
 
 @given(st.sampled_from(sorted(LAYERS)), counts, counts, st.integers(0, 9), st.booleans())
-@example("GRU", 3, 2, 0, False)  # the last piece is shorter
-def test_with_fixed_weights_and_a_long_memory_windows_sum_to_full_bptt(
+@example("GRU", 3, 2, 0, False)  # the last chunk is shorter
+def test_gradients_of_all_chunks_sum_to_full_bptt(
     kind: str, steps: int, k1: int, more: int, batch_first: bool
 ) -> None:
-    """The gradients of all windows together, with k2 as long as the stream or longer."""
+    """The weights are constant, and k2 is at least the length of the stream."""
     k2 = max(steps, k1) + more
     layer, inputs, targets = make(kind, steps, batch_first, num_layers=2)
     loss_of(layer(inputs)[0], targets).backward()
     expected = gradients(layer)
-    for outputs, wanted in TruncatedBPTT(k1, k2, batch_first).windows(layer, inputs, targets):
-        loss_of(outputs, wanted).backward()
+    for outputs, window_targets in TruncatedBPTT(k1, k2, batch_first).windows(
+        layer, inputs, targets
+    ):
+        loss_of(outputs, window_targets).backward()
     for found, full in zip(gradients(layer), expected, strict=True):
         np.testing.assert_allclose(found, full, rtol=0, atol=1e-10)
 
 
 @given(st.sampled_from(sorted(LAYERS)), st.integers(1, 12), counts)
-def test_k1_equal_to_k2_is_the_loop_that_carries_a_detached_state(
-    kind: str, steps: int, k: int
-) -> None:
+def test_k1_equal_to_k2_equals_a_loop_with_a_detached_state(kind: str, steps: int, k: int) -> None:
     layer, inputs, targets = make(kind, steps)
     state, expected = None, []
     for start in range(0, steps, k):
@@ -69,46 +69,46 @@ def test_k1_equal_to_k2_is_the_loop_that_carries_a_detached_state(
         loss_of(outputs, targets[start : start + k]).backward()
         found.append(gradients(layer))
     for window, classic in zip(found, expected, strict=True):
-        for ours, theirs in zip(window, classic, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        for actual, expected in zip(window, classic, strict=True):
+            np.testing.assert_array_equal(actual, expected)
 
 
 @given(st.integers(1, 4), st.integers(0, 9), st.integers(1, 15))
-def test_gradients_reach_back_k2_steps_and_no_further(k1: int, more: int, steps: int) -> None:
-    """The same as the newest k1 outputs of a pass that starts from the state k2 steps back."""
+def test_gradients_reach_back_exactly_k2_steps(k1: int, more: int, steps: int) -> None:
+    """The reference is a pass that starts from the state k2 steps before its end."""
     k2 = k1 + more
     layer, inputs, targets = make("GRU", steps)
     windows = TruncatedBPTT(k1, k2).windows(layer, inputs, targets)
-    for end, (outputs, wanted) in zip([*range(k1, steps, k1), steps], windows, strict=True):
-        loss_of(outputs, wanted).backward()
+    for end, (outputs, window_targets) in zip([*range(k1, steps, k1), steps], windows, strict=True):
+        loss_of(outputs, window_targets).backward()
         found = gradients(layer)
-        start = 0 if end <= k2 else end - len(wanted) - (k2 - k1)
+        start = 0 if end <= k2 else end - len(window_targets) - (k2 - k1)
         with ag.no_grad():
             state = layer(inputs[:start])[1] if start else None
-        plain = layer(inputs[start:end], state)[0][-len(wanted) :]
+        plain = layer(inputs[start:end], state)[0][-len(window_targets) :]
         np.testing.assert_allclose(plain.numpy(), outputs.numpy(), rtol=0, atol=1e-12)
-        loss_of(plain, wanted).backward()
-        for ours, theirs in zip(found, gradients(layer), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-10)
+        loss_of(plain, window_targets).backward()
+        for actual, expected in zip(found, gradients(layer), strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10)
 
 
-def test_the_window_is_computed_with_the_present_weights() -> None:
-    """After an update, the outputs are those of the new weights from the kept state on."""
+def test_the_window_is_recomputed_with_the_current_weights() -> None:
+    """After an update, outputs are computed with the new weights from the saved state."""
     layer, inputs, _ = make("RNN", 4)
     bptt = TruncatedBPTT(1, 2)
     bptt(layer, inputs[0:1])
-    bptt(layer, inputs[1:2])  # keeps the state after the first step
-    kept = layer(inputs[0:1])[1].detach()
+    bptt(layer, inputs[1:2])  # saves the state after the first step
+    saved = layer(inputs[0:1])[1].detach()
     for parameter in layer.parameters():
         parameter.data = parameter.data * 1.5
-    expected = layer(inputs[1:3], kept)[0][-1:]
+    expected = layer(inputs[1:3], saved)[0][-1:]
     np.testing.assert_allclose(
         bptt(layer, inputs[2:3]).numpy(), expected.numpy(), rtol=0, atol=1e-12
     )
 
 
 def test_memory_is_bounded_by_k2() -> None:
-    """Inputs that lie further back are gone, with the record of what was made of them."""
+    """Earlier inputs and their graph are freed."""
     layer, _, _ = make("LSTM", 1)
     bptt = TruncatedBPTT(2, 4)
     records = []
@@ -122,13 +122,13 @@ def test_memory_is_bounded_by_k2() -> None:
         assert not [record for record in records if record() is not None]
     finally:
         gc.enable()
-    kept = bptt.state_dict()
-    assert kept["read"].shape[0] == 4
+    saved = bptt.state_dict()
+    assert saved["read"].shape[0] == 4
     leaves = ag.flatten((bptt._state, bptt._next_state, bptt._window))
     assert not any(leaf.requires_grad or not leaf.is_leaf for leaf in leaves)
 
 
-def test_a_new_stream_begins_where_it_is_said_to() -> None:
+def test_reset_starts_a_new_stream() -> None:
     layer, inputs, _ = make("LSTM", 6)
     bptt = TruncatedBPTT(3, 5)
     first = bptt(layer, inputs[:3]).numpy()
@@ -137,7 +137,7 @@ def test_a_new_stream_begins_where_it_is_said_to() -> None:
     np.testing.assert_array_equal(bptt(layer, inputs[:3]).numpy(), first)
 
 
-def test_a_whole_sequence_begins_anew_each_time() -> None:
+def test_windows_starts_a_new_stream() -> None:
     layer, inputs, targets = make("GRU", 5)
     bptt = TruncatedBPTT(2, 3)
     first, second = (
@@ -146,8 +146,8 @@ def test_a_whole_sequence_begins_anew_each_time() -> None:
     np.testing.assert_array_equal(np.concatenate(first), np.concatenate(second))
 
 
-def test_inputs_that_were_computed_get_gradients_for_their_own_piece() -> None:
-    """What they were computed from is freed with it, and read again without its history."""
+def test_computed_inputs_get_gradients_of_the_newest_chunk() -> None:
+    """Their graph is freed with the chunk, and recomputation uses detached inputs."""
     layer, inputs, _ = make("RNN", 4)
     scale = ag.ones(3, dtype="float64").requires_grad_()
     bptt = TruncatedBPTT(2, 4)
@@ -157,7 +157,7 @@ def test_inputs_that_were_computed_get_gradients_for_their_own_piece() -> None:
 
 
 @pytest.mark.parametrize("k2", [2, 3, 7])
-def test_a_stream_goes_on_from_a_file(k2: int, tmp_path: Any) -> None:
+def test_a_stream_continues_from_a_file(k2: int, tmp_path: Any) -> None:
     layer, inputs, _ = make("LSTM", 8)
     bptt, copy = TruncatedBPTT(2, k2), TruncatedBPTT(2, k2)
     for start in (0, 2):
@@ -169,26 +169,26 @@ def test_a_stream_goes_on_from_a_file(k2: int, tmp_path: Any) -> None:
         np.testing.assert_array_equal(copy(layer, piece).numpy(), bptt(layer, piece).numpy())
 
 
-def test_arrays_go_where_the_weights_are(device: str) -> None:
+def test_arrays_are_moved_to_the_device_of_the_weights(device: str) -> None:
     layer = nn.GRU(3, 4)
     outputs = TruncatedBPTT(2, 3)(layer, np.ones((2, 1, 3), np.float32))
     assert outputs.device == device
 
 
 @pytest.mark.parametrize(("k1", "k2"), [(0, None), (0, 3), (3, 2), (-1, None)])
-def test_windows_that_cannot_be_are_refused(k1: int, k2: int | None) -> None:
+def test_invalid_k1_and_k2_are_errors(k1: int, k2: int | None) -> None:
     with pytest.raises(ValueError, match="1 <= k1 <= k2"):
         TruncatedBPTT(k1, k2)
 
 
 @pytest.mark.parametrize("steps", [0, 4])
-def test_pieces_that_do_not_fit_are_refused(steps: int) -> None:
+def test_a_chunk_of_invalid_length_is_an_error(steps: int) -> None:
     layer, _, _ = make("RNN", 1)
     with pytest.raises(ValueError, match=rf"1 to k1=3 steps, got {steps}"):
         TruncatedBPTT(3)(layer, np.ones((steps, 2, 3)))
 
 
-def test_a_piece_of_fewer_streams_is_refused() -> None:
+def test_a_chunk_of_fewer_streams_is_an_error() -> None:
     bptt = TruncatedBPTT(3)
     model = nn.LSTM(2, 3)
     bptt(model, ag.zeros((3, 4, 2)))
@@ -198,7 +198,7 @@ def test_a_piece_of_fewer_streams_is_refused() -> None:
     bptt(model, ag.zeros((3, 1, 2)))
 
 
-def test_targets_of_another_length_are_refused() -> None:
+def test_targets_of_another_length_are_an_error() -> None:
     layer, inputs, targets = make("RNN", 5)
     with pytest.raises(ValueError, match="targets must have 5 steps"):
         next(TruncatedBPTT(2).windows(layer, inputs, targets[:4]))

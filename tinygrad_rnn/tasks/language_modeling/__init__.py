@@ -1,4 +1,4 @@
-"""Character language models: the application behind `train`, `sample` and `eval`."""
+"""Character language modeling: the task behind the commands `train`, `sample` and `eval`."""
 
 from .generation import generate
 from .options import Options

@@ -1,6 +1,9 @@
-"""Text that a character language model writes: one character at a time, each from the model's own
-distribution given all that stands before it (Graves 2013, "Generating sequences with recurrent
-neural networks")."""
+"""Text generation: sampling from a character language model.
+
+References
+----------
+Graves, A. (2013), "Generating sequences with recurrent neural networks".
+"""
 
 from __future__ import annotations
 
@@ -28,30 +31,55 @@ def generate(
     top_p: float | None = None,
     seed: int = 0,
 ) -> Iterator[str]:
-    """`length` characters that go on from `prompt`, one by one.
+    """Generate the characters that follow a prompt.
 
-    temperature: 0 always takes the likeliest character, 1 draws from the model's distribution,
-        more is bolder. top_k: draw among so many likeliest characters only. top_p: among the
-        likeliest that together reach this probability.
-    An empty prompt stands for the start of a line. InputError names characters of the prompt that
-    the model has never seen.
+    Parameters
+    ----------
+    model : LanguageModel
+        The model. It is set to evaluation mode.
+    vocabulary : Vocabulary
+        Vocabulary of the model.
+    length : int
+        Number of characters.
+    prompt : str, default ""
+        Text to continue. An empty prompt starts a new line.
+    temperature : float, default 1.0
+        Sampling temperature. 0 selects the most likely character (greedy decoding), 1 samples from
+        the distribution of the model.
+    top_k : int, optional
+        Sample from the `top_k` most likely characters only (top-k sampling).
+    top_p : float, optional
+        Sample from the most likely characters whose probabilities add up to `top_p` (nucleus
+        sampling).
+    seed : int, default 0
+        Random seed.
+
+    Returns
+    -------
+    iterator of str
+        The characters.
+
+    Raises
+    ------
+    InputError
+        If the prompt contains characters that are not in the vocabulary.
     """
-    start = "\n" if "\n" in vocabulary.characters else vocabulary.characters[0]
-    tokens = vocabulary.encode(prompt or start)
+    line_start = "\n" if "\n" in vocabulary.characters else vocabulary.characters[0]
+    tokens = vocabulary.encode(prompt or line_start)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    return islice(_characters(model, vocabulary, tokens, ag.Generator(seed), options), length)
+    return islice(_generate(model, vocabulary, tokens, ag.Generator(seed), options), length)
 
 
-def _characters(
+def _generate(
     model: LanguageModel,
     vocabulary: Vocabulary,
     tokens: Ids,
     generator: ag.Generator,
     options: dict[str, Any],
 ) -> Iterator[str]:
-    """Characters without end that follow `tokens`, shape (n,)."""
+    """Yield an endless sequence of characters that follow `tokens` (T,)."""
     model.eval()
     state = model.encode(to_model_device(model, tokens[:-1, None]))
     last_token = to_model_device(model, tokens[-1:])
-    for drawn, _ in generate_tokens(model.step, state, last_token, generator=generator, **options):
-        yield vocabulary.characters[int(drawn.item())]
+    for token, _ in generate_tokens(model.step, state, last_token, generator=generator, **options):
+        yield vocabulary.characters[int(token.item())]

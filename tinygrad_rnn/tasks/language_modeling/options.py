@@ -1,6 +1,6 @@
-"""What a training run may be told: every option once, with its default, its limits and its words.
+"""Options of language-model training: defaults, allowed values and help texts in one table.
 
-The command line, its help, `config.json` and the checks all read this table.
+The command line, `--help`, `config.json` and the validation of values use this table.
 """
 
 from __future__ import annotations
@@ -18,14 +18,24 @@ from ...training.session import Limits
 
 @dataclass(frozen=True)
 class Rule:
-    """What an option's value may be: its type, a test of the value, and both in words."""
+    """Type and allowed values of an option.
+
+    Attributes
+    ----------
+    kind
+        The type.
+    is_valid
+        Returns True for allowed values.
+    expected
+        Description of the allowed values in error messages.
+    """
 
     kind: type
-    allows: Callable[[Any], bool]
-    words: str
+    is_valid: Callable[[Any], bool]
+    expected: str
 
     def parse(self, option: str, text: str) -> Any:
-        """The value that `text` means, as typed after `--option`."""
+        """Return the value of an option from its text on the command line."""
         try:
             value = self.kind(text)
         except ValueError:
@@ -33,15 +43,15 @@ class Rule:
         return self.check(option, value)
 
     def check(self, option: str, value: Any) -> Any:
-        """`value` itself, or InputError with the option, the value and what is allowed."""
-        fits = isinstance(value, (int, float) if self.kind is float else self.kind)
-        if not fits or isinstance(value, bool) or not self.allows(value):
-            raise InputError(f"{flag(option)} {value}: expected {self.words}")
+        """Return `value`; raise InputError, naming the option, if it is not allowed."""
+        has_type = isinstance(value, (int, float) if self.kind is float else self.kind)
+        if not has_type or isinstance(value, bool) or not self.is_valid(value):
+            raise InputError(f"{flag(option)} {value}: expected {self.expected}")
         return value
 
 
 def flag(option: str) -> str:
-    """The option as it is typed: `seq_len` is `--seq-len`."""
+    """Return the command-line flag of an option: `--seq-len` for `seq_len`."""
     return "--" + option.replace("_", "-")
 
 
@@ -49,18 +59,18 @@ def one_of(*names: str) -> Rule:
     return Rule(str, lambda value: value in names, " or ".join(names))
 
 
-def count_to(most: int) -> Rule:
-    return Rule(int, lambda n: 1 <= n <= most, f"a whole number from 1 to {most:,}")
+def integer_up_to(maximum: int) -> Rule:
+    return Rule(int, lambda n: 1 <= n <= maximum, f"an integer from 1 to {maximum:,}")
 
 
-COUNT = count_to(10**12)
-SIZE = count_to(10**6)  # of arrays: beyond it no machine has the memory
-SEED = Rule(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2**63 - 1")
-POSITIVE = Rule(float, lambda x: 0 < x < math.inf, "a number above 0")
-NOT_NEGATIVE = Rule(float, lambda x: 0 <= x < math.inf, "a number of at least 0")
-PROBABILITY = Rule(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
-FACTOR = Rule(float, lambda x: 0 < x <= 1, "a number above 0 and up to 1")
-CELL = one_of(*RECURRENT_LAYERS)
+COUNT = integer_up_to(10**12)
+SIZE = integer_up_to(10**6)
+SEED = Rule(int, lambda n: 0 <= n < 2**63, "an integer from 0 to 2**63 - 1")
+POSITIVE = Rule(float, lambda x: 0 < x < math.inf, "a number > 0")
+NON_NEGATIVE = Rule(float, lambda x: 0 <= x < math.inf, "a number >= 0")
+DROPOUT = Rule(float, lambda x: 0 <= x < 1, "a number >= 0 and < 1")
+POSITIVE_FRACTION = Rule(float, lambda x: 0 < x <= 1, "a number > 0 and <= 1")
+LAYER_TYPE = one_of(*RECURRENT_LAYERS)
 DEVICE = Rule(
     str,
     lambda name: name in ("cpu", "cuda") or (name[:5] == "cuda:" and name[5:].isdecimal()),
@@ -68,36 +78,77 @@ DEVICE = Rule(
 )
 
 
-def _option(default: Any, rule: Rule, words: str) -> Any:
-    return field(default=default, metadata={"rule": rule, "help": words})
+def _option(default: Any, rule: Rule, help_text: str) -> Any:
+    return field(default=default, metadata={"rule": rule, "help": help_text})
 
 
 @dataclass(frozen=True)
 class Options:
-    """A character language model and its training. InputError names a value that is not allowed."""
+    """Hyperparameters of a character language model and its training.
 
-    model: str = _option("lstm", CELL, "recurrent cell")
-    hidden: int = _option(192, SIZE, "units of each recurrent layer")
-    layers: int = _option(1, count_to(1000), "recurrent layers on top of each other")
-    embed: int = _option(128, SIZE, "numbers that stand for one character")
-    dropout: float = _option(0.0, PROBABILITY, "share of units silenced while training")
-    batch: int = _option(32, SIZE, "places of the text that are read at once")
-    seq_len: int = _option(64, SIZE, "characters that gradients reach back")
-    epochs: int = _option(6, COUNT, "passes over the text, at most")
-    max_steps: int | None = _option(None, COUNT, "updates of the weights, at most")
+    Parameters
+    ----------
+    model : str
+        Type of the recurrent layers.
+    hidden : int
+        Hidden size of each recurrent layer.
+    layers : int
+        Number of stacked recurrent layers.
+    embed : int
+        Embedding dimension.
+    dropout : float
+        Dropout probability.
+    batch : int
+        Batch size: the number of text streams that are read in parallel.
+    seq_len : int
+        Sequence length of truncated backpropagation through time, in characters.
+    epochs : int
+        Maximum number of epochs.
+    max_steps : int or None
+        Maximum number of optimizer steps.
+    max_seconds : float or None
+        Maximum training time in seconds, including the time before a resume.
+    lr : float
+        Initial learning rate of Adam.
+    lr_decay : float
+        Factor by which the learning rate decays per epoch.
+    clip : float
+        Gradient clipping: maximum norm of the gradient.
+    seed : int
+        Random seed.
+    threads : int
+        Number of CPU threads.
+    device : str
+        Device: `cpu`, `cuda` or `cuda:N`.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+    """
+
+    model: str = _option("lstm", LAYER_TYPE, "type of the recurrent layers")
+    hidden: int = _option(192, SIZE, "hidden size of each recurrent layer")
+    layers: int = _option(1, integer_up_to(1000), "number of stacked recurrent layers")
+    embed: int = _option(128, SIZE, "embedding dimension")
+    dropout: float = _option(0.0, DROPOUT, "dropout probability")
+    batch: int = _option(32, SIZE, "batch size")
+    seq_len: int = _option(64, SIZE, "sequence length of truncated BPTT, in characters")
+    epochs: int = _option(6, COUNT, "maximum number of epochs")
+    max_steps: int | None = _option(None, COUNT, "maximum number of optimizer steps")
     max_seconds: float | None = _option(
-        None, POSITIVE, "training time, at most, all resumed parts together"
+        None, POSITIVE, "maximum training time in seconds, including resumed parts"
     )
-    lr: float = _option(0.005, POSITIVE, "learning rate of Adam at the start")
-    lr_decay: float = _option(0.7, FACTOR, "what the learning rate is multiplied with per epoch")
-    clip: float = _option(1.0, POSITIVE, "largest norm of the gradient")
-    seed: int = _option(0, SEED, "seed of everything random")
+    lr: float = _option(0.005, POSITIVE, "initial learning rate of Adam")
+    lr_decay: float = _option(0.7, POSITIVE_FRACTION, "learning rate decay factor per epoch")
+    clip: float = _option(1.0, POSITIVE, "gradient clipping: maximum gradient norm")
+    seed: int = _option(0, SEED, "random seed")
     threads: int = _option(
         1,
-        count_to(1024),
-        "threads of matrix products; more pay for large models on an idle machine",
+        integer_up_to(1024),
+        "number of CPU threads; more than 1 helps large models on an idle machine",
     )
-    device: str = _option("cpu", DEVICE, "where to compute")
+    device: str = _option("cpu", DEVICE, "device")
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -107,32 +158,74 @@ class Options:
                 entry.metadata["rule"].check(entry.name, value)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the options as a dict of JSON values.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
         return asdict(self)
 
-    def typed(self, name: str, times: int = 1) -> str:
-        """A limit as it is typed, or its multiple: `--max-steps 100`."""
-        return f"{flag(name)} {times * getattr(self, name):.15g}"
+    def format_limit(self, name: str, factor: int = 1) -> str:
+        """Return a limit as it is written on the command line.
+
+        Parameters
+        ----------
+        name : str
+            Name of the limit.
+        factor : int, default 1
+            Number to multiply the limit by.
+
+        Returns
+        -------
+        str
+            The flag and the value, such as `--max-steps 100`.
+        """
+        return f"{flag(name)} {factor * getattr(self, name):.15g}"
 
     def limits(self) -> Limits:
-        """What ends the run."""
+        """Return the limits of training.
+
+        Returns
+        -------
+        Limits
+            Numbers of epochs and steps, and seconds.
+        """
         return Limits(**{name: getattr(self, name) for name in LIMITS})
 
-    def prolonged(self, given: Mapping[str, Any]) -> Options:
-        """These options with the larger limits of `given`; InputError if it contradicts them."""
-        contradictions = [
-            f"{flag(name)} {value} (the run has {'no limit' if own is None else own})"
-            for name, value in given.items()
-            for own in [getattr(self, name)]
-            if value != own and not (name in LIMITS and own is not None and value > own)
+    def with_limits(self, values: Mapping[str, Any]) -> Options:
+        """Return these options with higher limits.
+
+        Parameters
+        ----------
+        values : mapping
+            New limits. Other options may be repeated.
+
+        Returns
+        -------
+        Options
+            The new options.
+
+        Raises
+        ------
+        InputError
+            If a limit is lower, or another option differs.
+        """
+        conflicts = [
+            f"{flag(name)} {value} (the run has {'no limit' if saved is None else saved})"
+            for name, value in values.items()
+            for saved in [getattr(self, name)]
+            if value != saved and not (name in LIMITS and saved is not None and value > saved)
         ]
-        if contradictions:
+        if conflicts:
             limits = ", ".join(map(flag, LIMITS))
             raise InputError(
-                f"--resume goes on with the run's own options, which contradict "
-                f"{', '.join(contradictions)}; only {limits} may be given, and larger"
+                f"--resume continues with the saved options, which conflict with "
+                f"{', '.join(conflicts)}; only {limits} may change, to higher values"
             )
-        return replace(self, **given)
+        return replace(self, **values)
 
 
 LIMITS = ("epochs", "max_steps", "max_seconds")
-"""The options that end a run, whichever comes first. They do not touch the numbers on the way."""
+"""Options that limit training. They do not affect the results on the way."""

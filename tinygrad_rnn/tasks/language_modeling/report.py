@@ -1,4 +1,4 @@
-"""What a run has come to: bits per character beside those of Markov models, and its curve."""
+"""Results of a run: comparison with Markov models, and the loss curve."""
 
 from __future__ import annotations
 
@@ -16,21 +16,28 @@ from .options import Options
 from .training import bits_per_character
 
 
-def comparison(
+def compare_with_markov(
     model: LanguageModel, options: Options, train_ids: Ids, ids: Ids
 ) -> dict[str, float]:
-    """Bits per character of a text under `model`, which comes first, and Markov models, by name."""
+    """Return the bits per character of a text by model name: `model` first, then Markov models."""
     markov = markov_table(train_ids, ids, model.embedding.num_embeddings)
-    ours = f"{options.model.upper()}, {options.hidden} units"
-    return {ours: bits_per_character(model, ids)} | {
+    name = f"{options.model.upper()}, {options.hidden} units"
+    return {name: bits_per_character(model, ids)} | {
         f"Markov, order {order}": bits for order, bits in markov.items()
     }
 
 
 def draw_loss(path: Path, records: list[dict[str, Any]], markov: Mapping[str, float]) -> None:
-    """Write loss.png: bits per character while training, over characters read.
+    """Save a plot of the bits per character of updates and evaluations.
 
-    records: as in metrics.jsonl. markov: bits per character by name; the best is a dashed line.
+    Parameters
+    ----------
+    path
+        File to write (PNG).
+    records
+        Records of `metrics.jsonl`.
+    markov
+        Bits per character of Markov models by name. The lowest becomes a dashed line.
     """
     from matplotlib.ticker import EngFormatter
 
@@ -50,13 +57,13 @@ def draw_loss(path: Path, records: list[dict[str, Any]], markov: Mapping[str, fl
         color="#636363",
         linestyle="--",
         linewidth=1.2,
-        label=f"{best} (the best): {markov[best]:.2f}",
+        label=f"{best} (best): {markov[best]:.2f}",
     )
-    axes.set_xlabel("characters read")
+    axes.set_xlabel("training characters")
     axes.set_ylabel("bits per character")
     axes.xaxis.set_major_formatter(EngFormatter())
     axes.set_xlim(left=0)
-    unigram = max(markov.values())  # what lies above is learned within seconds
+    unigram = max(markov.values())  # the first seconds of training lie above
     if min(axes.dataLim.y0, markov[best]) < unigram < axes.dataLim.y1:
         axes.set_ylim(top=unigram)
     axes.legend(frameon=False)
@@ -64,16 +71,17 @@ def draw_loss(path: Path, records: list[dict[str, Any]], markov: Mapping[str, fl
 
 
 def _columns(records: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Characters read and bits per character of each record, shape (n,) each."""
+    """Return the numbers of characters and the bits per character, (N,) each."""
     table = np.array([(r["characters"], r["bits_per_character"]) for r in records])
     return table[:, 0], table[:, 1]
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """The mean over a window of a fiftieth of the curve around each value, shape (n,)."""
-    reach = max(len(values) // 100, 1)
+    """Return the moving average (N,) over a centered window of 2% of the values."""
+    half_width = max(len(values) // 100, 1)
     sums = np.cumsum(np.insert(values, 0, 0.0))
-    middle = np.arange(len(values))
-    start, end = np.maximum(middle - reach, 0), np.minimum(middle + reach + 1, len(values))
+    center = np.arange(len(values))
+    start = np.maximum(center - half_width, 0)
+    end = np.minimum(center + half_width + 1, len(values))
     means: np.ndarray = (sums[end] - sums[start]) / (end - start)
     return means

@@ -1,12 +1,11 @@
-"""Learning a character language model by truncated back-propagation through time.
+"""Training and evaluation of a character language model with truncated BPTT.
 
-The text is read in windows; the state that the network is in at a window's end is where the next
-window begins, but gradients stop there (Williams & Peng 1990, "An efficient gradient-based
-algorithm for on-line training of recurrent network trajectories", here with k1 = k2 = seq_len).
-Every epoch begins at another character, so that the windows' borders fall elsewhere.
+The text is read in windows. Each window starts in the state in which the previous one ended, but
+gradients stop at its start (Williams & Peng 1990, with k1 = k2 = seq_len). Every epoch starts at
+another character, so that the windows have other boundaries.
 
-Nothing here looks at a clock or touches a file: the same options and text give the same numbers,
-and `state_dict` holds all that the next number depends on.
+This module does not depend on time and does not access files: the same options and text give the
+same numbers.
 """
 
 from __future__ import annotations
@@ -29,19 +28,34 @@ from ...training.truncated_bptt import TruncatedBPTT, to_model_device
 from .options import Options
 
 STREAMS, CONTEXT, CHUNK = 32, 128, 64
-"""An evaluation reads a text in so many parts at once, each after so many characters that warm the
-state up, in pieces of so many steps that bound the memory."""
+"""Evaluation reads a text in `STREAMS` parallel streams, each after `CONTEXT` characters that warm
+up the state, in chunks of `CHUNK` steps that bound the memory."""
 
-EVALUATE_EVERY = 500_000
-"""Characters of training after which the model is evaluated, besides every epoch's end."""
+EVALUATION_INTERVAL = 500_000
+"""Number of training characters between evaluations within an epoch."""
 
-VALIDATE_ON = 100_000
-"""Characters of the validation text that evaluations during training read, at most: enough to tell
-models apart, and the time that it takes does not grow with the text."""
+VALIDATION_CHARACTERS = 100_000
+"""Maximum number of validation characters of evaluations during training. It is enough to compare
+models, and bounds the time of an evaluation."""
 
 
 def build_model(options: Options, vocabulary_size: int, device: str) -> LanguageModel:
-    """A new model as the options describe it. What is computed with it is on its device."""
+    """Create a language model.
+
+    Parameters
+    ----------
+    options : Options
+        Hyperparameters.
+    vocabulary_size : int
+        Number of characters of the vocabulary.
+    device : str
+        Device of the weights.
+
+    Returns
+    -------
+    LanguageModel
+        The model with random weights.
+    """
     with ag.default_device(device):
         return LanguageModel(
             vocabulary_size,
@@ -55,50 +69,79 @@ def build_model(options: Options, vocabulary_size: int, device: str) -> Language
 
 @ignore_float_errors
 def bits_per_character(model: LanguageModel, ids: Ids) -> float:
-    """The mean of -log2 p(character | all before) over a text, shape (n,), n >= 2.
+    """Return the mean negative log2-likelihood of the characters of a text.
 
-    The text is read in `STREAMS` parts at once, each with `CONTEXT` characters of the text before
-    it as its past; at least one character is scored, and all but the very first are.
+    Every character but the first is scored, given the characters before it.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The model.
+    ids : array of int, shape (N,)
+        Ids of the characters, N >= 2.
+
+    Returns
+    -------
+    float
+        Bits per character.
+
+    Notes
+    -----
+    The text is split into 32 streams that are read in parallel. Each stream warms up its state on
+    the 128 characters before it.
     """
-    inputs, targets, scored = evaluation_streams(ids, STREAMS, CONTEXT)
+    inputs, targets, is_scored = evaluation_streams(ids, STREAMS, CONTEXT)
     nats, state = 0.0, None
     with evaluation_mode(model), ag.no_grad():
         for start in range(0, len(inputs), CHUNK):
-            piece = slice(start, start + CHUNK)
-            logits, state = model(to_model_device(model, inputs[piece]), state)
+            chunk = slice(start, start + CHUNK)
+            logits, state = model(to_model_device(model, inputs[chunk]), state)
             losses = nn.functional.cross_entropy(
                 logits.reshape(-1, logits.shape[-1]),
-                to_model_device(model, targets[piece].ravel()),
+                to_model_device(model, targets[chunk].ravel()),
                 reduction="none",
             )
-            nats += float(np.sum(losses.numpy(), where=scored[piece].ravel(), dtype=np.float64))
-    return nats / float(np.log(2) * scored.sum())
+            nats += float(np.sum(losses.numpy(), where=is_scored[chunk].ravel(), dtype=np.float64))
+    return nats / float(np.log(2) * is_scored.sum())
 
 
 class ShiftedWindows(Loader):
-    """The windows of a text, which begin at another character in every epoch."""
+    """Batches of consecutive windows of a text, shifted by a random offset in every epoch."""
 
     def __init__(self, ids: Ids, batch: int, seq_len: int, seed: int) -> None:
         self._ids, self._batch, self._seq_len, self._seed = ids, batch, seq_len, seed
 
     def shift(self, epoch: int) -> int:
-        """Characters that an epoch leaves out: the number that its place in the stream holds."""
-        stream = ag.Generator(self._seed)
-        stream.state = {"seed": self._seed, "block": epoch - 1}
-        return int(stream.integers(0, self._seq_len, device="cpu").item())
+        """Return the number of characters that an epoch skips, from 0 to seq_len - 1."""
+        generator = ag.Generator(self._seed)
+        generator.state = {"seed": self._seed, "block": epoch - 1}
+        return int(generator.integers(0, self._seq_len, device="cpu").item())
 
     def batches(self, epoch: int) -> StatefulBatches:
         return StatefulBatches(self._ids, self._batch, self._seq_len, self.shift(epoch))
 
 
 class LanguageTraining(Trainer):
-    """A character language model in training, as its options say."""
+    """Trainer of a character language model.
+
+    Parameters
+    ----------
+    options : Options
+        Hyperparameters.
+    corpus : TextCorpus
+        Text, which is split into training, validation and test text.
+
+    Raises
+    ------
+    InputError
+        If the text is too short for one batch of `options.batch` windows of `options.seq_len`
+        characters.
+    """
 
     metric_name, count_name, metric_scale = "bits_per_character", "characters", math.log(2)
     model: LanguageModel
 
     def __init__(self, options: Options, corpus: TextCorpus) -> None:
-        """InputError if the text does not fill one window of `batch` streams by `seq_len`."""
         train, valid, _ = corpus.split(batch=options.batch, seq_len=options.seq_len)
         self.options = options
         self.train_ids = corpus.vocabulary.encode(train)
@@ -111,16 +154,16 @@ class LanguageTraining(Trainer):
         super().__init__(
             model,
             optimizer,
-            _loss,
+            _mean_loss,
             windows,
-            lambda model: bits_per_character(model, self.valid_ids[:VALIDATE_ON]),
+            lambda model: bits_per_character(model, self.valid_ids[:VALIDATION_CHARACTERS]),
             schedule=optim.lr_scheduler.ExponentialLR(
                 optimizer, options.lr_decay ** (1 / per_epoch)
             ),
             schedule_per="step",
             clip=options.clip,
             bptt=TruncatedBPTT(options.seq_len),
-            evaluate_every=math.ceil(EVALUATE_EVERY / (options.batch * options.seq_len)),
+            evaluate_every=math.ceil(EVALUATION_INTERVAL / (options.batch * options.seq_len)),
         )
         self.steps_per_epoch = per_epoch
 
@@ -129,12 +172,11 @@ class LanguageTraining(Trainer):
         return self.position.seen, "chars"
 
     def _likely_cause(self, step: int, first_cause: str) -> str:
-        rate = f"--lr {self.options.lr:g}"
-        return f"the learning rate ({rate}) is too high, start anew with a smaller one"
+        return f"the learning rate (--lr {self.options.lr:g}) is too high; restart with a lower one"
 
 
-def _loss(model: Any, batch: tuple[Ids, Ids]) -> tuple[Tensor, int]:
-    """The mean loss of a window (T, B), and its characters."""
+def _mean_loss(model: Any, batch: tuple[Ids, Ids]) -> tuple[Tensor, int]:
+    """Return the mean cross entropy of a batch (T, B), and its number of characters."""
     inputs, targets = batch
     scores = model(inputs)
     loss = nn.functional.cross_entropy(scores.reshape(-1, scores.shape[-1]), targets.ravel())
