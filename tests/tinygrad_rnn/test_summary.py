@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from insights import last_output, watched
+from insights import capture_traces, last_output
 
 import autograd as ag
 from tinygrad_rnn import data, insight, nn
@@ -27,7 +27,7 @@ def flow() -> Any:
 
 
 def run(**options: Any) -> Any:
-    return watched(nn.LSTM(2, 3, **options), np.ones((40, 3, 2), "float32"))[-1]
+    return capture_traces(nn.LSTM(2, 3, **options), np.ones((40, 3, 2), "float32"))[-1]
 
 
 def explained(**options: Any) -> Any:
