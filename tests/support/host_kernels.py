@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +52,23 @@ def parameters(text: str) -> list[tuple[str, str]]:
 
 
 def source(inputs: str, outputs: str, operation: str, name: str) -> str:
-    """Return a C function of the shape and, for each array, its first element and its strides."""
-    declared = [(t, n, f"const {C_TYPES[t]}") for t, n in parameters(inputs)]
-    declared += [(t, n, C_TYPES[t]) for t, n in parameters(outputs)]
-    references = [f"{c} &{n} = *({c} *)at[{i}];" for i, (_, n, c) in enumerate(declared)]
+    """Return the code of one function.
+
+    Its arguments are the number of axes, their lengths, the addresses of the first elements of the
+    arrays, and their strides in bytes.
+    """
+    typed = [(t, n, f"const {C_TYPES[t]}") for t, n in parameters(inputs)]
+    typed += [(t, n, C_TYPES[t]) for t, n in parameters(outputs)]
+    references = [f"{c} &{n} = *({c} *)at[{i}];" for i, (_, n, c) in enumerate(typed)]
     return f"""
 extern "C" void {name}(long ndim, const long *shape, char *const *data, const long *strides) {{
     long size = 1;
     for (long axis = 0; axis < ndim; ++axis) size *= shape[axis];
     for (long i = size - 1; i >= 0; --i) {{
-        char *at[{len(declared)}];
-        for (long k = 0; k < {len(declared)}; ++k) at[k] = data[k];
+        char *at[{len(typed)}];
+        for (long k = 0; k < {len(typed)}; ++k) at[k] = data[k];
         for (long axis = ndim - 1, rest = i; axis >= 0; rest /= shape[axis--])
-            for (long k = 0; k < {len(declared)}; ++k)
+            for (long k = 0; k < {len(typed)}; ++k)
                 at[k] += rest % shape[axis] * strides[k * ndim + axis];
         {" ".join(references)}
         {operation}
@@ -76,32 +79,52 @@ extern "C" void {name}(long ndim, const long *shape, char *const *data, const lo
 
 FOLDER = Path(tempfile.gettempdir()) / f"elementwise-kernels-{os.getuid()}"
 
+_uncompiled: dict[str, str] = {}  # the code of kernels that exist, by the names of their functions
+_functions: dict[str, Any] = {}
 
-@cache
-def library(text: str) -> Any:
-    """Return the functions of a source text; compiled libraries are cached in a folder."""
-    text = PRELUDE + text
-    library = FOLDER / f"{hashlib.sha256((text + COMPILER_VERSION).encode()).hexdigest()}.so"
-    if not library.exists():
-        FOLDER.mkdir(mode=0o700, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-            output = Path(folder) / "kernel.so"
-            command = [str(COMPILER), *FLAGS, "-x", "c++", "-", "-o", str(output), "-lgcc"]
-            process = subprocess.run(command, input=text, capture_output=True, text=True)
-            if process.returncode:
-                raise RuntimeError(f"{process.stderr}\n{text}")
-            output.replace(library)
-    return ctypes.CDLL(str(library))
+
+def function_of(name: str) -> Any:
+    """Return a compiled function, from this process or from the cache in FOLDER.
+
+    Otherwise, all kernels that are not compiled yet are compiled together: a compiler takes longer
+    to start than to compile one of them.
+    """
+    if name not in _functions:
+        library = FOLDER / f"{name}.so"
+        if not library.exists():
+            compile_all(dict(_uncompiled))
+        _functions[name] = getattr(ctypes.CDLL(str(library)), name)
+        _uncompiled.pop(name, None)
+    return _functions[name]
+
+
+def compile_all(kernels: dict[str, str]) -> None:
+    """Compile functions into one library, with a link in FOLDER for each of them."""
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    text = PRELUDE + "".join(kernels.values())
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        library = Path(folder) / "kernels.so"
+        command = [str(COMPILER), *FLAGS, "-x", "c++", "-", "-o", str(library), "-lgcc"]
+        done = subprocess.run(command, input=text, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{done.stderr}\n{text}")
+        for name in kernels:
+            link = Path(folder) / name
+            link.hardlink_to(library)
+            link.replace(FOLDER / f"{name}.so")
+            _uncompiled.pop(name, None)
 
 
 class Kernel:
-    """Kernel that is compiled at the first call."""
+    """A kernel, compiled when it is first called, together with all kernels that exist then."""
 
     def __init__(self, inputs: str, outputs: str, operation: str, name: str) -> None:
-        self.text, self.name = source(inputs, outputs, operation, name), name
+        key = "\n".join([PRELUDE, COMPILER_VERSION, inputs, outputs, operation])
+        self.name = f"{name}_{hashlib.sha256(key.encode()).hexdigest()}"
+        if self.name not in _functions:
+            _uncompiled[self.name] = source(inputs, outputs, operation, self.name)
         self.dtypes = [np.dtype(t) for t, _ in parameters(f"{inputs}, {outputs}")]
         self.inputs = len(parameters(inputs))
-        self.batch: list[Kernel] = [self]  # kernels of other names that are compiled together
 
     def __call__(self, *arrays: np.ndarray) -> None:
         assert len(arrays) == len(self.dtypes)
@@ -118,8 +141,7 @@ class Kernel:
         strides = (ctypes.c_long * max(len(operands) * len(shape), 1))(
             *[step for array in operands for step in array.strides]
         )
-        text = "".join(kernel.text for kernel in self.batch)
-        function = getattr(library(text), self.name)
+        function = function_of(self.name)
         function(ctypes.c_long(len(shape)), longs(*shape), pointers, strides)
 
 

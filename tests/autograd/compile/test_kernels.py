@@ -107,7 +107,7 @@ def kernel_of(function: Function, dtypes: Any, name: str = "kernel") -> Kernel |
 
 @functools.cache
 def kernels() -> dict[tuple[str, tuple[str, ...]], host_kernels.Kernel]:
-    """All that there are for the functions, compiled together."""
+    """Return the kernels of all functions, which the first call compiles together."""
     found = {}
     for name, (function, count) in FUNCTIONS.items():
         for dtypes in kinds(count):
@@ -115,8 +115,6 @@ def kernels() -> dict[tuple[str, tuple[str, ...]], host_kernels.Kernel]:
             if made is not None:
                 texts = made.inputs, made.outputs, made.code, made.name
                 found[name, dtypes] = host_kernels.Kernel(*texts)
-    for kernel in found.values():
-        kernel.batch = list(found.values())
     return found
 
 
