@@ -1,6 +1,7 @@
 """Options, settings and fixtures of all tests.
 
-`pytest --device strict` (or cuda) creates all tensors on that device and skips tests marked `host`.
+`pytest --device strict` (or cuda) creates all tensors on that device and deselects tests marked
+`host`.
 `pytest --thorough` generates more random examples and runs the tests marked `thorough` too.
 """
 
@@ -39,15 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    skipped = {}
+    excluded = []
     if config.getoption("--device") != "cpu":
-        skipped["host"] = pytest.mark.skip(reason="does not depend on the device")
+        excluded.append("host")
     if not config.getoption("--thorough"):
-        skipped["thorough"] = pytest.mark.skip(reason="needs --thorough")
-    for item in items:
-        for marker, skip in skipped.items():
-            if item.get_closest_marker(marker):
-                item.add_marker(skip)
+        excluded.append("thorough")
+    deselected = [item for item in items if any(map(item.get_closest_marker, excluded))]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in set(deselected)]
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ def test_one_tensor_used_many_times(uses: int) -> None:
     assert x.grad.tolist() == [2.0 * uses, -4.0 * uses]
 
 
+@pytest.mark.host
 @given(st.lists(st.sampled_from(["add", "multiply", "subtract", "logaddexp"]), max_size=12))
 def test_any_chain_of_reuses(names: list[str]) -> None:
     def f(x: ag.Tensor) -> ag.Tensor:
@@ -154,6 +155,7 @@ def test_where_no_index_can_repeat_nothing_is_scattered(
     np.testing.assert_array_equal(x.grad.numpy(), expected)
 
 
+@pytest.mark.host
 @given(data=st.data())
 def test_results_that_nobody_uses(data: st.DataObject) -> None:
     use = data.draw(st.sets(st.integers(0, 3), min_size=1))
@@ -209,6 +211,7 @@ DEEP: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
 }
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("way", DEEP)
 def test_depth_by_other_ways(way: str) -> None:
     step, gradient = DEEP[way]
@@ -282,6 +285,7 @@ def test_backward_frees_the_graph_unless_told(graph: Any, retain: bool) -> None:
     assert (saved() is not None) == retain
 
 
+@pytest.mark.host
 @pytest.mark.usefixtures("no_gc")
 def test_ten_thousand_training_steps_do_not_grow() -> None:
     """With a state that is carried from step to step, detached."""
@@ -346,6 +350,7 @@ def train(carry: Callable[..., Any], steps: int = 2000) -> None:
         total, state = carry(total, state, loss)
 
 
+@pytest.mark.host
 @pytest.mark.usefixtures("counting_from_now")
 @pytest.mark.parametrize("carried", CARRIED)
 def test_a_graph_that_grows_from_step_to_step_is_noticed(carried: str) -> None:
@@ -354,6 +359,7 @@ def test_a_graph_that_grows_from_step_to_step_is_noticed(carried: str) -> None:
         train(carry)
 
 
+@pytest.mark.host
 @pytest.mark.usefixtures("counting_from_now")
 @pytest.mark.filterwarnings("error")
 def test_a_graph_that_does_not_grow_is_not() -> None:
