@@ -58,7 +58,7 @@ class LengthMask:
 
     Attributes
     ----------
-    mask : array of bool, shape (T, B)
+    array : array of bool, shape (T, B)
     is_full : list of bool, length T
         True for each step at which all sequences are running.
     """
@@ -86,11 +86,11 @@ class LengthMask:
         self.is_full = [bool(row.all()) for row in mask]
         leaves = flatten(carry)
         device_backend = backend.of_array(unwrap(leaves[0])) if leaves else backend.current()
-        self.mask = device_backend.asarray(mask)
+        self.array = device_backend.asarray(mask)
 
     def rows(self, steps: slice) -> Tensor | None:
         """Return the mask of some steps, or None if all sequences are running at each of them."""
-        return None if all(self.is_full[steps]) else Tensor(self.mask[steps])
+        return None if all(self.is_full[steps]) else Tensor(self.array[steps])
 
 
 def masked_step(mask: Any, carry: Any, new_carry: Any, y: Any) -> tuple[Any, Any]:

@@ -187,7 +187,7 @@ class _Loop:
             self.detach_every = steps
         self.xs, self.steps = prepare_inputs(self.xs, self.length)
         has_lengths = self.lengths is not None
-        self.mask = LengthMask(self.lengths, self.steps, self.carry) if has_lengths else None
+        self.length_mask = LengthMask(self.lengths, self.steps, self.carry) if has_lengths else None
         self.disabled_reason = compile_.disabled_reason(self.compile)
 
     def run(self, start: int, stop: int, carry: Any, xs: Any) -> tuple[Any, Any]:
@@ -203,7 +203,7 @@ class _Loop:
             step=self.run_step,
             functions=(self.step, self.precompute),
             carry=tree_map(_detach, carry) if self._detaches_before(start) else carry,
-            xs=(xs, self.mask and self.mask.rows(rows)),
+            xs=(xs, self.length_mask and self.length_mask.rows(rows)),
             steps=stop - start,
             reverse=self.reverse,
             detach_points=detach_points,
@@ -235,8 +235,8 @@ class _Loop:
             pair = self.step(carry, unflatten(xs, [column[i] for column in columns]))
             new_carry, y = _check_step(pair, carry, ys)
             t = self.steps - 1 - n if self.reverse else n
-            if self.mask is not None and not self.mask.is_full[t]:
-                new_carry, y = masked_step(self.mask.mask[t], carry, new_carry, y)
+            if self.length_mask is not None and not self.length_mask.is_full[t]:
+                new_carry, y = masked_step(self.length_mask.array[t], carry, new_carry, y)
             carry = new_carry
             ys.append(y)
         return carry, join_outputs(stack, ys, self.reverse)
