@@ -1,7 +1,7 @@
-"""Recurrent networks as PyTorch and ONNX Runtime compute them.
+"""Results of recurrent networks in PyTorch and ONNX Runtime.
 
-The maker of a record takes a source of random choices: `random.Random(seed)` for what is recorded,
-hypothesis' for live tests. Numbers that are given are multiples of 1/64, which every precision has.
+The functions take a source of random choices: `random.Random(seed)` for records, hypothesis' random
+for tests that run PyTorch. Inputs are multiples of 1/64, which every precision represents.
 """
 
 from random import Random
@@ -16,8 +16,8 @@ CELLS = ("RNNCell", "LSTMCell", "GRUCell")
 VARIANTS = ("peephole", "coupled", "reset before")
 
 
-def given(random: Random, *shape: int) -> np.ndarray:
-    """Numbers between -1 and 1."""
+def random_numbers(random: Random, *shape: int) -> np.ndarray:
+    """Return random multiples of 1/64 between -1 and 1."""
     rng = np.random.default_rng(random.randint(0, 2**32 - 1))
     return rng.integers(-64, 65, shape) / 64
 
@@ -26,11 +26,11 @@ def given(random: Random, *shape: int) -> np.ndarray:
 
 
 def torch_layer(kind: str, random: Random, most: int) -> Record:
-    """`torch.nn.LSTM` (or GRU, RNN) in float64. The configuration is its keyword arguments.
+    """Return a record of `torch.nn.LSTM` (or GRU, RNN) in float64.
 
-    Arrays: input; perhaps lengths (of a packed sequence), hidden/0, hidden/1; output, last/0,
-    last/1; weight/NAME; and grad/NAME, grad/input, ...: the gradients of the sum of squares of all
-    results.
+    The configuration has the keyword arguments of the layer. The arrays are input; optionally
+    lengths (of a packed sequence), hidden/0 and hidden/1; output, last/0 and last/1; weight/NAME;
+    and grad/NAME, grad/input, ...: the gradients of the sum of squares of all results.
     """
     import torch
 
@@ -55,20 +55,23 @@ def torch_layer(kind: str, random: Random, most: int) -> Record:
 
     batch = () if unbatched else (B,)
     arrays = {
-        "input": given(random, *((*batch, T, I) if config["batch_first"] else (T, *batch, I)))
+        "input": random_numbers(
+            random, *((*batch, T, I) if config["batch_first"] else (T, *batch, I))
+        )
     }
     if random.random() < 0.7:
         cells = config["num_layers"] * (1 + config["bidirectional"])
         for i, width in enumerate([proj_size or H, H][: 1 + (kind == "LSTM")]):
-            arrays[f"hidden/{i}"] = given(random, cells, *batch, width)
+            arrays[f"hidden/{i}"] = random_numbers(random, cells, *batch, width)
     if not unbatched and random.random() < 0.5:
         arrays["lengths"] = np.array([random.randint(1, T) for _ in range(B)])
     return config, with_results(layer, arrays, random)
 
 
 def torch_cell(kind: str, random: Random, most: int) -> Record:
-    """The same of `torch.nn.LSTMCell` (or GRUCell, RNNCell): the last state is the new one, and
-    there is no output.
+    """Return a record of `torch.nn.LSTMCell` (or GRUCell, RNNCell), without outputs.
+
+    The last state is the new state.
     """
     import torch
 
@@ -81,22 +84,22 @@ def torch_cell(kind: str, random: Random, most: int) -> Record:
     if kind == "RNNCell":
         config["nonlinearity"] = random.choice(["tanh", "relu"])
     batch = () if random.random() < 0.2 else (B,)
-    arrays = {"input": given(random, *batch, I)}
+    arrays = {"input": random_numbers(random, *batch, I)}
     if random.random() < 0.7:
         for i in range(1 + (kind == "LSTMCell")):
-            arrays[f"hidden/{i}"] = given(random, *batch, H)
+            arrays[f"hidden/{i}"] = random_numbers(random, *batch, H)
     cell = getattr(torch.nn, kind)(**config, dtype=torch.float64)
     return config, with_results(cell, arrays, random)
 
 
 def with_results(module: Any, arrays: dict[str, np.ndarray], random: Random) -> Any:
-    """The arrays, random weights, the module's results and the gradients."""
+    """Return the arrays with random weights, the results of the module and the gradients."""
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     weights = dict(module.named_parameters())
     for name, weight in weights.items():
-        arrays[f"weight/{name}"] = given(random, *weight.shape)
+        arrays[f"weight/{name}"] = random_numbers(random, *weight.shape)
     module.load_state_dict({name: torch.tensor(arrays[f"weight/{name}"]) for name in weights})
     lengths = arrays.get("lengths")
     leaves = {
@@ -127,11 +130,11 @@ def with_results(module: Any, arrays: dict[str, np.ndarray], random: Random) -> 
 
 
 def onnx_variant(kind: str, random: Random, most: int) -> Record:
-    """What PyTorch has not, by ONNX's operators: an LSTM with peepholes, one with coupled gates
-    (input_forget=1), a GRU with the reset gate before the product (linear_before_reset=0).
+    """Return a record of an ONNX operator for a cell that PyTorch does not have.
 
-    In float32. Arrays: the operator's inputs X, W, R, B, perhaps sequence_lens, initial_h,
-    initial_c, P; its results Y, Y_h, Y_c.
+    The kinds are LSTM with peepholes, LSTM with coupled gates (input_forget=1) and GRU with the
+    reset gate before the product (linear_before_reset=0), in float32. The arrays are the inputs X,
+    W, R, B, optionally sequence_lens, initial_h, initial_c, P, and the results Y, Y_h, Y_c.
     """
     import onnxruntime
     from onnx import TensorProto, helper
@@ -140,21 +143,21 @@ def onnx_variant(kind: str, random: Random, most: int) -> Record:
     D = random.randint(1, 2)
     operator, gates = ("GRU", 3) if kind == "reset before" else ("LSTM", 4)
     arrays = {
-        "X": given(random, T, batch, I),
-        "W": given(random, D, gates * H, I),
-        "R": given(random, D, gates * H, H),
-        "B": given(random, D, 2 * gates * H),
-        "initial_h": given(random, D, batch, H),
+        "X": random_numbers(random, T, batch, I),
+        "W": random_numbers(random, D, gates * H, I),
+        "R": random_numbers(random, D, gates * H, H),
+        "B": random_numbers(random, D, 2 * gates * H),
+        "initial_h": random_numbers(random, D, batch, H),
     }
     names = ["X", "W", "R", "B", "", "initial_h"]
     if random.random() < 0.5:
         arrays["sequence_lens"] = np.array([random.randint(0, T) for _ in range(batch)])
         names[4] = "sequence_lens"
     if operator == "LSTM":
-        arrays["initial_c"] = given(random, D, batch, H)
+        arrays["initial_c"] = random_numbers(random, D, batch, H)
         names.append("initial_c")
     if kind == "peephole":
-        arrays["P"] = given(random, D, 3 * H)
+        arrays["P"] = random_numbers(random, D, 3 * H)
         names.append("P")
     results = ["Y", "Y_h", "Y_c"][: len(names) - 4 if operator == "GRU" else 3]
     extra = {"input_forget": 1} if kind == "coupled" else {}
@@ -185,29 +188,29 @@ def onnx_variant(kind: str, random: Random, most: int) -> Record:
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     feed = {name: array.astype(dtypes.get(name, default)[1]) for name, array in arrays.items()}
-    found = session.run(results, feed)
-    return {"directions": D}, arrays | dict(zip(results, found, strict=True))
+    outputs = session.run(results, feed)
+    return {"directions": D}, arrays | dict(zip(results, outputs, strict=True))
 
 
 # --- recording ------------------------------------------------------------------------------------
 
 
 def make(kind: str, random: Random, most: int = 4) -> Record:
-    """A record of one of the kinds above."""
-    maker = {**dict.fromkeys(LAYERS, torch_layer), **dict.fromkeys(CELLS, torch_cell)}
-    return maker.get(kind, onnx_variant)(kind, random, most)
+    """Return a record of one of the kinds above."""
+    makers = {**dict.fromkeys(LAYERS, torch_layer), **dict.fromkeys(CELLS, torch_cell)}
+    return makers.get(kind, onnx_variant)(kind, random, most)
 
 
 def recorded(*kinds: str) -> list[tuple[str, Record]]:
-    """All records of these kinds, each with its kind."""
+    """Return all recorded results of these kinds, as pairs (kind, record)."""
     named = [(name.rpartition(" ")[0], record) for name, record in load("recurrent").items()]
     return [(kind, record) for kind, record in named if kind in kinds]
 
 
 if __name__ == "__main__":
-    made = {
+    records = {
         f"{kind} {seed}": make(kind, Random(f"{kind} {seed}"), most=3)
         for kind in LAYERS + CELLS + VARIANTS
         for seed in range(3 if kind in CELLS else 8)
     }
-    save("recurrent", made, "torch", "onnxruntime")
+    save("recurrent", records, "torch", "onnxruntime")

@@ -34,7 +34,8 @@ MODULES = [
     "tinygrad_rnn.tasks",
     "tinygrad_rnn.insight",
 ]
-UNFINISHED = {*MODULES}  # remove a module when its listing is empty
+FINISHED = {"tinygrad_rnn.nn", "tinygrad_rnn.nn.init", "tinygrad_rnn.nn.utils"}
+UNFINISHED = {*MODULES} - FINISHED
 SECTION = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}$", re.MULTILINE)
 ENTRY = re.compile(r"^(\S[^:\n]*?)(?: *:.*)?$", re.MULTILINE)
 UNDOCUMENTED_ERRORS = {"NotImplementedError", "StopIteration", "AssertionError"}

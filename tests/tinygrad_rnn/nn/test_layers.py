@@ -229,9 +229,9 @@ def test_argument_names_equal_pytorch(call: Any, arguments: dict[str, Any]) -> N
 def test_sizes_must_be_non_negative_integers(make: Any, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a non-negative integer, got -6"):
         make(-6)
-    for wrong in (2.0, "4", True):
-        with pytest.raises(TypeError, match=f"{name} must be an integer, got {wrong!r}"):
-            make(wrong)
+    for size in (2.0, "4", True):
+        with pytest.raises(TypeError, match=f"{name} must be an integer, got {size!r}"):
+            make(size)
     make(np.int64(4))
 
 

@@ -13,5 +13,5 @@ def test_weights_of_losses_are_buffers() -> None:
     assert loss.weight.dtype == np.float64
     assert not nn.CrossEntropyLoss().state_dict()
     assert [*nn.NLLLoss([1.0]).state_dict(), *nn.BCELoss([1.0]).state_dict()] == ["weight"] * 2
-    both = nn.BCEWithLogitsLoss(ag.ones(1), pos_weight=np.ones(1))
-    assert [*both.state_dict()] == ["weight", "pos_weight"]
+    loss_with_weights = nn.BCEWithLogitsLoss(ag.ones(1), pos_weight=np.ones(1))
+    assert [*loss_with_weights.state_dict()] == ["weight", "pos_weight"]

@@ -64,8 +64,8 @@ def test_a_cell_is_one_step_of_the_layer(kind: str, batched: bool) -> None:
             x[:, 0],
             *(ag.tree_map(lambda leaf: leaf[..., 0, :], tree) for tree in (hx, first)),
         )
-    for given_, state in ((None, None), (hx, first)):
-        last = ag.tree_map(lambda leaf: leaf[0], layer(x, given_)[1])
+    for layer_state, state in ((None, None), (hx, first)):
+        last = ag.tree_map(lambda leaf: leaf[0], layer(x, layer_state)[1])
         ag.tree_map(assert_close, cell(x[0], state), last)
 
 
@@ -160,7 +160,7 @@ def test_the_state_may_be_a_list() -> None:
         (cell, ag.ones(2), (h[0, 0], c[0, 0])),
     ):
         leaves = zip(ag.flatten(call(x, [*pair])), ag.flatten(call(x, pair)), strict=True)
-        assert all(one.tolist() == other.tolist() for one, other in leaves)
+        assert all(actual.tolist() == expected.tolist() for actual, expected in leaves)
 
 
 def test_like_uses_the_current_dtype() -> None:
@@ -324,12 +324,12 @@ def test_the_backward_direction_equals_forward_on_the_reversed_sequence(case: Ca
     lengths = case.lengths or [T] * B
     step, reversed_step = np.arange(T)[:, None], np.array(lengths) - 1 - np.arange(T)[:, None]
     indices = np.where(step < lengths, reversed_step, step), np.arange(B)
-    both = nn.Recurrent(layer.cells[0], bidirectional=True)
-    both.load_state_dict(
+    bidirectional = nn.Recurrent(layer.cells[0], bidirectional=True)
+    bidirectional.load_state_dict(
         {f"{n}_l0{s}": v for s in ("", "_reverse") for n, v in layer.cells[0].state_dict().items()}
     )
-    y, state = both(case.x, lengths=lengths)
-    z, last = both(case.x[indices], lengths=lengths)
+    y, state = bidirectional(case.x, lengths=lengths)
+    z, last = bidirectional(case.x[indices], lengths=lengths)
     R = layer.cells[0].output_size
     assert_close(y[..., R:], z[..., :R][indices])
     ag.tree_map(lambda a, b: assert_close(a[1], b[0]), state, last)
@@ -339,5 +339,5 @@ def test_types_of_lengths() -> None:
     case = make_case(lengths=[2, 0, 4])
     y, _ = run(case)
     for lengths in (np.array([2, 0, 4]), np.array([2, 0, 4], "int32"), ag.tensor([2, 0, 4])):
-        again, _ = run(case._replace(lengths=lengths))
-        np.testing.assert_array_equal(again.numpy(), y.numpy())
+        actual, _ = run(case._replace(lengths=lengths))
+        np.testing.assert_array_equal(actual.numpy(), y.numpy())

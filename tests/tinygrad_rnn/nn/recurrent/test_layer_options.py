@@ -135,10 +135,10 @@ def test_zoneout_preserves_or_replaces_each_element(
     case = make_case(kind, T=1, B=4, zoneout=0.5, seed=seed, bidirectional=bidirectional)
     y, state = run(case._replace(layer=case.layer.train()))
     case.layer.zoneout = (0.0,) * 2
-    _, new = run(case)
+    _, new_state = run(case)
     preserved_fraction = 0.0
-    for old, fresh, got in zip(*map(ag.flatten, (case.hx, new, state)), strict=True):
-        is_old, is_new = got.numpy() == old.numpy(), got.numpy() == fresh.numpy()
+    for old, new, actual in zip(*map(ag.flatten, (case.hx, new_state, state)), strict=True):
+        is_old, is_new = actual.numpy() == old.numpy(), actual.numpy() == new.numpy()
         assert (is_old | is_new).all()
         preserved_fraction += is_old.mean()
     R = case.layer.cells[0].output_size
@@ -149,9 +149,9 @@ def test_zoneout_preserves_or_replaces_each_element(
 def test_zoneout_differs_by_step_and_sequence() -> None:
     case = make_case("minGRU", T=1000, B=3, H=3, zoneout=0.3)
     y = results(case)
-    stays = (y[1:] == y[:-1]).mean((0, 2))
-    assert stays == pytest.approx([0.3] * 3, abs=0.05)
-    assert len(set(stays)) == 3
+    preserved = (y[1:] == y[:-1]).mean((0, 2))
+    assert preserved == pytest.approx([0.3] * 3, abs=0.05)
+    assert len(set(preserved)) == 3
 
 
 def test_zoneout_in_evaluation_is_the_expected_state() -> None:
@@ -196,8 +196,8 @@ def test_a_learned_initial_state_is_a_parameter(kind: str) -> None:
     sum_of_squares(y).backward()
     assert all(getattr(case.layer, name).grad.numpy().any() for name in start)
 
-    fresh = nn.Recurrent(case.layer.cells[0], learn_initial_state=True)
-    assert not any(getattr(fresh, name).numpy().any() for name in start)
+    untrained = nn.Recurrent(case.layer.cells[0], learn_initial_state=True)
+    assert not any(getattr(untrained, name).numpy().any() for name in start)
 
 
 # Truncated backpropagation

@@ -57,12 +57,12 @@ def test_packing_and_padding_are_inverse(
     packed = pack_padded_sequence(padded, lengths, batch_first, enforce_sorted=False)
     assert len(packed.data) == sum(lengths)
     total = max(lengths) + extra
-    again, found = pad_packed_sequence(packed, batch_first, -1.0, total)
-    assert_equal(found, lengths)
+    padded_again, packed_lengths = pad_packed_sequence(packed, batch_first, -1.0, total)
+    assert_equal(packed_lengths, lengths)
     expected = np.full((len(lengths), total, 2), -1.0)
     for b, x in enumerate(arrays):
         expected[b, : len(x)] = x
-    assert_equal(again, expected if batch_first else expected.swapaxes(0, 1))
+    assert_equal(padded_again, expected if batch_first else expected.swapaxes(0, 1))
     for actual, original in zip(unpack_sequence(packed), arrays, strict=True):
         assert_equal(actual, original)
 

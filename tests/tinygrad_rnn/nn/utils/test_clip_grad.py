@@ -63,9 +63,9 @@ def test_a_single_parameter_can_be_clipped() -> None:
     np.testing.assert_allclose(parameter.grad.numpy(), [0.6, 0.8], rtol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [math.inf, -math.inf, math.nan])
-def test_a_non_finite_norm_makes_all_gradients_nan(wrong: float) -> None:
-    parameters = with_gradients([wrong, 1.0], [2.0])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_non_finite_norm_makes_all_gradients_nan(value: float) -> None:
+    parameters = with_gradients([value, 1.0], [2.0])
     assert not math.isfinite(nn.utils.clip_grad_norm_(parameters, 1.0))
     for parameter in parameters:
         assert parameter.grad is not None
@@ -73,9 +73,9 @@ def test_a_non_finite_norm_makes_all_gradients_nan(wrong: float) -> None:
 
 
 @pytest.mark.parametrize("norm_type", [2, math.inf])
-@pytest.mark.parametrize("wrong", [math.inf, math.nan])
-def test_error_if_nonfinite(norm_type: float, wrong: float) -> None:
-    parameters = with_gradients([2.0], [1.0, wrong])
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_error_if_nonfinite(norm_type: float, value: float) -> None:
+    parameters = with_gradients([2.0], [1.0, value])
     with pytest.raises(RuntimeError, match=f"norm of order {norm_type} .* is non-finite"):
         nn.utils.clip_grad_norm_(parameters, 1.0, norm_type, error_if_nonfinite=True)
     assert parameters[0].grad is not None
