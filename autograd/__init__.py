@@ -61,4 +61,5 @@ __all__ = [
 ]
 __all__ += _OPERATIONS
 
+numpy_protocol.install(Tensor)
 _show_warnings_at_user_line()

@@ -260,5 +260,7 @@ def _wrap(value: Any) -> Any:
     return Tensor(creation.check_real(value)) if is_array else value
 
 
-Tensor.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]
-Tensor.__array_function__ = _array_function  # type: ignore[attr-defined]
+def install(tensor_class: type) -> None:
+    """Define the methods of both protocols on the class of Tensors."""
+    tensor_class.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]
+    tensor_class.__array_function__ = _array_function  # type: ignore[attr-defined]

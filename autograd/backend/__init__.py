@@ -270,8 +270,10 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
 
 
 def weak_dtype(value: Any, dtype: Any) -> Any:
-    """Return the dtype that a Python number or nested list takes beside an array of `dtype`; None
-    for lists of other than floating numbers, which keep their own.
+    """Return the dtype of a Python number or nested list in an operation with an array.
+
+    Numbers and lists of floats adapt to the `dtype` of the array, as in NumPy (NEP 50). Other lists
+    keep their own dtype; the result is None.
     """
     is_floating = isinstance(value, float) or np.asarray(value).dtype.kind == "f"
     number = 0.0 if is_floating else value if isinstance(value, int) else None

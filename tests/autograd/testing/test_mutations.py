@@ -18,7 +18,7 @@ from operations import DIFFERENTIABLE, check_derivatives, check_dtypes, check_fo
 import autograd as ag
 from autograd.core.install import operations
 from autograd.ops import extremes, indexing, joining, matmul, reduction, shape, softmax
-from tests.autograd.ops import test_singular
+from tests.autograd.ops import test_singular_points
 
 Patch = pytest.MonkeyPatch
 Rule = Callable[..., Any]
@@ -143,7 +143,7 @@ def dtypes(name: str, data: st.DataObject) -> None:
 
 
 def convention(name: str) -> Callable[[], None]:
-    return lambda: test_singular.test_conventions(name)
+    return lambda: test_singular_points.test_conventions(name)
 
 
 def ties(f: Any, *rest: Any) -> Callable[[], None]:
@@ -229,11 +229,14 @@ MUTATIONS: dict[str, tuple[Any, Callable[[], None]]] = {
     ),
     "ties give all to the first": (
         instead(ag.maximum, lambda rule: lambda g, a, b: g * (a >= b)),
-        ties(test_singular.test_ties_of_elementwise_extremes_split_the_gradient_evenly, "maximum"),
+        ties(
+            test_singular_points.test_ties_of_elementwise_extremes_split_the_gradient_evenly,
+            "maximum",
+        ),
     ),
     "ties give all to each": (
         instead(extremes._max, lambda rule: lambda g, x, y, axes: g * (x == x.max())),
-        ties(test_singular.test_ties_of_reductions_split_the_gradient_evenly, None, "max"),
+        ties(test_singular_points.test_ties_of_reductions_split_the_gradient_evenly, None, "max"),
     ),
     "relu'(0) = 1": (
         instead(ag.relu, lambda rule: lambda g, y: g * (y >= 0)),
