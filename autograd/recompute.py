@@ -1,5 +1,8 @@
-"""Memory for time: a record that is dropped at once, and made again when backward arrives
-(Griewank & Walther 2000).
+"""Recomputation (rematerialization): nodes that store no residuals and evaluate their function a
+second time when the backward pass reaches them (Griewank & Walther 2000).
+
+`recurrence.checkpoint` records functions in this way, `recurrence.checkpointed_scan` segments of a
+scan, and the compiler whole scans.
 """
 
 from __future__ import annotations
@@ -21,26 +24,41 @@ from .transforms import is_recorded
 recompute_intervals: ContextVariable[tuple[tuple[int, int], ...]] = ContextVariable(
     "recompute_intervals", default=()
 )
-"""While something is evaluated again: the times from its first evaluation to this one, and those of
-the evaluations around it."""
+"""During a recomputation: the versions of the first and the second evaluation, also for enclosing
+recomputations. A write between them would change the result.
+"""
 
 eager_execution = ContextVariable("eager_execution", default=False)
-"""Whether all is recorded as it comes: no recurrence compiled, nothing forgotten. Per thread and
-per async task."""
+"""True where every operation is recorded as it is called: scans are not compiled and graphs are not
+freed for recomputation. Per thread and per async task.
+"""
+
+
+def replayable(f: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function that evaluates `f` with recording on and with the default random stream at
+    its current position.
+    """
+    stream = random.get_state()
+
+    def evaluate() -> Any:
+        with random.replay(stream), enable_grad():
+            return f()
+
+    return evaluate
 
 
 def evaluate_with_digests(f: Callable[[], Any]) -> tuple[Any, set[bytes]]:
-    """The result of `f`, and digests of the caller's arrays and lists that it records."""
+    """Return the result of `f`, and digests of the arrays and lists whose values it records."""
     digests: set[bytes] = set()
 
-    def note(value: Any) -> None:
-        is_array = hasattr(value, "dtype")
-        content = (
-            backend.of_array(value).to_host(value).tobytes() if is_array else repr(value).encode()
-        )
+    def add_digest(value: Any) -> None:
+        if hasattr(value, "dtype"):
+            content = backend.of_array(value).to_host(value).tobytes()
+        else:
+            content = repr(value).encode()
         digests.add(blake2b(content, digest_size=16).digest())
 
-    with snapshot_observer.block(note):
+    with snapshot_observer.block(add_digest):
         out = f()
     if (outer := snapshot_observer.get()) is not None:
         outer(sorted(digests))
@@ -48,9 +66,9 @@ def evaluate_with_digests(f: Callable[[], Any]) -> tuple[Any, set[bytes]]:
 
 
 def evaluate_unchanged(f: Callable[[], Any], digests: set[bytes]) -> Any:
-    """The result of `f`; RuntimeError if arrays or lists have changed since their `digests`."""
-    out, now = evaluate_with_digests(f)
-    if now != digests:
+    """Return the result of `f`; raise RuntimeError if its arrays or lists differ from `digests`."""
+    out, new_digests = evaluate_with_digests(f)
+    if new_digests != digests:
         raise RuntimeError(
             "under checkpointing, the second evaluation used arrays or lists with other values "
             "than the first; pass them as arguments, which are copied, or do not change them "
@@ -59,77 +77,86 @@ def evaluate_unchanged(f: Callable[[], Any], digests: set[bytes]) -> Any:
     return out
 
 
-def replayable(f: Callable[[], Any]) -> Callable[[], Any]:
-    """`f`, to be recorded later from the same place in the default random stream."""
-    stream = random.get_state()
-
-    def again() -> Any:
-        with random.replay(stream), enable_grad():
-            return f()
-
-    return again
-
-
-def recorded_since(start: int, out: Any) -> tuple[set[Node], set[Node]]:
-    """The nodes behind `out` made after `start`, and those from before which they refer to."""
-    return graph.ancestors_since(start, [leaf._node for leaf in flatten(out) if is_recorded(leaf)])
+def recorded_since(version: int, out: Any) -> tuple[set[Node], set[Node]]:
+    """Return the nodes in the graph of `out` created since a version, and the older nodes that they
+    refer to.
+    """
+    return graph.ancestors_since(version, [x._node for x in flatten(out) if is_recorded(x)])
 
 
 class Recompute:
-    """Results of a function, at some `places` among its leaves, that can be had again by calling
-    `evaluate`, which uses no other nodes than `parents`.
+    """The primitive of a node that recomputes a function in the backward pass.
+
+    Parameters
+    ----------
+    evaluate : callable
+        Evaluates the function with recording on. It depends on no node except `parents`.
+    positions : list of int
+        Which of the leaves of the function's result are the results of the node.
+    parents : iterable of Node
+        The nodes outside the function that it depends on.
     """
 
     name = "checkpoint"
-    residual_names: tuple[str, ...] = ()  # no value that a rule asks for by name
+    residual_names: tuple[str, ...] = ()
     fresh_gradients = False
 
     def __init__(
-        self, evaluate: Callable[[], Any], places: list[int], parents: Iterable[Node]
+        self, evaluate: Callable[[], Any], positions: list[int], parents: Iterable[Node]
     ) -> None:
-        self.evaluate, self.places = evaluate, places
+        self.evaluate, self.positions = evaluate, positions
         self.parents = sorted(parents, key=lambda node: node.number)
-        self._around, self._evaluated = recompute_intervals.get(), next_version()
+        self._outer_intervals, self._version = recompute_intervals.get(), next_version()
 
     def results(self) -> list[Any]:
-        """The results, recorded."""
-        flat = flatten(self.evaluate())
-        return [flat[i] for i in self.places]
+        """Evaluate the function and return the results of the node, recorded."""
+        leaves = flatten(self.evaluate())
+        return [leaves[i] for i in self.positions]
 
     def gradients(self, g: Any) -> list[Any]:
-        """The gradients of `parents`, given those of the results; recorded if these are Tensors.
+        """Return the gradients of `parents`, given the gradients of the results.
 
-        RuntimeError if what is needed was written in place between the two evaluations: the second
-        would compute something else.
+        They are recorded if the gradients in `g` are Tensors. Raises RuntimeError if the second
+        evaluation depends on other nodes than the first, or on an array that was written in place
+        after the first.
         """
         start = next_version()
-        stale = *self._around, (self._evaluated, start)
-        with recompute_intervals.block(stale):
-            remade = self.results()
-        inside, before = recorded_since(start, remade)
-        if strange := before - set(self.parents):
-            shapes = ", ".join(str(node.shape) for node in strange)
+        intervals = *self._outer_intervals, (self._version, start)
+        with recompute_intervals.block(intervals):
+            results = self.results()
+        subgraph, outer = recorded_since(start, results)
+        self._check_parents(outer)
+        self._check_writes(subgraph, intervals)
+        pairs = [(y, w) for y, w in zip(results, g, strict=True) if w is not None]
+        seeds = [(y._node, w) for y, w in pairs if is_recorded(y)]
+        del results, pairs  # the backward pass frees arrays that only the graph refers to
+        create_graph = any(isinstance(w, Tensor) for w in g)
+        gradients = graph.backward_pass(
+            seeds, self.parents, create_graph=create_graph, subgraph=subgraph
+        )
+        return [gradients.get(node) for node in self.parents]
+
+    def _check_parents(self, outer: set[Node]) -> None:
+        """Raise RuntimeError if the second evaluation used nodes that the first had not."""
+        if unknown := outer - set(self.parents):
+            shapes = ", ".join(str(node.shape) for node in unknown)
             raise RuntimeError(
                 "under checkpointing, the second evaluation used tensors that the first had not: "
-                f"of shape {shapes}; what is evaluated must be a pure function, a step of scan one "
-                "that uses the same tensors at every step"
+                f"of shape {shapes}; the function must be pure, and a step of scan must use the "
+                "same tensors at every step"
             )
-        for first, second in stale:
-            for node in inside if first < mutation.latest_write[0] else ():
-                if node.primitive is not None:
-                    mutation.check_versions(
-                        node.primitive.name, flatten(node.residuals), first, second
-                    )
-            leaves = [leaf.residuals for leaf in self.parents if leaf.primitive is None]
-            mutation.check_versions(self.name, leaves, first, second)
-        used = [(o, w) for o, w in zip(remade, g, strict=True) if w is not None]
-        seeds = [(o._node, w) for o, w in used if is_recorded(o)]
-        del remade, used  # their history is what is needed
-        create_graph = any(isinstance(w, Tensor) for w in g)
-        found = graph.backward_pass(seeds, self.parents, False, create_graph, inside)
-        return [found.get(node) for node in self.parents]
 
-    # What a node asks of its primitive.
+    def _check_writes(self, subgraph: set[Node], intervals: Iterable[tuple[int, int]]) -> None:
+        """Raise RuntimeError if a residual or a leaf was written between two evaluations."""
+        for first, second in intervals:
+            if first >= mutation.latest_write[0]:
+                continue
+            for node in subgraph:
+                if node.primitive is not None:
+                    residuals = flatten(node.residuals)
+                    mutation.check_versions(node.primitive.name, residuals, first, second)
+            leaves = [node.residuals for node in self.parents if node.primitive is None]
+            mutation.check_versions(self.name, leaves, first, second)
 
     def vjp(self, g: Any, residuals: Any, parents: tuple[Node | None, ...]) -> Any:
         return self.gradients(g)
@@ -139,18 +166,20 @@ class Recompute:
 
 
 def record_as_one_node(
-    out: Any, chosen: Callable[[Any], bool], inputs: set[Node], again: Callable[[], Any]
+    out: Any, is_result: Callable[[Any], bool], inputs: set[Node], evaluate: Callable[[], Any]
 ) -> Any:
-    """`out`, with its `chosen` leaves as results of one node that knows only `inputs`, and how the
-    same results are computed `again`; as it is, where there are none.
+    """Return `out` with one node in place of the graph of a function.
+
+    The leaves of `out` that satisfy `is_result` become the results of a `Recompute` node with
+    `inputs` as parents. Without inputs, `out` is returned unchanged.
     """
     if not inputs:
         return out
-    flat = flatten(out)
-    places = [i for i, leaf in enumerate(flat) if chosen(leaf)]
-    whole = Recompute(again, places, inputs)
-    shapes, dtypes = [flat[i].shape for i in places], [flat[i].dtype for i in places]
-    node = Node(whole, tuple(whole.parents), (), tuple(shapes), tuple(dtypes))
-    for n, i in enumerate(places):
-        flat[i] = select_output(flat[i].data, node, n)
-    return unflatten(out, flat)
+    leaves = flatten(out)
+    positions = [i for i, leaf in enumerate(leaves) if is_result(leaf)]
+    primitive = Recompute(evaluate, positions, inputs)
+    shapes, dtypes = [leaves[i].shape for i in positions], [leaves[i].dtype for i in positions]
+    node = Node(primitive, tuple(primitive.parents), (), tuple(shapes), tuple(dtypes))
+    for k, i in enumerate(positions):
+        leaves[i] = select_output(leaves[i].data, node, k)
+    return unflatten(out, leaves)

@@ -1,1 +1,1 @@
-"""Context variables that survive Ctrl-C, and the caller's line."""
+"""Support code without arrays: context variables, deprecated names, and the user's line of code."""

@@ -1,9 +1,9 @@
 """Variables that have a value inside a `with` block, per thread and per async task.
 
-A Ctrl-C may arrive between any two instructions, so a block that has to undo a change when it ends
-can always miss it. Here nothing is undone: `Variable.get` asks whether the block is still open. An
-open block is one whose `__exit__` is still referenced. The `with` statement looks `__exit__` up
-before it calls `__enter__`, and drops it when the block ends, however that comes about.
+Ctrl-C may arrive between any two instructions, so a block that must undo a change at its end can
+always fail to do so. Here, nothing is undone. `ContextVariable.get` asks instead whether the block
+is still open, and a block is open as long as its `__exit__` is referenced: the `with` statement
+looks `__exit__` up before it calls `__enter__`, and drops it when the block ends for any reason.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ContextVariable(Generic[T]):
-    """A value that blocks change. `raw()` is faster than `get()`: what it returns is the value, or
-    something of the same truth.
+    """A variable whose value depends on the open blocks.
+
+    `raw()` is faster than `get()`, but only the truth value of its result is meaningful.
     """
 
     __slots__ = ("raw", "set")
@@ -34,26 +35,27 @@ class ContextVariable(Generic[T]):
         self.raw, self.set = context.get, context.set
 
     def get(self) -> T:
-        """The value in the innermost open block, or the default."""
-        found = self.innermost()
-        return found.block.value if type(found) is Setting else found  # type: ignore[no-any-return]
+        """Return the value in the innermost open block, or the default."""
+        current = self.innermost()
+        is_set = type(current) is Setting
+        return current.block.value if is_set else current  # type: ignore[no-any-return]
 
     def innermost(self) -> Any:
-        """The setting of the innermost open block, or the default. Forgets the others."""
-        found = self.raw()
-        if type(found) is Setting and found.exit() is None:
-            while type(found) is Setting and found.exit() is None:
-                found = found.outer
-            self.set(found)
-        return found
+        """Return the setting of the innermost open block, or the default; drop closed ones."""
+        current = self.raw()
+        if type(current) is Setting and current.exit() is None:
+            while type(current) is Setting and current.exit() is None:
+                current = current.outer
+            self.set(current)
+        return current
 
     def block(self, value: T) -> Block[T]:
-        """A context manager in whose block the variable has this value."""
+        """Return a context manager that gives the variable a value."""
         return Block(self, value)
 
 
 class Setting:
-    """A block of a variable, and the setting around it. `exit()` is None when the block is over."""
+    """One entry into a block, with the setting outside it. `exit()` is None after the block."""
 
     __slots__ = ("__weakref__", "block", "exit", "opened", "outer")
 
@@ -70,71 +72,71 @@ def _ended() -> None:
     """The `exit` of a block that has ended."""
 
 
-class _LookedUp(threading.local):
-    """The settings of which `__exit__` was looked up, while `__enter__` has yet to be called."""
+class _PendingSettings(threading.local):
+    """The settings whose `__exit__` was looked up and whose `__enter__` was not called yet."""
 
     def __init__(self) -> None:
         self.settings: list[Setting] = []
 
 
-_looked_up = _LookedUp()
+_pending = _PendingSettings()
 
 
 class _Exit(property):
-    """`__exit__`, a new function whenever it is looked up at an instance."""
+    """The `__exit__` of a context manager: each lookup returns a new function."""
 
     def __call__(self, block: Any, *exception: Any) -> None:
         block.end()
 
 
 class Block(Generic[T]):
-    """Context manager in which a variable has a value. It decorates functions, coroutines and
-    generators, too, which then run in such a block.
+    """Context manager in which a variable has a value. It also decorates functions, coroutines and
+    generators.
 
-    One object may be used in several threads, and inside its own block. A block may end in another
-    thread or task than it began in. Tasks that start in the block share it until it ends.
+    One object can be used in several threads, and inside its own block. A block may end in another
+    thread or task than it began in. Tasks that start in a block share it until it ends.
     """
 
     def __init__(self, variable: ContextVariable[T], value: T) -> None:
         self.variable, self.value = variable, value
-        self._by_hand: list[Setting] = []  # entered without `with`, as by an ExitStack
+        self._entered_by_call: list[Setting] = []  # without `with`, for example by an ExitStack
 
     def __enter__(self) -> None:
-        waiting = _looked_up.settings
-        while waiting:
-            setting = waiting.pop()
+        settings = _pending.settings
+        while settings:
+            setting = settings.pop()
             if setting.block is self and setting.exit() is not None:
                 break
         else:
             setting = Setting(self)
             setting.exit = object  # never returns None
-            self._by_hand.append(setting)
+            self._entered_by_call.append(setting)
         self.opening(setting)
         setting.outer, setting.opened = self.variable.innermost(), True
         if setting.outer is not self.value:
             self.variable.set(setting)
 
     def exit_function(self) -> Callable[..., None]:
-        """Return the function that the `with` statement holds while its block is open."""
+        """Return the function that the `with` statement refers to while its block is open."""
         setting = Setting(self)
         leave = functools.partial(_leave, setting)
         setting.exit = weakref.ref(leave)
-        _looked_up.settings.append(setting)
+        _pending.settings.append(setting)
         return leave
 
     __exit__: Any = _Exit(exit_function)
 
     def end(self, *exception: Any) -> None:
-        """End the innermost block of this context that was entered without `with`, or, if it was
-        entered in another context, the newest.
+        """End the innermost block that was entered without `with` in this thread or task, or the
+        newest one if there is none.
         """
-        found = self.variable.raw()
-        while type(found) is Setting and found not in self._by_hand:
-            found = found.outer
-        if not self._by_hand:
+        current = self.variable.raw()
+        while type(current) is Setting and current not in self._entered_by_call:
+            current = current.outer
+        if not self._entered_by_call:
             raise RuntimeError(f"{type(self).__name__}: __exit__ was called without __enter__")
-        setting = found if type(found) is Setting else self._by_hand[-1]
-        self._by_hand.remove(setting)
+        setting = current if type(current) is Setting else self._entered_by_call[-1]
+        self._entered_by_call.remove(setting)
         _leave(setting)
 
     def opening(self, setting: Setting) -> None:
@@ -144,7 +146,7 @@ class Block(Generic[T]):
         """Called when a block has ended, unless that is interrupted."""
 
     def __call__(self, function: F) -> F:
-        """`function`, run in such a block."""
+        """Return `function`, decorated to run in this context."""
         code = function if inspect.isroutine(function) else type(function).__call__
         code = function if isinstance(function, functools.partial) else code
         if inspect.isgeneratorfunction(code):
@@ -159,8 +161,8 @@ class Block(Generic[T]):
 
 
 def _leave(setting: Setting, *exception: Any) -> None:
-    """End a block. If this is interrupted, the caller drops the only reference to it, which ends
-    the block, too.
+    """End a block. If this is interrupted, the caller drops the only reference to this function,
+    which also ends the block.
     """
     if setting.opened:
         setting.exit = _ended
@@ -171,9 +173,10 @@ def _leave(setting: Setting, *exception: Any) -> None:
 
 
 class Undo(Generic[T]):
-    """Context manager that returns `do()` first and calls `undo()` when the block ends, at least
-    once, even if a Ctrl-C interrupts `do`, `undo` or the calls to them. For state outside of this
-    package.
+    """Context manager for state outside this package, such as signal handlers.
+
+    It returns `do()` at the start, and calls `undo()` at least once at the end, even if Ctrl-C
+    interrupts `do` or `undo`.
     """
 
     def __init__(self, do: Callable[[], T], undo: Callable[[], object]) -> None:
@@ -185,7 +188,7 @@ class Undo(Generic[T]):
         return self._do()
 
     def exit_function(self) -> Callable[..., None]:
-        """Return the `__exit__` of one block. When the block drops it, `undo` is called, too."""
+        """Return the `__exit__` of one block; `undo` also runs when the block drops it."""
         leave = functools.partial(self.end)
         self._dropped = weakref.ref(leave, self.end)
         return leave
@@ -198,10 +201,11 @@ class Undo(Generic[T]):
             self._done, self._dropped = True, None
 
 
-def context(function: Callable[P, Iterator[T]]) -> Callable[P, Undo[T]]:
-    """Return a context manager that runs a generator function up to its `yield`, and closes the
-    generator at the end, even if a Ctrl-C interrupts that (`contextlib.contextmanager` would leave
-    the generator's blocks open). The generator does not see exceptions of the `with` block.
+def contextmanager(function: Callable[P, Iterator[T]]) -> Callable[P, Undo[T]]:
+    """Decorate a generator function as a context manager, like `contextlib.contextmanager`.
+
+    The generator is closed at the end even if Ctrl-C interrupts the block, so that blocks inside
+    the generator end as well. It does not receive exceptions of the `with` block.
     """
 
     @functools.wraps(function)
@@ -213,13 +217,14 @@ def context(function: Callable[P, Iterator[T]]) -> Callable[P, Undo[T]]:
 
 
 def run_locked(lock: Any, function: Callable[[], R]) -> R:
-    """Call a function while a lock is held. An interrupt between two lines, as debuggers raise it,
-    cannot leave the lock locked, since all is on one line.
+    """Call a function while holding a lock.
+
+    Everything is on one line, so an interrupt between two lines cannot leave the lock locked.
     """
     with lock: return function()  # fmt: skip # noqa: E701
 
 
-# --- decorated functions: in a generator the block is open only while its code runs ---------------
+# --- decorators: the block of a generator is open only while its code runs ------------------------
 
 
 def _function(block: Block[Any], function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,8 +1,8 @@
-"""The user's line: the innermost frame outside of the library. Floating-point warnings name it.
+"""The user's line of code: the innermost frame outside the library.
 
-NumPy warns at the line that calls it, which is one of this package. Telling it otherwise
-(`numpy.errstate(call=...)`) would cost more than a small operation. So the function of `warnings`
-that shows a warning is wrapped: it costs nothing as long as nothing is shown.
+NumPy attributes floating-point warnings to the line that calls it, which is in this package. A
+callback (`numpy.errstate(call=...)`) would cost more than a small operation. So this module wraps
+the function of `warnings` that shows a warning, which costs nothing as long as none is shown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LIBRARY = tuple(f"{_ENGINE.with_name(name)}/" for name in (_ENGINE.name, "tinyg
 
 
 def user_frame() -> FrameType | None:
-    """The innermost frame whose code is not in the library."""
+    """Return the innermost frame whose code is not in the library."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_LIBRARY):
         frame = frame.f_back
@@ -26,7 +26,7 @@ def user_frame() -> FrameType | None:
 
 
 def user_line() -> str:
-    """The user's line, for messages."""
+    """Return the user's file, line and function, for messages."""
     frame = user_frame()
     if frame is None:
         return "an unknown line"
@@ -37,16 +37,17 @@ _show: Any = vars(warnings).get("_showwarnmsg")
 
 
 def show_warnings_at_user_line() -> None:
-    """Wrap the function that shows warnings. Without this function, or if another package has
-    replaced it, warnings name a line of the library.
+    """Wrap the function that shows warnings, so that they name the user's line.
+
+    This does nothing if `warnings` has no such function or another package has replaced it.
     """
     if _show is not None and vars(warnings).get("_showwarnmsg") is _show:
         vars(warnings)["_showwarnmsg"] = _show_at_user_line
 
 
 def _show_at_user_line(message: Any) -> None:
-    """Show a warning; a RuntimeWarning at a line of the library is issued at the user's instead."""
-    frame, here = user_frame(), sys._getframe(1)
+    """Show a warning; issue a RuntimeWarning of a library line at the user's line instead."""
+    frame, library_frame = user_frame(), sys._getframe(1)
     if (
         frame is None
         or not issubclass(message.category, RuntimeWarning)
@@ -54,8 +55,8 @@ def _show_at_user_line(message: Any) -> None:
     ):
         _show(message)
         return
-    # The next one from this line of the library may come from another line of the user.
-    here.f_globals.get("__warningregistry__", {}).clear()
+    # The next warning of this library line may belong to another user line.
+    library_frame.f_globals.get("__warningregistry__", {}).clear()
     module = frame.f_globals.get("__name__", "__main__")
     registry = frame.f_globals.setdefault("__warningregistry__", {})
     warnings.warn_explicit(

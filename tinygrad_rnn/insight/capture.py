@@ -22,7 +22,7 @@ from autograd import (
     zeros_like,
 )
 from autograd.compile import eager_execution
-from autograd.runtime.context import context
+from autograd.runtime.context import contextmanager
 from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import nn
@@ -176,7 +176,7 @@ def gradients_or_zeros(
     return [zeros_like(x.detach()) if g is None else g for x, g in zip(inputs, found, strict=True)]
 
 
-@context
+@contextmanager
 def capture(model: nn.Module) -> Iterator[list[LayerTrace]]:
     """Record what the recurrent layers of a model compute inside a `with` block.
 
