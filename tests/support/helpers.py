@@ -1,4 +1,4 @@
-"""Small things that several tests need."""
+"""Helper functions of several tests."""
 
 import functools
 import sys
@@ -15,38 +15,38 @@ from tinygrad_rnn import nn
 
 
 def on_device(array: Any) -> Any:
-    """A NumPy array as an array of the device that the tests run on."""
+    """Return a NumPy array as an array of the device that the tests run on."""
     return ag.backend.current().asarray(array)
 
 
 def on_host(value: Any) -> np.ndarray:
-    """A Tensor, an array of any device, or a number, as a NumPy array."""
+    """Return a Tensor, an array of any device, or a number as a NumPy array."""
     array = value.data if isinstance(value, ag.Tensor) else value
     return ag.backend.of_array(array).to_host(array)
 
 
 def leaf(*values: float) -> Any:
-    """A vector in double precision that requires its gradient."""
+    """Return a vector in double precision that requires a gradient."""
     return ag.tensor(np.array(values, float), requires_grad=True)
 
 
 def with_rule(operation: Any, argument: str, rule: Callable[..., Any]) -> Callable[..., Any]:
-    """The `pull` that an operation has with another rule for one argument ("*": for all). The rule
-    asks for the same values, or has no signature of its own (`*args`).
+    """Return the `vjp` of an operation with another rule for one argument ("*": for all).
+
+    The rule needs the same residuals, or accepts any arguments (`*args`).
     """
-    right = operation.primitive
-    rule = functools.wraps(right.rules[argument])(rule)
-    wrong = Primitive(
-        right.name, argument, right.arguments, {**right.rules, argument: rule}, right.variadic
-    )
-    assert wrong.residual_names == right.residual_names
-    return wrong.vjp
+    original = operation.primitive
+    rule = functools.wraps(original.rules[argument])(rule)
+    rules = {**original.rules, argument: rule}
+    changed = Primitive(original.name, argument, original.arguments, rules, original.variadic)
+    assert changed.residual_names == original.residual_names
+    return changed.vjp
 
 
 def executed(work: Callable[[], Any]) -> int:
-    """Return how many lines of Python and calls `work` executes.
+    """Return the number of lines of Python and calls that `work` executes.
 
-    Unlike a time, the number does not depend on the machine or on what else it does.
+    Unlike a time, it does not depend on the machine or its load.
     """
     count = 0
 
@@ -65,23 +65,24 @@ def executed(work: Callable[[], Any]) -> int:
 
 
 def growth(measure: Callable[[int], int], size: int) -> float:
-    """Return the exponent p with which a measure of work grows, as size^p: 1 if it is linear.
+    """Return the exponent p of a measure of work that grows as size^p: 1 if it is linear.
 
-    The difference of two sizes counts, so that work that does not grow has no influence.
+    It is computed from differences, so constant work has no influence.
     """
-    measure(size)  # whatever is compiled or cached
+    measure(size)  # fill caches
     small, middle, large = (measure(size * factor) for factor in (1, 2, 4))
     return float(np.log2(max(large - middle, 1) / max(middle - small, 1)))
 
 
 def in_thread(work: Callable[[], None], stack: int = 0) -> None:
-    """Run `work` in a thread with a stack of this size; its exception is raised here."""
+    """Run `work` in a thread with a stack of this size, and raise its exception."""
     at_once([work], stack)
 
 
 def at_once(works: list[Callable[[], None]], stack: int = 0) -> None:
-    """Run each in a thread of its own, all started together and made to take turns very often; the
-    first exception is raised here.
+    """Run functions in one thread each, and raise the first exception.
+
+    The threads start together and switch very often.
     """
     caught: list[BaseException] = []
     start = threading.Barrier(len(works))
@@ -113,7 +114,7 @@ def parameters(*values: Any) -> list[nn.Parameter]:
 
 
 def instead(operation: Any, wrong: Callable[[Any], Any], argument: int = 0) -> Any:
-    """Replace the rule of one argument by `wrong(rule)`."""
+    """Return a function that replaces the rule of one argument by `wrong(rule)`."""
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
         name = operation.primitive.arguments[argument]

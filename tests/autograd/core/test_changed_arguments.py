@@ -1,5 +1,6 @@
-"""Arrays, lists and slices that the caller changes between the forward and the backward pass: the
-gradient uses the values at the time of the call."""
+"""Arguments that the caller changes between the forward and the backward pass: gradients use their
+values at the time of the call.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,7 @@ def array(*values: Any) -> Callable[[], Any]:
 
 
 def scanned(step: Callable[[Any, Any], Any], **options: Any) -> Callable[[Any, Any], Any]:
-    """A recurrence over the rows of an array, or over none, whose step closes over it."""
+    """Return a function of x and a: a scan of four steps that close over a."""
     return lambda x, a: ag.scan(lambda h, _: (step(h, a), None), x, None, length=4, **options)[0]
 
 
@@ -88,21 +89,21 @@ CASES: dict[str, Case] = {
     "a static dict": (lambda x, w: with_options(x, options={"weights": [w]}), NUMBERS),
     "an argument of a checkpoint": (lambda x, i: ag.checkpoint(lambda x, i: x[i])(x, i), INDICES),
     "a nested argument of a checkpoint": (
-        lambda x, i: ag.checkpoint(lambda x, i: x[i["of"][0]])(x, i={"of": [i]}),
+        lambda x, i: ag.checkpoint(lambda x, i: x[i["indices"][0]])(x, i={"indices": [i]}),
         lambda: [1, 2],
     ),
     "inputs of a scan": (over, ROWS),
-    "inputs of a recorded scan": (lambda x, xs: over(x, xs, compile=False), ROWS),
+    "inputs of an eager scan": (lambda x, xs: over(x, xs, compile=False), ROWS),
     "inputs of a checkpointed scan": (lambda x, xs: over(x, xs, checkpoint=1), ROWS),
     "a factor in a scan": (scanned(lambda h, a: h * a), NUMBERS),
-    "a factor in a recorded scan": (scanned(lambda h, a: h * a, compile=False), NUMBERS),
+    "a factor in an eager scan": (scanned(lambda h, a: h * a, compile=False), NUMBERS),
     "indices in a scan": (scanned(lambda h, i: h[i] * 2), array(1, 2, 2, 0, 5, 4)),
     "a condition in a scan": (scanned(lambda h, c: ag.where(c, h, 2 * h)), MASK),
     "an embedding": (lambda x, i: embedded(x, i), array(0, 2, 2)),
 }  # fmt: skip
 
 
-def changed(value: Any) -> None:
+def overwrite(value: Any) -> None:
     """Overwrite everything in a list, an array or a Tensor."""
     if isinstance(value, ag.Tensor):
         value[...] = 0
@@ -113,6 +114,7 @@ def changed(value: Any) -> None:
 
 
 RECOMPUTED = {name for name in CASES if name.endswith("in a scan")}
+"""Cases whose step is evaluated again for second derivatives."""
 
 
 def gradient(name: str, change: bool, create_graph: bool) -> Any:
@@ -120,7 +122,7 @@ def gradient(name: str, change: bool, create_graph: bool) -> Any:
     x, argument = leaf(0.5, 1.5, 2.0, 2.5, 3.0, 4.0), make()
     y = f(x, argument)
     if change:
-        changed(argument)
+        overwrite(argument)
     return on_host(ag.gradients(ag.sum(y), x, create_graph=create_graph)[0])
 
 
@@ -129,12 +131,12 @@ def gradient(name: str, change: bool, create_graph: bool) -> Any:
 def test_changed_arguments_do_not_change_the_gradient(name: str, create_graph: bool) -> None:
     expected = gradient(name, change=False, create_graph=create_graph)
     assert expected.any()
-    if create_graph and name in RECOMPUTED:  # the step is evaluated again, for its derivatives
+    if create_graph and name in RECOMPUTED:
         with pytest.raises(RuntimeError, match="written in place"):
             gradient(name, change=True, create_graph=create_graph)
         return
-    found = gradient(name, change=True, create_graph=create_graph)
-    np.testing.assert_array_equal(found, expected)
+    actual = gradient(name, change=True, create_graph=create_graph)
+    np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.host
@@ -152,12 +154,12 @@ def test_changed_arguments_of_numpy_functions(f: Any) -> None:
     (expected,) = ag.gradients(f(x, indices).sum(), x)
     y = f(x, indices)
     indices[...] = 0
-    (found,) = ag.gradients(y.sum(), x)
-    assert found.tolist() == expected.tolist()
+    (actual,) = ag.gradients(y.sum(), x)
+    assert actual.tolist() == expected.tolist()
 
 
-def test_what_is_not_recorded_is_not_copied() -> None:
-    """Nor is a Tensor: it has a version counter."""
+def test_the_data_of_tensors_is_not_copied() -> None:
+    """Tensors have version counters instead."""
     x, factor = leaf(1.0, 2.0), ag.tensor(on_device(np.array([3.0, 4.0])))
     y = x * factor
     assert y._node is not None

@@ -1,5 +1,6 @@
-"""Transforms of functions that close over tensors of a recorded graph: what is derived belongs to
-that graph."""
+"""Transforms of functions that close over tensors of a recorded graph: their results belong to that
+graph.
+"""
 
 import gc
 import weakref
@@ -23,7 +24,7 @@ def parameter(values: Any = B) -> ag.Tensor:
 
 
 def cubes(b: Any) -> Function:
-    """x -> sum(x^3 b)."""
+    """Return the function x -> sum(x^3 b)."""
     return lambda x: ag.sum(x * x * x * b)
 
 
@@ -31,7 +32,7 @@ def ones(n: int = 2) -> Any:
     return on_device(np.ones(n))
 
 
-# Each transform of `cubes(b)` at x, summed, as a function of b and x, and its derivative by b.
+# Each transform of `cubes(b)` at x, summed, and its derivative with respect to b.
 TRANSFORMS: dict[str, tuple[Function, Any]] = {
     "grad": (lambda f, x: ag.sum(ag.grad(f)(x)), 3 * X**2),
     "value_and_grad": (lambda f, x: ag.value_and_grad(f)(x)[0], X**3),
@@ -68,12 +69,12 @@ INPUTS: dict[str, Function] = {
 }
 
 
-@pytest.mark.parametrize("given", INPUTS)
+@pytest.mark.parametrize("input_type", INPUTS)
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_what_transforms_return_depends_on_closed_over_tensors(name: str, given: str) -> None:
+def test_results_of_transforms_depend_on_closed_over_tensors(name: str, input_type: str) -> None:
     derive, expected = TRANSFORMS[name]
     b = parameter()
-    result = derive(cubes(b), INPUTS[given](X.copy()))
+    result = derive(cubes(b), INPUTS[input_type](X.copy()))
     assert isinstance(result, ag.Tensor)
     assert result.requires_grad
     (result + b.sum()).backward()
@@ -82,32 +83,32 @@ def test_what_transforms_return_depends_on_closed_over_tensors(name: str, given:
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_second_derivatives_by_closed_over_tensors(name: str) -> None:
-    """f is linear in the square of b here."""
+    """The functions are linear in the square of b."""
     derive, expected = TRANSFORMS[name]
     b = parameter()
-    (slope,) = ag.gradients(derive(cubes(b * b), on_device(X.copy())), b, create_graph=True)
-    np.testing.assert_allclose(on_host(slope), expected * 2 * B, rtol=1e-12)
-    (curvature,) = ag.gradients(slope.sum(), b)
-    np.testing.assert_allclose(on_host(curvature), expected * 2, rtol=1e-12)
+    (first,) = ag.gradients(derive(cubes(b * b), on_device(X.copy())), b, create_graph=True)
+    np.testing.assert_allclose(on_host(first), expected * 2 * B, rtol=1e-12)
+    (second,) = ag.gradients(first.sum(), b)
+    np.testing.assert_allclose(on_host(second), expected * 2, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_nothing_is_recorded_under_no_grad(name: str) -> None:
     derive, _ = TRANSFORMS[name]
     b = parameter()
-    for given in INPUTS.values():
+    for convert in INPUTS.values():
         with ag.no_grad():
-            assert not getattr(derive(cubes(b), given(X.copy())), "requires_grad", False)
+            assert not getattr(derive(cubes(b), convert(X.copy())), "requires_grad", False)
 
 
 @pytest.mark.parametrize("name", [name for name in TRANSFORMS if name != "aux"])
-def test_arrays_remain_arrays_where_nothing_outside_requires_grad(name: str) -> None:
+def test_results_are_arrays_if_no_closed_over_tensor_requires_grad(name: str) -> None:
     derive, _ = TRANSFORMS[name]
     assert not isinstance(derive(cubes(on_device(B)), on_device(X.copy())), ag.Tensor)
     assert not isinstance(derive(cubes(ag.tensor(on_device(B))), on_device(X.copy())), ag.Tensor)
 
 
-def test_only_what_depends_on_the_outer_graph_is_recorded() -> None:
+def test_only_results_that_depend_on_the_outer_graph_are_recorded() -> None:
     b = parameter()
     value, gradient = ag.value_and_grad(lambda x: ag.sum(x * x) + ag.sum(b))(on_device(X))
     assert value.requires_grad
@@ -116,20 +117,20 @@ def test_only_what_depends_on_the_outer_graph_is_recorded() -> None:
     assert [isinstance(o, ag.Tensor) for o in out] == [False, True]
     assert pullback((ones(), ones()))[0].requires_grad
     (value, aux), gradient = ag.value_and_grad(
-        lambda x: (ag.sum(x), {"kept": x * b, "free": x * 2, "text": "a"}), has_aux=True
+        lambda x: (ag.sum(x), {"recorded": x * b, "independent": x * 2, "text": "a"}), has_aux=True
     )(on_device(X))
     assert not isinstance(value, ag.Tensor)
     assert not isinstance(gradient, ag.Tensor)
-    assert aux["kept"].requires_grad
-    assert not aux["free"].requires_grad
+    assert aux["recorded"].requires_grad
+    assert not aux["independent"].requires_grad
     assert aux["text"] == "a"
 
 
 def test_a_weight_of_the_pullback_that_requires_grad() -> None:
     _, pullback = ag.vjp(lambda x: x * x, on_device(X))
     u = parameter()
-    (pulled,) = pullback(u * 3)
-    pulled.sum().backward()
+    (gradient,) = pullback(u * 3)
+    gradient.sum().backward()
     np.testing.assert_allclose(on_host(u.grad), 6 * X)
     assert not isinstance(pullback(ones())[0], ag.Tensor)
     with ag.no_grad():
@@ -182,12 +183,14 @@ def test_a_gradient_penalty_trains_the_weights() -> None:
     x, v, start = rng.normal(size=(5, 3)), rng.normal(size=4), rng.normal(size=(4, 3))
 
     def penalty(w: Any) -> Any:
-        slopes = ag.grad(lambda x: ag.sum(ag.tanh(x @ w.T) @ on_device(v)))(ag.tensor(on_device(x)))
-        return ag.sum((ag.sum(slopes**2, 1) ** 0.5 - 1) ** 2)
+        gradients = ag.grad(lambda x: ag.sum(ag.tanh(x @ w.T) @ on_device(v)))(
+            ag.tensor(on_device(x))
+        )
+        return ag.sum((ag.sum(gradients**2, 1) ** 0.5 - 1) ** 2)
 
     ag.testing.check_gradients(penalty, start)
-    slopes = (1 - np.tanh(x @ start.T) ** 2) * v @ start
-    expected = ((np.linalg.norm(slopes, axis=1) - 1) ** 2).sum()
+    gradients = (1 - np.tanh(x @ start.T) ** 2) * v @ start
+    expected = ((np.linalg.norm(gradients, axis=1) - 1) ** 2).sum()
     assert penalty(parameter(start)).item() == pytest.approx(expected)
 
 
@@ -197,18 +200,18 @@ def test_a_physics_informed_loss_has_the_gradient_of_its_closed_form() -> None:
     t = np.linspace(0, 1, 7)
     u = lambda t: ag.sum(a * ag.sin(c * t))  # noqa: E731
     loss = 0.0
-    for moment in t:
-        second = ag.grad(ag.grad(u))(moment)
-        loss = loss + (second + u(moment)) ** 2
+    for time in t:
+        second = ag.grad(ag.grad(u))(time)
+        loss = loss + (second + u(time)) ** 2
     loss.backward()
     s, k = np.sin(1.5 * t), np.cos(1.5 * t)
     r = 2 * (1 - 1.5**2) * s
     assert a.grad.item() == pytest.approx((2 * r * (1 - 1.5**2) * s).sum())
-    by_c = 2 * (-3.0 * s + (1 - 1.5**2) * t * k)
-    assert c.grad.item() == pytest.approx((2 * r * by_c).sum())
+    c_gradient = 2 * (-3.0 * s + (1 - 1.5**2) * t * k)
+    assert c.grad.item() == pytest.approx((2 * r * c_gradient).sum())
 
 
-def test_graphs_of_unrecorded_results_are_freed_at_once() -> None:
+def test_graphs_of_unrecorded_results_are_freed_immediately() -> None:
     b = parameter()
     seen: list[Any] = []
 

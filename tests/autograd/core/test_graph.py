@@ -1,4 +1,4 @@
-"""The recorded graph: what accumulates in it, and how long it lives."""
+"""The recorded graph: accumulation of gradients, lifetime, and memory."""
 
 import copy
 import gc
@@ -35,7 +35,7 @@ def test_one_tensor_used_many_times(uses: int) -> None:
 
 @pytest.mark.host
 @given(st.lists(st.sampled_from(["add", "multiply", "subtract", "logaddexp"]), max_size=12))
-def test_any_chain_of_reuses(names: list[str]) -> None:
+def test_chains_that_reuse_a_tensor(names: list[str]) -> None:
     def f(x: ag.Tensor) -> ag.Tensor:
         y = x
         for name in names:
@@ -45,13 +45,13 @@ def test_any_chain_of_reuses(names: list[str]) -> None:
     check_gradients(f, np.array([0.3, -0.8]))
 
 
-def test_backward_adds_to_what_is_there() -> None:
+def test_backward_accumulates_out_of_place() -> None:
     x = leaf(3.0)
     (x * x).backward()
-    held = x.grad
+    first_gradient = x.grad
     (x * x).backward()
     assert x.grad.tolist() == [12.0]
-    assert held.tolist() == [6.0]
+    assert first_gradient.tolist() == [6.0]
 
 
 def by_backward(y: ag.Tensor, inputs: list[ag.Tensor], **options: Any) -> list[Any]:
@@ -70,7 +70,7 @@ GRADIENTS: dict[str, Callable[[ag.Tensor, list[ag.Tensor]], Any]] = {
 @pytest.mark.parametrize("gradients", GRADIENTS.values(), ids=GRADIENTS)
 @pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
 def test_a_node_is_visited_once_not_once_per_path(gradients: Any, wrapped: Any) -> None:
-    """Forty doublings have 2^40 paths."""
+    """The graph of 40 doublings has 2^40 paths."""
 
     def doubled(y: Any) -> Any:
         for _ in range(40):
@@ -78,8 +78,8 @@ def test_a_node_is_visited_once_not_once_per_path(gradients: Any, wrapped: Any) 
         return y
 
     x = leaf(1.0)
-    (slope,) = gradients(wrapped(doubled)(x), [x])
-    assert slope.tolist() == [2.0**40]
+    (derivative,) = gradients(wrapped(doubled)(x), [x])
+    assert derivative.tolist() == [2.0**40]
 
 
 def test_forward_mode_visits_a_node_once_too() -> None:
@@ -101,15 +101,15 @@ def test_gradients_share_no_memory(gradients: Any, shape: tuple[int, ...]) -> No
     assert (whole.numpy() == 1).all()
 
 
-def test_a_given_gradient_is_not_handed_on() -> None:
-    x, given = leaf(1.0, 2.0), np.ones(2)
-    x.backward(given)
+def test_the_gradient_passed_to_backward_is_copied() -> None:
+    x, seed = leaf(1.0, 2.0), np.ones(2)
+    x.backward(seed)
     assert x.grad is not None
     x.grad.data[...] = 5
-    assert given.tolist() == [1.0, 1.0]
+    assert seed.tolist() == [1.0, 1.0]
 
 
-def test_what_a_hook_returns_is_not_handed_on() -> None:
+def test_the_result_of_a_hook_is_copied() -> None:
     x, replacement = leaf(1.0, 2.0), ag.tensor(np.ones(2))
     x.register_hook(lambda gradient: replacement)
     (x * x).sum().backward()
@@ -119,9 +119,9 @@ def test_what_a_hook_returns_is_not_handed_on() -> None:
 
 
 def test_transforms_return_arrays_that_can_be_written() -> None:
-    slope = ag.grad(lambda x: x.sum())(np.zeros((2, 3)))
-    slope *= 2
-    assert (slope == 2).all()
+    derivative = ag.grad(lambda x: x.sum())(np.zeros((2, 3)))
+    derivative *= 2
+    assert (derivative == 2).all()
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64])
@@ -143,10 +143,10 @@ ONCE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("index", ONCE)
-def test_where_no_index_can_repeat_nothing_is_scattered(
+def test_indices_that_cannot_repeat_need_no_scatter_add(
     index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Adding at repeated indices is slow."""
+    """scatter_add is slow."""
     monkeypatch.delattr(type(ag.backend.current()), "scatter_add")
     x: Any = ag.zeros((3, 2), requires_grad=True)
     x[ONCE[index]].sum().backward()
@@ -157,13 +157,13 @@ def test_where_no_index_can_repeat_nothing_is_scattered(
 
 @pytest.mark.host
 @given(data=st.data())
-def test_results_that_nobody_uses(data: st.DataObject) -> None:
+def test_unused_results(data: st.DataObject) -> None:
     use = data.draw(st.sets(st.integers(0, 3), min_size=1))
     split = data.draw(st.sampled_from([ag.unstack, lambda x: ag.split(x, (1, 1, 3))]))
     check_gradients(lambda x: [split(x * x)[i] for i in use], np.arange(1.0, 9).reshape(4, 2))
 
 
-def test_integers_take_part_without_a_gradient() -> None:
+def test_integer_operands_have_no_gradient() -> None:
     x, n = leaf(1.0, 2.0), ag.tensor([3, 4])
     (x * n + n).sum().backward()
     assert x.grad.tolist() == [3.0, 4.0]
@@ -175,13 +175,13 @@ def test_rounding_to_integers_ends_the_graph() -> None:
     assert not x.astype(int).requires_grad
 
 
-# --- life and death -------------------------------------------------------------------------------
+# --- lifetime -------------------------------------------------------------------------------------
 
 
-SMALL_STACK = 256 * 1024  # bytes: a thousand or so nested calls
+SMALL_STACK = 256 * 1024  # bytes: about a thousand nested calls
 
 
-@pytest.mark.host  # the graph is the same on every device, and a million launches take their time
+@pytest.mark.host  # the graph does not depend on the device, and a million launches take long
 @pytest.mark.parametrize("free", ["by backward", "by dropping"])
 def test_a_million_operations_deep(free: str) -> None:
     def work() -> None:
@@ -203,7 +203,7 @@ def two_results(y: Any) -> Any:
 
 
 DEEP: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
-    # name: a step whose slope is -1, and how the gradient is taken
+    # name: a step with derivative -1, and a function that computes the gradient
     "with history": (ag.negative, lambda y, x: ag.gradients(y, x, create_graph=True)[0]),
     "between two tensors": (ag.negative, lambda y, x: ag.gradients(y, x)[0]),
     "several results": (two_results, lambda y, x: ag.gradients(y, x)[0]),
@@ -212,17 +212,17 @@ DEEP: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("way", DEEP)
-def test_depth_by_other_ways(way: str) -> None:
-    step, gradient = DEEP[way]
+@pytest.mark.parametrize("case", DEEP)
+def test_deep_graphs_of_other_nodes(case: str) -> None:
+    step, gradient = DEEP[case]
 
     def work() -> None:
         y = x = leaf(1.0)
         for _ in range(10_000):
             y = step(y)
-        slope = gradient(y, x)
-        assert slope.tolist() == [1.0]
-        del y, slope
+        derivative = gradient(y, x)
+        assert derivative.tolist() == [1.0]
+        del y, derivative
 
     in_thread(work, SMALL_STACK)
 
@@ -259,7 +259,7 @@ GRAPHS: dict[str, Callable[[Any], Any]] = {
 
 
 def recorded(graph: Callable[[Any], Any] = GRAPHS["an operation"]) -> tuple[Any, Any, Any]:
-    """A result, its leaf, and a reference to an array that only the graph keeps."""
+    """Return a result, its leaf, and a weak reference to an array that only the graph refers to."""
     x = leaf(1.0, 2.0)
     inner = ag.exp(x)
     return graph(inner), x, weakref.ref(inner.data)
@@ -268,18 +268,18 @@ def recorded(graph: Callable[[Any], Any] = GRAPHS["an operation"]) -> tuple[Any,
 @pytest.mark.usefixtures("no_gc")
 @pytest.mark.parametrize("history", [False, True])
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
-def test_a_dropped_graph_is_freed_at_once(graph: Any, history: bool) -> None:
+def test_a_dropped_graph_is_freed_immediately(graph: Any, history: bool) -> None:
     y, x, saved = recorded(graph)
-    slopes = ag.gradients(y, x, create_graph=True) if history else ()
+    gradients = ag.gradients(y, x, create_graph=True) if history else ()
     assert saved() is not None
-    del y, slopes
+    del y, gradients
     assert saved() is None
 
 
 @pytest.mark.usefixtures("no_gc")
 @pytest.mark.parametrize("retain", [False, True])
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
-def test_backward_frees_the_graph_unless_told(graph: Any, retain: bool) -> None:
+def test_backward_frees_the_graph_unless_retained(graph: Any, retain: bool) -> None:
     y, _, saved = recorded(graph)
     y.backward(retain_graph=retain)
     assert (saved() is not None) == retain
@@ -288,7 +288,7 @@ def test_backward_frees_the_graph_unless_told(graph: Any, retain: bool) -> None:
 @pytest.mark.host
 @pytest.mark.usefixtures("no_gc")
 def test_ten_thousand_training_steps_do_not_grow() -> None:
-    """With a state that is carried from step to step, detached."""
+    """The state is carried from step to step, detached."""
     weight = Parameter(np.full((2, 2), 0.5))
     optimizer = optim.Adam([weight])
     state = ag.ones(2, float)
@@ -305,10 +305,10 @@ def test_ten_thousand_training_steps_do_not_grow() -> None:
         nodes = sum(isinstance(thing, graph.Node) for thing in gc.get_objects())
         return nodes, len(mutation._writes)
 
-    steps(5_000)  # Python's own free lists are full then
+    steps(5_000)  # fills the free lists of Python
     before, blocks = size(), sys.getallocatedblocks()
     steps(5_000)
-    assert sys.getallocatedblocks() - blocks < 500  # one thing kept per step would be 5,000
+    assert sys.getallocatedblocks() - blocks < 500  # one leaked object per step would be 5,000
     assert size() == before
 
 
@@ -330,12 +330,12 @@ CARRIED: dict[str, tuple[Callable[..., Any], str]] = {
 
 @pytest.fixture
 def counting_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first count at once, the second when some thousand operations more are recorded."""
+    """Count nodes now, and again after a few thousand more operations."""
     monkeypatch.setattr(graph_growth, "MIN_NODES", 100)
     monkeypatch.setattr(graph_growth, "_last_count", (0, 0))
-    clock = itertools.count(1000).__next__
-    monkeypatch.setattr(graph, "next_version", clock)
-    monkeypatch.setattr(mutation, "next_version", clock)
+    next_version = itertools.count(1000).__next__
+    monkeypatch.setattr(graph, "next_version", next_version)
+    monkeypatch.setattr(mutation, "next_version", next_version)
     monkeypatch.setattr(mutation, "next_growth_check", 2000)
 
 
@@ -353,7 +353,7 @@ def train(carry: Callable[..., Any], steps: int = 2000) -> None:
 @pytest.mark.host
 @pytest.mark.usefixtures("counting_from_now")
 @pytest.mark.parametrize("carried", CARRIED)
-def test_a_graph_that_grows_from_step_to_step_is_noticed(carried: str) -> None:
+def test_a_graph_that_grows_from_step_to_step_warns(carried: str) -> None:
     carry, holder = CARRIED[carried]
     with pytest.warns(RuntimeWarning, match=rf"grows from step to step: .*{holder}\. detach\(\)"):
         train(carry)
@@ -362,7 +362,7 @@ def test_a_graph_that_grows_from_step_to_step_is_noticed(carried: str) -> None:
 @pytest.mark.host
 @pytest.mark.usefixtures("counting_from_now")
 @pytest.mark.filterwarnings("error")
-def test_a_graph_that_does_not_grow_is_not() -> None:
+def test_a_graph_that_does_not_grow_does_not_warn() -> None:
     keep = [ag.exp(leaf(1.0)) for _ in range(500)]
     train(lambda total, state, loss: (total + loss.item(), state.detach()))
     assert len(keep) == 500
@@ -377,7 +377,7 @@ def test_a_state_that_was_not_detached_is_named() -> None:
         loss.backward()
 
 
-def test_a_graph_serves_once() -> None:
+def test_a_second_backward_raises() -> None:
     x = leaf(1.0)
     y = ag.exp(x)
     y.backward()
@@ -390,7 +390,7 @@ def test_a_graph_serves_once() -> None:
 def test_a_freed_part_between_outputs_and_inputs_is_reported(
     several: bool, allow_unused: bool
 ) -> None:
-    """It may have led to the inputs, so that they must not be reported as unused."""
+    """The freed part may have led to the inputs, so they must not be reported as unused."""
     x = leaf(1, 2)
     h, *_ = ag.split(x * x, 2) if several else [x * x]
     (h * h).sum().backward()
@@ -400,8 +400,8 @@ def test_a_freed_part_between_outputs_and_inputs_is_reported(
 
 
 @pytest.mark.parametrize(("i", "j"), [(0, 1), (0, 0), (1, 1)])
-def test_gradients_of_a_result_that_its_own_rule_uses_add_up(i: int, j: int) -> None:
-    """The recorded rule refers to the result by another node than the caller does."""
+def test_gradients_of_a_result_that_its_rule_uses_are_summed(i: int, j: int) -> None:
+    """The recorded rule and the caller refer to the result by different nodes."""
 
     @primitive(x=lambda g, y: sum((k + 1) * g[k] * y[k] for k in (0, 1) if g[k] is not None))
     def exponentials(xp: Any, x: Any) -> Any:
@@ -409,15 +409,15 @@ def test_gradients_of_a_result_that_its_own_rule_uses_add_up(i: int, j: int) -> 
 
     x = leaf(0.1, -0.2)
     results = exponentials(x)
-    (slope,) = ag.gradients(results[i].sum(), x, create_graph=True)  # n exp(n x)
-    (slope * results[j]).sum().backward()  # n exp((n + m) x)
+    (derivative,) = ag.gradients(results[i].sum(), x, create_graph=True)  # n exp(n x)
+    (derivative * results[j]).sum().backward()  # n exp((n + m) x)
     n, m = i + 1, j + 1
     np.testing.assert_allclose(
         on_host(x.grad), n * (n + m) * np.exp((n + m) * on_host(x.detach())), rtol=1e-6
     )
 
 
-def test_a_retained_graph_serves_again() -> None:
+def test_a_retained_graph_can_be_used_again() -> None:
     x = leaf(0.0)
     y = ag.exp(x)
     y.backward(retain_graph=True)
@@ -427,7 +427,7 @@ def test_a_retained_graph_serves_again() -> None:
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 @pytest.mark.parametrize("kind", [leaf, Parameter])
-def test_a_copy_of_a_leaf_is_a_leaf_of_its_own(kind: Any, duplicate: Any) -> None:
+def test_a_copy_of_a_leaf_is_an_independent_leaf(kind: Any, duplicate: Any) -> None:
     x = kind(2.0)
     y = duplicate(x)
     assert type(y) is type(x)
@@ -439,7 +439,7 @@ def test_a_copy_of_a_leaf_is_a_leaf_of_its_own(kind: Any, duplicate: Any) -> Non
 
 
 class Named(ag.Tensor):
-    """A Tensor with an attribute of its own."""
+    """A Tensor with an additional attribute."""
 
     def __init__(self, data: Any, name: str) -> None:
         super().__init__(data)
@@ -455,18 +455,18 @@ def test_a_copy_keeps_the_attributes_of_a_subclass(duplicate: Any) -> None:
     assert x.name == "weight"
 
 
-def test_an_array_that_a_users_rule_returns_is_never_written() -> None:
-    """Not into what the rule keeps or closes over, and not shared with `.grad` either."""
+def test_an_array_that_a_custom_rule_returns_is_never_written() -> None:
+    """Residuals and closed-over arrays are neither written nor shared with `.grad`."""
     constant = on_device(np.full(3, 5.0, np.float32))
-    kept = ag.primitive(x=lambda g, c: c)(lambda xp, x, c: x * c)
+    by_residual = ag.primitive(x=lambda g, c: c)(lambda xp, x, c: x * c)
     closed_over = ag.primitive(x=lambda g: constant)(lambda xp, x: x * constant)
-    for own in (lambda a: kept(a, constant), closed_over):
+    for operation in (lambda a: by_residual(a, constant), closed_over):
         a = ag.tensor([1.0, 1.0, 1.0], requires_grad=True)
-        (own(a) + a * 1.0 + own(a)).sum().backward()
+        (operation(a) + a * 1.0 + operation(a)).sum().backward()
         assert a.grad is not None
         assert a.grad.tolist() == [11.0] * 3
         b = ag.tensor([1.0, 1.0, 1.0], requires_grad=True)
-        own(b).sum().backward()
+        operation(b).sum().backward()
         assert b.grad is not None
         b.grad.data[...] = 0
         assert constant.tolist() == [5.0] * 3

@@ -1,5 +1,8 @@
-"""Results without a gradient are None for the rules, never zeros, which an infinite factor would
-turn into nan; and what rules return is checked."""
+"""Missing gradients and the results of rules.
+
+Rules receive None for results without a gradient, never zeros, which an infinite factor would turn
+into nan. The gradients that rules return are checked.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +15,11 @@ import autograd as ag
 from autograd.testing import check_gradients
 
 Function = Callable[..., Any]
-BY = pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+IGNORE_WARNINGS = pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 
 
 def infinite(x: Any) -> Any:
-    """0, with an infinite derivative by its inner argument."""
+    """Return 0, with an infinite derivative with respect to x."""
     return ag.sqrt(x * 0)
 
 
@@ -25,13 +28,13 @@ def doubled_and_infinite(x: Any) -> Any:
 
 
 def last_of(x: Any, **options: Any) -> Any:
-    """The last carry of a recurrence whose ys, unused, have infinite derivatives."""
+    """Return the last carry of a scan whose unused ys have infinite derivatives."""
     xs = ag.stack([x, x, x])
     return ag.scan(lambda h, t: (h + t, infinite(t) * h), x, xs, **options)[0]
 
 
 def ys_of(x: Any, **options: Any) -> Any:
-    """The ys of a recurrence of which a part of the last carry, unused, has."""
+    """Return the ys of a scan; an unused part of its last carry has infinite derivatives."""
     xs = ag.stack([x, x, x])
     step = lambda h, t: ((h[0] + t, infinite(t)), h[0] * 2)  # noqa: E731
     return ag.scan(step, (x, x), xs, **options)[1]
@@ -39,7 +42,9 @@ def ys_of(x: Any, **options: Any) -> Any:
 
 @ag.primitive(
     x=lambda g, x: sum(
-        one * factor for one, factor in zip(g, (2, np.inf), strict=True) if one is not None
+        gradient * factor
+        for gradient, factor in zip(g, (2, np.inf), strict=True)
+        if gradient is not None
     )
 )
 def of_two_results(xp: Any, x: Any) -> Any:
@@ -57,28 +62,28 @@ UNUSED: dict[str, tuple[Function, float]] = {
         2,
     ),
     "compiled scan": (last_of, 4),
-    "recorded scan": (lambda x: last_of(x, compile=False), 4),
+    "eager scan": (lambda x: last_of(x, compile=False), 4),
     "checkpointed scan": (lambda x: last_of(x, checkpoint=2), 4),
     "scan in a checkpoint": (lambda x: ag.checkpoint(last_of)(x), 4),
     "ys of a compiled scan": (ys_of, 2 * (3 + 3)),
-    "ys of a recorded scan": (lambda x: ys_of(x, compile=False), 2 * (3 + 3)),
+    "ys of an eager scan": (lambda x: ys_of(x, compile=False), 2 * (3 + 3)),
     "ys of a checkpointed scan": (lambda x: ys_of(x, checkpoint=2), 2 * (3 + 3)),
     "primitive": (lambda x: of_two_results(x)[0], 2),
 }
 
 
-@BY
+@IGNORE_WARNINGS
 @pytest.mark.parametrize("name", UNUSED)
-def test_unused_results_of_several_have_no_gradient(name: str) -> None:
+def test_unused_results_have_no_gradient(name: str) -> None:
     f, expected = UNUSED[name]
     x = leaf(3.0, 4.0)
     f(x).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [expected] * 2
-    (slope,) = ag.gradients(f(x).sum(), x, create_graph=True)
-    assert slope.tolist() == [expected] * 2
-    (slope,) = ag.vjp(lambda x: f(x).sum(), x)[1](1.0)
-    assert slope.tolist() == [expected] * 2
+    (gradient,) = ag.gradients(f(x).sum(), x, create_graph=True)
+    assert gradient.tolist() == [expected] * 2
+    (gradient,) = ag.vjp(lambda x: f(x).sum(), x)[1](1.0)
+    assert gradient.tolist() == [expected] * 2
 
 
 SCANS: dict[str, tuple[Function, list[str]]] = {
@@ -94,7 +99,7 @@ SCANS: dict[str, tuple[Function, list[str]]] = {
         lambda scan: scan(lambda h, k, x, w: ((x, h), k * w))[0][1],
         ["xs"],
     ),
-    "behind a cut": (
+    "after a detach point": (
         lambda scan: scan(lambda h, k, x, w: ((h * x, k), w), detach_every=2)[0][0],
         ["xs"],
     ),
@@ -104,7 +109,7 @@ SCANS: dict[str, tuple[Function, list[str]]] = {
 
 @pytest.mark.parametrize("name", SCANS)
 @pytest.mark.parametrize("compile", [False, True])
-def test_what_only_unused_results_of_a_scan_depend_on_has_no_gradient(
+def test_arguments_that_affect_only_unused_results_of_a_scan_have_no_gradient(
     name: str, compile: bool
 ) -> None:
     f, expected = SCANS[name]
@@ -119,11 +124,11 @@ def test_what_only_unused_results_of_a_scan_depend_on_has_no_gradient(
     assert [name for name, t in arguments.items() if t.grad is not None] == expected
 
 
-@BY
+@IGNORE_WARNINGS
 @pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
 @pytest.mark.parametrize("part", [0, 1])
-def test_a_part_of_an_array_that_nobody_uses(wrapped: Any, part: int) -> None:
-    """Its elements get 0; what was split or stacked is one array."""
+def test_an_unused_part_of_an_array_has_zero_gradient(wrapped: Any, part: int) -> None:
+    """The array that was split has one gradient."""
     for parts in (lambda x: ag.split(x, 2), lambda x: ag.unstack(x.reshape(2, 2))):
         x = leaf(1.0, 2.0, 3.0, 4.0)
         f = wrapped(lambda x, parts=parts: parts(x * x)[part])
@@ -133,46 +138,48 @@ def test_a_part_of_an_array_that_nobody_uses(wrapped: Any, part: int) -> None:
         check_gradients(f, np.array([1.0, 2.0, 3.0, 4.0]))
 
 
-@BY
+@IGNORE_WARNINGS
 @pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
 def test_other_arguments_have_no_tangent_in_a_jacobian(wrapped: Any) -> None:
-    """The derivative by the second argument is infinite."""
+    """The derivative with respect to the second argument is infinite."""
     f = wrapped(lambda x, y: ag.stack([x * 2, x * 3 + ag.sqrt(y), x * 4]))
-    by_x, by_y = ag.jacobian(f, (0, 1))(on_device(np.array(1.0)), on_device(np.array(0.0)))
-    assert by_x.tolist() == [2.0, 3.0, 4.0]
-    assert by_y.tolist() == [0.0, np.inf, 0.0]
+    x_jacobian, y_jacobian = ag.jacobian(f, (0, 1))(
+        on_device(np.array(1.0)), on_device(np.array(0.0))
+    )
+    assert x_jacobian.tolist() == [2.0, 3.0, 4.0]
+    assert y_jacobian.tolist() == [0.0, np.inf, 0.0]
 
 
-def test_a_rule_gets_none_for_results_without_a_gradient() -> None:
-    given: list[Any] = []
+def test_a_rule_receives_none_for_results_without_a_gradient() -> None:
+    received: list[Any] = []
 
     def rule(g: Any) -> Any:
-        given.append([one is None for one in g])
-        return next(one for one in g if one is not None)
+        received.append([gradient is None for gradient in g])
+        return next(gradient for gradient in g if gradient is not None)
 
-    own = ag.primitive(x=rule)(lambda xp, x: (x * 1, x * 1, x * 1))
+    operation = ag.primitive(x=rule)(lambda xp, x: (x * 1, x * 1, x * 1))
     for used in ([1], [0, 2], [0, 1, 2]):
-        results = own(leaf(1.0))
+        results = operation(leaf(1.0))
         ag.stack([results[i] for i in used]).sum().backward()
-        assert given.pop() == [i not in used for i in range(3)]
+        assert received.pop() == [i not in used for i in range(3)]
 
 
-def test_a_rule_that_ignores_missing_gradients_is_told_about_them() -> None:
-    own = ag.primitive(x=lambda g: g[0] + g[1])(lambda xp, x: (x * 1, x * 1))
+def test_the_error_of_a_rule_mentions_missing_gradients() -> None:
+    operation = ag.primitive(x=lambda g: g[0] + g[1])(lambda xp, x: (x * 1, x * 1))
     with pytest.raises(TypeError, match=r"(?s)gradient rule of <lambda>.*None.*\[1\]"):
-        own(leaf(1.0))[0].backward()
+        operation(leaf(1.0))[0].backward()
 
 
 @pytest.mark.filterwarnings("ignore:scan records every step")
 @pytest.mark.parametrize("rule", [lambda g: g[0] + g[1], lambda g: 0, lambda g: g[0].sum()])
 def test_a_wrong_rule_does_not_stop_a_scan_that_is_not_differentiated(rule: Any) -> None:
-    own = ag.primitive(x=rule)(lambda xp, x: (x * 1, x * 1))
-    last, _ = ag.scan(lambda h, _: (own(h)[0], None), leaf(1.0, 2.0), None, length=3)
+    operation = ag.primitive(x=rule)(lambda xp, x: (x * 1, x * 1))
+    last, _ = ag.scan(lambda h, _: (operation(h)[0], None), leaf(1.0, 2.0), None, length=3)
     with pytest.raises((TypeError, ValueError), match="gradient rule of <lambda>"):
         last.sum().backward()
 
 
-def test_a_rule_of_several_results_may_return_none_if_it_was_given_none() -> None:
+def test_a_rule_may_return_none_for_a_missing_gradient() -> None:
     @ag.primitive(a=lambda g: g[0], b=lambda g: g[1])
     def both(xp: Any, a: Any, b: Any) -> Any:
         return a * 1, b * 1
@@ -184,7 +191,7 @@ def test_a_rule_of_several_results_may_return_none_if_it_was_given_none() -> Non
     assert b.grad.tolist() == [1.0]
 
 
-# --- what rules return ----------------------------------------------------------------------------
+# --- the gradients that rules return --------------------------------------------------------------
 
 WRONG: dict[str, tuple[Function, str]] = {
     "a scalar": (lambda g: g.sum(), r"array of shape \(\)"),
@@ -199,7 +206,7 @@ WRONG: dict[str, tuple[Function, str]] = {
     "a tuple": (lambda g: (g, g), "a tuple"),
     "text": (lambda g: "g", "a str"),
 }
-WAYS: dict[str, Function] = {
+TRANSFORMS: dict[str, Function] = {
     "backward": lambda f, x: f(x).sum().backward(),
     "create_graph": lambda f, x: f(x).sum().backward(create_graph=True),
     "gradients": lambda f, x: ag.gradients(f(x).sum(), x),
@@ -210,31 +217,31 @@ WAYS: dict[str, Function] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("name", WRONG)
-def test_what_a_rule_returns_is_checked(name: str, way: str) -> None:
-    rule, found = WRONG[name]
+def test_the_gradient_of_a_rule_is_checked(name: str, transform: str) -> None:
+    rule, received = WRONG[name]
 
     @ag.primitive(a=lambda g: g, b=rule)
-    def own(xp: Any, a: Any, b: Any) -> Any:
+    def operation(xp: Any, a: Any, b: Any) -> Any:
         return a + b
 
     x = ag.tensor(on_device(np.ones((2, 3))), requires_grad=True)
-    message = rf"rule of own returned (an )?{found}.* for argument b of shape \(2, 3\)"
+    message = rf"rule of operation returned (an )?{received}.* for argument b of shape \(2, 3\)"
     with pytest.raises(ValueError, match=message):
-        WAYS[way](lambda x: own(1.0, x), x)
+        TRANSFORMS[transform](lambda x: operation(1.0, x), x)
 
 
-@pytest.mark.parametrize("made", [lambda g: g * 1j, lambda g: (g > 0).astype("S1")])
+@pytest.mark.parametrize("rule", [lambda g: g * 1j, lambda g: (g > 0).astype("S1")])
 @pytest.mark.host
-def test_a_rule_returns_real_numbers(made: Function) -> None:
-    own = ag.primitive(x=made)(lambda xp, x: x * 1)
+def test_a_rule_must_return_real_numbers(rule: Function) -> None:
+    operation = ag.primitive(x=rule)(lambda xp, x: x * 1)
     with pytest.raises(ValueError, match=r"rule of <lambda> returned an array .* argument x"):
-        own(leaf(1.0, 2.0)).sum().backward()
+        operation(leaf(1.0, 2.0)).sum().backward()
 
 
 @pytest.mark.parametrize(
-    ("rule", "found"),
+    ("rule", "received"),
     [
         (lambda g: [g], "1 gradients for 2"),
         (lambda g: (g, g, g), "3 gradients for 2"),
@@ -242,27 +249,27 @@ def test_a_rule_returns_real_numbers(made: Function) -> None:
         (lambda g: None, "a NoneType for 2"),
     ],
 )
-def test_a_rule_for_all_arguments_returns_one_gradient_for_each(rule: Any, found: str) -> None:
-    own = ag.primitive(rule)(lambda xp, a, b: a + b)
-    with pytest.raises(ValueError, match=f"rule of <lambda> returned {found} arguments"):
-        own(leaf(1.0, 2.0), leaf(1.0, 2.0)).sum().backward()
+def test_a_rule_for_all_arguments_must_return_one_gradient_each(rule: Any, received: str) -> None:
+    operation = ag.primitive(rule)(lambda xp, a, b: a + b)
+    with pytest.raises(ValueError, match=f"rule of <lambda> returned {received} arguments"):
+        operation(leaf(1.0, 2.0), leaf(1.0, 2.0)).sum().backward()
 
 
-def test_a_rule_for_all_arguments_names_the_one_that_does_not_fit() -> None:
-    own = ag.primitive(lambda g: (g, g.sum()))(lambda xp, a, b: a + b)
+def test_the_error_of_a_rule_for_all_arguments_names_the_argument() -> None:
+    operation = ag.primitive(lambda g: (g, g.sum()))(lambda xp, a, b: a + b)
     with pytest.raises(ValueError, match=r"for argument b of shape \(2,\)"):
-        own(leaf(1.0, 2.0), leaf(1.0, 2.0)).sum().backward()
-    own = ag.primitive(lambda g: (g, None, g))(lambda xp, *xs: xs[0] + xs[1] + xs[2])
+        operation(leaf(1.0, 2.0), leaf(1.0, 2.0)).sum().backward()
+    operation = ag.primitive(lambda g: (g, None, g))(lambda xp, *xs: xs[0] + xs[1] + xs[2])
     with pytest.raises(ValueError, match=r"returned None for argument 1 of shape \(2,\)"):
-        own(*[leaf(1.0, 2.0) for _ in range(3)]).sum().backward()
+        operation(*[leaf(1.0, 2.0) for _ in range(3)]).sum().backward()
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (4, 2, 3), (4, 2, 1)])
 def test_a_rule_may_return_a_shape_that_its_argument_broadcasts_to(shape: Any) -> None:
     for small in [(), (1,), shape[-1:], (1, *shape[1:])]:
         x = ag.tensor(on_device(np.ones(small)), requires_grad=True)
-        own = ag.primitive(x=lambda g: g * 2)(lambda xp, x, *, shape: x + xp.ones(shape))
-        own(x, shape=shape).sum().backward()
+        operation = ag.primitive(x=lambda g: g * 2)(lambda xp, x, *, shape: x + xp.ones(shape))
+        operation(x, shape=shape).sum().backward()
         np.testing.assert_array_equal(
             on_host(x.grad), np.full(small, 2.0 * np.prod(shape) / x.size)
         )

@@ -1,4 +1,4 @@
-"""What is recorded and what is not; gradients of intermediate results; `gradients`."""
+"""Recording modes, hooks and gradients of intermediate results, and `gradients`."""
 
 import asyncio
 import threading
@@ -40,12 +40,12 @@ def fail_in_a_context(*_: Any) -> Any:
 
 
 def fail_in_backward(x: Any) -> Any:
-    """A function whose gradient fails."""
+    """Compute a result whose gradient rule fails."""
     return ag.primitive(x=lambda g: fail())(lambda xp, x: x * 1)(x)
 
 
 def fail_later() -> Callable[[Any], Any]:
-    """A function that fails when it is called again."""
+    """Return a function whose second call fails."""
     calls = iter([lambda x: x * x])
     return lambda x: next(calls, fail_in_a_context)(x)
 
@@ -56,7 +56,7 @@ def hooked(x: Any) -> Any:
     return y
 
 
-recorded = ag.enable_grad()  # decorates: whatever is around it, there is a graph
+recorded = ag.enable_grad()  # a decorator, for a graph also inside no_grad
 plain_init = ag.Tensor.__init__
 
 FAILURES: dict[str, Callable[[], Any]] = {
@@ -69,13 +69,15 @@ FAILURES: dict[str, Callable[[], Any]] = {
     "vjp": lambda: ag.vjp(fail, 1.0),
     "a pullback": lambda: ag.vjp(fail_in_backward, 1.0)[1](1.0),
     "jvp": lambda: ag.jvp(fail, (1.0,), (1.0,)),
-    "jvp, sweeping": lambda: ag.jvp(fail_in_backward, (1.0,), (1.0,)),
+    "jvp, backward pass": lambda: ag.jvp(fail_in_backward, (1.0,), (1.0,)),
     "jacobian": lambda: ag.jacobian(fail)(1.0),
     "hessian": lambda: ag.hessian(fail)(1.0),
     "hvp": lambda: ag.hvp(fail, (1.0,), (1.0,)),
     "checkpoint": lambda: ag.checkpoint(fail)(leaf(1.0)),
-    "checkpoint, again": lambda: recorded(ag.checkpoint(fail_later()))(leaf(1.0)).backward(),
-    "checkpoint in grad, again": lambda: ag.grad(ag.checkpoint(fail_later()))(1.0),
+    "checkpoint, recomputation": lambda: recorded(ag.checkpoint(fail_later()))(
+        leaf(1.0)
+    ).backward(),
+    "checkpoint in grad, recomputation": lambda: ag.grad(ag.checkpoint(fail_later()))(1.0),
     "scan": lambda: ag.scan(fail, leaf(1.0), leaf(1.0, 2.0)),
     "scan in grad": lambda: ag.grad(lambda c: ag.scan(fail, c, leaf(1.0)))(1.0),
     "backward": lambda: recorded(fail_in_backward)(leaf(1.0)).backward(),
@@ -89,13 +91,13 @@ FAILURES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("recording", [True, False])
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
-def test_an_exception_leaves_no_recording_state_behind(failure: Any, recording: bool) -> None:
+def test_an_exception_restores_the_recording_mode(failure: Any, recording: bool) -> None:
     with ag.enable_grad() if recording else ag.no_grad():
         with pytest.raises(ZeroDivisionError):
             failure()
         assert is_recording() == recording
-        assert isinstance(ag.grad(lambda x: x * x)(3.0), float)  # a Tensor if still nested
-        assert ag.Tensor.__init__ is plain_init  # no anomaly is looked for
+        assert isinstance(ag.grad(lambda x: x * x)(3.0), float)  # a Tensor inside another transform
+        assert ag.Tensor.__init__ is plain_init  # no anomaly detection
     assert is_recording()
 
 
@@ -162,21 +164,21 @@ def test_threads_do_not_see_each_others_transforms() -> None:
 
 
 def twisted(w: Any, x: Any) -> Any:
-    """Something with slopes and curvatures, through a loop and a checkpoint."""
+    """Compute a nonlinear function with a scan and a checkpoint."""
     carry, ys = ag.scan(lambda c, row: (ag.tanh(c * w + row), ag.sin(c)), w, x)
     return (ag.checkpoint(lambda c: ag.exp(-c * c) * w)(carry)).sum() + ys.sum()
 
 
 def by_backward(w: Any, x: Any) -> Any:
-    """The gradient by a leaf of this thread's own, from operations on the shared one too."""
-    mine = ag.tensor(x, requires_grad=True)
-    (slope,) = ag.gradients(twisted(w, mine), mine)
-    return slope
+    """Return the gradient by a leaf of this thread, through operations on the shared leaf."""
+    local_leaf = ag.tensor(x, requires_grad=True)
+    (gradient,) = ag.gradients(twisted(w, local_leaf), local_leaf)
+    return gradient
 
 
 DERIVATIVES: dict[str, Callable[[Any, Any], Any]] = {
     "gradients by the shared leaf": lambda w, x: ag.gradients(twisted(w, x), w)[0],
-    "gradients by a leaf of its own": by_backward,
+    "gradients by a leaf of the thread": by_backward,
     "gradients of gradients": lambda w, x: ag.gradients(
         ag.gradients(twisted(w, x), w, create_graph=True)[0].sum(), w
     )[0],
@@ -189,17 +191,17 @@ DERIVATIVES: dict[str, Callable[[Any, Any], Any]] = {
 def test_eight_threads_differentiate_at_once(derivative: Any) -> None:
     w = leaf(0.3, -0.8)
     inputs = [ag.tensor(np.random.default_rng(i).normal(size=(5, 2))) for i in range(8)]
-    alone = [derivative(w, x).tolist() for x in inputs]
-    found: list[Any] = [[] for _ in inputs]
+    expected = [derivative(w, x).tolist() for x in inputs]
+    results: list[Any] = [[] for _ in inputs]
 
     def work(i: int) -> None:
-        found[i] = [derivative(w, inputs[i]).tolist() for _ in range(5)]
+        results[i] = [derivative(w, inputs[i]).tolist() for _ in range(5)]
 
     at_once([partial(work, i) for i in range(8)])
-    assert found == [[one] * 5 for one in alone]
+    assert results == [[result] * 5 for result in expected]
 
 
-def test_gradients_of_eight_threads_add_up_in_a_shared_leaf() -> None:
+def test_a_shared_leaf_accumulates_gradients_of_eight_threads() -> None:
     x = leaf(1.0)
 
     def work() -> None:
@@ -228,39 +230,39 @@ def test_tasks_do_not_see_each_others_no_grad() -> None:
     assert asyncio.run(both())
 
 
-def test_gradients_carry_history_only_if_asked() -> None:
+def test_gradients_are_recorded_only_with_create_graph() -> None:
     x = leaf(2.0)
     (x * x * x).backward()
     assert x.grad is not None
     assert not x.grad.requires_grad
-    (slope,) = ag.gradients(x * x * x, x, create_graph=True)
-    assert slope is not None
-    curvature: Any = ag.gradients(slope, x)[0]
-    assert curvature.tolist() == [12.0]
+    (derivative,) = ag.gradients(x * x * x, x, create_graph=True)
+    assert derivative is not None
+    second: Any = ag.gradients(derivative, x)[0]
+    assert second.tolist() == [12.0]
 
 
-def test_history_can_be_asked_for_under_no_grad() -> None:
+def test_create_graph_records_under_no_grad() -> None:
     x = leaf(2.0)
     y = x * x * x
     with ag.no_grad():
-        (slope,) = ag.gradients(y, x, create_graph=True)
-    assert slope is not None
-    assert slope.requires_grad
+        (derivative,) = ag.gradients(y, x, create_graph=True)
+    assert derivative is not None
+    assert derivative.requires_grad
 
 
 # --- intermediate results -------------------------------------------------------------------------
 
 
-def test_an_intermediate_gradient_is_kept_only_if_asked() -> None:
+def test_an_intermediate_gradient_is_retained_on_request() -> None:
     x = leaf(3.0)
-    kept, dropped = x * 2, x * 5
-    kept.retain_grad()
-    (kept * dropped).backward()
-    assert kept.grad.tolist() == [15.0]
-    assert dropped.grad is None
+    retained, other = x * 2, x * 5
+    retained.retain_grad()
+    (retained * other).backward()
+    assert retained.grad.tolist() == [15.0]
+    assert other.grad is None
 
 
-def test_a_hook_sees_the_whole_gradient_once() -> None:
+def test_a_hook_receives_the_complete_gradient_once() -> None:
     x, seen = leaf(3.0), []
     y = x * 1
     y.register_hook(lambda gradient: seen.append(gradient.item()))
@@ -268,7 +270,7 @@ def test_a_hook_sees_the_whole_gradient_once() -> None:
     assert seen == [7.0]
 
 
-def test_what_a_hook_returns_replaces_the_gradient() -> None:
+def test_the_result_of_a_hook_replaces_the_gradient() -> None:
     x = leaf(3.0)
     y = x * 2
     y.register_hook(lambda gradient: gradient * 10)
@@ -278,7 +280,7 @@ def test_what_a_hook_returns_replaces_the_gradient() -> None:
     assert x.grad.tolist() == [20.0]
 
 
-def test_a_hook_may_write_into_what_it_is_given() -> None:
+def test_a_hook_may_write_into_the_gradient() -> None:
     a, b, c = leaf(1.0, 2.0), leaf(1.0, 2.0), ag.tensor(np.array([3.0, 4.0]))
 
     def halve(gradient: ag.Tensor) -> ag.Tensor:
@@ -292,7 +294,7 @@ def test_a_hook_may_write_into_what_it_is_given() -> None:
 
 
 @pytest.mark.parametrize("wrong", [ag.ones(3), ag.ones((3, 2)), 1.0, [1.0, 1.0]])
-def test_a_hook_returns_a_gradient_of_the_same_shape(wrong: Any) -> None:
+def test_the_result_of_a_hook_must_have_the_shape_of_the_gradient(wrong: Any) -> None:
     x = leaf(1.0, 2.0)
     x.register_hook(lambda gradient: wrong)
     with pytest.raises(
@@ -303,7 +305,7 @@ def test_a_hook_returns_a_gradient_of_the_same_shape(wrong: Any) -> None:
 
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("kind", [on_device, ag.tensor])
-def test_a_hook_returns_an_array_or_a_tensor(kind: Any, create_graph: bool) -> None:
+def test_a_hook_may_return_an_array_or_a_tensor(kind: Any, create_graph: bool) -> None:
     x = leaf(1.0, 2.0)
     x.register_hook(lambda gradient: kind(np.array([5.0, 6.0])))
     (x * x).sum().backward(create_graph=create_graph)
@@ -315,40 +317,40 @@ def test_a_hook_returns_an_array_or_a_tensor(kind: Any, create_graph: bool) -> N
 # --- gradients() ----------------------------------------------------------------------------------
 
 
-def test_gradients_writes_nothing_to_grad() -> None:
+def test_gradients_does_not_change_grad() -> None:
     x = leaf(3.0)
-    found: Any = ag.gradients(x * x, x)
-    assert found[0].tolist() == [6.0]
+    gradients: Any = ag.gradients(x * x, x)
+    assert gradients[0].tolist() == [6.0]
     assert x.grad is None
 
 
-def test_gradients_of_weighted_outputs_by_any_tensor() -> None:
+def test_gradients_of_weighted_outputs_with_respect_to_any_tensor() -> None:
     x = leaf(1.0, 2.0)
     middle = x * x
-    found: Any = ag.gradients(
+    gradients: Any = ag.gradients(
         [middle * 3, x], [middle, x], [np.array([1.0, 2]), np.array([10.0, 20])]
     )
-    assert [g.tolist() for g in found] == [[3.0, 6.0], [16.0, 44.0]]
+    assert [g.tolist() for g in gradients] == [[3.0, 6.0], [16.0, 44.0]]
 
 
 def test_gradients_of_an_input_that_is_not_used() -> None:
     x, other = leaf(1.0), leaf(1.0)
     with pytest.raises(RuntimeError, match=r"do not depend on input 1; allow_unused=True"):
         ag.gradients(x * x, [x, other], retain_graph=True)
-    found: Any = ag.gradients(x * x, [x, other], allow_unused=True)
-    assert found[0].tolist() == [2.0]
-    assert found[1] is None
+    gradients: Any = ag.gradients(x * x, [x, other], allow_unused=True)
+    assert gradients[0].tolist() == [2.0]
+    assert gradients[1] is None
 
 
-def test_gradients_of_and_by_what_a_generator_yields() -> None:
+def test_gradients_accepts_generators() -> None:
     x, y = leaf(3.0), leaf(4.0)
-    found: Any = ag.gradients((t * t for t in (x, y)), (t for t in (x, y)))
-    assert [g.tolist() for g in found] == [[6.0], [8.0]]
+    gradients: Any = ag.gradients((t * t for t in (x, y)), (t for t in (x, y)))
+    assert [g.tolist() for g in gradients] == [[6.0], [8.0]]
 
 
-def test_gradients_visits_only_what_lies_between() -> None:
+def test_gradients_visits_only_nodes_between_outputs_and_inputs() -> None:
     x, other, seen = leaf(1.0), leaf(1.0), []
-    aside = other * other
-    aside.register_hook(lambda gradient: seen.append(gradient))
-    ag.gradients(x * aside, x)
+    side_branch = other * other
+    side_branch.register_hook(lambda gradient: seen.append(gradient))
+    ag.gradients(x * side_branch, x)
     assert not seen

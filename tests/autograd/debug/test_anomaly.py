@@ -1,4 +1,4 @@
-"""`detect_anomaly` names the operation and the line that made the first nan or infinity."""
+"""`detect_anomaly` names the operation and the line that create the first nan or infinity."""
 
 import linecache
 import re
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 def lines_of(error: BaseException) -> list[str]:
-    """The source lines that a message names."""
+    """Return the source lines that a message names."""
     places = re.findall(r"at (/\S+):(\d+), in ", str(error))
     return [linecache.getline(path, int(number)).strip() for path, number in places]
 
@@ -28,7 +28,7 @@ def caught(f: Callable[[], Any]) -> FloatingPointError:
     return found.value
 
 
-def test_the_forward_line_that_made_it() -> None:
+def test_an_error_names_the_forward_line() -> None:
     def f() -> Any:
         x = leaf(1, -1)
         y = ag.exp(x)
@@ -41,12 +41,12 @@ def test_the_forward_line_that_made_it() -> None:
     assert f.__name__ in str(error)
 
 
-def test_an_infinity_is_told_from_a_nan() -> None:
+def test_an_infinity_is_distinguished_from_a_nan() -> None:
     assert "divide made an infinity" in str(caught(lambda: 1 / leaf(0, 1)))
     assert "subtract made a nan" in str(caught(lambda: leaf(np.inf) - np.inf))
 
 
-def test_the_forward_line_of_a_gradient() -> None:
+def test_an_error_of_a_rule_names_the_forward_line() -> None:
     def f() -> None:
         x = leaf(0, 4)
         y = ag.sqrt(x)  # here
@@ -91,17 +91,17 @@ def test_in_a_scan() -> None:
     assert lines_of(error)[0].endswith("# here")
 
 
-def test_what_is_finite_is_left_alone() -> None:
-    def slope(x: Any) -> Any:
+def test_finite_results_do_not_change() -> None:
+    def derivative(x: Any) -> Any:
         y = ag.tanh(ag.stack(ag.unstack(x)) @ x)
         return ag.gradients(y, x, create_graph=True)[0]
 
     with ag.detect_anomaly():
-        watched = slope(leaf(1, 2))
-    np.testing.assert_array_equal(watched.numpy(), slope(leaf(1, 2)).numpy())
+        actual = derivative(leaf(1, 2))
+    np.testing.assert_array_equal(actual.numpy(), derivative(leaf(1, 2)).numpy())
 
 
-def test_infinities_that_the_user_brings_are_no_anomaly() -> None:
+def test_infinities_in_the_input_are_not_reported() -> None:
     with ag.detect_anomaly():
         mask = ag.tensor([0.0, -np.inf])
         assert ag.softmax(ag.where([True, False], leaf(1, 1), 0.0)).sum().item() == pytest.approx(1)
@@ -109,7 +109,7 @@ def test_infinities_that_the_user_brings_are_no_anomaly() -> None:
 
 
 @pytest.mark.parametrize("operation", [ag.multiply, ag.divide, ag.logaddexp])
-def test_a_write_into_the_data_of_a_tensor_that_is_still_needed(operation: Any) -> None:
+def test_a_write_into_data_that_a_gradient_needs_raises(operation: Any) -> None:
     with ag.detect_anomaly():
         x, needed = leaf(1, 2), ag.ones(2)
         y = operation(x, needed)  # here
@@ -122,20 +122,20 @@ def test_a_write_into_the_data_of_a_tensor_that_is_still_needed(operation: Any) 
     assert lines_of(caught.value)[0].endswith("# here")
 
 
-def test_a_nan_that_a_gradient_needs_is_no_write() -> None:
+def test_a_nan_among_residuals_is_not_reported_as_a_write() -> None:
     with ag.detect_anomaly():
         x = leaf(1, 2)
         (ag.where([True, False], x, 0) + 0 * ag.fmax(x, [np.nan, 1])).sum().backward()
 
 
-def test_it_costs_nothing_before_and_after() -> None:
-    def parts() -> tuple[Any, ...]:
+def test_the_engine_is_unchanged_before_and_after() -> None:
+    def hooks() -> tuple[Any, ...]:
         return ag.Tensor.__init__, Node.__init__, Kernels.__getitem__, [*monitors]
 
-    plain = parts()
+    unchanged = hooks()
     with pytest.raises(ZeroDivisionError), ag.detect_anomaly(), ag.detect_anomaly():
-        1 / (parts() == plain)
-    assert parts() == plain
+        1 / (hooks() == unchanged)
+    assert hooks() == unchanged
     assert ag.log(leaf(-1.0)).requires_grad
 
 
@@ -147,16 +147,16 @@ def test_nested_contexts() -> None:
             ag.log(leaf(-1.0))
 
 
-def test_one_object_used_again() -> None:
-    watch = ag.detect_anomaly()
-    with watch, watch:
+def test_one_object_can_be_used_again() -> None:
+    context = ag.detect_anomaly()
+    with context, context:
         pass
     assert ag.log(leaf(-1.0)).requires_grad
-    with watch, pytest.raises(FloatingPointError):
+    with context, pytest.raises(FloatingPointError):
         ag.log(leaf(-1.0))
 
 
-def test_other_threads_are_not_watched() -> None:
+def test_other_threads_are_not_checked() -> None:
     with ag.detect_anomaly():
         in_thread(lambda: ag.log(leaf(-1.0)))
 
@@ -203,7 +203,7 @@ def test_overflows_of_assigned_values_are_found(value: Any) -> None:
         lambda x, mask: ag.minimum(x, np.inf),
     ],
 )
-def test_values_that_are_passed_in_are_not_reported(masked: Any, recorded: bool) -> None:
+def test_infinities_that_inputs_explain_are_not_reported(masked: Any, recorded: bool) -> None:
     x = leaf(1, 2, 3) if recorded else leaf(1, 2, 3).detach()
     with ag.detect_anomaly():
         out = masked(x, ag.tensor([True, False, True])).sum()

@@ -1,4 +1,4 @@
-"""Context managers as decorators of generators and coroutines, in other contexts and threads."""
+"""Context managers: decorated generators and coroutines, other contexts and threads, warnings."""
 
 import asyncio
 import contextvars
@@ -22,7 +22,7 @@ def is_recording() -> bool:
     return bool((leaf(1.0) * 1).requires_grad)
 
 
-def is_watched() -> bool:
+def detects_anomalies() -> bool:
     try:
         with np.errstate(all="ignore"):
             ag.log(leaf(-1.0))
@@ -34,7 +34,7 @@ def is_watched() -> bool:
 CONTEXTS: list[tuple[Callable[[], Any], Callable[[], bool], bool]] = [
     (ag.no_grad, is_recording, False),
     (lambda: ag.enable_grad(), is_recording, True),
-    (ag.detect_anomaly, is_watched, True),
+    (ag.detect_anomaly, detects_anomalies, True),
 ]
 
 
@@ -118,8 +118,8 @@ def test_a_block_may_end_in_another_context(
         thread.join()
         threading.excepthook = hook
     else:
-        chosen = contextvars.Context() if where == "context" else contextvars.copy_context()
-        chosen.run(suspended.close)
+        new_context = contextvars.Context() if where == "context" else contextvars.copy_context()
+        new_context.run(suspended.close)
     assert failures == []
     assert state() == before
 
@@ -139,7 +139,7 @@ def test_an_async_generator_closed_by_another_task_turns_recording_on_again() ->
 
 
 @pytest.mark.parametrize(("context", "state", "inside"), CONTEXTS)
-def test_blocks_that_overlap_end_independently(
+def test_overlapping_blocks_end_independently(
     context: Any, state: Callable[[], bool], inside: bool
 ) -> None:
     def block() -> Iterator[None]:
@@ -208,7 +208,7 @@ def test_exit_without_enter_is_an_error(
     assert state() == before
 
 
-def test_contexts_entered_by_hand() -> None:
+def test_contexts_entered_without_with() -> None:
     outer, inner = ag.no_grad(), ag.enable_grad()
     outer.__enter__()
     inner.__enter__()
@@ -234,7 +234,9 @@ def test_contexts_entered_by_hand() -> None:
     ],
 )
 @pytest.mark.parametrize("action", ["always", "default"])
-def test_floating_point_warnings_name_the_users_line(warn: Callable[[], Any], action: Any) -> None:
+def test_floating_point_warnings_name_the_line_of_the_user(
+    warn: Callable[[], Any], action: Any
+) -> None:
     code = warn.__code__
     for _ in range(2):
         globals().pop("__warningregistry__", None)
@@ -247,13 +249,13 @@ def test_floating_point_warnings_name_the_users_line(warn: Callable[[], Any], ac
 
 
 @pytest.mark.host
-def test_warnings_are_shown_where_the_function_that_shows_them_cannot_be_wrapped(
+def test_warnings_are_not_wrapped_if_another_package_shows_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def other(message: Any) -> None:
         pass
 
-    monkeypatch.setattr(warnings, "_showwarnmsg", other)  # another package's
+    monkeypatch.setattr(warnings, "_showwarnmsg", other)  # of another package
     location.show_warnings_at_user_line()
     assert vars(warnings)["_showwarnmsg"] is other
     monkeypatch.delattr(warnings, "_showwarnmsg")

@@ -1,4 +1,4 @@
-"""A Ctrl-C at any line leaves the engine as it was."""
+"""Ctrl-C at any line leaves no state behind."""
 
 import contextlib
 import signal
@@ -34,8 +34,8 @@ THREADS = blas_threads()
 
 
 class InterruptedAt:
-    """Trace function that raises KeyboardInterrupt at the n-th line of the library, of
-    `contextlib` or of the function `body`; it counts the lines.
+    """Trace function that raises KeyboardInterrupt at the n-th line of the library, of `contextlib`
+    or of the function `body`, and counts these lines.
     """
 
     def __init__(self, n: int, body: Callable[..., Any]) -> None:
@@ -74,7 +74,7 @@ def step(h: Any, x: Any) -> Any:
 
 
 def check_engine() -> None:
-    """Recording is on, gradients are right, scans are compiled, nothing is watched or locked."""
+    """Check that recording is on, gradients are correct, scans are compiled and no lock is held."""
     assert backend.current().device == DEVICE
     assert [scan_interceptor.get(), mutation.write_guard.get(), sys.getprofile()] == [None] * 3
     assert recompute.recompute_intervals.get() == ()
@@ -82,7 +82,7 @@ def check_engine() -> None:
     x = leaf(1.0, 2.0)
     ((x * x).sum() * 2).backward()
     np.testing.assert_array_equal(on_host(x.grad), [4, 8])
-    assert isinstance(ag.grad(lambda z: z * z)(3.0), float)  # a Tensor inside of a transform
+    assert isinstance(ag.grad(lambda z: z * z)(3.0), float)  # a Tensor inside another transform
     assert (Node.__init__, Kernels.__getitem__, ag.Tensor.__init__) == PLAIN
     assert graph.monitors == []
     assert ag.explain(step, x, leaf(*[[0.5, 0.5]] * 3)).compiled
@@ -103,17 +103,17 @@ def device() -> None:
 
 
 def interrupted(body: Callable[[], Any], at_most: int, check: Callable[[], None]) -> int:
-    """Interrupt `body` at each line, or at `at_most` lines, evenly spread. Return how often."""
+    """Interrupt `body` at `at_most` evenly spaced lines; return the number of interrupts."""
     body()
     lines, _ = run(body, 0)
     interrupts = 0
     count = min(lines, at_most)
     for n in [1 + i * lines // count for i in range(count)]:
-        executed, held = run(body, n)
+        executed, interrupt = run(body, n)
         interrupts += executed >= n  # Python ignores an exception in a finalizer
         check_engine()
         check()
-        del held
+        del interrupt
     return interrupts
 
 
@@ -181,7 +181,7 @@ def evaluation() -> None:
         assert not MODEL.training
 
 
-def watching() -> None:
+def capturing() -> None:
     with insight.capture(MODEL) as runs:
         MODEL(ag.ones((1, 1, 2)))
     assert runs
@@ -216,7 +216,7 @@ CONTEXTS: list[tuple[Callable[[], None], Callable[[], None]]] = [
         decorated_generator,
         raising,
     )
-] + [(evaluation, check_model), (watching, check_model), (threads, check_threads)]
+] + [(evaluation, check_model), (capturing, check_model), (threads, check_threads)]
 
 
 def test_contexts_interrupted_at_every_line_leave_no_state_behind(
@@ -234,7 +234,7 @@ def test_contexts_interrupted_at_every_line_leave_no_state_behind(
     assert sum(counts.values()) >= 300, counts
 
 
-# --- everything else: lines spread over the whole -------------------------------------------------
+# --- computations: evenly spaced lines ------------------------------------------------------------
 
 
 def backward() -> None:
@@ -247,8 +247,8 @@ def compiled_scan() -> None:
 
 
 def new_scan() -> None:
-    factor = leaf(next(FACTORS))
-    function = eval("lambda h, x: (h * x * factor, h)", {"factor": factor})  # never compiled before
+    factor = leaf(next(FACTORS))  # a new step, which is not in the cache of compiled steps
+    function = eval("lambda h, x: (h * x * factor, h)", {"factor": factor})
     ag.scan(function, leaf(1.0, 2.0), leaf(*[[0.5, 0.5]] * 3))[1].sum().backward()
 
 
@@ -325,9 +325,9 @@ def test_recomputation_never_moves_the_random_stream(body: Callable[[], None]) -
     lines, _ = run(body, 0)
     for n in range(lines // 2, lines, 1 + lines // 40):
         ag.manual_seed(1)
-        _, held = run(body, n)
+        _, interrupt = run(body, n)
         assert ag.random.get_state()["block"] <= after["block"]
-        del held
+        del interrupt
 
 
 @pytest.mark.host
