@@ -81,7 +81,7 @@ def follow(
         groups = optimizer.param_groups
         rates.append([group["lr"] for group in groups])
         momenta.append([g["betas"][0] if "betas" in g else g["momentum"] for g in groups])
-        optimizer.step()  # there are no gradients; PyTorch's schedules warn without this call
+        optimizer.step()  # no parameter has a gradient; PyTorch's schedules warn without this call
         if t < STEPS:
             schedule.step(*([] if metrics is None else [metrics[t]]))
         assert list(schedule.get_last_lr()) == [group["lr"] for group in groups]

@@ -30,7 +30,7 @@ class TensorDataset:
     Raises
     ------
     ValueError
-        If there are no arrays, or if their lengths differ.
+        If no arrays are given, or if their lengths differ.
     """
 
     def __init__(self, *tensors: Any) -> None:

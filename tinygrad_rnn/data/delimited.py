@@ -41,7 +41,8 @@ def read_table(path: PathLike, columns: Sequence[str] | None, encoding: str) -> 
     Raises
     ------
     InputError
-        If a row is invalid or a column is missing, with the line number, or if there are no rows.
+        If a row is invalid, a column is missing, or the file has no rows. The message contains the
+        line.
     """
     name = os.fspath(path)
     readers = {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows}

@@ -51,7 +51,7 @@ class LabeledText:
     Raises
     ------
     ValueError
-        If there are no texts, or not one label per text.
+        If `texts` is empty, or if the number of labels differs.
     InputError
         If a label is not a class of `like`.
 
@@ -223,7 +223,7 @@ class ParallelText:
     Raises
     ------
     ValueError
-        If there are no texts, or not one target per source.
+        If `sources` is empty, or if the number of targets differs.
     """
 
     source_lexicon = RenamedAttribute("source_vocabulary")

@@ -1,5 +1,8 @@
-"""Models made of the layers in `nn`, how they write, and the Markov chains and autoregressions that
-they are measured against."""
+"""Models for sequence tasks, decoding algorithms, and baselines.
+
+The models consist of layers from `nn`. `decoding` contains sampling and beam search, and
+`baselines` contains Markov chains and autoregressions for comparison.
+"""
 
 from autograd.runtime.deprecation import moved_names
 

@@ -1,4 +1,4 @@
-"""Something seen, a sequence written about it: captions of pictures, descriptions of films."""
+"""A model that describes an input, such as an image or a video, by a sequence of symbols."""
 
 from __future__ import annotations
 
@@ -7,33 +7,59 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd import Tensor, flatten, mean, tree_map
+from autograd.runtime.deprecation import RenamedAttribute, renamed_parameters
 
 from .. import nn
 from .decoder import Decoder
 
 
 class Captioner(Decoder):
-    """Writes a sequence of symbols about a picture. `reader` makes a vector v (B, C) of it, from
-    which a cell starts (Vinyals et al. 2015, "Show and tell: a neural image caption generator"):
+    """Image captioning model, optionally with attention.
 
-        s_0 = W_b v + b_b, for each part of the cell's state
+    The encoder `reader` maps an image to a feature vector v (B, C), from which the state of the
+    decoder's cell is initialized:
 
-    With `attention`, a class, the reader makes vectors of R regions, (R, B, C), which each symbol
-    looks at anew; v is their mean (Xu et al. 2015, "Show, attend and tell: neural image caption
-    generation with visual attention", section 3.1.2). The other equations are those of `Decoder`;
-    there, as in Luong et al., it is the new state that looks.
+        s_0 = W_b v + b_b, for each component of the cell's state
 
-    `reader` is any module: of a picture, of regions of one, of a film (one's own, that hands on a
-    recurrent layer's outputs). `picture_size` is C (None: the output_size or out_features of the
-    last module in the reader that has one). `cell` says what the cell that writes is like, and that
-    symbols are embedded in vectors of its input_size. `dropout` acts on the embedded symbols and
-    before the scores. With `batch_first`, symbols and scores are (B, T') and (B, T', V), regions
-    (B, R, C).
+    With attention, the encoder returns one feature vector per region, (R, B, C). Each step attends
+    to the regions, and v is their mean (Xu et al. 2015, section 3.1.2). The other equations are
+    those in `Decoder`: the query is the new state, as in Luong et al. 2015.
 
-    To write: `state = model.encode(picture)`, and then `sample` or `beam_search` (in `models`) with
-    `model.step`. Raises ValueError where C is not to be found.
+    To generate, call `state = model.encode(image)` and then `models.sample` or `models.beam_search`
+    with `model.step`.
+
+    Parameters
+    ----------
+    reader : nn.Module
+        The encoder of images, or of other inputs: a recurrent layer's outputs encode videos.
+    symbols : int
+        Size V of the vocabulary.
+    cell : nn.Cell
+        The decoder's cell; its input size is the embedding dimension.
+    attention : callable, optional
+        A class, such as `nn.AdditiveAttention`; `attention(query_size, memory_size)` creates the
+        attention.
+    dropout : float
+        Dropout probability after the embedding and before the output layer.
+    feature_size : int, optional
+        Size C of the feature vectors; by default `output_size` or `out_features` of the last module
+        in `reader` that has one.
+    batch_first : bool
+        Use shapes (B, T') for symbols, (B, T', V) for logits and (B, R, C) for regions.
+
+    Raises
+    ------
+    ValueError
+        If `feature_size` is neither given nor found in `reader`.
+
+    References
+    ----------
+    Vinyals et al. 2015, "Show and tell: a neural image caption generator".
+
+    Xu et al. 2015, "Show, attend and tell: neural image caption generation with visual attention".
     """
 
+    @renamed_parameters(picture_size="feature_size")
     def __init__(
         self,
         reader: nn.Module,
@@ -42,55 +68,97 @@ class Captioner(Decoder):
         attention: Callable[[int, int], nn.Attention] | None = None,
         dropout: float = 0.0,
         *,
-        picture_size: int | None = None,
+        feature_size: int | None = None,
         batch_first: bool = False,
     ) -> None:
-        C = _width(reader) if picture_size is None else picture_size
+        C = _output_size(reader) if feature_size is None else feature_size
         if C is None:
             raise ValueError(
-                f"how wide are the vectors that {type(reader).__name__} makes of a picture? "
-                "Nothing in it has an output_size or out_features: give picture_size="
+                "the size of the feature vectors is unknown, since no module in "
+                f"{type(reader).__name__} has an output_size or out_features: pass feature_size="
             )
-        self.reader, self.picture_size, self.batch_first = reader, C, batch_first
+        self.reader, self.feature_size, self.batch_first = reader, C, batch_first
         shapes = [leaf.shape[1:] for leaf in flatten(cell.initial_state(1))]
         self.bridges = nn.ModuleList(nn.Linear(C, math.prod(shape)) for shape in shapes)
         super().__init__(symbols, cell, 1, C, attention, dropout)
 
-    def forward(self, picture: Any, target: Any) -> Tensor:
-        """Scores (T', B, V) of what follows each symbol of `target` (T', B), a start symbol and
-        then what should be written: teacher forcing. `picture` is what the reader takes.
-        """
-        return self.written(self.encode(picture), target)[0]
+    picture_size = RenamedAttribute("feature_size")
 
-    def alignment(self, picture: Any, target: Any) -> Tensor:
-        """The weights of the attention (B, T', R): how much the symbol that follows each one of the
-        target looks at each region. ValueError without attention."""
-        return self.look(self.encode(picture), target)
+    @renamed_parameters(picture="image")
+    def forward(self, image: Any, target: Any) -> Tensor:
+        """Compute the logits of target sequences by teacher forcing.
 
-    def encode(self, picture: Any) -> Any:
-        """The state from which to write: the regions, and (s_0, z_0). Every leaf of it has the
-        batch first. ValueError if what the reader makes is of another shape than it should be.
+        Parameters
+        ----------
+        image : Any
+            A batch of inputs of the encoder.
+        target : array_like of int, shape (T', B)
+            The captions, which begin with a start symbol.
+
+        Returns
+        -------
+        Tensor, shape (T', B, V)
+            The logits of the symbol after each target symbol.
         """
-        v = self.reader(picture)
+        return self.decode(self.encode(image), target)[0]
+
+    @renamed_parameters(picture="image")
+    def alignment(self, image: Any, target: Any) -> Tensor:
+        """Return the attention weights.
+
+        Parameters
+        ----------
+        image : Any
+            A batch of inputs of the encoder.
+        target : array_like of int, shape (T', B)
+            The captions, which begin with a start symbol.
+
+        Returns
+        -------
+        Tensor, shape (B, T', R)
+            The weights on each region when the symbol after each target symbol is predicted.
+        """
+        return self.attention_weights(self.encode(image), target)
+
+    @renamed_parameters(picture="image")
+    def encode(self, image: Any) -> Any:
+        """Encode images.
+
+        Parameters
+        ----------
+        image : Any
+            A batch of inputs of the encoder.
+
+        Returns
+        -------
+        tuple
+            The initial state of the decoder. The batch is the first axis of every leaf.
+
+        Raises
+        ------
+        ValueError
+            If the shape of the encoder's output is wrong.
+        """
+        v = self.reader(image)
         axes = ("B", "C") if self.attention is None else ("R", "B", "C")
-        if v.ndim != len(axes) or v.shape[-1] != self.picture_size:
+        if v.ndim != len(axes) or v.shape[-1] != self.feature_size:
             raise ValueError(
-                f"a reader {'without' if self.attention is None else 'with'} attention makes of "
-                f"pictures ({', '.join(axes)}) with C = picture_size = {self.picture_size}, "
-                f"not shape {v.shape}"
+                f"{'without' if self.attention is None else 'with'} attention the reader must "
+                f"return shape ({', '.join(axes)}) with C = feature_size = {self.feature_size}, "
+                f"got shape {v.shape}"
             )
-        regions = v if self.attention is None else self.turned(v)
+        regions = v if self.attention is None else self.swap_batch_axis(v)
         v = v if self.attention is None else mean(regions, 0)
         cell: Any = self.cells[0]
         bridges = iter(self.bridges)
         s = tree_map(lambda leaf: next(bridges)(v).reshape(leaf.shape), cell.initial_state(len(v)))
-        return self.begin([s], regions)
+        return self.initial_state([s], regions)
 
 
-def _width(module: Any) -> int | None:
-    """How wide the vectors are that a module makes, if it or the last module in it says so."""
+def _output_size(module: Any) -> int | None:
+    """Return the output size of a module, or of the last of its children that has one."""
     for name in ("output_size", "out_features"):
         if hasattr(module, name):
             return int(getattr(module, name))
-    widths = [width for width in map(_width, module.children()) if width is not None]
-    return widths[-1] if widths else None
+    sizes = [size for size in map(_output_size, module.children()) if size is not None]
+    return sizes[-1] if sizes else None

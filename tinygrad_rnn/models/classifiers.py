@@ -1,4 +1,4 @@
-"""Labels for sequences: one for each, or one for each of its steps."""
+"""Sequence classification and sequence tagging."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POOLINGS = ("last", "mean", "max")
 
 
 class _LabelModel(nn.Module):
-    """What labels are given from: a recurrent layer's outputs, of features or embedded symbols."""
+    """A recurrent layer on features or embedded symbols, with an output layer."""
 
     def __init__(
         self, recurrent: nn.Recurrent, classes: int, symbols: int | None, dropout: float
@@ -36,26 +36,45 @@ class _LabelModel(nn.Module):
         self.recurrent = recurrent
         self.readout = nn.Linear(recurrent.output_size, classes)
 
-    def read(self, x: Any, lengths: Any) -> Tensor:
-        """h (T, B, H), in the order of the layer's axes."""
+    def _outputs(self, x: Any, lengths: Any) -> Tensor:
+        """Return the outputs (T, B, H) of the recurrent layer, in its axis order."""
         if self.embedding is not None:
             x = self.dropout(self.embedding(x))
         hidden: Tensor = self.recurrent(x, lengths=lengths)[0]
         return hidden
 
-    def scores(self, hidden: Tensor) -> Tensor:
+    def _logits(self, hidden: Tensor) -> Tensor:
         return self.readout(self.dropout(hidden))  # type: ignore[no-any-return]
 
 
 class SequenceTagger(_LabelModel):
-    """A label for each step of a sequence: parts of speech, phonemes, states (Graves 2012,
-    "Supervised sequence labelling with recurrent neural networks", section 3.2).
+    """Sequence tagging: one class per step, such as parts of speech or phonemes.
 
         p(class_t | x_1 ... x_t) = softmax(W h_t + b)        bidirectional: given x_1 ... x_T
 
-    `recurrent` is any recurrent layer, which says whether the batch is first. It reads features, or
-    with `symbols`, their number, embedded symbols. `dropout` acts on the embedded symbols and
-    before the scores.
+    Parameters
+    ----------
+    recurrent : nn.Recurrent
+        Any recurrent layer; its `batch_first` determines the axis order.
+    classes : int
+        Number of classes.
+    symbols : int, optional
+        Vocabulary size, if the inputs are symbols, which are then embedded; by default the inputs
+        are features.
+    dropout : float
+        Dropout probability after the embedding and before the output layer.
+
+    References
+    ----------
+    Graves 2012, "Supervised sequence labelling with recurrent neural networks", section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_rnn import models, nn
+    >>> model = models.SequenceTagger(nn.LSTM(3, 8, bidirectional=True), classes=5)
+    >>> model(np.zeros((7, 2, 3)).astype("float32")).shape
+    (7, 2, 5)
     """
 
     def __init__(
@@ -68,30 +87,77 @@ class SequenceTagger(_LabelModel):
         super().__init__(recurrent, classes, symbols, dropout)
 
     def forward(self, x: Any, lengths: Any = None) -> Tensor:
-        """Scores (T, B, classes) of features x (T, B, I), or symbols (T, B), of which each sequence
-        has `lengths` (B) steps (None: all). Those beyond have no influence, and scores there, of an
-        output 0, only have to be left out of the loss. Raises ValueError for shapes and lengths
-        that do not fit.
+        """Compute the logits of the classes at every step.
+
+        Steps beyond the end of a sequence have no influence, and their logits only have to be
+        excluded from the loss.
+
+        Parameters
+        ----------
+        x : array_like, shape (T, B, I) or (T, B)
+            Features, or symbols.
+        lengths : array_like of int, shape (B,), optional
+            The lengths of the sequences; T by default.
+
+        Returns
+        -------
+        Tensor, shape (T, B, classes)
+            The logits.
         """
-        return self.scores(self.read(x, lengths))
+        return self._logits(self._outputs(x, lengths))
 
 
 class SequenceClassifier(_LabelModel):
-    """One label for a sequence: sentiments, kinds of waves, languages.
+    """Sequence classification: one class per sequence, such as sentiment or language.
 
         p(class | x_1 ... x_n) = softmax(W pool(h_1 ... h_n) + b)
 
-    `pooling` makes one vector of the outputs of the last layer (T steps, n of them the sequence's
-    own):
+    `pooling` combines the outputs of the last layer in the n steps of a sequence:
 
-        "last"  h_n; bidirectional: [h_n forwards; h_1 backwards], where each direction has ended
-                (Graves & Schmidhuber 2005). With padding it is not the output at T.
-        "mean"  sum_t h_t / n (Lai et al. 2015)
-        "max"   max_t h_t, in each component (Collobert & Weston 2008; Conneau et al. 2017)
+        "last"  h_n; bidirectional: [h_n of the forward direction; h_1 of the backward direction]
+        "mean"  sum_t h_t / n
+        "max"   max_t h_t, for each component
 
-    A sequence of length 0 is pooled to 0. `recurrent` is any recurrent layer, which says whether
-    the batch is first. It reads features, or with `symbols`, their number, embedded symbols.
-    `dropout` acts on the embedded symbols and before the scores.
+    A sequence of length 0 is pooled to 0.
+
+    Parameters
+    ----------
+    recurrent : nn.Recurrent
+        Any recurrent layer; its `batch_first` determines the axis order.
+    classes : int
+        Number of classes.
+    symbols : int, optional
+        Vocabulary size, if the inputs are symbols, which are then embedded; by default the inputs
+        are features.
+    pooling : {"last", "mean", "max"}
+        The pooling.
+    dropout : float
+        Dropout probability after the embedding and before the output layer.
+
+    Raises
+    ------
+    ValueError
+        If `pooling` is unknown.
+
+    References
+    ----------
+    Graves & Schmidhuber 2005, "Framewise phoneme classification with bidirectional LSTM and other
+    neural network architectures" ("last").
+
+    Lai et al. 2015, "Recurrent convolutional neural networks for text classification" ("mean").
+
+    Collobert & Weston 2008, "A unified architecture for natural language processing" ("max").
+
+    Conneau et al. 2017, "Supervised learning of universal sentence representations from natural
+    language inference data" ("max").
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_rnn import models, nn
+    >>> model = models.SequenceClassifier(nn.GRU(4, 8), classes=2, symbols=10)
+    >>> model(np.zeros((7, 3), int), lengths=[7, 5, 2]).shape
+    (3, 2)
     """
 
     def __init__(
@@ -103,37 +169,62 @@ class SequenceClassifier(_LabelModel):
         dropout: float = 0.0,
     ) -> None:
         if pooling not in POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
         super().__init__(recurrent, classes, symbols, dropout)
         self.pooling = pooling
 
     def forward(self, x: Any, lengths: Any = None) -> Tensor:
-        """Scores (B, classes) of features x (T, B, I), or symbols (T, B), of which each sequence
-        has `lengths` (B) steps (None: all). Those beyond have no influence. Raises ValueError for
-        shapes and lengths that do not fit.
+        """Compute the logits of the classes.
+
+        Steps beyond the end of a sequence have no influence.
+
+        Parameters
+        ----------
+        x : array_like, shape (T, B, I) or (T, B)
+            Features, or symbols.
+        lengths : array_like of int, shape (B,), optional
+            The lengths of the sequences; T by default.
+
+        Returns
+        -------
+        Tensor, shape (B, classes)
+            The logits.
         """
-        h = self.read(x, lengths)
+        h = self._outputs(x, lengths)
         h = swapaxes(h, 0, 1) if self.recurrent.batch_first and h.ndim == 3 else h
         lengths = None if lengths is None else tensor(lengths, device=h.device)
-        return self.scores(self._pooled(h, lengths))
+        return self._logits(self._pool(h, lengths))
 
     def predict_over_time(self, x: Any) -> Tensor:
-        """Probabilities (T, B, classes), in the order of the layer's axes: what a sequence of
-        features x (T, B, I), or symbols (T, B), is held for after each of its steps, as if it ended
-        there. ValueError unless the pooling is "last" and the layer reads forwards alone, since
-        otherwise more than the last output counts.
+        """Compute the class probabilities of every prefix of the sequences.
+
+        Parameters
+        ----------
+        x : array_like, shape (T, B, I) or (T, B)
+            Features, or symbols.
+
+        Returns
+        -------
+        Tensor, shape (T, B, classes)
+            The probabilities after each step, as if the sequence ended there, in the axis order of
+            the layer.
+
+        Raises
+        ------
+        ValueError
+            If `pooling` is not "last", or if the layer is bidirectional.
         """
         if self.pooling != "last" or self.recurrent.bidirectional:
             raise ValueError(
-                "what a sequence is held for meanwhile is known with pooling 'last' and a layer "
-                f"of one direction, not with {self.pooling!r} and {self.recurrent}"
+                "predictions over time require pooling='last' and a unidirectional layer, got "
+                f"pooling={self.pooling!r} and {self.recurrent}"
             )
-        return softmax(self.scores(self.read(x, None)))  # type: ignore[no-any-return]
+        return softmax(self._logits(self._outputs(x, None)))  # type: ignore[no-any-return]
 
     over_time = RenamedAttribute("predict_over_time")
 
-    def _pooled(self, h: Tensor, lengths: Tensor | None) -> Tensor:
-        """One vector (B, H) of the outputs h (T, B, H), which are 0 beyond each sequence's end."""
+    def _pool(self, h: Tensor, lengths: Tensor | None) -> Tensor:
+        """Pool the outputs (T, B, H), which are 0 beyond the end of a sequence, to (B, H)."""
         if self.pooling == "mean":
             n: Any = len(h)
             if lengths is not None:
@@ -142,8 +233,8 @@ class SequenceClassifier(_LabelModel):
         if self.pooling == "max":
             if lengths is None:
                 return greatest(h, 0)  # type: ignore[no-any-return]
-            running = expand_dims(arange(len(h), device=h.device), 1) < lengths
-            h = where(expand_dims(running, 2), h, -float("inf"))
+            mask = expand_dims(arange(len(h), device=h.device), 1) < lengths
+            h = where(expand_dims(mask, 2), h, -float("inf"))
             return where(expand_dims(lengths > 0, 1), greatest(h, 0), 0)  # type: ignore[no-any-return]
         if lengths is None:
             ends = h[-1]
@@ -155,4 +246,11 @@ class SequenceClassifier(_LabelModel):
         return concatenate([ends[..., :H], h[0][..., H:]], axis=-1)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
+        """Return the options for the representation.
+
+        Returns
+        -------
+        str
+            The options.
+        """
         return f"pooling={self.pooling!r}"

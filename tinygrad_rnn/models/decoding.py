@@ -1,12 +1,11 @@
-"""Sequences that a model writes, symbol by symbol, each given those before.
+"""Decoding algorithms: sampling, greedy search and beam search.
 
-Any model will do that has
+They work with every model that provides
 
-    state, scores = step(state, tokens)
+    state, logits = step(state, tokens)
 
-with scores (B, V) of what follows the tokens (B), before a softmax. Leaves of the state have the
-batch as their first axis. Symbols are drawn (`write`, `sample`), or the likeliest sequence is
-searched for (`beam_search`). Models are used as they are: call `model.eval()` before.
+where logits (B, V) predict the symbol after the tokens (B), and the leaves of the state have the
+batch as the first axis. Call `model.eval()` first to disable dropout.
 """
 
 from __future__ import annotations
@@ -26,66 +25,88 @@ StepFunction = Callable[[Any, Any], tuple[Any, Tensor]]
 
 
 class DecodedSequence(NamedTuple):
-    """A sequence that was written."""
+    """A decoded sequence.
+
+    Parameters
+    ----------
+    tokens : list of int
+        The symbols, without the end symbol.
+    score : float
+        The log probability of the sequence, including the end symbol; `beam_search` divides it by
+        the length penalty.
+    """
 
     tokens: list[int]
-    """Its symbols, without the end symbol."""
     score: float
-    """The logarithm of its probability in the model, that of its end included; from `beam_search`,
-    divided by the length penalty."""
 
     def __repr__(self) -> str:
         return summary_repr(self)
 
 
-# --- drawn ----------------------------------------------------------------------------------------
+# --- sampling -------------------------------------------------------------------------------------
 
 
 def sampling_distribution(
-    scores: Any, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    logits: Any, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Any:
-    """Probabilities (..., V), in double precision, for scores (..., V).
+    """Return the distribution from which symbols are sampled, in float64.
 
-    They are softmax(scores / temperature); at temperature 0, its limit, the greatest score's is 1.
-    `top_k` leaves only so many, the likeliest (Fan et al. 2018, "Hierarchical neural story
-    generation"). Of what is left `top_p` leaves the fewest that together reach this probability
-    (nucleus sampling: Holtzman et al. 2020, "The curious case of neural text degeneration"). Among
-    equals the first go first.
+    Among equal logits, the first symbols take precedence.
 
-    Raises ValueError for a negative temperature, top_k below 1, and top_p outside (0, 1].
+    Parameters
+    ----------
+    logits : array_like, shape (..., V)
+        The logits.
+    temperature : float
+        Divides the logits; 0 gives all probability to the largest logit.
+    top_k : int, optional
+        Restrict sampling to the k most likely symbols (Fan et al. 2018, "Hierarchical neural story
+        generation").
+    top_p : float, optional
+        Restrict sampling to the smallest set of most likely symbols whose total probability is at
+        least p (nucleus sampling: Holtzman et al. 2020, "The curious case of neural text
+        degeneration").
+
+    Returns
+    -------
+    Tensor, shape (..., V)
+        The probabilities.
+
+    Raises
+    ------
+    ValueError
+        If `temperature` is negative, `top_k` is below 1, or `top_p` is outside (0, 1].
     """
     if not temperature >= 0:
-        raise ValueError(f"temperature must be at least 0, not {temperature}")
+        raise ValueError(f"temperature must be at least 0, got {temperature}")
     if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, not {top_k}")
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
     if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must be above 0 and at most 1, not {top_p}")
+        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
     if temperature == 0:
         temperature, top_k = 1.0, 1
-    scores = ag.astype(scores, "float64")
-    with np.errstate(over="ignore"):  # scores / temperature = -inf: a probability of 0
-        scores = (scores - ag.max(scores, -1, keepdims=True)) / temperature
+    logits = ag.astype(logits, "float64")
+    with np.errstate(over="ignore"):  # logits / temperature = -inf: a probability of 0
+        logits = (logits - ag.max(logits, -1, keepdims=True)) / temperature
     if top_k is None and top_p is None:
-        return ag.softmax(scores)
-    order = ag.argsort(-scores)
+        return ag.softmax(logits)
+    order = ag.argsort(-logits)
     rank = ag.argsort(order)
     if top_k is not None:
-        scores = ag.where(rank < top_k, scores, -np.inf)
-    p = ag.softmax(scores)
+        logits = ag.where(rank < top_k, logits, -np.inf)
+    p = ag.softmax(logits)
     if top_p is not None:
         descending = ag.take_along_axis(p, order)
-        likelier = ag.take_along_axis(ag.cumsum(descending, -1) - descending, rank)
-        p = ag.where(likelier < top_p, p, 0)
+        more_likely = ag.take_along_axis(ag.cumsum(descending, -1) - descending, rank)
+        p = ag.where(more_likely < top_p, p, 0)
     return p / ag.sum(p, -1, keepdims=True)
 
 
 def sample_tokens(p: Tensor, generator: random.Generator) -> Tensor:
-    """Symbols (B) from the distributions p (B, V): the first whose cumulated probability exceeds a
-    uniform number.
-    """
-    cumulated = ag.cumsum(p, -1)
+    """Sample symbols (B) from distributions (B, V) by inversion of the cumulative distribution."""
+    cumulative = ag.cumsum(p, -1)
     u = generator.uniform((len(p), 1), dtype="float64", device=p.device)
-    return ag.sum(cumulated <= u * cumulated[:, -1:], -1)  # type: ignore[no-any-return]
+    return ag.sum(cumulative <= u * cumulative[:, -1:], -1)  # type: ignore[no-any-return]
 
 
 def generate_tokens(
@@ -98,19 +119,37 @@ def generate_tokens(
     top_p: float | None = None,
     generator: random.Generator | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The symbols (B) drawn after the symbols `start` (B), those after them, and so on without end,
-    with the logarithms of their probabilities in the model (B).
+    """Yield sampled symbols without end.
 
-    `temperature`, `top_k` and `top_p` are those of `distribution`. `generator` is the stream of
-    random numbers (None: the default one); the same stream gives the same symbols on every device.
+    Parameters
+    ----------
+    step : callable
+        The model's `step`.
+    state : Any
+        The initial state.
+    start : array_like of int, shape (B,)
+        The symbols before the first sampled symbols.
+    temperature, top_k, top_p
+        Options of `sampling_distribution`.
+    generator : ag.Generator, optional
+        The stream of random numbers; by default the stream of `ag.manual_seed`. The same stream
+        gives the same symbols on every device.
+
+    Yields
+    ------
+    tokens : Tensor, shape (B,)
+        The next symbols.
+    log_p : Tensor, shape (B,)
+        Their log probabilities under the model.
     """
     stream = random.default_generator if generator is None else generator
     tokens = _to_state_device(state, start)
     while True:
         with ag.no_grad():
-            state, scores = step(state, tokens)
-            log_p = _log_probabilities(scores)
-            tokens = sample_tokens(sampling_distribution(scores, temperature, top_k, top_p), stream)
+            state, logits = step(state, tokens)
+            log_p = _log_probabilities(logits)
+            p = sampling_distribution(logits, temperature, top_k, top_p)
+            tokens = sample_tokens(p, stream)
             log_p = ag.take_along_axis(log_p, tokens[:, None])[:, 0]
         yield tokens, log_p
 
@@ -118,29 +157,61 @@ def generate_tokens(
 def sample(
     step: StepFunction, state: Any, start: Any, end: int, max_length: int, **options: Any
 ) -> list[DecodedSequence]:
-    """Sequences drawn symbol by symbol, one after each symbol of `start` (B), each up to the symbol
-    `end`, or cut after `max_length` symbols.
+    """Sample sequences from a model.
 
-    `options` are those of `write`; with temperature=0 every symbol is the likeliest (greedy
-    search).
+    Parameters
+    ----------
+    step : callable
+        The model's `step`: maps a state and symbols (B,) to the new state and logits (B, V).
+    state : Any
+        The initial state.
+    start : array_like of int, shape (B,)
+        The symbols before the first sampled symbols.
+    end : int
+        The symbol that ends a sequence.
+    max_length : int
+        Maximum number of symbols.
+    **options
+        `temperature` (0 is greedy search), `top_k`, `top_p` (nucleus sampling), and `generator`, an
+        `ag.Generator`.
+
+    Returns
+    -------
+    list of DecodedSequence
+        One sequence per entry of `start`.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or if the logits contain nan.
+
+    Examples
+    --------
+    >>> import autograd as ag
+    >>> from tinygrad_rnn import models
+    >>> def step(state, tokens):  # the next symbol is always the last symbol plus 1
+    ...     return state, 100 * ag.one_hot((tokens + 1) % 4, 4, dtype="float32")
+    >>> [sequence.tokens for sequence in models.sample(step, None, [0, 2], end=3, max_length=9)]
+    [[1, 2], []]
     """
     _check_length(max_length)
     tokens, log_ps = [], []
-    running = np.ones(len(start), bool)
+    unfinished = np.ones(len(start), bool)
     for token, log_p in islice(generate_tokens(step, state, start, **options), max_length):
         tokens.append(token.numpy())
         log_ps.append(log_p.numpy())
-        running &= tokens[-1] != end
-        if not running.any():
+        unfinished &= tokens[-1] != end
+        if not unfinished.any():
             break
-    written = []
-    for column, gains in zip(np.stack(tokens, 1), np.stack(log_ps, 1), strict=True):
-        length = [*column, end].index(end)
-        written.append(DecodedSequence(column[:length].tolist(), float(gains[: length + 1].sum())))
-    return written
+    sequences = []
+    for row, log_p in zip(np.stack(tokens, 1), np.stack(log_ps, 1), strict=True):
+        length = [*row, end].index(end)
+        score = float(log_p[: length + 1].sum())
+        sequences.append(DecodedSequence(row[:length].tolist(), score))
+    return sequences
 
 
-# --- searched for ---------------------------------------------------------------------------------
+# --- beam search ----------------------------------------------------------------------------------
 
 
 def beam_search(
@@ -153,83 +224,105 @@ def beam_search(
     width: int = 5,
     alpha: float = 0.6,
 ) -> list[DecodedSequence]:
-    """The best sequences found, one after each symbol of `start` (B), where the best has the
-    greatest log p / `length_penalty(length, alpha)`.
+    """Find likely sequences by beam search.
 
-    At each length the `width` likeliest beginnings are kept and all their continuations looked at.
-    One that continues with the symbol `end` is complete; the best complete one is returned, once no
-    beginning can lead to a better one. If after `max_length` symbols (`end` counts) none is
-    complete, it is the likeliest beginning. A width of 1 is greedy search; one that no length has
-    more beginnings than is exhaustive.
+    At each length, the `width` most likely hypotheses are extended by all symbols. A hypothesis
+    that ends with `end` is complete. The search stops when no hypothesis can exceed the best
+    complete one. If no hypothesis is complete after `max_length` symbols, the most likely
+    hypothesis is returned.
 
-    Raises ValueError for a width below 1 and a negative alpha.
+    Parameters
+    ----------
+    step : callable
+        The model's `step`: maps a state and symbols (B,) to the new state and logits (B, V).
+    state : Any
+        The initial state.
+    start : array_like of int, shape (B,)
+        The symbols before the first decoded symbols.
+    end : int
+        The symbol that ends a sequence.
+    max_length : int
+        Maximum number of symbols, including `end`.
+    width : int
+        Beam width; 1 is greedy search.
+    alpha : float
+        Exponent of the length penalty of Wu et al. 2016: scores are
+        log p / ((5 + length) / 6)^alpha, so larger values prefer longer sequences.
+
+    Returns
+    -------
+    list of DecodedSequence
+        The sequence with the highest score per entry of `start`.
+
+    Raises
+    ------
+    ValueError
+        If `width` or `max_length` is below 1, if `alpha` is negative, or if the logits contain nan.
+
+    References
+    ----------
+    Wu et al. 2016, "Google's neural machine translation system: bridging the gap between human and
+    machine translation", equation 14.
     """
     _check_length(max_length)
     if width < 1:
-        raise ValueError(f"width must be at least 1, not {width}")
+        raise ValueError(f"width must be at least 1, got {width}")
     if not alpha >= 0:
-        raise ValueError(f"alpha must be at least 0, not {alpha}")
+        raise ValueError(f"alpha must be at least 0, got {alpha}")
     B, K = len(start), width
     rows = np.repeat(np.arange(B), K)
     tokens = _to_state_device(state, start).numpy()[rows]
-    log_p = np.full((B, K), -np.inf)  # of each beginning: at first there is one, the empty one
+    log_p = np.full((B, K), -np.inf)  # of each hypothesis; the first is the empty one
     log_p[:, 0] = 0
-    begun = np.empty((B, K, 0), np.int64)
+    hypotheses = np.empty((B, K, 0), np.int64)
     best = [DecodedSequence([], -np.inf)] * B
     for length in range(1, max_length + 1):
         with ag.no_grad():
             state = ag.tree_map(lambda leaf, rows=rows: leaf[rows], state)
-            state, scores = step(state, _to_state_device(state, tokens))
-            V = scores.shape[-1]
-            so_far = ag.tensor(log_p.reshape(B * K, 1), device=scores.device)
-            total = (so_far + _log_probabilities(scores)).reshape(B, K * V)
+            state, logits = step(state, _to_state_device(state, tokens))
+            V = logits.shape[-1]
+            previous = ag.tensor(log_p.reshape(B * K, 1), device=logits.device)
+            total = (previous + _log_probabilities(logits)).reshape(B, K * V)
             log_p, chosen = (t.numpy() for t in ag.top_k(total, K))
         parent, token = np.divmod(chosen, V)
         rows, tokens = (np.arange(B)[:, None] * K + parent).ravel(), token.ravel()
-        begun = np.take_along_axis(begun, parent[:, :, None], 1)
-        begun = np.concatenate([begun, token[:, :, None]], -1)
+        hypotheses = np.take_along_axis(hypotheses, parent[:, :, None], 1)
+        hypotheses = np.concatenate([hypotheses, token[:, :, None]], -1)
         complete = token == end
         for b, k in np.argwhere(complete):
             score = float(log_p[b, k] / length_penalty(length, alpha))
             if score > best[b].score:
-                best[b] = DecodedSequence(begun[b, k, :-1].tolist(), score)
+                best[b] = DecodedSequence(hypotheses[b, k, :-1].tolist(), score)
         log_p[complete] = -np.inf
-        reachable = log_p.max(1) / length_penalty(max_length, alpha)
-        if (reachable <= [written.score for written in best]).all():
+        bounds = log_p.max(1) / length_penalty(max_length, alpha)
+        if (bounds <= [sequence.score for sequence in best]).all():
             break
-    return [
-        DecodedSequence(
-            begun[b, 0].tolist(), float(log_p[b, 0] / length_penalty(max_length, alpha))
-        )
-        if written.score == -np.inf
-        else written
-        for b, written in enumerate(best)
-    ]
+    for b, sequence in enumerate(best):
+        if sequence.score == -np.inf:
+            score = float(log_p[b, 0] / length_penalty(max_length, alpha))
+            best[b] = DecodedSequence(hypotheses[b, 0].tolist(), score)
+    return best
 
 
 def length_penalty(length: float, alpha: float) -> float:
-    """lp = (5 + length)^alpha / (5 + 1)^alpha (Wu et al. 2016, "Google's neural machine translation
-    system", eq. 14; without the coverage penalty).
-
-    0 compares the probabilities as they are, and is for the short; more is for the long.
-    """
+    """Return lp = (5 + length)^alpha / (5 + 1)^alpha (Wu et al. 2016, equation 14)."""
     return float(((5 + length) / 6) ** alpha)
 
 
 def _to_state_device(state: Any, tokens: Any) -> Tensor:
-    """Symbols as a Tensor, on the device of the state, or else on their own."""
+    """Return symbols as a Tensor on the device of the state, or on their own device without one."""
     devices = [leaf.device for leaf in ag.flatten((state, tokens)) if isinstance(leaf, Tensor)]
     return ag.tensor(tokens, device=devices[0] if devices else None)
 
 
-def _log_probabilities(scores: Tensor) -> Any:
-    """log softmax, in double precision; ValueError where the scores are no numbers."""
-    log_p = ag.log_softmax(ag.astype(scores, "float64"))
+def _log_probabilities(logits: Tensor) -> Any:
+    """Return the log softmax in float64; raise ValueError for nan."""
+    log_p = ag.log_softmax(ag.astype(logits, "float64"))
     if ag.isnan(log_p).data.any():
-        raise ValueError("the model scores the next symbol with nan: have its weights diverged?")
+        raise ValueError("the logits of the model contain nan; its weights may have diverged")
     return log_p
 
 
 def _check_length(max_length: int) -> None:
     if max_length < 1:
-        raise ValueError(f"max_length must be at least 1, not {max_length}")
+        raise ValueError(f"max_length must be at least 1, got {max_length}")

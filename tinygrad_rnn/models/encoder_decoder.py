@@ -1,4 +1,4 @@
-"""One sequence read, another written: translation, transcription, anything of that form."""
+"""The encoder-decoder model, for translation and other sequence-to-sequence tasks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,47 @@ from .decoder import Decoder
 
 
 class EncoderDecoder(Decoder):
-    """Reads a sequence of symbols with one recurrent network and writes with another, which starts
-    from the state that the first has ended in (Sutskever et al. 2014; Cho et al. 2014). Each symbol
-    may look back at the memory of the first, all its outputs h_1 ... h_T: the equations are those
-    of `Decoder`.
+    """Encoder-decoder (sequence-to-sequence) model, optionally with attention.
 
-    `encoder` is any recurrent layer. It says what the rest is like: embeddings are of its
-    input_size, the cells that write are like its own, as many as it has layers, and run with its
-    checkpoint, memory_budget and detach_every; symbols are batch first if it is. `attention`, where
-    wanted, is a class: `attention(query_size, memory_size)` makes it. A bidirectional encoder's
-    last states are mapped to the size of one direction. `dropout` acts on the embedded symbols,
-    between the cells and before the scores.
+    A recurrent encoder reads the source. The decoder starts from the encoder's last state, and with
+    attention each step attends to all encoder outputs; its equations are those in `Decoder`. The
+    last states of a bidirectional encoder are mapped to the size of one direction.
 
-    To write: `state = model.encode(source, lengths)`, and then `sample` or `beam_search` (in
-    `models`) with `model.step`.
+    To generate, call `state = model.encode(source, lengths)` and then `models.sample` or
+    `models.beam_search` with `model.step`.
+
+    Parameters
+    ----------
+    source_symbols : int
+        Size of the source vocabulary.
+    target_symbols : int
+        Size V of the target vocabulary.
+    encoder : nn.Recurrent
+        Any recurrent layer. Its input size is the embedding dimension. The decoder has the same
+        number of layers of the same cell, the same `batch_first`, and the same checkpointing and
+        detaching options.
+    attention : callable, optional
+        A class, such as `nn.AdditiveAttention`; `attention(query_size, memory_size)` creates the
+        attention.
+    dropout : float
+        Dropout probability after the embeddings, between the decoder's cells and before the output
+        layer.
+
+    References
+    ----------
+    Sutskever et al. 2014, "Sequence to sequence learning with neural networks".
+
+    Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder for statistical
+    machine translation".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_rnn import models, nn
+    >>> model = models.EncoderDecoder(10, 12, nn.GRU(4, 8), nn.AdditiveAttention)
+    >>> source, target = np.ones((5, 2), int), np.ones((3, 2), int)
+    >>> model(source, [5, 4], target).shape
+    (3, 2, 12)
     """
 
     def __init__(
@@ -47,31 +74,67 @@ class EncoderDecoder(Decoder):
         self.batch_first, self.scan_options = encoder.batch_first, encoder.scan_options
 
     def forward(self, source: Any, source_lengths: Any, target: Any) -> Tensor:
-        """Scores (T', B, V) of what follows each symbol of `target` (T', B), a start symbol and
-        then what should be written: teacher forcing.
+        """Compute the logits of target sequences by teacher forcing.
 
-        `source` (T, B) has `source_lengths` (B) symbols in each sequence (None: all). No score
-        depends on a later symbol of the target, so padding there only has to be left out of the
-        loss.
+        The logits do not depend on later target symbols, so padding in the target only has to be
+        excluded from the loss.
+
+        Parameters
+        ----------
+        source : array_like of int, shape (T, B)
+            The source sequences; (B, T) with `batch_first`.
+        source_lengths : array_like of int, shape (B,), or None
+            The lengths of the source sequences; None means T.
+        target : array_like of int, shape (T', B)
+            The target sequences, which begin with a start symbol.
+
+        Returns
+        -------
+        Tensor, shape (T', B, V)
+            The logits of the symbol after each target symbol.
         """
-        return self.written(self.encode(source, source_lengths), target)[0]
+        return self.decode(self.encode(source, source_lengths), target)[0]
 
     def alignment(self, source: Any, source_lengths: Any, target: Any) -> Tensor:
-        """The weights of the attention (B, T', T): how much the symbol that follows each one of the
-        target looks at each one of the source. Arguments as in `forward`."""
-        return self.look(self.encode(source, source_lengths), target)
+        """Return the attention weights.
+
+        Parameters
+        ----------
+        source : array_like of int, shape (T, B)
+            The source sequences; (B, T) with `batch_first`.
+        source_lengths : array_like of int, shape (B,), or None
+            The lengths of the source sequences; None means T.
+        target : array_like of int, shape (T', B)
+            The target sequences, which begin with a start symbol.
+
+        Returns
+        -------
+        Tensor, shape (B, T', T)
+            The weights on each source symbol when the symbol after each target symbol is predicted.
+        """
+        return self.attention_weights(self.encode(source, source_lengths), target)
 
     def encode(self, source: Any, source_lengths: Any = None) -> Any:
-        """The state from which to write: the memory, and (s_0, z_0). Every leaf of it has the batch
-        first. `source` and `source_lengths` as in `forward`.
+        """Encode source sequences.
+
+        Parameters
+        ----------
+        source : array_like of int, shape (T, B)
+            The source sequences; (B, T) with `batch_first`.
+        source_lengths : array_like of int, shape (B,), optional
+            The lengths of the source sequences; T by default.
+
+        Returns
+        -------
+        tuple
+            The initial state of the decoder. The batch is the first axis of every leaf.
         """
         embedded = self.dropout(self.source_embedding(source))
         h, last = self.encoder(embedded, lengths=source_lengths)
-        return self.begin(self._bridge(last), self.turned(h), source_lengths)
+        return self.initial_state(self._bridge(last), self.swap_batch_axis(h), source_lengths)
 
     def _bridge(self, last: Any) -> list[Any]:
-        """s_0 for each cell: the encoder's last state in its layer, both directions' mapped to the
-        size of one."""
+        """Map the encoder's last state to s_0 of each cell of the decoder."""
         if self.encoder.bidirectional:
             bridges = iter(self.bridges)
             last = tree_map(

@@ -1,4 +1,4 @@
-"""What comes next in a time series, and after that."""
+"""Time series forecasting."""
 
 from __future__ import annotations
 
@@ -15,25 +15,50 @@ Floats = npt.NDArray[np.floating]
 
 
 class Forecaster(nn.Module):
-    """At every step of a time series, the next one.
+    """Time series model that predicts the next value at every step.
 
-        x^_{t+1} = A x_t + W h_t + b        h: the outputs of a recurrent layer that reads x
+        x^_{t+1} = A x_t + W h_t + b        h: the outputs of a recurrent layer on x
 
-    A, which starts as the identity, is a connection past the layer: at first the forecast is nearly
-    the last value, and the layer learns by how much that is wrong (Martinez et al. 2017, "On human
-    motion prediction using recurrent neural networks", on residual connections; a linear part
-    beside the recurrent one: Lai et al. 2018, "Modeling long- and short-term temporal patterns with
-    deep neural networks"). Where values change little from step to step, in waves, smooth chaos and
-    random walks, errors are several times smaller. `residual=False` leaves A out: it is better for
-    series of which the last value says little, as seasonal ones with much noise.
+    `A` is a residual connection that is initialized as the identity: the first forecasts are close
+    to the last value, and the layer learns the correction. This reduces the errors of series that
+    change little between steps. Use `residual=False` for series whose last value is not
+    informative, such as seasonal series with much noise.
 
-    `recurrent` is any recurrent layer of one direction, which says whether the batch is first.
-    `columns` are how many numbers are forecast (None: all that are read; A starts as 0 if it is
-    another number). `dropout` acts before the forecast. Series should be of about unit scale
-    (`data.TimeSeries.scaled`).
+    The series should be standardized (`data.TimeSeries.scaled`). `training.TruncatedBPTT` trains
+    the model on long series.
 
-    It reads streams with `training.TruncatedBPTT`. Raises ValueError for a bidirectional layer,
-    which would read what it is to forecast.
+    Parameters
+    ----------
+    recurrent : nn.Recurrent
+        Any unidirectional recurrent layer; its `batch_first` determines the axis order.
+    columns : int, optional
+        Number of columns to predict; by default all columns that are read. If it differs from that
+        number, `A` is initialized as 0.
+    dropout : float
+        Dropout probability before the output layer.
+    residual : bool
+        Use the residual connection `A`.
+
+    Raises
+    ------
+    ValueError
+        If the layer is bidirectional, since it would read the values to predict.
+
+    References
+    ----------
+    Martinez et al. 2017, "On human motion prediction using recurrent neural networks" (residual
+    connection).
+
+    Lai et al. 2018, "Modeling long- and short-term temporal patterns with deep neural networks"
+    (linear component).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_rnn import models, nn
+    >>> model = models.Forecaster(nn.GRU(1, 16))
+    >>> model.forecast(np.zeros((30, 2, 1), "float32"), steps=5).shape
+    (5, 2, 1)
     """
 
     def __init__(
@@ -45,21 +70,37 @@ class Forecaster(nn.Module):
         residual: bool = True,
     ) -> None:
         if recurrent.bidirectional:
-            raise ValueError("a bidirectional layer reads what it is to forecast: take one way")
-        read = recurrent.input_size
-        self.columns = read if columns is None else columns
+            raise ValueError(
+                "a forecaster requires a unidirectional layer, since a bidirectional layer reads "
+                "the values to predict"
+            )
+        input_size = recurrent.input_size
+        self.columns = input_size if columns is None else columns
         self.dropout = nn.Dropout(dropout)
         self.recurrent = recurrent
         self.readout = nn.Linear(recurrent.output_size, self.columns)
         self.skip: Any = None
         if residual:
-            self.skip = nn.Linear(read, self.columns, bias=False)
-            start = nn.init.eye_ if self.columns == read else nn.init.zeros_
-            start(self.skip.weight)
+            self.skip = nn.Linear(input_size, self.columns, bias=False)
+            initialize = nn.init.eye_ if self.columns == input_size else nn.init.zeros_
+            initialize(self.skip.weight)
 
     def forward(self, past: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """Forecasts (T, B, columns) of what follows each step of `past` (T, B, I), and the state to
-        carry on with. Raises ValueError for shapes that do not fit.
+        """Predict the next value at every step.
+
+        Parameters
+        ----------
+        past : array_like, shape (T, B, I)
+            The series; (B, T, I) with `batch_first`.
+        state : optional
+            The initial state of the recurrent layer; zeros by default.
+
+        Returns
+        -------
+        forecast : Tensor, shape (T, B, columns)
+            The predictions of the value after each step.
+        state : Any
+            The final state of the recurrent layer.
         """
         past = past if isinstance(past, Tensor) else tensor(past)
         hidden, state = self.recurrent(past, state)
@@ -67,32 +108,54 @@ class Forecaster(nn.Module):
         return forecast if self.skip is None else self.skip(past) + forecast, state
 
     def forecast(self, past: Any, steps: int) -> Tensor:
-        """The next `steps` values after `past` (T, B, I): (steps, B, columns), each forecast from
-        those before as if they had been read. Nothing is recorded, and the model is used as it is:
-        call `model.eval()` before. Raises ValueError if the columns are not those that are read.
+        """Predict the values after a series, and feed the predictions back as inputs.
+
+        Gradients are not recorded. Call `model.eval()` first to disable dropout.
+
+        Parameters
+        ----------
+        past : array_like, shape (T, B, I)
+            The series; (B, T, I) with `batch_first`.
+        steps : int
+            Number of steps to predict.
+
+        Returns
+        -------
+        Tensor, shape (steps, B, columns)
+            The predictions; (B, steps, columns) with `batch_first`.
+
+        Raises
+        ------
+        ValueError
+            If the model does not predict all columns that it reads, or if `steps` is below 1.
         """
-        if self.columns != self.recurrent.input_size:
-            raise ValueError(
-                f"{self.recurrent.input_size} columns are read and {self.columns} forecast, so "
-                "that forecasts cannot be read in their turn: forecast all columns, or one step "
-                "with the model itself"
-            )
+        self._require_all_columns("forecasts cannot be fed back")
         if steps < 1:
-            raise ValueError(f"steps must be at least 1, not {steps}")
+            raise ValueError(f"steps must be at least 1, got {steps}")
         with no_grad():
-            read, state = self(past)
-            time = 1 if self.recurrent.batch_first and read.ndim == 3 else 0
+            predictions, state = self(past)
+            time = 1 if self.recurrent.batch_first and predictions.ndim == 3 else 0
             last = (slice(None),) * time + (slice(-1, None),)
-            forecasts = [read[last]]
+            forecasts = [predictions[last]]
             while len(forecasts) < steps:
-                following, state = self(forecasts[-1], state)
-                forecasts.append(following)
+                prediction, state = self(forecasts[-1], state)
+                forecasts.append(prediction)
             return concatenate(forecasts, axis=time)  # type: ignore[no-any-return]
 
     def predict(self, series: npt.ArrayLike) -> Floats:
-        """What follows each value of a series (n, C), given all before: (n, columns), so that the
-        last is what follows the series. It is read in the precision of the model, which is used as
-        it is: call `model.eval()` before.
+        """Predict the next value at every step of one series, on the host.
+
+        Call `model.eval()` first to disable dropout.
+
+        Parameters
+        ----------
+        series : array_like, shape (n, C)
+            The series, which is converted to the model's dtype.
+
+        Returns
+        -------
+        array, shape (n, columns)
+            The predictions of the value after each step.
         """
         time, weight = 1 if self.recurrent.batch_first else 0, self.readout.weight
         past = tensor(np.expand_dims(series, 1 - time), dtype=weight.dtype, device=weight.device)
@@ -100,15 +163,33 @@ class Forecaster(nn.Module):
             return self(past)[0].numpy().squeeze(1 - time)  # type: ignore[no-any-return]
 
     def error(self, series: npt.ArrayLike, warm_up: int = 0) -> float:
-        """The root of the mean squared error on a series (n, C) of the values after the first
-        `warm_up`, at least 1; the mean is over all columns. Raises ValueError if the columns that
-        are forecast are not those that are read.
+        """Return the root-mean-square error of the predictions on one series.
+
+        Parameters
+        ----------
+        series : array_like, shape (n, C)
+            The series.
+        warm_up : int
+            Number of values at the start that are not counted, at least 1.
+
+        Returns
+        -------
+        float
+            The error, over all columns.
+
+        Raises
+        ------
+        ValueError
+            If the model does not predict all columns that it reads.
         """
+        self._require_all_columns("the error cannot be computed; compare the result of predict()")
+        x, skipped = np.asarray(series), max(warm_up, 1)
+        errors = self.predict(x[:-1])[skipped - 1 :] - x[skipped:]
+        return float(np.sqrt(np.mean(np.square(errors, dtype=float))))
+
+    def _require_all_columns(self, consequence: str) -> None:
         if self.columns != self.recurrent.input_size:
             raise ValueError(
-                f"{self.recurrent.input_size} columns are read and {self.columns} forecast, so "
-                "that the series does not say which is right: compare it with `predict` yourself"
+                f"the model reads {self.recurrent.input_size} columns and predicts {self.columns}, "
+                f"so {consequence}"
             )
-        x, skipped = np.asarray(series), max(warm_up, 1)
-        wrong = self.predict(x[:-1])[skipped - 1 :] - x[skipped:]
-        return float(np.sqrt(np.mean(np.square(wrong, dtype=float))))

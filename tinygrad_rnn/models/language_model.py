@@ -1,4 +1,4 @@
-"""A language model: the next symbol, given those before."""
+"""The recurrent language model."""
 
 from __future__ import annotations
 
@@ -9,15 +9,48 @@ from autograd import Tensor, no_grad, swapaxes, tree_map
 from .. import nn
 
 RECURRENT_LAYERS = {"lstm": nn.LSTM}
-"""The recurrent layers that a language model can be built on, by name."""
+"""The recurrent layers of a language model, by name."""
 
 
 class LanguageModel(nn.Module):
-    """Embedding, recurrent layers, and a linear map to a score for each symbol (Mikolov et al.
-    2010).
+    """Recurrent language model: embedding, recurrent layers, and an output layer.
 
-    Dropout acts on the embedded symbols, between the layers and before the scores (Zaremba et al.
-    2014): on everything but the recurrent connections.
+    Dropout acts on all connections but the recurrent ones (Zaremba et al. 2014).
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Vocabulary size V.
+    cell : {"lstm"}
+        The recurrent layer.
+    embed : int
+        Embedding dimension.
+    hidden : int
+        Hidden size.
+    layers : int
+        Number of recurrent layers.
+    dropout : float
+        Dropout probability after the embedding, between the layers and before the output layer.
+
+    Raises
+    ------
+    ValueError
+        If `cell` is unknown.
+
+    References
+    ----------
+    Mikolov et al. 2010, "Recurrent neural network based language model".
+
+    Zaremba et al. 2014, "Recurrent neural network regularization".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_rnn import models
+    >>> model = models.LanguageModel(vocabulary_size=50)
+    >>> logits, state = model(np.zeros((35, 4), int))
+    >>> logits.shape
+    (35, 4, 50)
     """
 
     def __init__(
@@ -30,9 +63,7 @@ class LanguageModel(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         if cell not in RECURRENT_LAYERS:
-            raise ValueError(
-                f"there is no cell {cell!r}; choose from {', '.join(RECURRENT_LAYERS)}"
-            )
+            raise ValueError(f"cell must be one of {', '.join(RECURRENT_LAYERS)}, got {cell!r}")
         between = dropout if layers > 1 else 0.0
         self.embedding = nn.Embedding(vocabulary_size, embed)
         self.dropout = nn.Dropout(dropout)
@@ -40,27 +71,62 @@ class LanguageModel(nn.Module):
         self.readout = nn.Linear(hidden, vocabulary_size)
 
     def forward(self, tokens: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """Scores (T, B, V) of what follows each of the `tokens` (T, B), and the state to carry on
-        with.
+        """Compute the logits of the next token at every position.
+
+        Parameters
+        ----------
+        tokens : array_like of int, shape (T, B)
+            The tokens.
+        state : optional
+            The initial state of the recurrent layers; zeros by default.
+
+        Returns
+        -------
+        logits : Tensor, shape (T, B, V)
+            The logits of the token after each position.
+        state : Any
+            The final state of the recurrent layers.
         """
         hidden, state = self.recurrent(self.dropout(self.embedding(tokens)), state)
         return self.readout(self.dropout(hidden)), state
 
     def encode(self, tokens: Any) -> Any:
-        """The state in which `step` goes on after the `tokens` (T, B), None if T is 0. Nothing is
-        recorded.
+        """Read a context without recording gradients.
+
+        Parameters
+        ----------
+        tokens : array_like of int, shape (T, B)
+            The context.
+
+        Returns
+        -------
+        Any
+            The state from which `step` continues; None if T is 0.
         """
         with no_grad():
-            return batch_first(self(tokens)[1]) if len(tokens) else None
+            return _swap_batch_axis(self(tokens)[1]) if len(tokens) else None
 
     def step(self, state: Any, tokens: Any) -> tuple[Any, Tensor]:
-        """The new state, and scores (B, V) of what follows the `tokens` (B), as `decoding` wants
-        them: the state's leaves have the batch first here, not the layers.
+        """Advance by one token, for `sample` and `beam_search`.
+
+        Parameters
+        ----------
+        state : Any
+            The previous state, whose leaves have the batch as the first axis; None at the start.
+        tokens : array_like of int, shape (B,)
+            The last token of each sequence.
+
+        Returns
+        -------
+        state : Any
+            The new state.
+        logits : Tensor, shape (B, V)
+            The logits of the next token.
         """
-        scores, state = self(tokens[None], batch_first(state))
-        return batch_first(state), scores[0]
+        logits, state = self(tokens[None], _swap_batch_axis(state))
+        return _swap_batch_axis(state), logits[0]
 
 
-def batch_first(state: Any) -> Any:
-    """A state of recurrent layers with the batch before the layers; and the other way round."""
+def _swap_batch_axis(state: Any) -> Any:
+    """Swap the layer axis and the batch axis of a recurrent state."""
     return tree_map(lambda leaf: swapaxes(leaf, 0, 1), state)

@@ -66,8 +66,8 @@ TEXTS = [
     ("train folder", ["folder", "directory"]),
     ("train empty.txt", ["empty.txt", "empty"]),
     ("train short.txt", ["short.txt", "characters, got 9"]),
-    ("train text.txt --batch 4 --seq-len 8000", ["text.txt", "2880 characters", "--seq-len"]),
-    ("train text.txt --batch 8000 --seq-len 4", ["text.txt", "2880 characters", "--batch"]),
+    ("train text.txt --batch 4 --seq-len 8000", ["text.txt", "got 2880", "--seq-len"]),
+    ("train text.txt --batch 8000 --seq-len 4", ["text.txt", "got 2880", "--batch"]),
     ("train latin.txt", ["latin.txt", "byte 12", "--encoding"]),
     ("train text.txt --encoding utf-99", ["utf-99"]),
     ("train --encoding latin-1", ["--encoding", "TEXT"]),
@@ -144,7 +144,7 @@ def test_invalid_input_is_a_one_line_error(work_dir: Path, line: str, says: list
 
 @pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
 def test_an_empty_file_name_is_an_error(work_dir: Path, command: list[str]) -> None:
-    fails(*command, "", cwd=work_dir, says=["name of a text file is empty"])
+    fails(*command, "", cwd=work_dir, says=["expected the name of a text file"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="standard input closes differently")

@@ -141,7 +141,7 @@ def test_paths_that_are_not_readable_files(reader: str, tmp_path: Path) -> None:
     assert "No such file" in error_message(load, Path(f"{tmp_path}/a\nb{name}"))
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="requires named pipes")
 @every_reader
 def test_pipes_and_devices_do_not_block(reader: str, tmp_path: Path) -> None:
     name, load = READERS[reader]
@@ -156,7 +156,7 @@ def test_pipes_and_devices_do_not_block(reader: str, tmp_path: Path) -> None:
         link.unlink()
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="requires named pipes")
 def test_a_pipe_with_a_writer_is_read(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.write(write, gzip.compress(b"abc"))

@@ -27,8 +27,9 @@ alphas = st.floats(0, 2)
 
 
 class Tree:
-    """A model of V symbols whose scores are random numbers for every sequence that can be written
-    after a start symbol in `depth` steps. The state is the number of the sequence so far.
+    """A model of V symbols with random logits for every sequence of up to `depth` symbols.
+
+    The state is the index of the current sequence.
     """
 
     def __init__(self, V: int, depth: int, seed: int) -> None:
@@ -43,11 +44,11 @@ class Tree:
         return (sequence,), ag.take(ag.tensor(self.scores), sequence, 0)
 
     def start(self, B: int) -> tuple[Any, list[int]]:
-        """A state, and start symbols."""
+        """Return a state and start symbols."""
         return (ag.zeros(B, "int64"),), [b % self.V for b in range(B)]
 
     def log_p(self, start: int, tokens: tuple[int, ...]) -> float:
-        """The logarithm of the probability of these tokens."""
+        """Return the log probability of the tokens."""
         total, sequence = 0.0, 0
         for last, token in itertools.pairwise((start, *tokens)):
             sequence = sequence * self.V + last + 1
@@ -56,66 +57,70 @@ class Tree:
         return total
 
 
-def wu(length: int, alpha: float) -> float:
+def penalty(length: int, alpha: float) -> float:
     return ((5 + length) ** alpha) / ((5 + 1) ** alpha)
 
 
-def best_of_all(tree: Tree, start: int, most: int, alpha: float) -> DecodedSequence:
-    """The best of all sequences that end within so many symbols."""
+def exhaustive_search(tree: Tree, start: int, most: int, alpha: float) -> DecodedSequence:
+    """Return the best of all sequences that end within `most` symbols."""
     others = [token for token in range(tree.V) if token != END]
     complete = [
         (*tokens, END) for n in range(most) for tokens in itertools.product(others, repeat=n)
     ]
-    score, tokens = max((tree.log_p(start, c) / wu(len(c), alpha), c) for c in complete)
+    score, tokens = max((tree.log_p(start, c) / penalty(len(c), alpha), c) for c in complete)
     return DecodedSequence(list(tokens[:-1]), score)
 
 
-def plain_beam(tree: Tree, start: int, most: int, width: int, alpha: float) -> DecodedSequence:
-    """Beam search as one would say it, which never stops early."""
-    begun, complete = [()], []
+def simple_beam_search(
+    tree: Tree, start: int, most: int, width: int, alpha: float
+) -> DecodedSequence:
+    """Run a simple beam search that never stops early."""
+    hypotheses, complete = [()], []
     for _ in range(most):
-        longer = [(*tokens, token) for tokens in begun for token in range(tree.V)]
+        longer = [(*tokens, token) for tokens in hypotheses for token in range(tree.V)]
         longer = sorted(longer, key=lambda tokens: -tree.log_p(start, tokens))[:width]
         complete += [tokens for tokens in longer if tokens[-1] == END]
-        begun = [tokens for tokens in longer if tokens[-1] != END]
+        hypotheses = [tokens for tokens in longer if tokens[-1] != END]
     if not complete:
-        return DecodedSequence(list(begun[0]), tree.log_p(start, begun[0]) / wu(most, alpha))
-    score, tokens = max((tree.log_p(start, c) / wu(len(c), alpha), c) for c in complete)
+        return DecodedSequence(
+            list(hypotheses[0]), tree.log_p(start, hypotheses[0]) / penalty(most, alpha)
+        )
+    score, tokens = max((tree.log_p(start, c) / penalty(len(c), alpha), c) for c in complete)
     return DecodedSequence(list(tokens[:-1]), score)
 
 
-def assert_same(ours: list[DecodedSequence], theirs: list[DecodedSequence]) -> None:
-    assert [written.tokens for written in ours] == [written.tokens for written in theirs]
-    scores = [written.score for written in ours]
-    assert scores == pytest.approx([written.score for written in theirs], rel=1e-9)
+def assert_same(actual: list[DecodedSequence], expected: list[DecodedSequence]) -> None:
+    assert [sequence.tokens for sequence in actual] == [sequence.tokens for sequence in expected]
+    scores = [sequence.score for sequence in actual]
+    assert scores == pytest.approx([sequence.score for sequence in expected], rel=1e-9)
 
 
-# Search
+# --- beam search ----------------------------------------------------------------------------------
 
 
 @given(st.integers(2, 4), st.integers(1, 4), st.integers(1, 3), alphas, seeds)
-def test_a_beam_wide_enough_finds_the_best_of_all(
+def test_a_wide_beam_finds_the_best_sequence(
     V: int, most: int, B: int, alpha: float, seed: int
 ) -> None:
     tree = Tree(V, most, seed)
     state, start = tree.start(B)
-    found = beam_search(tree.step, state, start, END, most, width=V**most, alpha=alpha)
-    assert_same(found, [best_of_all(tree, first, most, alpha) for first in start])
+    decoded = beam_search(tree.step, state, start, END, most, width=V**most, alpha=alpha)
+    assert_same(decoded, [exhaustive_search(tree, first, most, alpha) for first in start])
 
 
 @given(st.integers(2, 4), st.integers(1, 5), st.integers(1, 6), alphas, seeds)
-def test_a_beam_of_any_width_finds_what_beam_search_finds(
+def test_a_beam_of_any_width_equals_the_simple_search(
     V: int, most: int, width: int, alpha: float, seed: int
 ) -> None:
-    """Also where it stops early, since nothing better can come."""
+    """Even if it stops early because no better sequence is possible."""
     tree = Tree(V, most, seed)
     state, start = tree.start(3)
-    found = beam_search(tree.step, state, start, END, most, width=width, alpha=alpha)
-    assert_same(found, [plain_beam(tree, first, most, width, alpha) for first in start])
-    for one, expected in zip(start, found, strict=True):
+    decoded = beam_search(tree.step, state, start, END, most, width=width, alpha=alpha)
+    assert_same(decoded, [simple_beam_search(tree, first, most, width, alpha) for first in start])
+    for one, expected in zip(start, decoded, strict=True):
         state, _ = tree.start(1)
-        alone = beam_search(tree.step, state, [one], END, most, width=width, alpha=alpha)
-        assert_same(alone, [expected])
+        single = beam_search(tree.step, state, [one], END, most, width=width, alpha=alpha)
+        assert_same(single, [expected])
 
 
 @given(st.integers(2, 5), st.integers(1, 5), st.integers(1, 4), seeds)
@@ -123,37 +128,37 @@ def test_a_beam_of_width_1_is_greedy(V: int, most: int, B: int, seed: int) -> No
     tree = Tree(V, most, seed)
     greedy = sample(tree.step, *tree.start(B), END, most, temperature=0)
     assert_same(beam_search(tree.step, *tree.start(B), END, most, width=1, alpha=0), greedy)
-    assert_same(greedy, [plain_beam(tree, first, most, 1, 0) for first in tree.start(B)[1]])
+    assert_same(greedy, [simple_beam_search(tree, first, most, 1, 0) for first in tree.start(B)[1]])
 
 
-def test_what_does_not_end_is_cut() -> None:
+def test_sequences_without_an_end_are_truncated() -> None:
     tree = Tree(3, 4, seed=0)
     tree.scores[:, END] = -np.inf
-    (found,) = beam_search(tree.step, *tree.start(1), END, 4, width=81, alpha=1)
-    everything = list(itertools.product((1, 2), repeat=4))
-    best = max(everything, key=lambda tokens: tree.log_p(0, tokens))
-    assert_same([found], [DecodedSequence(list(best), tree.log_p(0, best) / wu(4, 1))])
-    assert [len(written.tokens) for written in sample(tree.step, *tree.start(2), END, 4)] == [4, 4]
+    (decoded,) = beam_search(tree.step, *tree.start(1), END, 4, width=81, alpha=1)
+    sequences = list(itertools.product((1, 2), repeat=4))
+    best = max(sequences, key=lambda tokens: tree.log_p(0, tokens))
+    assert_same([decoded], [DecodedSequence(list(best), tree.log_p(0, best) / penalty(4, 1))])
+    assert [len(one.tokens) for one in sample(tree.step, *tree.start(2), END, 4)] == [4, 4]
 
 
-def test_search_ends_when_nothing_better_can_come() -> None:
+def test_search_ends_when_no_better_sequence_is_possible() -> None:
     tree = Tree(3, 8, seed=0)
     tree.scores[:, END] = 20
     for search in (beam_search, sample):
         tree.steps = 0
-        assert [written.tokens for written in search(tree.step, *tree.start(2), END, 8)] == [[], []]
+        assert [one.tokens for one in search(tree.step, *tree.start(2), END, 8)] == [[], []]
         assert tree.steps == 1
 
 
-def test_the_length_penalty_is_wus() -> None:
+def test_the_length_penalty_of_wu_et_al() -> None:
     assert length_penalty(1, 0.7) == 1
     assert length_penalty(30, 0) == 1
     assert length_penalty(7, 1) == 2
     assert length_penalty(19, 0.5) == pytest.approx(2)
 
 
-def test_more_penalty_is_for_the_long() -> None:
-    """The end has 0.6 at once, and otherwise comes for sure after three more symbols."""
+def test_a_larger_penalty_prefers_longer_sequences() -> None:
+    """The end has probability 0.6 at once, and otherwise follows after three more symbols."""
     log_p = np.log([[0.6, 0.4], [1e-30, 1], [1e-30, 1], [1, 1e-30]])
 
     def step(state: Any, tokens: Any) -> tuple[Any, Any]:
@@ -168,9 +173,9 @@ def test_more_penalty_is_for_the_long() -> None:
     )
 
 
-# Distributions
+# --- distributions --------------------------------------------------------------------------------
 
-some_scores = arrays.arrays(
+random_scores = arrays.arrays(
     np.float32,
     st.tuples(st.integers(1, 3), st.integers(1, 9)),
     elements=st.floats(-50, 50, width=32),
@@ -182,22 +187,22 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return e / e.sum(-1, keepdims=True)
 
 
-@given(some_scores, st.floats(0.05, 20), st.none() | st.integers(1, 10), st.floats(1e-3, 1))
-def test_what_is_left_is_the_likeliest_and_keeps_its_ratios(
+@given(random_scores, st.floats(0.05, 20), st.none() | st.integers(1, 10), st.floats(1e-3, 1))
+def test_filtering_selects_the_most_likely_symbols_and_preserves_ratios(
     scores: np.ndarray, temperature: float, top_k: int | None, top_p: float
 ) -> None:
-    found = on_host(sampling_distribution(on_device(scores), temperature, top_k, top_p))
+    filtered = on_host(sampling_distribution(on_device(scores), temperature, top_k, top_p))
     wide = scores.astype(np.float64)
     wide = (wide - wide.max(-1, keepdims=True)) / temperature
-    for p, row, full in zip(found, wide, softmax(wide), strict=True):
-        order = np.argsort(-row, kind="stable")  # not all that differ in score do in probability
+    for p, row, full in zip(filtered, wide, softmax(wide), strict=True):
+        order = np.argsort(-row, kind="stable")  # different logits can give equal probabilities
         first = full[order[:top_k]]
         first = first / first.sum()
-        kept = np.count_nonzero(p[order[: len(first)]])
-        assert np.count_nonzero(p) == np.count_nonzero(p[order[:kept]])
-        assert first[:kept].sum() >= top_p - 1e-12  # enough
-        assert first[: kept - 1].sum() <= top_p + 1e-12  # and no more than needed
-        expected = np.where(np.arange(len(full)) < kept, full[order], 0)
+        selected = np.count_nonzero(p[order[: len(first)]])
+        assert np.count_nonzero(p) == np.count_nonzero(p[order[:selected]])
+        assert first[:selected].sum() >= top_p - 1e-12  # sufficient
+        assert first[: selected - 1].sum() <= top_p + 1e-12  # and minimal
+        expected = np.where(np.arange(len(full)) < selected, full[order], 0)
         np.testing.assert_allclose(p[order], expected / expected.sum(), rtol=1e-9, atol=1e-300)
 
 
@@ -217,31 +222,31 @@ def test_what_is_left_is_the_likeliest_and_keeps_its_ratios(
         ({"top_k": 2, "top_p": 0.66}, [0, 0, 1, 0]),  # 4 of 6
         ({"top_k": 2, "top_p": 0.67}, [0, 1, 2, 0]),
         ({"temperature": 0.5}, [1, 4, 16, 1]),
-        ({"temperature": 0.5, "top_p": 0.8}, [0, 1, 4, 0]),  # 16 of 22 are too few
+        ({"temperature": 0.5, "top_p": 0.8}, [0, 1, 4, 0]),  # 16 of 22 is below 0.8
         ({"temperature": 0}, [0, 0, 1, 0]),
         ({"temperature": 1e-300}, [0, 0, 1, 0]),
         ({"temperature": 1e9}, [1, 1, 1, 1]),
     ],
 )
 def test_distributions_of_eighths(options: dict[str, Any], expected: list[int]) -> None:
-    """Of the probabilities 1/8, 1/4, 1/2, 1/8; they have no rounding errors."""
+    """The probabilities 1/8, 1/4, 1/2 and 1/8 have no rounding errors."""
     scores = on_device(np.log([[1.0, 2.0, 4.0, 1.0]]))
     p = on_host(sampling_distribution(scores, **options))
     np.testing.assert_allclose(p, [np.array(expected) / sum(expected)], rtol=1e-8)
 
 
-def test_among_equals_the_first_come_first() -> None:
+def test_equal_logits_are_ordered_by_index() -> None:
     p = sampling_distribution(on_device(np.zeros((1, 4))), top_p=0.5)
     assert on_host(p).tolist() == [[0.5, 0.5, 0, 0]]
     p = sampling_distribution(on_device(np.zeros((1, 4))), temperature=0)
     assert on_host(p).tolist() == [[1, 0, 0, 0]]
 
 
-# Drawing
+# --- sampling -------------------------------------------------------------------------------------
 
 
 def constant(state: Any, tokens: Any) -> tuple[Any, ag.Tensor]:
-    """A model of the probabilities 1/8, 1/4, 1/2, 1/8 that has no memory."""
+    """A stateless model with the probabilities 1/8, 1/4, 1/2, 1/8."""
     return state, ag.tensor(np.log([[1.0, 2.0, 4.0, 1.0]] * len(tokens)).astype(np.float32))
 
 
@@ -251,9 +256,9 @@ CHI_SQUARED = {1: 10.9, 2: 13.9, 3: 16.3}  # 99.9% quantiles by degrees of freed
 @pytest.mark.parametrize(
     "options", [{}, {"top_k": 3}, {"top_p": 0.7}, {"temperature": 0.5, "top_k": 2}]
 )
-def test_what_is_drawn_follows_the_distribution(options: dict[str, Any]) -> None:
-    drawn = generate_tokens(constant, None, np.zeros(500, int), **options)
-    tokens = np.stack([token.numpy() for token, _ in itertools.islice(drawn, 20)])
+def test_samples_follow_the_distribution(options: dict[str, Any]) -> None:
+    samples = generate_tokens(constant, None, np.zeros(500, int), **options)
+    tokens = np.stack([token.numpy() for token, _ in itertools.islice(samples, 20)])
     p = on_host(sampling_distribution(on_device(np.log([1.0, 2.0, 4.0, 1.0])), **options))
     counts = np.bincount(tokens.ravel(), minlength=4)
     assert not counts[p == 0].any()
@@ -262,26 +267,26 @@ def test_what_is_drawn_follows_the_distribution(options: dict[str, Any]) -> None
     assert chi_squared < CHI_SQUARED[len(expected) - 1]
 
 
-def test_the_logarithms_are_those_of_the_model() -> None:
-    drawn = generate_tokens(constant, None, np.zeros(50, int), temperature=0.5, top_k=3)
-    token, log_p = next(drawn)
+def test_log_probabilities_are_those_under_the_model() -> None:
+    samples = generate_tokens(constant, None, np.zeros(50, int), temperature=0.5, top_k=3)
+    token, log_p = next(samples)
     scores = constant(None, [0])[1].numpy().astype(np.float64)
     np.testing.assert_allclose(log_p.numpy(), np.log(softmax(scores))[0, token.numpy()], rtol=1e-14)
 
 
 @pytest.mark.parametrize(("u", "expected"), [(0.0, 1), (0.499, 1), (0.5, 3), (1 - 2**-53, 3)])
-def test_nothing_without_probability_is_drawn(u: float, expected: int) -> None:
+def test_symbols_of_probability_0_are_never_sampled(u: float, expected: int) -> None:
     class Fixed(ag.Generator):
         def uniform(self, *args: Any, **options: Any) -> ag.Tensor:
             return ag.full((1, 1), u, "float64")
 
-    for total in (1.0, 0.75):  # no more than the ratios count
+    for total in (1.0, 0.75):  # only the ratios matter
         p = ag.tensor(total * np.array([[0, 0.5, 0, 0.5, 0]]))
         assert sample_tokens(p, Fixed()).tolist() == [expected]
 
 
 @given(st.integers(2, 4), st.integers(1, 5), seeds)
-def test_what_is_sampled_has_its_probability_for_a_score(V: int, most: int, seed: int) -> None:
+def test_the_score_of_a_sample_is_its_log_probability(V: int, most: int, seed: int) -> None:
     tree = Tree(V, most, seed)
     state, start = tree.start(4)
     for first, (tokens, score) in zip(
@@ -293,17 +298,17 @@ def test_what_is_sampled_has_its_probability_for_a_score(V: int, most: int, seed
         assert score == pytest.approx(tree.log_p(first, whole))
 
 
-def test_the_same_stream_writes_the_same_on_every_device() -> None:
+def test_equal_streams_give_equal_samples_on_every_device() -> None:
     tree = Tree(4, 5, seed=0)
     texts = []
-    for place in (ag.backend.current().device, "cpu"):
-        with ag.default_device(place):
+    for device in (ag.backend.current().device, "cpu"):
+        with ag.default_device(device):
             ag.manual_seed(3)
             texts.append([w.tokens for w in sample(tree.step, *tree.start(9), END, 5)])
     assert texts[0] == texts[1]
 
 
-def test_a_stream_of_ones_own_leaves_the_default_one_alone() -> None:
+def test_a_custom_stream_does_not_change_the_default_stream() -> None:
     tree = Tree(4, 5, seed=0)
     before = ag.random.get_state()
     texts = [
@@ -317,8 +322,8 @@ def test_a_stream_of_ones_own_leaves_the_default_one_alone() -> None:
 
 
 @pytest.mark.parametrize("search", [partial(sample, temperature=0), beam_search])
-def test_start_symbols_of_any_kind(search: Any) -> None:
-    """On the device of the state, or else on their own, whatever the default one is."""
+def test_start_symbols_of_any_type(search: Any) -> None:
+    """They move to the device of the state, if there is one."""
     tree = Tree(4, 5, seed=0)
     state, start = tree.start(3)
     expected = search(tree.step, state, start, END, 5)
@@ -334,10 +339,10 @@ def test_start_symbols_of_any_kind(search: Any) -> None:
             assert tokens.device == "cpu"
 
 
-# Models
+# --- models ---------------------------------------------------------------------------------------
 
 
-def test_a_language_model_goes_on_as_it_reads() -> None:
+def test_single_steps_of_a_language_model_equal_the_forward_pass() -> None:
     model = LanguageModel(5, embed=3, hidden=4, layers=2).eval().to("float64")
     text = np.random.default_rng(0).integers(0, 5, (6, 2))
     scores, _ = model(text)
@@ -349,20 +354,20 @@ def test_a_language_model_goes_on_as_it_reads() -> None:
     greedy = sample(model.step, state, [1, 2], END, 3, temperature=0)
     assert len(widest) == 2
     for best, one in zip(widest, greedy, strict=True):
-        assert best.score >= one.score / wu(min(len(one.tokens) + 1, 3), 0.6) - 1e-12
+        assert best.score >= one.score / penalty(min(len(one.tokens) + 1, 3), 0.6) - 1e-12
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": -1}, "temperature must be at least 0, not -1"),
+        ({"temperature": -1}, "temperature must be at least 0, got -1"),
         ({"temperature": math.nan}, "temperature"),
-        ({"top_k": 0}, "top_k must be at least 1, not 0"),
-        ({"top_p": 0.0}, "top_p must be above 0 and at most 1, not 0"),
+        ({"top_k": 0}, "top_k must be at least 1, got 0"),
+        ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0"),
         ({"top_p": 1.1}, "top_p"),
     ],
 )
-def test_distributions_that_there_are_not(options: dict[str, Any], message: str) -> None:
+def test_invalid_sampling_options_raise(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sample(constant, None, [0], END, 3, **options)
 
@@ -370,19 +375,19 @@ def test_distributions_that_there_are_not(options: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 0}, "width must be at least 1, not 0"),
-        ({"alpha": -1}, "alpha must be at least 0, not -1"),
-        ({"max_length": 0}, "max_length must be at least 1, not 0"),
+        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"alpha": -1}, "alpha must be at least 0, got -1"),
+        ({"max_length": 0}, "max_length must be at least 1, got 0"),
     ],
 )
-def test_searches_that_there_are_not(options: dict[str, Any], message: str) -> None:
+def test_invalid_search_options_raise(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         beam_search(constant, None, [0], END, **{"max_length": 3, **options})
 
 
 @pytest.mark.parametrize("search", [sample, beam_search])
-def test_a_model_that_has_diverged_writes_nothing(search: Any) -> None:
+def test_nan_logits_raise(search: Any) -> None:
     tree = Tree(3, 4, seed=0)
     tree.scores[1, 1] = np.nan
-    with pytest.raises(ValueError, match=r"with nan: have its weights diverged\?"):
+    with pytest.raises(ValueError, match=r"the logits of the model contain nan"):
         search(tree.step, *tree.start(1), END, 4)

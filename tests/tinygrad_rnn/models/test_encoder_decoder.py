@@ -1,6 +1,4 @@
-"""The encoder-decoder: its equations, finite differences, ragged batches, what it writes, what it
-learns.
-"""
+"""The encoder-decoder: equations, derivatives, ragged batches, decoding and learning."""
 
 from functools import partial
 from typing import Any
@@ -35,7 +33,7 @@ def make_model(
     dropout: float = 0.0,
     **options: Any,
 ) -> EncoderDecoder:
-    """In float64; every weight is random."""
+    """Return a model in float64 with random weights."""
     encoder = make_case(kind, I=I, H=H, seed=seed, **options).layer
     model = EncoderDecoder(SOURCE, TARGET, encoder, ATTENTIONS[attention], dropout).to("float64")
     rng = np.random.default_rng(seed)
@@ -63,13 +61,13 @@ def models(draw: st.DrawFn, **options: Any) -> EncoderDecoder:
     )
 
 
-# The equations
+# --- equations ------------------------------------------------------------------------------------
 
 
-def by_the_equations(
+def reference_scores(
     model: EncoderDecoder, kind: str, source: np.ndarray, target: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (T', V) and weights (T', T) for one sequence (T), in NumPy."""
+    """Compute logits (T', V) and attention weights (T', T) of one sequence (T) in NumPy."""
     w = model.state_dict()
     embedded = ag.tensor(w["source_embedding.weight"][source][:, None])
     case = make_case(kind)._replace(layer=model.encoder, x=embedded, hx=None)
@@ -101,22 +99,22 @@ def by_the_equations(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_scores_follow_the_equations(kind: str, attention: str) -> None:
+def test_logits_follow_the_equations(kind: str, attention: str) -> None:
     model = make_model(kind, attention, num_layers=2, bidirectional=attention != "dot")
     source, target = tokens(4, 3, SOURCE), tokens(3, 3, TARGET)
     lengths = [4, 1, 2]
     scores = model(source, lengths, target).numpy()
     for b, n in enumerate(lengths):
-        theirs, weights = by_the_equations(model, kind, source[:n, b], target[:, b])
-        assert_close(scores[:, b], theirs)
+        logits, weights = reference_scores(model, kind, source[:n, b], target[:, b])
+        assert_close(scores[:, b], logits)
         if model.attention is not None:
-            ours = model.alignment(source, lengths, target).numpy()
-            assert_close(ours[b, :, :n], weights)
-            assert not ours[b, :, n:].any()
+            alignment = model.alignment(source, lengths, target).numpy()
+            assert_close(alignment[b, :, :n], weights)
+            assert not alignment[b, :, n:].any()
 
 
 @given(models(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), seeds)
-def test_teacher_forcing_is_feeding_step_by_step(
+def test_teacher_forcing_equals_single_steps(
     model: EncoderDecoder, T: int, steps: int, B: int, seed: int
 ) -> None:
     source, target = tokens(T, B, SOURCE, seed), tokens(steps, B, TARGET, seed)
@@ -129,16 +127,16 @@ def test_teacher_forcing_is_feeding_step_by_step(
     assert {len(leaf) for leaf in ag.flatten(state)} == {B}
 
 
-def test_batch_first_is_another_order() -> None:
-    turned, model = make_model(batch_first=True), make_model()
+def test_batch_first_transposes_the_result() -> None:
+    transposed, model = make_model(batch_first=True), make_model()
     source, target, lengths = tokens(4, 3, SOURCE), tokens(3, 3, TARGET), [4, 0, 2]
-    ours = turned(source.T, lengths, target.T)
-    assert_close(ours, model(source, lengths, target).swapaxes(0, 1))
-    weights = turned.alignment(source.T, lengths, target.T)
+    actual = transposed(source.T, lengths, target.T)
+    assert_close(actual, model(source, lengths, target).swapaxes(0, 1))
+    weights = transposed.alignment(source.T, lengths, target.T)
     assert_close(weights, model.alignment(source, lengths, target))
 
 
-def test_saved_parameters_keep_their_names() -> None:
+def test_names_of_the_saved_parameters() -> None:
     model = EncoderDecoder(5, 4, nn.GRU(2, 3, bidirectional=True), nn.AdditiveAttention)
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     assert [name for name, _ in model.named_parameters()] == [
@@ -156,58 +154,58 @@ def test_saved_parameters_keep_their_names() -> None:
     ]
 
 
-# Derivatives
+# --- derivatives ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_derivatives_to_second_order(attention: str) -> None:
-    """By all parameters; one of the sources is of length 0."""
+    """With respect to all parameters; one source has length 0."""
     model = make_model("GRU", attention, H=2, bidirectional=attention != "dot")
     source, target = tokens(2, 3, SOURCE), tokens(2, 3, TARGET)
     check_parameters(model, lambda: model(source, [2, 0, 1], target))
 
 
-def test_less_memory_gives_the_same_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
-    slopes, used = [], []
+def test_checkpointing_gives_the_same_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    gradients, checkpoints = [], []
     monkeypatch.setattr(
         decoder,
         "scan",
-        lambda *args, **kw: used.append(kw["checkpoint"]) or scan(*args, **kw),
+        lambda *args, **kw: checkpoints.append(kw["checkpoint"]) or scan(*args, **kw),
     )
     for options in ({}, {"checkpoint": 2}):
         model = make_model(num_layers=2, **options)
         sum_of_squares(model(tokens(5, 2, SOURCE), [5, 2], tokens(5, 2, TARGET))).backward()
-        slopes.append([parameter.grad for parameter in model.parameters()])
-    assert used == [None, 2]
-    for ours, theirs in zip(*slopes, strict=True):
-        assert_close(ours, theirs)
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    assert checkpoints == [None, 2]
+    for actual, expected_gradient in zip(*gradients, strict=True):
+        assert_close(actual, expected_gradient)
 
 
-def test_dropout_acts_on_symbols_between_cells_and_before_the_scores(
+def test_dropout_acts_on_embeddings_between_cells_and_before_the_output_layer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("AUTOGRAD_COMPILE", "0")  # or a step is called but to be traced
-    acted = []
+    monkeypatch.setenv("AUTOGRAD_COMPILE", "0")  # a compiled step is only traced
+    calls = []
 
     def spy(x: ag.Tensor, p: float, training: bool) -> ag.Tensor:
-        acted.append((x.shape, p, training))
+        calls.append((x.shape, p, training))
         return x
 
     monkeypatch.setattr(nn.functional, "dropout", spy)
     model = make_model(num_layers=2, dropout=0.5)
     model(tokens(4, 3, SOURCE), None, tokens(2, 3, TARGET))
     model.eval()(tokens(4, 3, SOURCE), None, tokens(2, 3, TARGET))
-    own = [shape for shape in acted if shape[1]]
+    active = [call for call in calls if call[1]]
     expected = [((4, 3, 2), 0.5), ((2, 3, 2), 0.5), *[((3, 3), 0.5)] * 2, ((2, 3, 3), 0.5)]
-    assert own == [(*pair, training) for training in (True, False) for pair in expected]
+    assert active == [(*pair, training) for training in (True, False) for pair in expected]
 
 
-# Ragged batches
+# --- ragged batches -------------------------------------------------------------------------------
 
 
 @given(models(), seeds)
-def test_a_batch_is_its_sequences(model: EncoderDecoder, seed: int) -> None:
-    """Scores and what is written are those of each sequence alone, without its padding."""
+def test_a_batch_equals_its_single_sequences(model: EncoderDecoder, seed: int) -> None:
+    """Logits and decoded sequences equal the results of single sequences without padding."""
     source, target = tokens(4, 3, SOURCE, seed), tokens(3, 3, TARGET, seed)
     lengths = [4, 1, 2]
     scores = model(source, lengths, target)
@@ -220,30 +218,30 @@ def test_a_batch_is_its_sequences(model: EncoderDecoder, seed: int) -> None:
         one = slice(b, b + 1)
         assert_close(scores[:, one], model(source[:n, one], None, target[:, one]))
         for search in searches:
-            together = search(model.step, model.encode(source, lengths), [1, 2, 3], END, 4)
-            alone = search(model.step, model.encode(source[:n, one]), [b + 1], END, 4)
-            assert together[b].tokens == alone[0].tokens
-            assert together[b].score == pytest.approx(alone[0].score, rel=1e-9)
+            batched = search(model.step, model.encode(source, lengths), [1, 2, 3], END, 4)
+            single = search(model.step, model.encode(source[:n, one]), [b + 1], END, 4)
+            assert batched[b].tokens == single[0].tokens
+            assert batched[b].score == pytest.approx(single[0].score, rel=1e-9)
 
 
 @given(models(), seeds)
-def test_what_the_padding_says_does_not_matter(model: EncoderDecoder, seed: int) -> None:
-    """Gradients to rounding: which rows of the embedding are added up, in which order, differs."""
+def test_the_padding_has_no_influence(model: EncoderDecoder, seed: int) -> None:
+    """Gradients agree to rounding, since the rows of the embedding are summed in another order."""
     source, target, lengths = tokens(4, 3, SOURCE, seed), tokens(3, 3, TARGET, seed), [4, 0, 2]
     other = np.where(np.arange(4)[:, None] < lengths, source, (source + 1) % SOURCE)
-    found = []
+    results = []
     for padded in (source, other):
         model.zero_grad()
         scores = model(padded, lengths, target)
         sum_of_squares(scores).backward()
-        found.append([scores, *(parameter.grad for parameter in model.parameters())])
-    for ours, theirs in zip(*found, strict=True):
-        assert_close(ours, theirs)
-        assert np.isfinite(ours.numpy()).all()
-    np.testing.assert_array_equal(found[0][0].numpy(), found[1][0].numpy())
+        results.append([scores, *(parameter.grad for parameter in model.parameters())])
+    for actual, other_result in zip(*results, strict=True):
+        assert_close(actual, other_result)
+        assert np.isfinite(actual.numpy()).all()
+    np.testing.assert_array_equal(results[0][0].numpy(), results[1][0].numpy())
 
 
-def test_no_score_depends_on_a_later_symbol() -> None:
+def test_logits_do_not_depend_on_later_symbols() -> None:
     model, source, target = make_model(), tokens(4, 3, SOURCE), tokens(3, 3, TARGET)
     other = target.copy()
     other[2] = (target[2] + 1) % TARGET
@@ -252,12 +250,12 @@ def test_no_score_depends_on_a_later_symbol() -> None:
     assert (before[2] != after[2]).any()
 
 
-# Learning
+# --- learning -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("attention", ["dot", "additive"])
-def test_it_learns_to_write_backwards(attention: str) -> None:
-    """Up to 5 letters, the end, and from there on the end: 200 words that it has never seen."""
+def test_learning_to_reverse_words(attention: str) -> None:
+    """Words of up to 5 letters, padded with the end symbol; tested on 200 unseen words."""
     ag.manual_seed(0)
     rng = np.random.default_rng(0)
     letters, start, end = 6, 6, 7
@@ -281,20 +279,20 @@ def test_it_learns_to_write_backwards(attention: str) -> None:
         loss.backward()
         optimizer.step()
     source, lengths, target = batch(200)
-    written = beam_search(model.step, model.encode(source, lengths), [start] * 200, end, 6)
-    right = [
+    decoded = beam_search(model.step, model.encode(source, lengths), [start] * 200, end, 6)
+    correct = [
         best.tokens == source[:n, b][::-1].tolist()
-        for b, (best, n) in enumerate(zip(written, lengths, strict=True))
+        for b, (best, n) in enumerate(zip(decoded, lengths, strict=True))
     ]
-    assert np.mean(right) > 0.95
+    assert np.mean(correct) > 0.95
 
 
-# Refusals
+# --- errors ---------------------------------------------------------------------------------------
 
 
-def test_what_does_not_fit_is_refused_by_name() -> None:
+def test_invalid_arguments_raise() -> None:
     with pytest.raises(ValueError, match="GeneralAttention maps one to the other"):
         EncoderDecoder(5, 4, nn.GRU(2, 3, bidirectional=True), nn.DotAttention)
     model = make_model(attention="none")
-    with pytest.raises(ValueError, match="no attention whose weights could be shown"):
+    with pytest.raises(ValueError, match="no attention, so it has no attention weights"):
         model.alignment(tokens(4, 3, SOURCE), None, tokens(3, 3, TARGET))

@@ -1,4 +1,4 @@
-"""Markov models against the textbook formula, written out with dictionaries."""
+"""Markov models against a direct implementation of the formula with dictionaries."""
 
 from collections import Counter
 from math import log2
@@ -13,7 +13,7 @@ from tinygrad_rnn import models
 from tinygrad_rnn.data import TextCorpus
 from tinygrad_rnn.models.baselines.markov import MarkovModel, markov_table
 
-pytestmark = pytest.mark.host  # these models count on the host
+pytestmark = pytest.mark.host  # these models run on the host
 
 V = 4
 characters = st.integers(0, V - 1)
@@ -23,7 +23,7 @@ orders = st.integers(0, 5)
 
 
 def witten_bell(text: np.ndarray, context: tuple[int, ...], order: int) -> list[float]:
-    """p(. | the last `order` characters of the context), fitted on the text."""
+    """Return p(. | the last `order` characters of the context), fitted on the text."""
     if order < 0:
         return [1 / V] * V
     shorter = witten_bell(text, context, order - 1)
@@ -31,14 +31,16 @@ def witten_bell(text: np.ndarray, context: tuple[int, ...], order: int) -> list[
         return shorter
     h = context[len(context) - order :]
     after = Counter(int(text[i]) for i in range(order, len(text)) if (*text[i - order : i],) == h)
-    total, kinds = after.total(), len(after)
+    total, distinct = after.total(), len(after)
     if not total:
         return shorter
-    return [(after[c] + kinds * shorter[c]) / (total + kinds) for c in range(V)]
+    return [(after[c] + distinct * shorter[c]) / (total + distinct) for c in range(V)]
 
 
 @given(texts, st.lists(characters, max_size=8), orders)
-def test_probabilities_are_witten_bells(text: np.ndarray, context: list[int], order: int) -> None:
+def test_probabilities_equal_the_witten_bell_formula(
+    text: np.ndarray, context: list[int], order: int
+) -> None:
     p = MarkovModel(order, V).fit(text).probabilities(context)
     np.testing.assert_allclose(p, witten_bell(text, tuple(context), order), rtol=1e-12)
 
@@ -52,50 +54,50 @@ def test_probabilities_sum_to_one(text: np.ndarray, context: list[int], order: i
 
 
 @given(texts, scored, orders)
-def test_bits_are_those_of_the_probabilities(
-    text: np.ndarray, valid: np.ndarray, order: int
-) -> None:
+def test_bits_equal_the_mean_surprisal(text: np.ndarray, valid: np.ndarray, order: int) -> None:
     model = MarkovModel(order, V).fit(text)
-    surprises = [-log2(model.probabilities(valid[:i])[valid[i]]) for i in range(1, len(valid))]
-    assert model.bits_per_character(valid) == pytest.approx(np.mean(surprises), rel=1e-12)
+    surprisals = [-log2(model.probabilities(valid[:i])[valid[i]]) for i in range(1, len(valid))]
+    assert model.bits_per_character(valid) == pytest.approx(np.mean(surprisals), rel=1e-12)
 
 
 @given(texts, scored, st.sets(orders, min_size=1))
-def test_the_table_holds_each_orders_own_model(
-    text: np.ndarray, valid: np.ndarray, wanted: set[int]
+def test_the_table_contains_the_model_of_each_order(
+    text: np.ndarray, valid: np.ndarray, selected: set[int]
 ) -> None:
-    table = markov_table(text, valid, V, wanted)
-    assert table == {k: MarkovModel(k, V).fit(text).bits_per_character(valid) for k in wanted}
+    table = markov_table(text, valid, V, selected)
+    assert table == {k: MarkovModel(k, V).fit(text).bits_per_character(valid) for k in selected}
 
 
 @given(texts, scored, orders, st.integers(V, 1_114_112))
-def test_large_alphabets_do_not_overflow(
+def test_large_vocabularies_do_not_overflow(
     text: np.ndarray, valid: np.ndarray, order: int, size: int
 ) -> None:
-    """The same text in the last characters of an alphabet as large as all of Unicode."""
+    """Shift a text to the last characters of a vocabulary of the size of Unicode."""
     high = size - V
     model = MarkovModel(order, size)
     low_bits = model.fit(text).bits_per_character(valid)
     assert model.fit(text + high).bits_per_character(valid + high) == low_bits
 
 
-def test_without_fit_every_character_is_equally_likely() -> None:
+def test_all_characters_are_equally_likely_before_fit() -> None:
     model = MarkovModel(2, 8)
     assert model.bits_per_character(np.array([0, 1, 7])) == 3
     np.testing.assert_array_equal(model.probabilities([1, 2]), np.full(8, 1 / 8))
 
 
-def test_certainty_costs_no_bits() -> None:
-    """Shown as 0.000, not as -0.000."""
+def test_certain_characters_have_0_bits() -> None:
+    """Formatted as 0.000, not -0.000."""
     ids = np.zeros(9, dtype=np.int64)
     assert [f"{bits:.3f}" for bits in markov_table(ids, ids, 1).values()] == ["0.000"] * 6
 
 
-def test_a_period_is_learned_by_the_order_that_spans_it() -> None:
-    """In 0 0 1 0 0 1 ... two characters say which is next, one does not."""
+def test_a_period_requires_a_sufficient_order() -> None:
+    """In 0 0 1 0 0 1 ... two characters determine the next, and one does not."""
     period = np.tile([0, 0, 1], 2000)
     bits = markov_table(period, period[:300], 2)
-    assert bits[1] == pytest.approx(2 / 3, abs=0.01)  # after 0, which two of three are: 0 or 1
+    assert bits[1] == pytest.approx(
+        2 / 3, abs=0.01
+    )  # two of three characters are 0, which 0 or 1 follows
     assert bits[2] < 0.01
 
 
@@ -109,7 +111,7 @@ def test_a_known_chain_is_fitted_to_its_entropy_rate() -> None:
     assert bits[1] == pytest.approx(rate, abs=0.02)
 
 
-def test_memory_pays_on_english() -> None:
+def test_higher_orders_are_better_on_english() -> None:
     corpus = TextCorpus.default()
     train, valid, _ = map(corpus.vocabulary.encode, corpus.split())
     bits = markov_table(train, valid, len(corpus.vocabulary))
@@ -123,7 +125,7 @@ def test_one_character_cannot_be_scored() -> None:
 
 
 @given(texts.filter(len), st.lists(characters, min_size=1, max_size=8), orders)
-def test_a_chain_steps_as_models_that_write_do(
+def test_step_returns_the_log_probabilities(
     text: np.ndarray, context: list[int], order: int
 ) -> None:
     model, state = MarkovModel(order, V).fit(text), None
@@ -135,7 +137,7 @@ def test_a_chain_steps_as_models_that_write_do(
     np.testing.assert_allclose(np.exp(log_p.numpy()[0]), expected, rtol=1e-9)
 
 
-def test_a_chain_writes_what_it_has_read() -> None:
+def test_samples_reproduce_a_periodic_text() -> None:
     model = MarkovModel(2, V).fit(np.tile([0, 0, 1, 2, 3], 2000))
-    (written,) = models.sample(model.step, None, [0], 3, 10, temperature=0.1)
-    assert written.tokens in ([0, 1, 2], [1, 2])
+    (sequence,) = models.sample(model.step, None, [0], 3, 10, temperature=0.1)
+    assert sequence.tokens in ([0, 1, 2], [1, 2])

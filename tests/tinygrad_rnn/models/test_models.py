@@ -1,4 +1,4 @@
-"""Models against what they are made of, one sequence at a time; what they learn; their files."""
+"""Models against their equations, one sequence at a time; learning, files and errors."""
 
 from functools import partial
 from itertools import product
@@ -21,15 +21,15 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 class Doubled(nn.Cell):
-    """A cell whose output is no part of its state."""
+    """A cell whose output is not part of its state."""
 
     def step(self, h: Any, x: Any) -> tuple[Any, Any]:
         h = ag.tanh(x + self.recurrent(h))
         return h, 2 * h
 
 
-def randomised(model: Any, seed: int = 0) -> Any:
-    """In float64; every weight is random."""
+def randomized(model: Any, seed: int = 0) -> Any:
+    """Return the model in float64 with random weights."""
     rng = np.random.default_rng(seed)
     model.double()
     model.load_state_dict({n: rng.uniform(-1, 1, p.shape) for n, p in model.named_parameters()})
@@ -41,8 +41,8 @@ def layer_of(kind: str, **options: Any) -> nn.Recurrent:
 
 
 @st.composite
-def labellers(draw: st.DrawFn, poolings: tuple[str | None, ...] = (*POOLINGS, None)) -> Any:
-    """A classifier of any pooling, or a tagger (None), of any cell and options."""
+def label_models(draw: st.DrawFn, poolings: tuple[str | None, ...] = (*POOLINGS, None)) -> Any:
+    """Draw a classifier of any pooling, or a tagger (None), with any cell and options."""
     layer = layer_of(
         draw(st.sampled_from(sorted(KINDS))),
         num_layers=draw(st.integers(1, 2)),
@@ -56,35 +56,35 @@ def labellers(draw: st.DrawFn, poolings: tuple[str | None, ...] = (*POOLINGS, No
         if pooling is None
         else models.SequenceClassifier(layer, CLASSES, symbols, pooling)
     )
-    return randomised(model, draw(seeds))
+    return randomized(model, draw(seeds))
 
 
-def what_it_reads(model: Any, T: int, B: int, seed: int = 0) -> np.ndarray:
-    """Features (T, B, 2), or symbols (T, B)."""
+def random_inputs(model: Any, T: int, B: int, seed: int = 0) -> np.ndarray:
+    """Return features (T, B, 2), or symbols (T, B)."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, SYMBOLS, (T, B)) if model.embedding else rng.normal(size=(T, B, 2))
 
 
-def read(model: Any, x: np.ndarray, lengths: Any = None) -> ag.Tensor:
-    """What the model says of time-major x: scores (B, V), or (T, B, V) of a tagger."""
+def logits_of(model: Any, x: np.ndarray, lengths: Any = None) -> ag.Tensor:
+    """Return the logits of time-major x: (B, V), or (T, B, V) of a tagger."""
     if not model.recurrent.batch_first:
         return model(x, lengths)  # type: ignore[no-any-return]
     scores = model(x.swapaxes(0, 1), lengths)
     return scores if scores.ndim == 2 else scores.swapaxes(0, 1)
 
 
-# Labels
+# --- labels ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pooling", [*POOLINGS, None])
 @given(st.data(), seeds)
-def test_labels_are_those_of_each_sequence_by_itself(
+def test_labels_equal_the_labels_of_single_sequences(
     pooling: str | None, data: st.DataObject, seed: int
 ) -> None:
-    """Of the layer's outputs and last state, by hand; lengths are unsorted, one is 0."""
-    model = data.draw(labellers((pooling,)))
-    x, lengths = what_it_reads(model, 4, 4, seed), [2, 4, 0, 3]
-    scores, w = read(model, x, lengths).numpy(), model.state_dict()
+    """Computed from the layer's outputs and last state; lengths are unsorted, and one is 0."""
+    model = data.draw(label_models((pooling,)))
+    x, lengths = random_inputs(model, 4, 4, seed), [2, 4, 0, 3]
+    scores, w = logits_of(model, x, lengths).numpy(), model.state_dict()
     layer, H = model.recurrent, model.recurrent.output_size
     for b, n in enumerate(lengths):
         outputs, pooled = np.zeros((n, H)), np.zeros(H)
@@ -101,38 +101,38 @@ def test_labels_are_those_of_each_sequence_by_itself(
             assert_close(scores[:n, b], outputs @ w["readout.weight"].T + w["readout.bias"])
 
 
-@given(labellers())
-def test_without_lengths_sequences_are_as_long_as_the_batch(model: Any) -> None:
-    x = what_it_reads(model, 4, 3)
-    assert_close(read(model, x), read(model, x, [4, 4, 4]))
-    alone = model(x[:, 1])  # without a batch
-    assert_close(alone, read(model, x)[..., 1, :])
+@given(label_models())
+def test_sequences_without_lengths_are_as_long_as_the_batch(model: Any) -> None:
+    x = random_inputs(model, 4, 3)
+    assert_close(logits_of(model, x), logits_of(model, x, [4, 4, 4]))
+    single = model(x[:, 1])  # without a batch
+    assert_close(single, logits_of(model, x)[..., 1, :])
 
 
-@given(labellers(), seeds)
-def test_what_the_padding_says_does_not_matter(model: Any, seed: int) -> None:
-    x, lengths = what_it_reads(model, 4, 3, seed), [4, 0, 2]
-    running = np.arange(4)[:, None] < lengths
-    other = np.where(running, x, (x + 1) % SYMBOLS) if model.embedding else x.copy()
+@given(label_models(), seeds)
+def test_the_padding_has_no_influence(model: Any, seed: int) -> None:
+    x, lengths = random_inputs(model, 4, 3, seed), [4, 0, 2]
+    mask = np.arange(4)[:, None] < lengths
+    other = np.where(mask, x, (x + 1) % SYMBOLS) if model.embedding else x.copy()
     if not model.embedding:
-        other[~running] = np.nan
-    found = []
+        other[~mask] = np.nan
+    results = []
     for padded in (x, other):
         model.zero_grad()
-        scores = read(model, padded, lengths)
+        scores = logits_of(model, padded, lengths)
         sum_of_squares(scores).backward()
-        found.append([scores, *(parameter.grad for parameter in model.parameters())])
-    np.testing.assert_array_equal(found[0][0].numpy(), found[1][0].numpy())
-    for ours, theirs in zip(*found, strict=True):
-        assert np.isfinite(ours.numpy()).all()
-        assert_close(ours, theirs)
+        results.append([scores, *(parameter.grad for parameter in model.parameters())])
+    np.testing.assert_array_equal(results[0][0].numpy(), results[1][0].numpy())
+    for actual, expected in zip(*results, strict=True):
+        assert np.isfinite(actual.numpy()).all()
+        assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_the_output_of_a_cell_is_pooled_whatever_its_state(pooling: str) -> None:
+def test_the_output_of_a_cell_is_pooled_even_if_it_is_not_the_state(pooling: str) -> None:
     layer = nn.Recurrent(Doubled(2, 3, dtype="float64"), bidirectional=True)
-    model = randomised(models.SequenceClassifier(layer, CLASSES, pooling=pooling))
-    x = what_it_reads(model, 4, 1)
+    model = randomized(models.SequenceClassifier(layer, CLASSES, pooling=pooling))
+    x = random_inputs(model, 4, 1)
     h = layer(x)[0].numpy()[:, 0]
     ends = np.concatenate([h[-1, :3], h[0, 3:]])
     pooled = {"last": ends, "mean": h.mean(0), "max": h.max(0)}[pooling]
@@ -149,26 +149,28 @@ def test_derivatives_of_labels_to_second_order(pooling: str | None, symbols: int
         if pooling is None
         else models.SequenceClassifier(layer, CLASSES, symbols, pooling)
     )
-    x = what_it_reads(randomised(model), 3, 3)
+    x = random_inputs(randomized(model), 3, 3)
     check_parameters(model, lambda: model(x, [2, 0, 3]))
 
 
-def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The shapes on which dropout acts from now on, in training."""
-    acted: list[tuple[int, ...]] = []
+def record_dropout(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Return a list to which dropout appends its input shapes from now on, in training."""
+    shapes: list[tuple[int, ...]] = []
 
     def spy(x: Any, p: float, training: bool) -> Any:
         if p and training:
-            acted.append(x.shape)
+            shapes.append(x.shape)
         return x
 
-    monkeypatch.setenv("AUTOGRAD_COMPILE", "0")  # or a step is called but to be traced
+    monkeypatch.setenv("AUTOGRAD_COMPILE", "0")  # a compiled step is only traced
     monkeypatch.setattr(nn.functional, "dropout", spy)
-    return acted
+    return shapes
 
 
-def test_dropout_acts_on_symbols_and_before_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    acted = spied(monkeypatch)
+def test_dropout_acts_on_embeddings_and_before_the_output_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shapes = record_dropout(monkeypatch)
     symbols, features = np.zeros((4, 2), int), np.zeros((4, 2, 2))
     models.SequenceClassifier(nn.GRU(2, 3), CLASSES, SYMBOLS, dropout=0.5)(symbols)
     models.SequenceTagger(nn.GRU(2, 3), CLASSES, dropout=0.5)(features)
@@ -176,11 +178,11 @@ def test_dropout_acts_on_symbols_and_before_the_scores(monkeypatch: pytest.Monke
     models.Captioner(nn.Linear(2, 3), 4, nn.GRUCell(3, 5), dropout=0.5)(
         ag.tensor(features[0]), symbols
     )
-    assert acted == [(4, 2, 2), (2, 3), (4, 2, 3), (4, 2, 3), (4, 2, 3), (4, 2, 5)]
+    assert shapes == [(4, 2, 2), (2, 3), (4, 2, 3), (4, 2, 3), (4, 2, 3), (4, 2, 5)]
 
 
 def learn(model: nn.Module, batch: Any, updates: int, lr: float) -> float:
-    """The loss of the last update; a batch is scores and classes."""
+    """Train and return the last loss; a batch consists of logits and classes."""
     optimizer = optim.Adam(model.parameters(), lr=lr)
     for _ in range(updates):
         scores, labels = batch(model)
@@ -193,16 +195,16 @@ def learn(model: nn.Module, batch: Any, updates: int, lr: float) -> float:
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_classifier_learns_which_comes_first(pooling: str) -> None:
-    """Of the symbols 1 and 2, one each among zeros; 100 sequences that it has never seen."""
+def test_a_classifier_learns_the_order_of_two_symbols(pooling: str) -> None:
+    """The symbols 1 and 2 among zeros, tested on 100 unseen sequences."""
     rng = np.random.default_rng(0)
 
     def batch(size: int) -> Any:
         x, lengths = np.zeros((8, size), int), rng.integers(3, 9, size)
         label = rng.integers(0, 2, size)
         for b in range(size):
-            places = sorted(rng.choice(lengths[b], 2, replace=False))
-            x[places, b] = [1, 2] if label[b] else [2, 1]
+            positions = sorted(rng.choice(lengths[b], 2, replace=False))
+            x[positions, b] = [1, 2] if label[b] else [2, 1]
         return x, lengths, label
 
     def scores(model: Any) -> Any:
@@ -215,14 +217,14 @@ def test_a_classifier_learns_which_comes_first(pooling: str) -> None:
     assert np.mean(model(x, lengths).numpy().argmax(1) == label) > 0.95
 
 
-def test_a_tagger_learns_what_comes_after_in_both_directions() -> None:
-    """Whether a symbol is greater than both neighbours: one way it could not know."""
+def test_a_bidirectional_tagger_learns_from_both_neighbors() -> None:
+    """The label says if a symbol is greater than both neighbors."""
     rng = np.random.default_rng(0)
 
     def batch(size: int) -> Any:
         x = rng.integers(1, 5, (7, size))
-        around = np.pad(x, ((1, 1), (0, 0)))
-        return x, ((x > around[:-2]) & (x > around[2:])).astype(int)
+        padded = np.pad(x, ((1, 1), (0, 0)))
+        return x, ((x > padded[:-2]) & (x > padded[2:])).astype(int)
 
     def scores(model: Any) -> Any:
         x, labels = batch(32)
@@ -234,30 +236,30 @@ def test_a_tagger_learns_what_comes_after_in_both_directions() -> None:
     assert np.mean(model(x).numpy().argmax(-1) == labels) > 0.97
 
 
-# Captions
+# --- captions -------------------------------------------------------------------------------------
 
 ATTENTIONS: dict[str, Any] = {"none": None, "additive": nn.AdditiveAttention}
 
 
-class Film(nn.Module):
-    """A reader of films (frames, B, 2): a recurrent layer's outputs, or the last of them."""
+class VideoEncoder(nn.Module):
+    """An encoder of videos (frames, B, 2): all outputs of a recurrent layer, or the last."""
 
-    def __init__(self, whole: bool) -> None:
-        self.whole, self.layer = whole, nn.GRU(2, 3, bidirectional=True)
+    def __init__(self, all_frames: bool) -> None:
+        self.all_frames, self.layer = all_frames, nn.GRU(2, 3, bidirectional=True)
 
-    def forward(self, film: Any) -> Any:
-        h, _ = self.layer(film)
-        return h if self.whole else h[-1]
+    def forward(self, video: Any) -> Any:
+        h, _ = self.layer(video)
+        return h if self.all_frames else h[-1]
 
 
 def make_captioner(kind: str = "LSTM", attention: str = "none", **options: Any) -> Any:
-    """Of 4 symbols; pictures are (B, 2), or with attention (R, B, 2)."""
+    """Return a captioner with 4 symbols; images are (B, 2), or with attention (R, B, 2)."""
     reader = nn.Sequential(nn.Linear(2, 4), nn.Tanh())
     cell: Any = layer_of(kind).cells[0]
-    return randomised(models.Captioner(reader, 4, cell, ATTENTIONS[attention], **options))
+    return randomized(models.Captioner(reader, 4, cell, ATTENTIONS[attention], **options))
 
 
-def pictures(attention: str, B: int = 3) -> ag.Tensor:
+def images(attention: str, B: int = 3) -> ag.Tensor:
     shape = (B, 2) if attention == "none" else (5, B, 2)
     return ag.tensor(np.random.default_rng(1).normal(size=shape))
 
@@ -269,14 +271,14 @@ def symbols(T: int = 4, B: int = 3) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_captions_follow_the_equations(kind: str, attention: str) -> None:
-    model, picture, target = make_captioner(kind, attention), pictures(attention), symbols()
-    w, scores = model.state_dict(), model(picture, target).numpy()
-    weights = None if attention == "none" else model.alignment(picture, target).numpy()
-    seen = np.tanh(picture.numpy() @ w["reader.0.weight"].T + w["reader.0.bias"])
+    model, image, target = make_captioner(kind, attention), images(attention), symbols()
+    w, scores = model.state_dict(), model(image, target).numpy()
+    weights = None if attention == "none" else model.alignment(image, target).numpy()
+    features = np.tanh(image.numpy() @ w["reader.0.weight"].T + w["reader.0.bias"])
     for b in range(3):
-        v = seen[b] if attention == "none" else seen[:, b].mean(0)
-        parts = range(len(model.bridges))
-        state = tuple(w[f"bridges.{i}.weight"] @ v + w[f"bridges.{i}.bias"] for i in parts)
+        v = features[b] if attention == "none" else features[:, b].mean(0)
+        indices = range(len(model.bridges))
+        state = tuple(w[f"bridges.{i}.weight"] @ v + w[f"bridges.{i}.bias"] for i in indices)
         z = np.zeros(model.readout.in_features)
         for t in range(4):
             x = w["target_embedding.weight"][target[t, b]]
@@ -284,18 +286,18 @@ def test_captions_follow_the_equations(kind: str, attention: str) -> None:
             state = KINDS[kind].step(model.cells[0].state_dict(), x, *state)
             z = state[0]
             if weights is not None:
-                q, keys = w["attention.W.weight"] @ z, seen[:, b] @ w["attention.U.weight"].T
+                q, keys = w["attention.W.weight"] @ z, features[:, b] @ w["attention.U.weight"].T
                 e = np.exp(np.tanh(q + keys) @ w["attention.v.weight"][0])
                 assert_close(weights[b, t], e / e.sum())
-                c = seen[:, b].T @ (e / e.sum())
+                c = features[:, b].T @ (e / e.sum())
                 z = np.tanh(w["combine.weight"] @ np.concatenate([c, z]) + w["combine.bias"])
             assert_close(scores[t, b], w["readout.weight"] @ z + w["readout.bias"])
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_teacher_forcing_is_feeding_step_by_step(attention: str) -> None:
-    model, picture, target = make_captioner("GRU", attention), pictures(attention), symbols()
-    forced, state = model(picture, target), model.encode(picture)
+def test_teacher_forcing_equals_single_steps(attention: str) -> None:
+    model, image, target = make_captioner("GRU", attention), images(attention), symbols()
+    forced, state = model(image, target), model.encode(image)
     for t in range(4):
         state, scores = model.step(state, target[t])
         assert_close(scores, forced[t])
@@ -303,82 +305,86 @@ def test_teacher_forcing_is_feeding_step_by_step(attention: str) -> None:
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_captions_batch_first_are_in_another_order(attention: str) -> None:
-    turned, model = (make_captioner("GRU", attention, batch_first=b) for b in (True, False))
-    picture, target = pictures(attention), symbols()
-    other = picture if attention == "none" else picture.swapaxes(0, 1)
-    assert_close(turned(other, target.T), model(picture, target).swapaxes(0, 1))
+def test_batch_first_captions_are_transposed(attention: str) -> None:
+    transposed, model = (make_captioner("GRU", attention, batch_first=b) for b in (True, False))
+    image, target = images(attention), symbols()
+    other = image if attention == "none" else image.swapaxes(0, 1)
+    assert_close(transposed(other, target.T), model(image, target).swapaxes(0, 1))
     if attention != "none":
-        assert_close(turned.alignment(other, target.T), model.alignment(picture, target))
+        assert_close(transposed.alignment(other, target.T), model.alignment(image, target))
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_films_are_read_by_a_recurrent_layer(whole: bool) -> None:
-    attention = nn.AdditiveAttention if whole else None
-    model = randomised(models.Captioner(Film(whole), 4, nn.GRUCell(2, 3), attention))
-    film, target = np.random.default_rng(0).normal(size=(5, 3, 2)), symbols()
-    assert model.picture_size == 6  # both directions
-    assert model(film, target).shape == (4, 3, 4)
-    if whole:
-        assert model.alignment(film, target).shape == (3, 4, 5)
+@pytest.mark.parametrize("all_frames", [False, True])
+def test_a_recurrent_layer_encodes_videos(all_frames: bool) -> None:
+    attention = nn.AdditiveAttention if all_frames else None
+    model = randomized(models.Captioner(VideoEncoder(all_frames), 4, nn.GRUCell(2, 3), attention))
+    video, target = np.random.default_rng(0).normal(size=(5, 3, 2)), symbols()
+    assert model.feature_size == 6  # both directions
+    assert model(video, target).shape == (4, 3, 4)
+    if all_frames:
+        assert model.alignment(video, target).shape == (3, 4, 5)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_derivatives_of_captions_to_second_order(attention: str) -> None:
-    model, picture = make_captioner("GRU", attention), pictures(attention, 2)
-    check_parameters(model, lambda: model(picture, symbols(2, 2)))
+    model, image = make_captioner("GRU", attention), images(attention, 2)
+    check_parameters(model, lambda: model(image, symbols(2, 2)))
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_a_wide_enough_beam_finds_the_best_of_all_captions(attention: str) -> None:
-    model, picture, most = make_captioner("LSTM", attention).eval(), pictures(attention), 4
-    captions = [(*tokens, END) for n in range(most) for tokens in product((1, 2, 3), repeat=n)]
-    found = models.beam_search(
-        model.step, model.encode(picture), [1, 2, 3], END, most, width=4**most, alpha=0.5
+def test_a_wide_beam_finds_the_best_of_all_captions(attention: str) -> None:
+    model, image, max_length = make_captioner("LSTM", attention).eval(), images(attention), 4
+    captions = [
+        (*tokens, END) for n in range(max_length) for tokens in product((1, 2, 3), repeat=n)
+    ]
+    decoded = models.beam_search(
+        model.step, model.encode(image), [1, 2, 3], END, max_length, width=4**max_length, alpha=0.5
     )
-    greedy = models.sample(model.step, model.encode(picture), [1, 2, 3], END, most, temperature=0)
-    for b, (best, drawn) in enumerate(zip(found, greedy, strict=True)):
-        one = picture[..., b : b + 1, :]
+    greedy = models.sample(
+        model.step, model.encode(image), [1, 2, 3], END, max_length, temperature=0
+    )
+    for b, (best, first) in enumerate(zip(decoded, greedy, strict=True)):
+        single = image[..., b : b + 1, :]
         score = {}
         for caption in captions:
-            scores = model(one, np.array([b + 1, *caption[:-1]])[:, None]).numpy()[:, 0]
+            scores = model(single, np.array([b + 1, *caption[:-1]])[:, None]).numpy()[:, 0]
             p = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
             log_p = np.log(p[np.arange(len(caption)), caption]).sum()
             score[caption] = log_p / ((5 + len(caption)) / 6) ** 0.5
         assert (*best.tokens, END) == max(score, key=score.__getitem__)
         assert best.score == pytest.approx(max(score.values()), rel=1e-9)
-        scores = model(one, np.array([b + 1, *drawn.tokens])[:, None]).numpy()[:, 0]
-        greedily = scores.argmax(-1).tolist()
-        assert greedily[: len(drawn.tokens)] == drawn.tokens
-        assert len(drawn.tokens) == most or greedily[len(drawn.tokens)] == END
+        scores = model(single, np.array([b + 1, *first.tokens])[:, None]).numpy()[:, 0]
+        likeliest = scores.argmax(-1).tolist()
+        assert likeliest[: len(first.tokens)] == first.tokens
+        assert len(first.tokens) == max_length or likeliest[len(first.tokens)] == END
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_a_captioner_learns_to_name_what_it_sees(attention: str) -> None:
-    """A picture of three pixels, each 0 or 1, is described by the numbers of those that are 1."""
+def test_a_captioner_learns_to_name_pixels(attention: str) -> None:
+    """The caption of three pixels, each 0 or 1, lists the pixels that are 1."""
     ag.manual_seed(0)
-    every = np.array(list(product((0.0, 1.0), repeat=3)), np.float32)
-    names = [[int(i) + 1 for i in np.flatnonzero(pixels)] for pixels in every]
+    all_images = np.array(list(product((0.0, 1.0), repeat=3)), np.float32)
+    names = [[int(i) + 1 for i in np.flatnonzero(pixels)] for pixels in all_images]
     target = np.array([[4, *name, *[END] * (4 - len(name))] for name in names]).T
-    regions = every.T[..., None] * np.eye(3, dtype=np.float32)[:, None]  # which, where it is 1
-    picture = ag.tensor(every if attention == "none" else regions)
+    regions = all_images.T[..., None] * np.eye(3, dtype=np.float32)[:, None]
+    image = ag.tensor(all_images if attention == "none" else regions)
     model = models.Captioner(nn.Linear(3, 8), 5, nn.GRUCell(8, 16), ATTENTIONS[attention])
-    loss = learn(model, lambda model: (model(picture, target[:-1]), target[1:]), 200, 0.02)
+    loss = learn(model, lambda model: (model(image, target[:-1]), target[1:]), 200, 0.02)
     assert loss < 0.05
-    written = models.beam_search(model.step, model.encode(picture), [4] * 8, END, 4)
-    assert [caption.tokens for caption in written] == names
+    captions = models.beam_search(model.step, model.encode(image), [4] * 8, END, 4)
+    assert [caption.tokens for caption in captions] == names
 
 
-# Forecasts
+# --- forecasts ------------------------------------------------------------------------------------
 
 
 @given(st.sampled_from(sorted(KINDS)), st.integers(1, 2), st.booleans(), st.booleans(), seeds)
 def test_forecasts_follow_the_equation(
     kind: str, num_layers: int, batch_first: bool, residual: bool, seed: int
 ) -> None:
-    """Whole, in two parts, and without a batch."""
+    """At once, in two parts, and without a batch."""
     layer = layer_of(kind, num_layers=num_layers, batch_first=batch_first)
-    model = randomised(models.Forecaster(layer, residual=residual), seed)
+    model = randomized(models.Forecaster(layer, residual=residual), seed)
     x = np.random.default_rng(seed).normal(size=(5, 3, 2))
     past = x.swapaxes(0, 1) if batch_first else x
     y, last = model(past)
@@ -389,38 +395,38 @@ def test_forecasts_follow_the_equation(
         + w["readout.bias"]
         + (past @ w["skip.weight"].T if residual else 0),
     )
-    cut = (slice(None),) * batch_first
-    first, state = model(past[(*cut, slice(2))])
-    second, state = model(past[(*cut, slice(2, None))], state)
+    axes = (slice(None),) * batch_first
+    first, state = model(past[(*axes, slice(2))])
+    second, state = model(past[(*axes, slice(2, None))], state)
     assert_close(ag.concatenate([first, second], int(batch_first)), y)
-    for ours, theirs in zip(ag.flatten(state), ag.flatten(last), strict=True):
-        assert_close(ours, theirs)
+    for actual, expected in zip(ag.flatten(state), ag.flatten(last), strict=True):
+        assert_close(actual, expected)
     assert_close(model(x[:, 1])[0], (y.swapaxes(0, 1) if batch_first else y)[:, 1])
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("batch", [True, False])
-def test_a_forecast_is_read_in_its_turn(batch_first: bool, batch: bool) -> None:
-    """As if all were read anew for each step; each time, only what is new is."""
-    model = randomised(models.Forecaster(layer_of("LSTM", batch_first=batch_first, num_layers=2)))
+def test_forecasts_are_fed_back(batch_first: bool, batch: bool) -> None:
+    """The result equals a repeated forward pass, but each step reads only the last forecast."""
+    model = randomized(models.Forecaster(layer_of("LSTM", batch_first=batch_first, num_layers=2)))
     x = np.random.default_rng(0).normal(size=(5, 3, 2) if batch else (5, 2))
-    turned = batch and batch_first
-    past, time = (x.swapaxes(0, 1) if turned else x), int(turned)
-    seen: list[int] = []
-    model.recurrent.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[time]))
+    is_batch_first = batch and batch_first
+    past, time = (x.swapaxes(0, 1) if is_batch_first else x), int(is_batch_first)
+    steps: list[int] = []
+    model.recurrent.register_forward_pre_hook(lambda _, args: steps.append(args[0].shape[time]))
     forecast = model.forecast(past, 4)
-    assert seen == [5, 1, 1, 1]
+    assert steps == [5, 1, 1, 1]
     assert not forecast.requires_grad
     whole = np.concatenate([past, forecast.numpy()], time)
     for t in range(4):
         before, now = ([slice(None)] * time + [s] for s in (slice(5 + t), slice(4 + t, 5 + t)))
-        read_anew = model(whole[tuple(before)])[0].numpy()[tuple(now)]
-        assert_close(read_anew, whole[(*[slice(None)] * time, slice(5 + t, 6 + t))])
+        expected = model(whole[tuple(before)])[0].numpy()[tuple(now)]
+        assert_close(expected, whole[(*[slice(None)] * time, slice(5 + t, 6 + t))])
 
 
 @pytest.mark.parametrize("columns", [None, 1])
-def test_at_first_it_expects_what_was_last(columns: int | None) -> None:
-    """Without what the layer says; other columns than are read are those of the layer alone."""
+def test_the_initial_forecast_is_the_last_value(columns: int | None) -> None:
+    """Without the output layer; if the columns differ from the inputs, the residual is 0."""
     model = models.Forecaster(nn.GRU(2, 3), columns)
     for parameter in model.readout.parameters():
         nn.init.zeros_(parameter)
@@ -430,14 +436,13 @@ def test_at_first_it_expects_what_was_last(columns: int | None) -> None:
 
 
 def test_derivatives_of_forecasts_to_second_order() -> None:
-    model = randomised(models.Forecaster(layer_of("GRU")))
+    model = randomized(models.Forecaster(layer_of("GRU")))
     x = np.random.default_rng(0).normal(size=(3, 2, 2))
     check_parameters(model, lambda: model(x))
 
 
-def test_a_forecaster_learns_streams_and_goes_on_with_them() -> None:
-    """The next 20 values of a wave, from what it has forecast itself, after truncated
-    back-propagation."""
+def test_a_forecaster_learns_and_continues_streams() -> None:
+    """Forecasts 20 values of a wave after training by truncated back-propagation through time."""
     t = np.arange(221)[:, None]
     waves = np.sin(t / 4 + np.array([0, 1])).astype(np.float32)[..., None]  # two streams
     model = models.Forecaster(nn.GRU(1, 16))
@@ -445,16 +450,16 @@ def test_a_forecaster_learns_streams_and_goes_on_with_them() -> None:
     schedule = optim.lr_scheduler.ExponentialLR(optimizer, 0.85)
     bptt = training.TruncatedBPTT(k1=20)
     for _ in range(25):
-        for ours, theirs in bptt.windows(model, waves[:200], waves[1:201]):
+        for forecast, target in bptt.windows(model, waves[:200], waves[1:201]):
             optimizer.zero_grad()
-            F.mse_loss(ours, theirs).backward()
+            F.mse_loss(forecast, target).backward()
             optimizer.step()
         schedule.step()
     error = model.forecast(waves[:201], 20).numpy() - waves[201:]
-    assert np.abs(error).mean() < 0.1  # that of the last value is 0.8
+    assert np.abs(error).mean() < 0.1  # the persistence forecast has 0.8
 
 
-# Files, devices, refusals
+# --- files and errors -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -466,35 +471,39 @@ def test_a_forecaster_learns_streams_and_goes_on_with_them() -> None:
         lambda: models.Forecaster(nn.LSTM(2, 3)),
     ],
 )
-def test_a_model_comes_back_from_its_file(make: Any, tmp_path: Path) -> None:
-    model, other = randomised(make(), 1), randomised(make(), 2)
+def test_a_model_is_restored_from_its_file(make: Any, tmp_path: Path) -> None:
+    model, other = randomized(make(), 1), randomized(make(), 2)
     training.save(tmp_path / "model.safetensors", model)
     training.load(tmp_path / "model.safetensors", other)
-    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
-        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    for saved, restored in zip(model.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(saved.numpy(), restored.numpy())
 
 
-def test_what_does_not_fit_is_refused_by_name() -> None:
+def test_invalid_arguments_raise() -> None:
     classifier = models.SequenceClassifier(nn.GRU(2, 3), 2)
-    with pytest.raises(ValueError, match="one of last, mean, max, not 'first'"):
+    with pytest.raises(ValueError, match="one of last, mean, max, got 'first'"):
         models.SequenceClassifier(nn.GRU(2, 3), 2, pooling="first")
     with pytest.raises(ValueError, match="one integer for each of the 3 sequences"):
         classifier(np.zeros((4, 3, 2)), [4, 4])
     with pytest.raises(ValueError, match="Expected 2, got 5"):
         classifier(np.zeros((4, 3, 5)))
-    with pytest.raises(ValueError, match="a bidirectional layer reads what it is to forecast"):
+    with pytest.raises(ValueError, match="requires a unidirectional layer"):
         models.Forecaster(nn.GRU(2, 3, bidirectional=True))
-    with pytest.raises(ValueError, match="2 columns are read and 1 forecast"):
+    with pytest.raises(ValueError, match="reads 2 columns and predicts 1"):
         models.Forecaster(nn.GRU(2, 3), 1).forecast(np.zeros((4, 3, 2)), 2)
-    with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         models.Forecaster(nn.GRU(2, 3)).forecast(np.zeros((4, 3, 2)), 0)
-    with pytest.raises(ValueError, match="give picture_size="):
+    with pytest.raises(ValueError, match="pass feature_size="):
         models.Captioner(nn.Tanh(), 4, nn.GRUCell(2, 3))
-    captioner = models.Captioner(nn.Tanh(), 4, nn.GRUCell(2, 3), picture_size=2)
+    captioner = models.Captioner(nn.Tanh(), 4, nn.GRUCell(2, 3), feature_size=2)
     for shape in ((3, 5), (4, 3, 2)):
-        with pytest.raises(ValueError, match=r"without attention makes of pictures \(B, C\)"):
+        with pytest.raises(
+            ValueError, match=r"without attention the reader must return shape \(B, C\)"
+        ):
             captioner.encode(ag.zeros(shape))
-    with pytest.raises(ValueError, match=r"with attention makes of pictures \(R, B, C\)"):
+    with pytest.raises(
+        ValueError, match=r"with attention the reader must return shape \(R, B, C\)"
+    ):
         make_captioner("GRU", "additive").encode(ag.zeros((3, 2), "float64"))
-    with pytest.raises(ValueError, match="no attention whose weights could be shown"):
+    with pytest.raises(ValueError, match="no attention, so it has no attention weights"):
         captioner.alignment(ag.zeros((3, 2)), symbols())

@@ -68,7 +68,7 @@ def write(model, pictures):
 
 def main(demo):
     cell = nn.LSTMCell(32, 64)
-    model = models.Captioner(Reader(64), len(WORDS), cell, nn.GeneralAttention, picture_size=128)
+    model = models.Captioner(Reader(64), len(WORDS), cell, nn.GeneralAttention, feature_size=128)
     demo.train(model, loss, batch, steps=1000, quick=150, rate=0.006, cosine=True)
     for kind in ("known", "unseen"):
         pictures, target = batch(demo.rng, 400, unseen=kind == "unseen")

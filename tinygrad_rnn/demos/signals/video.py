@@ -51,7 +51,7 @@ class Viewer(nn.Module):
         self.gru = nn.GRU(FRAME_SIZE**2, hidden)
         self.events = nn.Linear(hidden, len(EVENTS))
         self.teller = models.Captioner(
-            nn.Identity(), len(WORDS), nn.GRUCell(32, 64), picture_size=hidden
+            nn.Identity(), len(WORDS), nn.GRUCell(32, 64), feature_size=hidden
         )
 
     def forward(self, frames, lengths, words):

@@ -1,9 +1,9 @@
-"""Autoregression: the linear memory of a fixed number of steps that a network has to beat.
+"""Autoregressions, the linear baselines of forecasting.
 
     x_t = c + a_1 x_{t-1} + ... + a_p x_{t-p}
 
-is fitted by least squares, for each column of a series on the past of all (a vector autoregression;
-Box & Jenkins 1970, "Time series analysis: forecasting and control").
+The coefficients are fitted by least squares, for each column of a series on the past of all columns
+(vector autoregression; Box & Jenkins 1970, "Time series analysis: forecasting and control").
 """
 
 from __future__ import annotations
@@ -18,8 +18,26 @@ Floats = npt.NDArray[np.floating]
 
 
 class Autoregression:
-    """Predicts the next values of a series (n, C) from the `order` values before; order 0 is the
-    mean. `fit` before all else.
+    """Vector autoregression, which predicts from the last `order` values by a linear map.
+
+    Call `fit` before the other methods.
+
+    Parameters
+    ----------
+    order : int
+        Number of past values; 0 predicts the mean.
+
+    References
+    ----------
+    Box & Jenkins 1970, "Time series analysis: forecasting and control".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_rnn import models
+    >>> series = np.sin(np.arange(50.0))[:, None]
+    >>> models.Autoregression(2).fit(series).error(series) < 1e-9
+    True
     """
 
     def __init__(self, order: int) -> None:
@@ -27,33 +45,76 @@ class Autoregression:
         self.coefficients: Floats = np.zeros((0, 0))
 
     def fit(self, series: npt.ArrayLike) -> Self:
-        """Take the coefficients (1 + order C, C) that fit a series (n, C) best, n > order."""
+        """Fit the coefficients by least squares.
+
+        Parameters
+        ----------
+        series : array_like, shape (n, C)
+            The series, with n > order.
+
+        Returns
+        -------
+        Autoregression
+            The model itself.
+        """
         x = np.asarray(series, np.float64)
         self.coefficients = np.linalg.lstsq(self._past(x[:-1]), x[self.order :], rcond=None)[0]
         return self
 
     def predict(self, series: npt.ArrayLike) -> Floats:
-        """What follows each value of a series (n, C) from number order - 1 on: (n - order + 1, C),
-        so that the last is what follows the series.
+        """Predict the next value at every step from index order - 1.
+
+        Parameters
+        ----------
+        series : array_like, shape (n, C)
+            The series.
+
+        Returns
+        -------
+        array, shape (n - order + 1, C)
+            The predictions; the last one follows the series.
         """
         return self._past(np.asarray(series, np.float64)) @ self.coefficients
 
     def error(self, series: npt.ArrayLike, warm_up: int = 0) -> float:
-        """The root of the mean squared error on a series of the values after the first `warm_up`,
-        of which there should be at least `order`."""
+        """Return the root-mean-square error of the predictions.
+
+        Parameters
+        ----------
+        series : array_like, shape (n, C)
+            The series.
+        warm_up : int
+            Number of values at the start that are not counted; the first `order` never are.
+
+        Returns
+        -------
+        float
+            The error, over all columns.
+        """
         x = np.asarray(series, np.float64)
         skipped = max(0, warm_up - self.order)
         return float(np.sqrt(np.mean((self.predict(x[:-1]) - x[self.order :])[skipped:] ** 2)))
 
     def _past(self, x: Floats) -> Floats:
-        """A 1 and the newest `order` values, the newest first, at each time: (m, 1 + order C)."""
+        """Return a 1 and the last `order` values, newest first, at each time: (m, 1 + order C)."""
         count = len(x) - self.order + 1
         values = [x[self.order - k : self.order - k + count] for k in range(1, self.order + 1)]
         return np.concatenate([np.ones((count, 1)), *values], axis=1)
 
 
 def persistence(columns: int) -> Autoregression:
-    """The one of order 1 that says that nothing will change: x_t = x_{t-1}."""
+    """Return the persistence forecast x_t = x_{t-1}, an autoregression of order 1.
+
+    Parameters
+    ----------
+    columns : int
+        Number of columns of the series.
+
+    Returns
+    -------
+    Autoregression
+        The model.
+    """
     model = Autoregression(1)
     model.coefficients = np.eye(1 + columns, columns, -1)
     return model
@@ -62,11 +123,26 @@ def persistence(columns: int) -> Autoregression:
 def best_autoregression(
     train: npt.ArrayLike, valid: npt.ArrayLike, orders: Iterable[int]
 ) -> Autoregression:
-    """The one, fitted on `train`, of the order whose error on `valid`, which comes after it, is the
-    least; all orders are judged on the same values.
+    """Return the autoregression whose order has the lowest error on validation data.
+
+    All orders are evaluated on the same values.
+
+    Parameters
+    ----------
+    train : array_like, shape (n, C)
+        The series on which the models are fitted.
+    valid : array_like, shape (m, C)
+        The values that follow `train`.
+    orders : iterable of int
+        The orders to compare.
+
+    Returns
+    -------
+    Autoregression
+        The best model.
     """
     orders = list(orders)
-    past = np.asarray(train)[len(train) - max(orders) :]  # type: ignore[arg-type]
-    judged = np.concatenate([past, np.asarray(valid)])
-    fitted = [Autoregression(order).fit(train) for order in orders]
-    return min(fitted, key=lambda model: model.error(judged, warm_up=max(orders)))
+    context = np.asarray(train)[len(train) - max(orders) :]  # type: ignore[arg-type]
+    series = np.concatenate([context, np.asarray(valid)])
+    candidates = [Autoregression(order).fit(train) for order in orders]
+    return min(candidates, key=lambda model: model.error(series, warm_up=max(orders)))

@@ -1,17 +1,17 @@
-"""Markov models of text: the memory of a fixed number of characters that a network has to beat.
+"""Markov (n-gram) models of text with Witten-Bell smoothing.
 
 The distribution of the next character c after the context h, the last k characters, is interpolated
-with that after the shorter context h', which drops the oldest of them:
+with the distribution after the shorter context h', which omits the oldest character:
 
-    p_k(c | h) = (N(hc) + T(h) p_{k-1}(c | h')) / (N(h) + T(h)),        p_{-1} = 1 / V,
+    p_k(c | h) = (N(hc) + T(h) p_{k-1}(c | h')) / (N(h) + T(h)),        p_{-1} = 1 / V
 
-where N counts occurrences in the training text and T(h) the different characters seen after h: the
-more often something new came after h, the less h is trusted. A context never seen adds nothing.
-Witten & Bell 1991, "The zero-frequency problem"; in this form Chen & Goodman 1998, "An empirical
-study of smoothing techniques for language modeling", on Witten-Bell smoothing.
+N counts occurrences in the training text, and T(h) is the number of distinct characters after h. An
+unseen context has the distribution of its shorter context. Witten & Bell 1991, "The zero-frequency
+problem"; in the form of Chen & Goodman 1998, "An empirical study of smoothing techniques for
+language modeling".
 
-Contexts are numbered order by order: a context is the pair of its shorter context's number and the
-character before that, so that keys stay below (length of the text) x V at any order.
+Contexts have ids within each order. The key of a context is the pair of its shorter context's id
+and the preceding character, so keys stay below (length of the text) x V at any order.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,24 +28,46 @@ Floats = npt.NDArray[np.float64]
 
 
 class _Order(NamedTuple):
-    """What was counted at one order; a context's number is its index in `contexts`."""
+    """The counts of one order; the id of a context is its index in `contexts`."""
 
-    contexts: Ids  # sorted keys: (number of h') * V + the character before h'
-    total: Ids  # N(h), by number
-    kinds: Ids  # T(h), by number
-    pairs: Ids  # sorted keys: (number of h) * V + c
+    contexts: Ids  # sorted keys: (id of h') * V + the character before h'
+    total: Ids  # N(h), by id
+    distinct: Ids  # T(h), by id
+    pairs: Ids  # sorted keys: (id of h) * V + c
     counts: Ids  # N(hc), by index in `pairs`
 
     def interpolate(self, h: Ids, counts: Ids, shorter: Floats) -> Floats:
-        """p_k(c | h) from h's number, N(hc) and p_{k-1}(c | h')."""
-        p: Floats = (counts + self.kinds[h] * shorter) / (self.total[h] + self.kinds[h])
+        """Return p_k(c | h) from the id of h, N(hc) and p_{k-1}(c | h')."""
+        p: Floats = (counts + self.distinct[h] * shorter) / (self.total[h] + self.distinct[h])
         return p
 
 
 class MarkovModel:
-    """Predicts a character from the `order` characters before it, with Witten-Bell interpolation.
+    """Markov model of text with Witten-Bell smoothing.
 
-    Without `fit` every character is equally likely.
+    Before `fit`, all characters are equally likely.
+
+    Parameters
+    ----------
+    order : int
+        Number of characters in the context.
+    vocabulary_size : int
+        Vocabulary size V.
+
+    References
+    ----------
+    Witten & Bell 1991, "The zero-frequency problem: estimating the probabilities of novel events in
+    adaptive text compression".
+
+    Chen & Goodman 1998, "An empirical study of smoothing techniques for language modeling".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_rnn import models
+    >>> model = models.MarkovModel(order=1, vocabulary_size=2).fit(np.array([0, 1] * 500))
+    >>> model.probabilities([0]).round(2).tolist()
+    [0.0, 1.0]
     """
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
@@ -54,45 +76,93 @@ class MarkovModel:
         self._orders: list[_Order] = []
 
     def fit(self, ids: Ids) -> Self:
-        """Count all contexts and what follows them in a text, shape (n,), ids below V."""
+        """Count the contexts and their next characters in a text.
+
+        Parameters
+        ----------
+        ids : array of int, shape (n,)
+            Ids of the text, below V.
+
+        Returns
+        -------
+        MarkovModel
+            The model itself.
+        """
         V = self.vocabulary_size
         self._orders = []
         h = np.zeros(len(ids) + 1, dtype=np.int64)
         for k in range(self.order + 1):
             contexts, h = np.unique(_keys(h, ids, k, V), return_inverse=True)
             pairs, counts = np.unique(h * V + ids[k:], return_counts=True)
-            total, kinds = np.bincount(h), np.bincount(pairs // V)
-            self._orders.append(_Order(contexts, total, kinds, pairs, counts))
+            total, distinct = np.bincount(h), np.bincount(pairs // V)
+            self._orders.append(_Order(contexts, total, distinct, pairs, counts))
         return self
 
     def bits_per_character(self, ids: Ids) -> float:
-        """The cross-entropy of a text in bits: shape (n,), n >= 2, scored from the second on.
+        """Return the cross-entropy of a text in bits per character.
 
-        Contexts do not reach back beyond the text; its first characters have shorter ones.
+        Parameters
+        ----------
+        ids : array of int, shape (n,)
+            Ids of the text, n >= 2. All characters but the first are scored; the contexts of the
+            first characters are shorter.
+
+        Returns
+        -------
+        float
+            The cross-entropy.
         """
         *_, bits = self.bits_by_order(ids)
         return bits
 
     def bits_by_order(self, ids: Ids) -> Iterator[float]:
-        """`bits_per_character` of order -1 (all alike), 0, ... up to this model's order."""
+        """Yield the cross-entropy at order -1 (uniform), 0, ... up to the order of the model.
+
+        Parameters
+        ----------
+        ids : array of int, shape (n,)
+            Ids of the text, n >= 2.
+
+        Yields
+        ------
+        float
+            The cross-entropy in bits per character.
+
+        Raises
+        ------
+        ValueError
+            If the text has fewer than 2 characters.
+        """
         if len(ids) < 2:
-            raise ValueError(f"needs at least 2 characters to score, got {len(ids)}")
+            raise ValueError(f"scoring requires at least 2 characters, got {len(ids)}")
         V = self.vocabulary_size
         p = np.full(len(ids), 1 / V)
         yield _bits(p[1:])
         h = np.zeros(len(ids) + 1, dtype=np.int64)
         for k, order in enumerate(self._orders):
-            # An unseen context has number -1, and so has every longer one: no key is negative.
+            # An unseen context has the id -1, and so have all longer contexts, since no key is
+            # negative.
             h = _find(order.contexts, _keys(h, ids, k, V))
             seen = np.flatnonzero(h >= 0)
-            at = seen + k
-            pair = _find(order.pairs, h[seen] * V + ids[at])
+            positions = seen + k
+            pair = _find(order.pairs, h[seen] * V + ids[positions])
             counts = np.where(pair >= 0, order.counts[pair], 0)
-            p[at] = order.interpolate(h[seen], counts, p[at])
+            p[positions] = order.interpolate(h[seen], counts, p[positions])
             yield _bits(p[1:])
 
     def probabilities(self, context_ids: Sequence[int] | Ids) -> Floats:
-        """The distribution of the character that follows, shape (V,)."""
+        """Return the distribution of the next character.
+
+        Parameters
+        ----------
+        context_ids : sequence of int
+            Ids of the preceding characters.
+
+        Returns
+        -------
+        array of float64, shape (V,)
+            The probabilities.
+        """
         V = self.vocabulary_size
         p = np.full(V, 1 / V)
         h = np.zeros((), dtype=np.int64)
@@ -107,9 +177,21 @@ class MarkovModel:
         return p
 
     def step(self, state: Ids | None, tokens: Any) -> tuple[Ids, Tensor]:
-        """The last `order` tokens (B, n), and log p (B, V) of what follows them, as `decoding`
-        wants it: the chain writes as other models do. `state` is what it returned for the tokens
-        before, None at the beginning.
+        """Advance by one token, for `sample` and `beam_search`.
+
+        Parameters
+        ----------
+        state : array of int, shape (B, n), or None
+            The previous tokens, up to `order`; None at the start.
+        tokens : array_like of int, shape (B,)
+            The last token of each sequence.
+
+        Returns
+        -------
+        state : array of int, shape (B, n)
+            The last tokens, up to `order`.
+        log_p : Tensor, shape (B, V)
+            The log probabilities of the next token.
         """
         last = tensor(tokens).numpy()[:, None]
         state = last if state is None else np.concatenate([state, last], 1)
@@ -120,7 +202,24 @@ class MarkovModel:
 def markov_table(
     train_ids: Ids, valid_ids: Ids, vocabulary_size: int, orders: Iterable[int] = range(6)
 ) -> dict[int, float]:
-    """Bits per character of the validation text under the model of each order."""
+    """Return the cross-entropy of a validation text under Markov models of several orders.
+
+    Parameters
+    ----------
+    train_ids : array of int, shape (n,)
+        Ids of the training text.
+    valid_ids : array of int, shape (m,)
+        Ids of the validation text.
+    vocabulary_size : int
+        Vocabulary size.
+    orders : iterable of int
+        The orders.
+
+    Returns
+    -------
+    dict of int to float
+        The bits per character of each order.
+    """
     orders = list(orders)
     model = MarkovModel(max(orders), vocabulary_size).fit(train_ids)
     _, *bits = model.bits_by_order(valid_ids)
@@ -128,21 +227,21 @@ def markov_table(
 
 
 def _keys(shorter: Ids, ids: Ids, k: int, V: int) -> Ids:
-    """The contexts of the characters k, k + 1, ... from the shorter ones of k - 1, k, ...
+    """Return the keys of the contexts of characters k, k + 1, ...
 
-    Order 0 has a single context, of key 0.
+    `shorter` contains the ids of the shorter contexts of characters k - 1, k, ... Order 0 has a
+    single context with key 0.
     """
     return shorter[1:] * V + (ids[:-k] if k else 0)
 
 
 def _bits(probabilities: Floats) -> float:
-    return float(-np.log2(probabilities).mean()) + 0.0  # of certainty 0, not -0
+    return float(-np.log2(probabilities).mean()) + 0.0  # convert -0 to 0
 
 
-def _find(keys: Ids, wanted: Ids) -> Ids:
-    """The index of each wanted key among the sorted `keys`, -1 where it is not there."""
+def _find(keys: Ids, queries: Ids) -> Ids:
+    """Return the index of each query among the sorted keys, or -1 if it is missing."""
     if not len(keys):
-        return np.full_like(wanted, -1)
-    index = np.searchsorted(keys, wanted)
-    found = keys.take(index, mode="clip") == wanted
-    return np.where(found, index, -1)
+        return np.full_like(queries, -1)
+    index = np.searchsorted(keys, queries)
+    return np.where(keys.take(index, mode="clip") == queries, index, -1)
