@@ -1,4 +1,8 @@
-"""Recurrent neural networks on the automatic-differentiation engine `autograd`."""
+"""Recurrent neural networks on the automatic-differentiation engine `autograd`.
+
+The subpackages `nn`, `optim`, `data`, `models`, `training`, `insight` and `tasks` are imported on
+demand.
+"""
 
 import warnings
 from importlib import util
@@ -17,14 +21,14 @@ HIPS autograd and tinygrad-rnn cannot be used in the same environment."""
 def _check_engine() -> None:
     """Check that the package `autograd` is the engine of this distribution.
 
-    HIPS autograd installs a package of the same name, and pip lets each overwrite the files of the
-    other. Nothing is imported here, so that the check costs little and works on a broken engine.
+    HIPS autograd has the same package name, and pip lets both distributions overwrite each other's
+    files. The check does not import the engine, so that it is fast and works on a broken one.
     """
     spec = util.find_spec("autograd")
     get_source = getattr(spec.loader, "get_source", None) if spec else None
     source = get_source("autograd") if get_source else ""
     folders = (spec.submodule_search_locations if spec else None) or ["(missing)"]
-    if source is not None and "tinygrad-rnn" not in source:  # None: no source is installed
+    if source is not None and "tinygrad-rnn" not in source:  # None if only bytecode is installed
         raise ImportError(
             f"The package autograd, {folders[0]}, is not the engine of tinygrad-rnn. "
             f"Another distribution, such as HIPS autograd, replaced or removed it.\n{_REPAIR}"

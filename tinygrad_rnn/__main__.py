@@ -1,13 +1,14 @@
-"""`python -m tinygrad_rnn` is the command `tinygrad-rnn`."""
+"""Entry point of the command `tinygrad-rnn` and of `python -m tinygrad_rnn`."""
 
 import sys
 import warnings
 
 
 def main() -> int:
-    """Run the command; Ctrl-C ends it quietly even while it is being loaded, which takes time.
+    """Run the command and return its exit code.
 
-    Warnings are printed without the line of source code that caused them.
+    Ctrl-C ends the command quietly, also during its imports. Warnings are printed without the line
+    of source code that caused them.
     """
     warnings.formatwarning = lambda message, *_, **__: f"tinygrad-rnn: warning: {message}\n"
     try:

@@ -19,7 +19,7 @@ from ..demos.report import has_fraction_targets, write_report
 from ..demos.runner import Demo, is_demo_folder, read_results, run
 from ..demos.saved_model import CONFIG, MODEL, RESULTS
 from ..demos.scripts import Script, find_scripts, read_script
-from ..errors import InputError
+from ..errors import InputError, TrainingDiverged
 from ..tasks.language_modeling.options import COUNT, DEVICE, SEED
 from ..tasks.language_modeling.run_folder import RUNS_FOLDER
 from ..training.files import lock_folder
@@ -190,7 +190,8 @@ def _result_folder(folder: Path, overwrite: bool) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            if isinstance(error, InputError) and {*folder.iterdir()} <= {folder / RESULTS}:
+            expected = isinstance(error, (InputError, TrainingDiverged))
+            if expected and {*folder.iterdir()} <= {folder / RESULTS}:
                 (folder / RESULTS).unlink(missing_ok=True)  # the next run needs no --overwrite
                 if is_new:
                     folder.rmdir()

@@ -66,11 +66,11 @@ def test_a_changed_byte_is_an_input_error_or_has_no_effect(
     for place in range(len(content)):
         path.write_bytes(content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :])
         try:
-            found = read(path)
+            actual = read(path)
         except InputError as error:
             messages.append(str(error))
             continue
-        assert found == expected, place
+        assert actual == expected, place
         assert place < 8 + size, "a changed byte of data was not noticed"
         harmless += 1
     assert harmless <= len('"checksum"') + 8
@@ -134,7 +134,7 @@ def nested(depth: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("structure", "says"),
+    ("structure", "message"),
     [
         (None, "no structure"),
         ("{", "not JSON"),
@@ -150,12 +150,12 @@ def nested(depth: int) -> str:
     ],
 )
 def test_an_unexpected_structure_is_read_or_an_input_error(
-    tmp_path: Path, structure: str | None, says: str
+    tmp_path: Path, structure: str | None, message: str
 ) -> None:
     path = tmp_path / "tree.safetensors"
     metadata = {"other": "x"} if structure is None else {"structure": structure}
     path.write_bytes(serialize({"x": np.ones(2)}, metadata))
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         load_tree(path)
     assert "tree.safetensors" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -167,10 +167,10 @@ def test_deep_trees_that_can_be_saved_can_be_loaded(tmp_path: Path, depth: int) 
     for _ in range(depth):
         tree = [tree]
     save_tree(tmp_path / "deep", tree)
-    found = load_tree(tmp_path / "deep")
+    actual = load_tree(tmp_path / "deep")
     for _ in range(depth):
-        (found,) = found
-    assert found.tolist() == [0, 1, 2]
+        (actual,) = actual
+    assert actual.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("depth", [100, 200, 900])
@@ -195,10 +195,10 @@ def test_a_tree_too_deep_to_load_is_not_saved(tmp_path: Path, depth: int) -> Non
 )
 def test_numpy_scalars_are_saved_as_numbers(tmp_path: Path, value: Any, expected: Any) -> None:
     save_tree(tmp_path / "tree", {"x": [value], "t": ag.tensor([1.0, 2.0])})
-    found = load_tree(tmp_path / "tree")
-    assert found["x"] == [expected]
-    assert type(found["x"][0]) is type(expected)
-    assert found["t"].tolist() == [1, 2]
+    actual = load_tree(tmp_path / "tree")
+    assert actual["x"] == [expected]
+    assert type(actual["x"][0]) is type(expected)
+    assert actual["t"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(

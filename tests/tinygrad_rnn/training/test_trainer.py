@@ -65,8 +65,8 @@ def test_the_gradient_is_clipped() -> None:
     free, clipped = make(), make(clip=1e-3)
     norm = free.update()["gradient_norm"]
     assert clipped.update()["gradient_norm"] == norm > 1e-3
-    found = math.sqrt(sum((p.grad.numpy() ** 2).sum() for p in clipped.model.parameters()))
-    assert found == pytest.approx(1e-3, rel=1e-2)
+    actual = math.sqrt(sum((p.grad.numpy() ** 2).sum() for p in clipped.model.parameters()))
+    assert actual == pytest.approx(1e-3, rel=1e-2)
 
 
 def test_lbfgs_evaluates_a_batch_several_times() -> None:
@@ -443,6 +443,6 @@ def test_weights_stay_on_their_device(device: str) -> None:
 def test_the_example_program_learns() -> None:
     command = [sys.executable, ROOT / "examples/sequence_classifier.py"]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
-    found = re.search(r"([\d.]+)% of waves", done.stdout)
-    assert found is not None
-    assert float(found[1]) > 95
+    actual = re.search(r"([\d.]+)% of waves", done.stdout)
+    assert actual is not None
+    assert float(actual[1]) > 95

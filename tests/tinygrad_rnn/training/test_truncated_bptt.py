@@ -31,9 +31,9 @@ def loss_of(outputs: Any, targets: Any) -> Any:
 
 
 def gradients(layer: nn.Module) -> list[np.ndarray]:
-    found = [parameter.grad.numpy() for parameter in layer.parameters()]
+    actual = [parameter.grad.numpy() for parameter in layer.parameters()]
     layer.zero_grad()
-    return found
+    return actual
 
 
 @given(st.sampled_from(sorted(LAYERS)), counts, counts, st.integers(0, 9), st.booleans())
@@ -50,8 +50,8 @@ def test_gradients_of_all_chunks_sum_to_full_bptt(
         layer, inputs, targets
     ):
         loss_of(outputs, window_targets).backward()
-    for found, full in zip(gradients(layer), expected, strict=True):
-        np.testing.assert_allclose(found, full, rtol=0, atol=1e-10)
+    for actual, full in zip(gradients(layer), expected, strict=True):
+        np.testing.assert_allclose(actual, full, rtol=0, atol=1e-10)
 
 
 @given(st.sampled_from(sorted(LAYERS)), st.integers(1, 12), counts)
@@ -63,14 +63,14 @@ def test_k1_equal_to_k2_equals_a_loop_with_a_detached_state(kind: str, steps: in
         loss_of(outputs, targets[start : start + k]).backward()
         expected.append(gradients(layer))
         state = ag.tree_map(ag.Tensor.detach, state)
-    bptt, found = TruncatedBPTT(k), []
+    bptt, actual = TruncatedBPTT(k), []
     for start in range(0, steps, k):
         outputs = bptt(layer, inputs[start : start + k])
         loss_of(outputs, targets[start : start + k]).backward()
-        found.append(gradients(layer))
-    for window, classic in zip(found, expected, strict=True):
-        for actual, expected in zip(window, classic, strict=True):
-            np.testing.assert_array_equal(actual, expected)
+        actual.append(gradients(layer))
+    for window_gradients, loop_gradients in zip(actual, expected, strict=True):
+        for pair in zip(window_gradients, loop_gradients, strict=True):
+            np.testing.assert_array_equal(*pair)
 
 
 @given(st.integers(1, 4), st.integers(0, 9), st.integers(1, 15))
@@ -81,15 +81,15 @@ def test_gradients_reach_back_exactly_k2_steps(k1: int, more: int, steps: int) -
     windows = TruncatedBPTT(k1, k2).windows(layer, inputs, targets)
     for end, (outputs, window_targets) in zip([*range(k1, steps, k1), steps], windows, strict=True):
         loss_of(outputs, window_targets).backward()
-        found = gradients(layer)
+        actual = gradients(layer)
         start = 0 if end <= k2 else end - len(window_targets) - (k2 - k1)
         with ag.no_grad():
             state = layer(inputs[:start])[1] if start else None
         plain = layer(inputs[start:end], state)[0][-len(window_targets) :]
         np.testing.assert_allclose(plain.numpy(), outputs.numpy(), rtol=0, atol=1e-12)
         loss_of(plain, window_targets).backward()
-        for actual, expected in zip(found, gradients(layer), strict=True):
-            np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10)
+        for pair in zip(actual, gradients(layer), strict=True):
+            np.testing.assert_allclose(*pair, rtol=0, atol=1e-10)
 
 
 def test_the_window_is_recomputed_with_the_current_weights() -> None:
@@ -165,8 +165,8 @@ def test_a_stream_continues_from_a_file(k2: int, tmp_path: Any) -> None:
     save_tree(tmp_path / "stream", bptt.state_dict())
     copy.load_state_dict(load_tree(tmp_path / "stream"), layer)
     for start in (4, 6):
-        piece = inputs[start : start + 2]
-        np.testing.assert_array_equal(copy(layer, piece).numpy(), bptt(layer, piece).numpy())
+        chunk = inputs[start : start + 2]
+        np.testing.assert_array_equal(copy(layer, chunk).numpy(), bptt(layer, chunk).numpy())
 
 
 def test_arrays_are_moved_to_the_device_of_the_weights(device: str) -> None:

@@ -24,7 +24,7 @@ MAKERS: dict[str, Any] = {
 }
 
 
-def refused(trainer: Trainer, folder: Path, says: str) -> None:
+def assert_resume_fails(trainer: Trainer, folder: Path, says: str) -> None:
     """Assert that resuming raises a one-line InputError that names the file."""
     with pytest.raises(InputError, match=says) as caught:
         trainer.fit(5, folder=folder, resume=True, progress=False)
@@ -32,11 +32,11 @@ def refused(trainer: Trainer, folder: Path, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-# Other schedules and optimizers
+# Resuming with other schedules, optimizers and options
 
 
 @pytest.mark.parametrize(
-    ("saved", "present"),
+    ("saved", "current"),
     [
         ("StepLR", "ExponentialLR"),
         ("ExponentialLR", "StepLR"),
@@ -49,19 +49,21 @@ def refused(trainer: Trainer, folder: Path, says: str) -> None:
     ],
 )
 def test_resuming_with_another_kind_of_schedule_names_both(
-    tmp_path: Path, saved: str | None, present: str | None
+    tmp_path: Path, saved: str | None, current: str | None
 ) -> None:
     make(schedule=MAKERS.get(saved or "")).fit(1, folder=tmp_path, progress=False)
-    trainer = make(schedule=MAKERS.get(present or ""))
-    refused(trainer, tmp_path, f"{saved or 'no schedule'}, but this .* {present or 'no schedule'}$")
+    trainer = make(schedule=MAKERS.get(current or ""))
+    assert_resume_fails(
+        trainer, tmp_path, f"{saved or 'no schedule'}, but this .* {current or 'no schedule'}$"
+    )
     assert trainer.position.step == 0
 
 
 @pytest.mark.parametrize(
-    ("saved", "present"), [("Adam", "AdamW"), ("AdamW", "SGD"), ("SGD", "Adam")]
+    ("saved", "current"), [("Adam", "AdamW"), ("AdamW", "SGD"), ("SGD", "Adam")]
 )
 def test_resuming_with_another_optimizer_names_both(
-    tmp_path: Path, saved: str, present: str
+    tmp_path: Path, saved: str, current: str
 ) -> None:
     def trainer(name: str) -> Trainer:
         original = make()
@@ -69,7 +71,9 @@ def test_resuming_with_another_optimizer_names_both(
         return original
 
     trainer(saved).fit(1, folder=tmp_path, progress=False)
-    refused(trainer(present), tmp_path, f"optimizer is {saved}, but this one is {present}$")
+    assert_resume_fails(
+        trainer(current), tmp_path, f"optimizer is {saved}, but this one is {current}$"
+    )
 
 
 CHANGED: dict[str, tuple[Any, Any, str]] = {
@@ -106,18 +110,18 @@ CHANGED: dict[str, tuple[Any, Any, str]] = {
 }
 
 
-@pytest.mark.parametrize(("saved", "present", "says"), CHANGED.values(), ids=CHANGED)
+@pytest.mark.parametrize(("saved", "current", "says"), CHANGED.values(), ids=CHANGED)
 def test_resuming_with_other_options_of_a_schedule_names_both(
-    tmp_path: Path, saved: Any, present: Any, says: str
+    tmp_path: Path, saved: Any, current: Any, says: str
 ) -> None:
     make(schedule=saved).fit(1, folder=tmp_path, progress=False)
     make(schedule=saved).fit(1, folder=tmp_path, resume=True, progress=False)
     with pytest.warns(UserWarning, match=says):
-        make(schedule=present).fit(1, folder=tmp_path, resume=True, progress=False)
+        make(schedule=current).fit(1, folder=tmp_path, resume=True, progress=False)
 
 
 @pytest.mark.parametrize(
-    ("name", "saved", "present"),
+    ("name", "saved", "current"),
     [
         ("accumulate", 2, 3),
         ("clip", 1.0, None),
@@ -126,23 +130,23 @@ def test_resuming_with_other_options_of_a_schedule_names_both(
     ],
 )
 def test_resuming_with_other_options_of_the_trainer_names_both(
-    tmp_path: Path, name: str, saved: Any, present: Any
+    tmp_path: Path, name: str, saved: Any, current: Any
 ) -> None:
     options = {"schedule": MAKERS["StepLR"]}
     make(**options, **{name: saved}).fit(1, folder=tmp_path, progress=False)
     make(**options, **{name: saved}).fit(1, folder=tmp_path, resume=True, progress=False)
-    with pytest.warns(UserWarning, match=f"{name}={saved!r}, but now has {name}={present!r}"):
-        make(**options, **{name: present}).fit(1, folder=tmp_path, resume=True, progress=False)
+    with pytest.warns(UserWarning, match=f"{name}={saved!r}, but now has {name}={current!r}"):
+        make(**options, **{name: current}).fit(1, folder=tmp_path, resume=True, progress=False)
 
 
-@pytest.mark.parametrize("present", [(5, 6), (4, 8), (5, 8, True)])
-def test_a_stream_cannot_continue_with_other_options(present: Any) -> None:
+@pytest.mark.parametrize("current", [(5, 6), (4, 8), (5, 8, True)])
+def test_a_stream_cannot_continue_with_other_options(current: Any) -> None:
     """The saved states belong to other steps of the stream."""
     original = make()
     original.bptt = TruncatedBPTT(5, 8)
     state = original.state_dict()
     original.load_state_dict(state)
-    original.bptt = TruncatedBPTT(*present)
+    original.bptt = TruncatedBPTT(*current)
     with pytest.raises(InputError, match=r"stream was saved with .*'k1': 5, 'k2': 8, .* has .*k1"):
         original.load_state_dict(state)
 
@@ -178,97 +182,99 @@ def test_states_of_schedules_without_a_name_are_accepted(name: str) -> None:
 # Malformed states
 
 
-def change(*path: str, value: Any) -> Any:
-    def spoil(saved: Any) -> None:
+def set_value(*path: str, value: Any) -> Any:
+    def damage(saved: Any) -> None:
         for name in path[:-1]:
             saved = saved[name]
         saved[path[-1]] = value
 
-    return spoil
+    return damage
 
 
 AT = ("training", "at")
-SPOILT: dict[str, Any] = {
+DAMAGE: dict[str, Any] = {
     **{
-        f"{name} {value!r}": change(*AT, name, value=value)
+        f"{name} {value!r}": set_value(*AT, name, value=value)
         for name in ("step", "epoch", "batch", "evaluated_step", "best_step", "idle_epochs")
         for value in (math.inf, -math.inf, math.nan, -7, 1.5, "2", None, [1])
     },
-    **{f"seen {v!r}": change(*AT, "seen", value=v) for v in (math.inf, math.nan, -1, "9")},
-    **{f"best {v!r}": change(*AT, "best", value=v) for v in (math.nan, None, "0.1")},
-    **{f"seconds {v!r}": change("seconds", value=v) for v in (math.nan, math.inf, -1.0, None)},
-    **{f"records {v!r}": change("records", value=v) for v in (math.inf, -1, 2.5, None, 10**9)},
-    "at": change(*AT, value=[1, 2]),
+    **{f"seen {v!r}": set_value(*AT, "seen", value=v) for v in (math.inf, math.nan, -1, "9")},
+    **{f"best {v!r}": set_value(*AT, "best", value=v) for v in (math.nan, None, "0.1")},
+    **{f"seconds {v!r}": set_value("seconds", value=v) for v in (math.nan, math.inf, -1.0, None)},
+    **{f"records {v!r}": set_value("records", value=v) for v in (math.inf, -1, 2.5, None, 10**9)},
+    "at": set_value(*AT, value=[1, 2]),
     **{
         f"no {name}": lambda saved, name=name: saved["training"]["at"].pop(name)
         for name in ("step", "epoch", "batch", "seen", "evaluated_step", "best", "idle_epochs")
     },
-    "other batch": change(*AT, "batch", value=3),
-    "other place": change("training", "batches", "position", value=3),
-    "long": change("training", "batches", "seed", value="a" * 10**5),
-    "at more": change(*AT, "further", value=1),
+    "other batch": set_value(*AT, "batch", value=3),
+    "other place": set_value("training", "batches", "position", value=3),
+    "long": set_value("training", "batches", "seed", value="a" * 10**5),
+    "at more": set_value(*AT, "further", value=1),
     "no at": lambda saved: saved["training"].pop("at"),
     "no model": lambda saved: saved["training"].pop("model"),
-    "model": change("training", "model", value=3),
+    "model": set_value("training", "model", value=3),
     "no optimizer": lambda saved: saved["training"].pop("optimizer"),
     "lr": lambda saved: saved["training"]["optimizer"]["param_groups"][0].update(lr=-1.0),
     "steps": lambda saved: saved["training"]["optimizer"]["state"]["0"].update(step=math.inf),
     "no schedule": lambda saved: saved["training"].pop("schedule"),
-    "schedule": change("training", "schedule", value="x"),
-    "rates": change("training", "schedule", "base_lrs", value=[-1.0]),
-    "more rates": change("training", "schedule", "base_lrs", value=[0.1, 0.1]),
-    "schedule options": change("training", "schedule", "options", value=[1]),
-    "options": change("training", "options", value=3),
-    "rates text": change("training", "schedule", "base_lrs", value="a"),
-    "last_epoch": change("training", "schedule", "last_epoch", value=math.inf),
+    "schedule": set_value("training", "schedule", value="x"),
+    "rates": set_value("training", "schedule", "base_lrs", value=[-1.0]),
+    "more rates": set_value("training", "schedule", "base_lrs", value=[0.1, 0.1]),
+    "schedule options": set_value("training", "schedule", "options", value=[1]),
+    "options": set_value("training", "options", value=3),
+    "rates text": set_value("training", "schedule", "base_lrs", value="a"),
+    "last_epoch": set_value("training", "schedule", "last_epoch", value=math.inf),
     "no last_epoch": lambda saved: saved["training"]["schedule"].pop("last_epoch"),
-    "random": change("training", "random", value={"seed": math.inf, "block": 0}),
-    "random block": change("training", "random", value={"seed": 0, "block": -1}),
-    "no random": change("training", "random", value=None),
-    "batches": change("training", "batches", value=None),
-    "position": change("training", "batches", "position", value=math.inf),
-    "position -1": change("training", "batches", "position", value=-1),
-    "seed": change("training", "batches", "seed", value=-1),
-    "examples": change("training", "batches", "examples", value=25),
-    "validation": change("training", "validation", value=[3]),
-    "validation data": change("training", "validation", "examples", value=1),
-    "training": change("training", value=[]),
+    "random": set_value("training", "random", value={"seed": math.inf, "block": 0}),
+    "random block": set_value("training", "random", value={"seed": 0, "block": -1}),
+    "no random": set_value("training", "random", value=None),
+    "batches": set_value("training", "batches", value=None),
+    "position": set_value("training", "batches", "position", value=math.inf),
+    "position -1": set_value("training", "batches", "position", value=-1),
+    "seed": set_value("training", "batches", "seed", value=-1),
+    "examples": set_value("training", "batches", "examples", value=25),
+    "validation": set_value("training", "validation", value=[3]),
+    "validation data": set_value("training", "validation", "examples", value=1),
+    "training": set_value("training", value=[]),
     "no training": lambda saved: saved.pop("training"),
 }
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
+def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
     make(schedule=MAKERS["StepLR"]).fit(1, folder=folder, progress=False)
     return folder
 
 
-@pytest.mark.parametrize("name", SPOILT)
-def test_a_malformed_checkpoint_is_a_one_line_input_error(finished: Path, name: str) -> None:
-    path = finished / "last.safetensors"
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_malformed_checkpoint_is_a_one_line_input_error(trained_folder: Path, name: str) -> None:
+    path = trained_folder / "last.safetensors"
     content = path.read_bytes()
     saved = load_tree(path)
     try:
-        SPOILT[name](saved)
+        DAMAGE[name](saved)
         save_tree(path, saved)
         with pytest.raises(InputError) as caught:
             make(schedule=MAKERS["StepLR"]).fit(
-                max_steps=6, folder=finished, resume=True, progress=False
+                max_steps=6, folder=trained_folder, resume=True, progress=False
             )
     finally:
         path.write_bytes(content)
-    assert str(finished) in str(caught.value)
+    assert str(trained_folder) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < len(str(finished)) + 600
+    assert len(str(caught.value)) < len(str(trained_folder)) + 600
 
 
-def test_a_tree_that_is_not_a_checkpoint_is_an_input_error(finished: Path) -> None:
-    path = finished / "last.safetensors"
+def test_a_tree_that_is_not_a_checkpoint_is_an_input_error(trained_folder: Path) -> None:
+    path = trained_folder / "last.safetensors"
     content = path.read_bytes()
     for tree in ([], 3, None, "text", {}, [np.ones(3)]):
         save_tree(path, tree)
-        refused(make(schedule=MAKERS["StepLR"]), finished, "is damaged|does not match")
+        assert_resume_fails(
+            make(schedule=MAKERS["StepLR"]), trained_folder, "is damaged|does not match"
+        )
     path.write_bytes(content)
 
 
@@ -307,16 +313,16 @@ def test_validation_may_be_added_or_removed_when_resuming(tmp_path: Path, valida
     make(**options()).fit(1, folder=tmp_path, progress=False)
     for other in ({}, {"validation": None}, {"validation": lambda model: 0.25}):
         resumed = make(**other)
-        resumed.fit(resumed_epochs(tmp_path), folder=tmp_path, resume=True, progress=False)
+        resumed.fit(next_epochs(tmp_path), folder=tmp_path, resume=True, progress=False)
     assert resumed.position.step == 20
 
 
-def resumed_epochs(folder: Path) -> int:
-    """Train for one more epoch than the folder contains."""
+def next_epochs(folder: Path) -> int:
+    """Return one more than the number of epochs in the folder."""
     return int(load_tree(folder / "last.safetensors")["training"]["at"]["epoch"])
 
 
-# Options of NumPy's types
+# Options given as NumPy scalars, arrays and Tensors
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, lambda x: np.array(x, "f"), ag.tensor])
@@ -357,37 +363,39 @@ def test_options_of_schedules_may_be_of_any_numeric_type(schedule: Any, kind: An
     assert rates[0] == rates[1]
 
 
-@pytest.mark.parametrize("whole", [np.int64, np.int8, np.array, lambda x: ag.tensor(x, dtype="i8")])
-def test_options_of_a_trainer_may_be_of_any_numeric_type(tmp_path: Path, whole: Any) -> None:
-    number = (lambda x: np.array(x, "f")) if whole is np.array else np.float32
+@pytest.mark.parametrize(
+    "integer", [np.int64, np.int8, np.array, lambda x: ag.tensor(x, dtype="i8")]
+)
+def test_options_of_a_trainer_may_be_of_any_numeric_type(tmp_path: Path, integer: Any) -> None:
+    number = (lambda x: np.array(x, "f")) if integer is np.array else np.float32
     options: dict[str, Any] = {"clip": 0.5, "accumulate": 2, "evaluate_every": 3}
     one = make(5, dropout=0.25, lr=0.125, **options)
     expected = one.fit(3, patience=2, max_steps=8, max_seconds=100.0, progress=False)
     other = make(
-        whole(5),
+        integer(5),
         dropout=number(0.25),
         lr=number(0.125),
         clip=number(0.5),
-        accumulate=whole(2),
-        evaluate_every=whole(3),
+        accumulate=integer(2),
+        evaluate_every=integer(3),
     )
-    found = other.fit(
-        whole(3),
-        patience=whole(2),
-        max_steps=whole(8),
+    actual = other.fit(
+        integer(3),
+        patience=integer(2),
+        max_steps=integer(8),
         max_seconds=number(100),
         folder=tmp_path,
         progress=False,
     )
-    assert evaluations(found) == evaluations(expected)
-    limits = Limits(whole(3), whole(8), number(2.5), whole(2))
+    assert evaluations(actual) == evaluations(expected)
+    limits = Limits(integer(3), integer(8), number(2.5), integer(2))
     assert limits == Limits(3, 8, 2.5, 2)
     assert all(type(value) in (int, float) for value in vars(limits).values())
-    assert vars(TruncatedBPTT(whole(2), whole(3))) == vars(TruncatedBPTT(2, 3))
-    assert Options(hidden=whole(3), lr=number(0.5)) == Options(hidden=3, lr=0.5)
+    assert vars(TruncatedBPTT(integer(2), integer(3))) == vars(TruncatedBPTT(2, 3))
+    assert Options(hidden=integer(3), lr=number(0.5)) == Options(hidden=3, lr=0.5)
     parts = data.random_split(range(8), [number(0.25), number(0.75)])
     assert [len(part) for part in parts] == [2, 6]
-    assert len(data.GeneratedBatches(lambda rng: 0, whole(3))) == 3
+    assert len(data.GeneratedBatches(lambda rng: 0, integer(3))) == 3
 
 
 @pytest.mark.parametrize("limit", [math.nan, -1.0, "5", [1]])

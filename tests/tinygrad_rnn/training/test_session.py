@@ -27,7 +27,7 @@ from tinygrad_rnn.training import Limits, Session, Trainer, TruncatedBPTT, seria
 from tinygrad_rnn.training.progress import NoProgress
 from tinygrad_rnn.training.signals import SignalRecorder
 
-EVERYTHING: dict[str, Any] = {
+ALL_OPTIONS: dict[str, Any] = {
     "dropout": 0.3,
     "clip": 1.0,
     "accumulate": 2,
@@ -39,21 +39,21 @@ EVERYTHING: dict[str, Any] = {
 @pytest.mark.parametrize("steps", [1, 3, 4, 7])
 def test_resumed_training_equals_training_without_interruption(tmp_path: Path, steps: int) -> None:
     """Training stops within an epoch and at its end, and resumes in a new trainer."""
-    whole = make(**EVERYTHING)
-    expected = whole.fit(4, folder=tmp_path / "whole", progress=False)
-    make(**EVERYTHING).fit(max_steps=steps, folder=tmp_path / "parts", progress=False)
+    reference = make(**ALL_OPTIONS)
+    expected = reference.fit(4, folder=tmp_path / "reference", progress=False)
+    make(**ALL_OPTIONS).fit(max_steps=steps, folder=tmp_path / "parts", progress=False)
     ag.manual_seed(77)
-    resumed = make(**EVERYTHING)
-    found = resumed.fit(4, folder=tmp_path / "parts", resume=True, progress=False)
+    resumed = make(**ALL_OPTIONS)
+    actual = resumed.fit(4, folder=tmp_path / "parts", resume=True, progress=False)
 
     def updates(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [r | {"seconds": 0} for r in records if r["event"] == "update"]
 
-    assert updates(found) == updates(expected)
-    assert_same(weights(resumed), weights(whole))
+    assert updates(actual) == updates(expected)
+    assert_same(weights(resumed), weights(reference))
     for name in ("last.safetensors", "model.safetensors"):
         one, other = (
-            serialization.read_arrays(tmp_path / run / name)[0] for run in ("whole", "parts")
+            serialization.read_arrays(tmp_path / run / name)[0] for run in ("reference", "parts")
         )
         assert_same(one, other)
 
@@ -61,13 +61,13 @@ def test_resumed_training_equals_training_without_interruption(tmp_path: Path, s
 @pytest.mark.parametrize("options", [{"dropout": 0.3}, {"accumulate": 2}])
 @pytest.mark.parametrize("call", [1, 2, 5, 6, 7])
 def test_a_failed_update_can_be_repeated(call: int, options: dict[str, Any]) -> None:
-    whole = make(**options)
-    whole.fit(2, progress=False)
+    reference = make(**options)
+    reference.fit(2, progress=False)
     trainer = make(**options)
     interrupt(trainer, call)
     trainer.fit(2, progress=False)
-    assert trainer.position == whole.position
-    assert_same(weights(trainer), weights(whole))
+    assert trainer.position == reference.position
+    assert_same(weights(trainer), weights(reference))
 
 
 def test_shuffled_validation_data_keep_their_order(tmp_path: Path) -> None:
@@ -89,12 +89,12 @@ def test_shuffled_validation_data_keep_their_order(tmp_path: Path) -> None:
     orders: list[Any] = [[]]
     one = shuffled(1)
     one.fit(1, folder=tmp_path, progress=False)
-    half = len(orders[0]) // 2
-    assert orders[0][:half] == orders[0][half:] != sorted(orders[0][:half])
+    count = len(orders[0]) // 2
+    assert orders[0][:count] == orders[0][count:] != sorted(orders[0][:count])
     orders.append([])
     two = shuffled(2)
     two.fit(2, folder=tmp_path, resume=True, progress=False)
-    assert orders[1] == orders[0][:half]
+    assert orders[1] == orders[0][:count]
 
 
 def test_the_folder_contains_the_records_and_the_model(tmp_path: Path) -> None:
@@ -146,10 +146,10 @@ def test_a_signal_ends_training_after_the_update(
         trainer.fit(5, folder=tmp_path, on_step=send, progress=False)
     resumed = make()
     resumed.fit(5, folder=tmp_path, resume=True, progress=False)
-    whole = make()
-    whole.fit(5, progress=False)
+    reference = make()
+    reference.fit(5, progress=False)
     assert trainer.position.step == 3
-    assert_same(weights(resumed), weights(whole))
+    assert_same(weights(resumed), weights(reference))
 
 
 @pytest.mark.host
@@ -206,7 +206,7 @@ def test_the_remaining_time_is_bounded_by_max_seconds(limits: Any, most: float |
     assert left == math.inf if most is None else 0 <= left <= most
 
 
-class Follower(nn.Module):
+class StreamModel(nn.Module):
     """A model that returns its state, as truncated BPTT requires."""
 
     def __init__(self) -> None:
@@ -218,10 +218,10 @@ class Follower(nn.Module):
         return self.readout(y), state
 
 
-def follower(k2: int) -> Trainer:
+def make_stream_trainer(k2: int) -> Trainer:
     ag.manual_seed(2)
     wave = np.sin(np.arange(61, dtype=np.float32) / 3)[:, None]
-    model = Follower()
+    model = StreamModel()
     return Trainer(
         model,
         optim.Adam(model.parameters(), lr=0.04),
@@ -234,28 +234,28 @@ def follower(k2: int) -> Trainer:
 
 @pytest.mark.parametrize("k2", [5, 8])
 def test_training_on_a_stream_resumes_within_an_epoch(tmp_path: Path, k2: int) -> None:
-    whole = follower(k2)
-    losses = evaluations(whole.fit(12, folder=tmp_path / "whole", progress=False))
+    reference = make_stream_trainer(k2)
+    losses = evaluations(reference.fit(12, folder=tmp_path / "reference", progress=False))
     assert losses[-1] < 0.5 * losses[0]
-    follower(k2).fit(max_steps=34, folder=tmp_path / "parts", progress=False)
-    resumed = follower(k2)
+    make_stream_trainer(k2).fit(max_steps=34, folder=tmp_path / "parts", progress=False)
+    resumed = make_stream_trainer(k2)
     resumed.fit(12, folder=tmp_path / "parts", resume=True, progress=False)
-    assert_same(weights(resumed), weights(whole))
+    assert_same(weights(resumed), weights(reference))
 
 
 @pytest.mark.parametrize("k2", [5, 8])
 @pytest.mark.parametrize("call", [5, 9])
 def test_a_chunk_is_read_again_after_a_failed_update(call: int, k2: int) -> None:
-    whole, trainer = follower(k2), follower(k2)
-    whole.validation = trainer.validation = None
-    whole.fit(3, progress=False)
+    reference, trainer = make_stream_trainer(k2), make_stream_trainer(k2)
+    reference.validation = trainer.validation = None
+    reference.fit(3, progress=False)
     interrupt(trainer, call)
     trainer.fit(3, progress=False)
-    assert_same(weights(trainer), weights(whole))
+    assert_same(weights(trainer), weights(reference))
 
 
 def test_the_state_is_carried_between_batches_of_an_epoch() -> None:
-    trainer = follower(5)
+    trainer = make_stream_trainer(5)
     trainer.update()
     assert trainer.bptt is not None
     x, y = trainer.batches.dataset[1]
@@ -265,5 +265,5 @@ def test_the_state_is_carried_between_batches_of_an_epoch() -> None:
     while trainer.position.epoch == 1:
         trainer.update()
     x, y = trainer.batches.dataset[0]
-    fresh = nn.functional.mse_loss(trainer.model(ag.tensor(x))[0], y).item()
-    assert trainer.update()["loss"] == pytest.approx(fresh, rel=1e-6)
+    initial = nn.functional.mse_loss(trainer.model(ag.tensor(x))[0], y).item()
+    assert trainer.update()["loss"] == pytest.approx(initial, rel=1e-6)
