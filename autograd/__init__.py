@@ -1,5 +1,6 @@
-"""An array library that records what it computes and differentiates it, to any order, on NumPy or
-CuPy. It is the engine of the distribution tinygrad-rnn.
+"""Automatic differentiation of NumPy and CuPy code, in reverse and forward mode, to any order.
+
+The engine of tinygrad-rnn. Its functions have NumPy's names and work on Tensors.
 
 >>> import autograd as ag
 >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
@@ -14,9 +15,9 @@ from .backend.threads import get_num_threads, set_num_threads
 from .core.graph import enable_grad, no_grad
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
-from .debug import graph_growth as graph_growth  # it counts what is recorded
 from .debug.anomaly import detect_anomaly
 from .debug.draw import draw
+from .debug.graph_growth import warn_of_graph_growth as _warn_of_graph_growth
 from .ops import OPERATIONS as _OPERATIONS
 from .ops.declaration import primitive
 from .ops.public import *
@@ -63,3 +64,4 @@ __all__ += _OPERATIONS
 
 numpy_protocol.install(Tensor)
 _show_warnings_at_user_line()
+_warn_of_graph_growth()

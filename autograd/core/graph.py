@@ -262,7 +262,7 @@ def unshared(gradient: Any, owned: bool) -> Any:
     refers to: a copy, unless it is `owned`.
     """
     if hasattr(gradient, "backward"):
-        return gradient.copy_data()
+        return gradient._copy_data()
     array = backend.of_array(gradient).asarray(gradient)  # NumPy gives scalars for 0-d results
     return array if owned else array.copy()
 

@@ -154,7 +154,7 @@ class Tensor(TensorMethods):
         """
         return Tensor(self._data)
 
-    def copy_data(self) -> Tensor:
+    def _copy_data(self) -> Tensor:
         """Return a tensor at the same place in the graph with a copy of the array."""
         return Tensor(self._data.copy(), self._node)
 
@@ -162,8 +162,9 @@ class Tensor(TensorMethods):
 
     @property
     def grad(self) -> Tensor | None:
-        """Gradient accumulated by `backward`, of this tensor's shape, dtype and device; None before
-        the first backward pass. It can be assigned.
+        """Gradient accumulated by `backward`, or None.
+
+        It has the shape, dtype and device of this tensor, and can be assigned.
         """
         accumulator = None if self._node is None else self._node.accumulator
         return None if accumulator is None else accumulator.gradient

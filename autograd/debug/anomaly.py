@@ -56,10 +56,10 @@ class detect_anomaly(Block[bool]):
     def __init__(self) -> None:
         super().__init__(anomaly_mode, True)
 
-    def opening(self, setting: Setting) -> None:
+    def _opening(self, setting: Setting) -> None:
         run_locked(_lock, partial(_start, setting))
 
-    def closed(self) -> None:
+    def _closed(self) -> None:
         run_locked(_lock, _stop_if_unused)
 
 

@@ -57,4 +57,7 @@ def _describe_holder(objects: list[object], nodes: list[Node], version: int) -> 
     return f"a tensor of shape {oldest.shape} made by {oldest.primitive.name}{others}"
 
 
-growth_hooks.append(_check_growth)
+def warn_of_graph_growth() -> None:
+    """Check graphs for growth from now on; `autograd` calls this when it is imported."""
+    if _check_growth not in growth_hooks:
+        growth_hooks.append(_check_growth)

@@ -82,6 +82,11 @@ def comparison(operation: Any) -> Any:
     return compare
 
 
+def _transpose_matrices(x: Any) -> Any:
+    """Return the array with its last two axes exchanged."""
+    return shape.swapaxes(x, -1, -2)
+
+
 class ArrayMethods:
     """Operators and methods that work on Tensors, arrays and tracer arrays."""
 
@@ -127,7 +132,7 @@ class ArrayMethods:
         return iter(joining.unstack(self)) if len(self) else iter(())
 
     T: Tensor = attribute(shape.reversed_axes)
-    mT: Tensor = attribute(lambda self: shape.swapaxes(self, -1, -2))
+    mT: Tensor = attribute(_transpose_matrices)
 
     all = method(reduction.all)
     any = method(reduction.any)

@@ -111,7 +111,7 @@ class Block(Generic[T]):
             setting = Setting(self)
             setting.exit = object  # never returns None
             self._entered_by_call.append(setting)
-        self.opening(setting)
+        self._opening(setting)
         setting.outer, setting.opened = self.variable.innermost(), True
         if setting.outer is not self.value:
             self.variable.set(setting)
@@ -139,10 +139,10 @@ class Block(Generic[T]):
         self._entered_by_call.remove(setting)
         _leave(setting)
 
-    def opening(self, setting: Setting) -> None:
+    def _opening(self, setting: Setting) -> None:
         """Called before the variable is set."""
 
-    def closed(self) -> None:
+    def _closed(self) -> None:
         """Called when a block has ended, unless that is interrupted."""
 
     def __call__(self, function: F) -> F:
@@ -167,7 +167,7 @@ def _leave(setting: Setting, *exception: Any) -> None:
     if setting.opened:
         setting.exit = _ended
         setting.block.variable.innermost()
-        setting.block.closed()
+        setting.block._closed()
     else:
         setting.block.end()
 
