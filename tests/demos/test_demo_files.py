@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_files import idx
+from data_files import idx_bytes
 
 import autograd as ag
 from tinygrad_rnn import data, nn
@@ -293,16 +293,18 @@ def test_digits_of_ones_own(tmp_path: Path, learn: Any, capsys: Any) -> None:
     images = rng.integers(256, size=(60, 6, 5)).astype(np.uint8)
     folder = tmp_path / "mnist"
     folder.mkdir()
-    (folder / "train-images-idx3-ubyte").write_bytes(idx(images, 8))
-    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(60, dtype=np.uint8) % 10, 8))
+    (folder / "train-images-idx3-ubyte").write_bytes(idx_bytes(images, 8))
+    (folder / "train-labels-idx1-ubyte").write_bytes(
+        idx_bytes(np.arange(60, dtype=np.uint8) % 10, 8)
+    )
     demo = learn("handwriting", folder)
     digits = answer(demo, folder / "train-images-idx3-ubyte", capsys).split()
     assert len(digits) == 60
     assert set(digits) <= set("0123456789")
-    (tmp_path / "other").write_bytes(idx(images[:, :, :4], 8))
+    (tmp_path / "other").write_bytes(idx_bytes(images[:, :, :4], 8))
     with pytest.raises(InputError, match="6 x 4 pixels, but the network has learned to read rows"):
         answer(demo, tmp_path / "other", capsys)
-    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(60, dtype=np.uint8), 8))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(60, dtype=np.uint8), 8))
     with pytest.raises(InputError, match=r"labelled 0 to 9.* not 60 of .* labelled 0 to 59"):
         runner.run(find_scripts()["handwriting"], Demo("handwriting", tmp_path, data=folder))
 

@@ -1,4 +1,4 @@
-"""Texts: vocabularies, reading, splitting and batching."""
+"""Texts: reading, splitting, batching and tokenization."""
 
 import gzip
 import io
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_rnn import data
@@ -18,66 +18,12 @@ from tinygrad_rnn.errors import InputError
 
 pytestmark = pytest.mark.host  # texts and ids are on the host
 
-texts = st.text(st.characters(codec=None), min_size=1)
-
 
 def file(folder: Path, content: bytes, name: str = "a.txt") -> str:
     """Write a file and return its path."""
     path = folder / name
     path.write_bytes(content)
     return str(path)
-
-
-# --- vocabulary -----------------------------------------------------------------------------------
-
-
-@given(texts)
-@example("caf\udce9")  # an undecodable byte on the command line
-def test_a_vocabulary_decodes_what_it_encoded(text: str) -> None:
-    vocabulary = Vocabulary(text)
-    ids = vocabulary.encode(text)
-    assert ids.dtype == np.int64
-    assert [vocabulary.characters[i] for i in ids] == list(text)
-    assert vocabulary.decode(ids) == text
-
-
-@given(texts)
-def test_a_vocabulary_is_the_sorted_set_of_characters(text: str) -> None:
-    vocabulary = Vocabulary(text)
-    assert vocabulary.characters == tuple(sorted(set(text)))
-    assert len(vocabulary) == len(set(text))
-    assert vocabulary == Vocabulary(reversed(text))
-
-
-def test_a_vocabulary_cannot_be_changed() -> None:
-    with pytest.raises(AttributeError):
-        Vocabulary("abc").characters = ()  # type: ignore[misc]
-
-
-def test_the_empty_text_has_no_ids() -> None:
-    assert Vocabulary("abc").encode("").shape == (0,)
-    assert Vocabulary("abc").decode([]) == ""
-
-
-def test_the_error_names_unknown_characters_and_their_first_positions() -> None:
-    with pytest.raises(InputError) as error:
-        Vocabulary("abc").encode("abéa\x00é")
-    assert "'é' (U+00E9) at position 2, '\\x00' (U+0000) at position 4" in str(error.value)
-    assert "3 characters" in str(error.value)
-
-
-def test_many_unknown_characters_are_counted() -> None:
-    with pytest.raises(InputError, match=r"'v' \(U\+0076\) at position 5, and 4 more"):
-        Vocabulary("abc").encode("arstuvwxyz")
-
-
-@given(known=texts, text=texts)
-def test_encoding_raises_exactly_if_a_character_is_unknown(known: str, text: str) -> None:
-    if set(text) <= set(known):
-        assert Vocabulary(known).decode(Vocabulary(known).encode(text)) == text
-    else:
-        with pytest.raises(InputError):
-            Vocabulary(known).encode(text)
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -336,3 +282,32 @@ def test_evaluation_reads_the_context_before_it_scores(n: int, streams: int, con
 def test_one_character_cannot_be_scored() -> None:
     with pytest.raises(InputError, match="at least 2 characters, got 1"):
         evaluation_streams(np.arange(1), 4, 10)
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("It isn't 7 o'clock.", ["It", "isn't", "7", "o'clock", "."]),
+        ("Well-known (2 of 31)?", ["Well-known", "(", "2", "of", "3", "1", ")", "?"]),
+        ("我昨天买了12本书。", [*"我昨天买了12本书。"]),
+        ("東京 is たかい!", [*"東京", "is", *"たかい", "!"]),
+        ("Größe, naïve", ["Größe", ",", "naïve"]),
+        (" \n", []),
+    ],
+)
+def test_tokenize(text: str, tokens: list[str]) -> None:
+    assert data.tokenize(text) == tokens
+    assert data.tokenize(data.detokenize(tokens)) == tokens
+
+
+def test_detokenize_restores_the_spaces() -> None:
+    for text in ("It isn't 7 o'clock.", "(so 12 of 31), why?", "我昨天买了12本书吗？"):
+        assert data.detokenize(data.tokenize(text)) == text
+
+
+@given(st.text("ab1 ,.'我。-", max_size=12))
+def test_tokenize_omits_only_spaces(text: str) -> None:
+    assert "".join(data.tokenize(text)) == "".join(text.split())
