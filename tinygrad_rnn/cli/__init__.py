@@ -1,26 +1,27 @@
-"""The command `tinygrad-rnn`: one module per subcommand."""
+"""The command `tinygrad-rnn`: one module per subcommand.
+
+A subcommand is imported when it runs, so that `--version` and `--help` load no array library.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from importlib import import_module
 
 from .. import __version__
 from ..errors import InputError, TrainingDiverged
-from . import demo, evaluate, info, predict, sample, train
 from .argparsing import PROGRAM, Parser, describe_os_error, suggest
 
-Command = Callable[[list[str]], int]
-
-COMMANDS: dict[str, tuple[Command, str]] = {
-    "train": (train.main, "train a character language model"),
-    "sample": (sample.main, "generate text with a trained language model"),
-    "eval": (evaluate.main, "evaluate a trained language model"),
-    "demo": (demo.main, "run demos of recurrent networks and check their claims"),
-    "predict": (predict.main, "apply the model of a demo to new input"),
-    "info": (info.main, "show versions, devices and threads"),
+COMMANDS = {
+    "train": ("train", "train a character language model"),
+    "sample": ("sample", "generate text with a trained language model"),
+    "eval": ("evaluate", "evaluate a trained language model"),
+    "demo": ("demo", "run demos of recurrent networks and check their claims"),
+    "predict": ("predict", "apply the model of a demo to new input"),
+    "info": ("info", "show versions, devices and threads"),
 }
+"""The module and the summary of each subcommand."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,7 +65,8 @@ def _run(argv: list[str]) -> int:
     command, *arguments = argv or ["--help"]
     try:
         if command in COMMANDS:
-            return COMMANDS[command][0](arguments)
+            module = import_module(f".{COMMANDS[command][0]}", __package__)
+            return int(module.main(arguments))
         if not command.startswith("-"):
             known = ", ".join(COMMANDS)
             raise InputError(

@@ -1,4 +1,4 @@
-"""Argument parsing and output shared by the commands."""
+"""Argument parsing and output shared by the commands, without the array library."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
-import autograd as ag
-
-from ..data import TextCorpus
-from ..data.text import EncodingError
 from ..errors import InputError
-from ..tasks.language_modeling.options import Rule, flag
 
 PROGRAM = "tinygrad-rnn"
 
@@ -75,44 +70,6 @@ class Parser(argparse.ArgumentParser):
         if unexpected:
             self.error(f"unexpected argument {unexpected[0]!r}")
         return arguments
-
-    def add_option(self, name: str, default: Any, rule: Rule, help_text: str) -> None:
-        """Add an option with a value, which `parse_options` validates with the same rule."""
-        metavar = {int: "N", float: "X", str: name.upper()}[rule.kind]
-        choices = f": {rule.expected}" if rule.kind is str else ""
-        default_text = "" if default is None else f" (default: {default})"
-        self.add_argument(
-            flag(name),
-            default=argparse.SUPPRESS,
-            metavar=metavar,
-            help=help_text + choices + default_text,
-        )
-
-
-def parse_options(arguments: argparse.Namespace, rules: Mapping[str, Rule]) -> dict[str, Any]:
-    """Return the values of the options on the command line; raise InputError for invalid ones."""
-    texts = vars(arguments)
-    return {name: rules[name].parse(name, texts[name]) for name in rules if name in texts}
-
-
-def check_device(device: str) -> None:
-    """Raise InputError if the device is not available."""
-    try:
-        ag.backend.get(device)
-    except ag.backend.DeviceError as error:
-        raise InputError(f"--device {device}: {error}") from error
-
-
-def read_texts(names: list[str], encoding: str | None) -> TextCorpus | None:
-    """Return the text of some files, or None; raise InputError for --encoding without files."""
-    if names:
-        try:
-            return TextCorpus.from_files(names, encoding or "utf-8")
-        except EncodingError as error:
-            raise InputError(f"{error}; choose another with --encoding NAME") from error
-    if encoding is not None:
-        raise InputError("--encoding needs TEXT, the files to decode")
-    return None
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

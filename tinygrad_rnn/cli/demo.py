@@ -24,15 +24,8 @@ from ..tasks.language_modeling.options import COUNT, DEVICE, SEED
 from ..tasks.language_modeling.run_folder import RUNS_FOLDER
 from ..training.files import lock_folder
 from ..training.progress import format_duration
-from .argparsing import (
-    PROGRAM,
-    Parser,
-    check_device,
-    parse_options,
-    print_table,
-    suggest,
-    typed_program,
-)
+from .argparsing import PROGRAM, Parser, print_table, suggest, typed_program
+from .options import add_option, check_device, parse_options
 
 BACKUP = ".earlier"
 """Subfolder that holds the previous results until they are replaced."""
@@ -85,8 +78,8 @@ def _parser() -> Parser:
         action="store_true",
         help="run shorter versions, which take seconds and have lower targets",
     )
-    parser.add_option("seed", 0, SEED, "random seed")
-    parser.add_option("device", "cpu", DEVICE, "device")
+    add_option(parser, "seed", 0, SEED, "random seed")
+    add_option(parser, "device", "cpu", DEVICE, "device")
     parser.add_argument("--data", type=Path, metavar="PATH", help="your training data (see --list)")
     parser.add_argument(
         "--out",
@@ -95,8 +88,9 @@ def _parser() -> Parser:
         help=f"output folder (default: {RUNS_FOLDER}/demo/NAME)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the results in --out")
-    parser.add_option("jobs", _cpu_count(), COUNT, "with --all: number of parallel processes")
-    parser.add_option(
+    add_option(parser, "jobs", _cpu_count(), COUNT, "with --all: number of parallel processes")
+    add_option(
+        parser,
         "seeds",
         1,
         COUNT,

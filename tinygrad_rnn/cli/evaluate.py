@@ -8,7 +8,8 @@ from ..errors import InputError
 from ..tasks.language_modeling import Run
 from ..tasks.language_modeling.report import compare_with_markov
 from ..training.environment import limit_threads
-from .argparsing import PROGRAM, Parser, print_table, read_texts
+from .argparsing import PROGRAM, Parser, print_table
+from .options import read_texts
 
 DESCRIPTION = """\
 Evaluate the language model of a run, in bits per character and perplexity (2

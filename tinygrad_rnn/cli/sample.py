@@ -8,7 +8,8 @@ from typing import Any
 from ..errors import InputError
 from ..tasks.language_modeling import Run, generate
 from ..tasks.language_modeling.options import COUNT, NON_NEGATIVE, POSITIVE_FRACTION, SEED
-from .argparsing import PROGRAM, Parser, parse_options
+from .argparsing import PROGRAM, Parser
+from .options import add_option, parse_options
 
 OPTIONS = {
     "length": (500, COUNT, "number of characters to generate"),
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> int:
         "--prompt", default="", metavar="TEXT", help="text to continue (default: a new line)"
     )
     for name, (default, rule, help_text) in OPTIONS.items():
-        parser.add_option(name, default, rule, help_text)
+        add_option(parser, name, default, rule, help_text)
     arguments = parser.parse(argv)
     options: dict[str, Any] = {name: default for name, (default, *_) in OPTIONS.items()}
     options |= parse_options(arguments, {name: rule for name, (_, rule, _) in OPTIONS.items()})

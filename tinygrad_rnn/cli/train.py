@@ -18,16 +18,8 @@ from ..training import Session, load
 from ..training.environment import limit_threads, versions
 from ..training.files import write_file
 from ..training.progress import format_duration, progress_display
-from .argparsing import (
-    PROGRAM,
-    Parser,
-    check_device,
-    describe_os_error,
-    parse_options,
-    print_table,
-    read_texts,
-    typed_program,
-)
+from .argparsing import PROGRAM, Parser, describe_os_error, print_table, typed_program
+from .options import add_option, check_device, parse_options, read_texts
 
 RULES = {entry.name: entry.metadata["rule"] for entry in fields(Options)}
 
@@ -76,7 +68,7 @@ def _parser() -> Parser:
     parser = Parser(prog=f"{PROGRAM} train", description=DESCRIPTION, epilog=EXAMPLES)
     parser.add_argument("text", nargs="*", metavar="TEXT", help="text files, or - (standard input)")
     for entry in fields(Options):
-        parser.add_option(entry.name, entry.default, RULES[entry.name], entry.metadata["help"])
+        add_option(parser, entry.name, entry.default, RULES[entry.name], entry.metadata["help"])
     parser.add_argument("--encoding", metavar="NAME", help="encoding of TEXT (default: utf-8)")
     parser.add_argument(
         "--out", type=Path, metavar="RUN", help="output folder (default: runs/lstm-1, -2, ...)"
