@@ -24,7 +24,7 @@ __all__ = ["argmax", "argmin", "max", "max_with_indices", "min", "min_with_indic
 
 
 def _split_among_ties(g: Any, x: Any, y: Any, axes: tuple[int, ...]) -> Any:
-    """Split the gradient evenly among equal extremes; none of them equals nan."""
+    """Split the gradient evenly among the elements that equal the extreme (none if it is nan)."""
     shape = keepdims_shape(x.shape, axes)
     is_extreme, g = x == reshape(y, shape), upcast_half(reshape(g, shape))
     count = maximum(_sum(is_extreme, axes=axes, keepdims=True), 1)

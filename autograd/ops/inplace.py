@@ -67,8 +67,9 @@ def in_place_operator(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor,
 
 
 def _is_leaf_memory(target: Tensor) -> bool:
-    """True if no graph becomes invalid by a write: the Tensor is not recorded, or it is a leaf or a
-    view of a leaf, which changes with it.
+    """True if a write invalidates no graph.
+
+    The Tensor is not recorded, or it is a leaf or a view of a leaf, which changes with it.
     """
     node: Any = target._node
     if node is None:

@@ -53,14 +53,14 @@ def _move_vjp(g: Any, x_shape: tuple[int, ...], move: Move) -> Any:
 
 
 @primitive(x=_move_vjp)
-def _moved(xp: Any, x: Any, *, move: Move) -> Any:
+def _move(xp: Any, x: Any, *, move: Move) -> Any:
     return move(xp, x).copy()
 
 
 def _apply(name: str, x: Any, *arguments: Any) -> Any:
-    """Apply the array function `name`. The caller may change the arguments afterwards."""
+    """Apply the array function `name` with a copy of its other arguments."""
     function, frozen = attrgetter(name), freeze(arguments)
-    return _moved(x, move=lambda xp, a: function(xp)(a, *frozen))
+    return _move(x, move=lambda xp, a: function(xp)(a, *frozen))
 
 
 def flip(x: Any, axis: Axis = None) -> Any:

@@ -25,7 +25,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def upcast_half(x: Any) -> Any:
-    """Return float16 as float32: sums in half precision lose precision and overflow early."""
+    """Return float16 as float32, in which sums are more precise and do not overflow."""
     return astype(x, "float32") if x.dtype == "float16" else x
 
 
@@ -42,7 +42,7 @@ def with_half_upcast(f: Function) -> Function:
 
 
 def as_floating(x: Any) -> Any:
-    """Return integers and booleans as float64, in which nothing wraps around."""
+    """Return integers and booleans as float64, which cannot overflow."""
     return x if x.dtype.kind == "f" else astype(x, "float64")
 
 

@@ -43,9 +43,9 @@ class CheckpointedScan:
     Parameters
     ----------
     run_steps : callable
-        ``run_steps(start, stop, carry, xs) -> (carry, ys)`` executes some steps. `start` and `stop`
-        count the steps in the order of execution; `xs` has the inputs of these steps only, in the
-        order of the input.
+        ``run_steps(start, stop, carry, xs) -> (carry, ys)`` executes some steps. Steps are
+        numbered in the order of execution. `xs` has the inputs of these steps only, in the order of
+        the input.
     steps : int
     reverse : bool
     """
@@ -114,8 +114,9 @@ class CheckpointedScan:
         return self.run(0, self.steps, carry, xs, revolve(states, self.segment_length))
 
     def _measure(self, steps: int, carry: Any, xs: Any) -> tuple[set[Node], int]:
-        """Return the nodes that the first steps use besides carry and xs, and the size of their
-        graph in bytes.
+        """Record the first steps to measure them.
+
+        Returns the nodes that they use besides carry and xs, and the size of their graph in bytes.
         """
         inputs = slice(-steps, None) if self.reverse else slice(steps)
         start = next_version()
@@ -194,7 +195,7 @@ class OutputBuffer:
         self.arrays: list[Any] = []  # one for each leaf; None if its parts are concatenated
 
     def position(self, start: int, stop: int) -> slice:
-        """Return the position of the ys of some steps, which count in the order of execution."""
+        """Return the position of the ys of steps `start` to `stop` in the arrays."""
         if self.reverse:
             return slice(self.stop - stop, self.stop - start)
         return slice(start - self.start, stop - self.start)
@@ -229,8 +230,9 @@ class OutputBuffer:
 
 
 def join_outputs(join: Callable[[Any], Any], ys: list[Any], reverse: bool) -> Any:
-    """Join the ys of steps or segments, leaf by leaf, in the order of the input; None if there are
-    none.
+    """Join the ys of steps or segments, leaf by leaf, in the order of the input.
+
+    The result is None for an empty list.
     """
     if not ys:
         return None
@@ -248,8 +250,9 @@ def _fits(leaf: Any, array: Any) -> bool:
 
 
 def _is_computed(leaf: Any) -> bool:
-    """True for a result that the steps have computed without a graph and that has a gradient; an
-    argument that they return unchanged has its own node.
+    """True for a floating result that the steps have computed without a graph.
+
+    An argument that they return unchanged keeps its own node.
     """
     return isinstance(leaf, Tensor) and leaf.dtype.kind == "f" and leaf._node is None
 

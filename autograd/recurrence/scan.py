@@ -165,7 +165,7 @@ def explain(
 
 @dataclass
 class _Loop:
-    """The loop of one `scan`. Steps count in the order of execution."""
+    """The loop of one `scan`. Steps are numbered in the order of execution."""
 
     step: Step
     carry: Any
@@ -215,7 +215,7 @@ class _Loop:
         return self.detach_every is not None and n > 0 and n % self.detach_every == 0
 
     def run_step(self, carry: Any, x_and_mask: Any) -> tuple[Any, Any]:
-        """Execute one step, with the mask (B,) of the running sequences, or None, beside its x."""
+        """Execute one step. The mask (B,) marks the running sequences; None if all are running."""
         x, mask = x_and_mask
         if self.precompute is not None and x is not None:
             x = self.precompute(x)

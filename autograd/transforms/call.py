@@ -75,8 +75,9 @@ class Call:
 
 
 def _dependents_since(version: int, nodes: list[Node], outer: Container[Node] = ()) -> set[Node]:
-    """Return the nodes from before a version, or in `outer`, that `nodes` depend on, and the recent
-    nodes that depend on those.
+    """Return `nodes` and their ancestors that depend on a node outside.
+
+    Outside are the nodes from before `version` and those in `outer`, which are returned too.
     """
     recent, dependents = graph.ancestors_since(version, nodes, outer)
     for node in sorted(recent, key=lambda node: node.number) if dependents else ():
