@@ -1,13 +1,14 @@
-"""Forecasting: what a network adds to linear prediction, and where there is nothing to add.
+"""Time-series forecasting: recurrent networks against linear autoregression.
 
     tinygrad-rnn demo forecast
     tinygrad-rnn demo forecast --data sensors.csv --out runs/sensors
 
-Four series, each learned from its past and tested on what came later, one step ahead: waves whose
-frequency wanders, the chaos of Mackey and Glass ("Oscillation and chaos in physiological control
-systems", 1977), a sensor with the seasons of day and week, and a "stock" that walks at random. The
-rivals are autoregression, its order chosen on held-out data (Box & Jenkins 1970), and persistence,
-which says that nothing will change.
+This demo forecasts four series one step ahead; each model is trained on the past and tested on
+later values. The series are waves of varying frequency, the chaotic series of Mackey and Glass
+("Oscillation and chaos in physiological control systems", 1977), a sensor with daily and weekly
+seasons, and a random walk, as a model of stock prices. The baselines are autoregression, with an
+order selected on validation data (Box & Jenkins 1970), and persistence, which predicts the last
+value.
 """
 
 import sys
@@ -21,12 +22,12 @@ from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.plotting import COLORS, safe_label, subplots
 
 CLAIM = (
-    "Recurrent networks forecast what linear models cannot, waves of changing frequency and chaos; "
-    "where a series is linear they are as good, and a random walk nobody can forecast."
+    "Recurrent networks outperform linear models on waves of varying frequency and on chaos, and "
+    "equal them on a linear series; a random walk cannot be forecast."
 )
-DATA = "a .csv file with a header and one row of numbers for each step of time"
+DATA = "a .csv file with a header and one row of numbers for each time step"
 HIDDEN, ORDERS = 32, (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-SERIES = {  # how it is made, and what its error is to be, as a share of AR's and of persistence's
+SERIES = {  # generator, and targets for the error relative to autoregression and to persistence
     "waves": (synthetic.make_frequency_modulated_sine, {"at_most": 0.7, "quick": 1.1}, {}),
     "chaos": (synthetic.make_mackey_glass, {"at_most": 0.7, "quick": 0.9}, {}),
     "seasons": (synthetic.make_seasonal_series, {"at_most": 1.05, "quick": 1.2}, {}),
@@ -35,89 +36,87 @@ SERIES = {  # how it is made, and what its error is to be, as a share of AR's an
 
 
 def loss(model, x):
-    """Of stretches (T + 1, B, C); the first steps only tell the network where it is."""
+    """Return the error on windows (T + 1, B, C), after 8 steps of warm-up."""
     forecasts, _ = model(x[:-1])
     return nn.functional.mse_loss(forecasts[8:], x[9:])
 
 
-def learn(demo, x, valid, test, steps, quick):
-    """A forecaster of what is before `valid`; its weights are the best from there to `test`."""
+def train(demo, x, valid, test, steps, quick):
+    """Train on the values before `valid`; keep the weights that are best on `valid` to `test`."""
 
-    def stretches(rng, steps=48):
+    def sample_windows(rng, steps=48):
         begins = rng.integers(valid - steps, size=32)
         return ag.tensor(x[begins + np.arange(steps + 1)[:, None]])
 
     model = models.Forecaster(nn.GRU(x.shape[1], HIDDEN))
-    batches = data.GeneratedBatches(stretches, per_epoch=demo.choose(steps, quick) // 10)
-    judged = {"validation": lambda model: model.error(x[:test], valid)}
-    demo.train(model, loss, batches, steps, quick, rate=0.01, cycle=True, **judged)
+    batches = data.GeneratedBatches(sample_windows, per_epoch=demo.choose(steps, quick) // 10)
+    options = {"validation": lambda model: model.error(x[:test], valid)}
+    demo.train(model, loss, batches, steps, quick, rate=0.01, cycle=True, **options)
     return model
 
 
-def series_of(demo):
-    """Series by name."""
+def load_series(demo):
+    """Return the series by name."""
     if demo.data is None:
-        made = {name: make(demo.rng, 4000) for name, (make, *_) in SERIES.items()}
-        return {name: data.TimeSeries(x[:, None], (name,)) for name, x in made.items()}
+        values = {name: generate(demo.rng, 4000) for name, (generate, *_) in SERIES.items()}
+        return {name: data.TimeSeries(x[:, None], (name,)) for name, x in values.items()}
     series = data.TimeSeries.from_file(demo.data)
     if len(series) < 300:
-        raise InputError(f"{demo.data}: fewer than 300 rows are too few to learn from")
+        raise InputError(f"{demo.data}: expected at least 300 rows, got {len(series)}")
     return {demo.data.stem: series}
 
 
 def main(demo):
-    shown = {}
-    for name, series in series_of(demo).items():
-        demo.log(f"A network for {name}")
+    results = {}
+    for name, series in load_series(demo).items():
+        demo.log(f"Training on {name}")
         valid, test = len(series) * 7 // 10, len(series) * 8 // 10
         past = data.TimeSeries(series.values[:valid], series.columns)
         if (past.values == past.values[0]).all():
-            raise InputError(
-                f"{demo.data}: the first {valid} rows, to learn from, are all the same"
-            )
+            raise InputError(f"{demo.data}: the first {valid} rows (training data) are all equal")
         x = series.scaled(past).values
         steps = (1600, 300) if name == "waves" and demo.data is None else (600, 150)
-        model = learn(demo, x, valid, test, *steps)
-        shown[name] = x[test:], model.predict(x)[test - 1 : -1]
+        model = train(demo, x, valid, test, *steps)
+        results[name] = x[test:], model.predict(x)[test - 1 : -1]
         linear = models.best_autoregression(x[:valid], x[valid:test], ORDERS)
-        rivals = {"AR": linear, "persistence": models.persistence(x.shape[1])}
+        baselines = {"AR": linear, "persistence": models.persistence(x.shape[1])}
         bounds = SERIES.get(name, (None, {}, {}))[1:]
-        for (rival, other), bound in zip(rivals.items(), bounds, strict=True):
-            error, others = model.error(x, test), other.error(x, test)
-            share = error / others if others else np.inf
-            demo.record(f"{name}: error, of {rival}'s", share, **bound)
+        for (baseline, other), bound in zip(baselines.items(), bounds, strict=True):
+            error, baseline_error = model.error(x, test), other.error(x, test)
+            ratio = error / baseline_error if baseline_error else np.inf
+            demo.record(f"{name}: error relative to {baseline}", ratio, **bound)
         if name == "chaos" or demo.data is not None:
             mean, std = past.scale()
             demo.save(model, columns=series.columns, mean=mean.tolist(), std=std.tolist())
             demo.save_figure("ahead.png", draw_ahead(name, model, x, test), "many steps ahead")
-    demo.save_figure("forecasts.png", draw(shown), "one step ahead, on what was never seen")
+    demo.save_figure("forecasts.png", draw(results), "one step ahead, on the test data")
 
 
-def draw(shown):
-    """The first steps of the test, one panel for each series."""
-    rows = -(-len(shown) // 2)
-    figure, panels = subplots(rows, min(2, len(shown)), 10, 1 + 2.5 * rows, squeeze=False)
-    for axes, (name, (true, forecasts)) in zip(panels.flat, shown.items(), strict=True):
-        axes.plot(true[:60, 0], color="0.6", linewidth=4, label="what came")
-        axes.plot(forecasts[:60, 0], color=COLORS[1], label="forecast one step before")
+def draw(results):
+    """Draw the first steps of the test data, one panel for each series."""
+    rows = -(-len(results) // 2)
+    figure, panels = subplots(rows, min(2, len(results)), 10, 1 + 2.5 * rows, squeeze=False)
+    for axes, (name, (true, forecasts)) in zip(panels.flat, results.items(), strict=True):
+        axes.plot(true[:60, 0], color="0.6", linewidth=4, label="true value")
+        axes.plot(forecasts[:60, 0], color=COLORS[1], label="one-step forecast")
         axes.set(title=safe_label(name), ylabel="standard deviations", xlabel="step")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
 def draw_ahead(name, model, x, now):
-    """Forecasts of up to 100 steps from number `now` on."""
+    """Draw up to 100 recursive forecasts from step `now`."""
     future = model.forecast(ag.tensor(x[:now, None]), min(100, len(x) - now)).numpy()[:, 0, 0]
     figure, axes = subplots(height=3.5)
     axes.plot(range(-50, len(future)), x[now - 50 : now + 100, 0], color="0.6", linewidth=4)
     axes.plot(future, color=COLORS[1])
-    axes.set(xlabel="steps after the last value that was read", ylabel="standard deviations")
-    axes.set_title(f"{safe_label(name)}: forecasts (thin) of forecasts, beside what came (thick)")
+    axes.set(xlabel="steps after the last input", ylabel="standard deviations")
+    axes.set_title(f"{safe_label(name)}: recursive forecasts (thin) and true values (thick)")
     return figure
 
 
 def predict(run, input, steps=10):
-    """The next values after a file's, as CSV."""
+    """Print the forecasts after the values of a file, as CSV."""
     columns, mean, std = (run.config[name] for name in ("columns", "mean", "std"))
     series = data.TimeSeries.from_file(input, columns)
     model = run.load(models.Forecaster(nn.GRU(len(columns), HIDDEN)))

@@ -1,13 +1,13 @@
-"""Genes in DNA, base by base, with their frame.
+"""Gene finding: label each base of a DNA sequence with its position in a codon.
 
     tinygrad-rnn demo genome
     tinygrad-rnn demo genome --data genomes.fa --out runs/genes
 
-A network labels every base: outside genes, or first, second or third of a codon. Where a gene
-starts is only seen by what comes after (an ATG may be one by chance), so a network that reads both
-ways finds more than one that reads forwards (M. Schuster & K. Paliwal, "Bidirectional recurrent
-neural networks", 1997). The DNA here is generated: genes start with ATG, end with the first stop
-codon in frame, and prefer some codons to others, as those of bacteria do.
+This demo labels every base as outside a gene, or as the first, second or third base of a codon.
+Only the following bases show whether a gene starts (an ATG may occur by chance), so a bidirectional
+network finds more genes than a forward network (M. Schuster & K. Paliwal, "Bidirectional recurrent
+neural networks", 1997). The DNA is generated: genes start with ATG, end with the first stop codon
+in frame, and prefer some codons, as bacterial genes do.
 """
 
 import numpy as np
@@ -20,21 +20,21 @@ from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.plotting import COLORS, subplots
 
 CLAIM = (
-    "A network that reads DNA both ways labels each base with what it is for, and finds genes with "
-    "start, stop and frame; one that reads forwards only learns too late that a gene has begun."
+    "A bidirectional network labels each base of DNA and finds genes with start, stop and frame; a "
+    "forward network notices too late that a gene has begun."
 )
-DATA = "a FASTA file in which coding bases are capitals and the others small letters"
-HIDDEN, EDGE, NONE = 48, 20, -100
-"""Units of each direction, labels at a cut that are not learned, and the target in their place."""
+DATA = "a FASTA file with coding bases in upper case and other bases in lower case"
+HIDDEN, MASKED, IGNORED = 48, 20, -100
+"""Units per direction, masked labels at a cut, and the target index of masked labels."""
 
 
-def parted(sequence):
-    """What is learned from, and the last fifth, which is held out."""
-    cut = len(sequence.bases) * 4 // 5
-    return sequence.bases[:cut], sequence.phases[:cut], sequence.bases[cut:], sequence.phases[cut:]
+def split_sequence(record):
+    """Return the bases and phases for training, and those of the last fifth for test."""
+    cut = len(record.bases) * 4 // 5
+    return record.bases[:cut], record.phases[:cut], record.bases[cut:], record.phases[cut:]
 
 
-def tagger(bidirectional, hidden=HIDDEN):
+def build_model(bidirectional, hidden=HIDDEN):
     layers = nn.LSTM(len(BASES), hidden, bidirectional=bidirectional)
     return models.SequenceTagger(layers, classes=4, symbols=len(BASES))
 
@@ -45,81 +45,87 @@ def loss(model, batch):
     return nn.functional.cross_entropy(scores.reshape(-1, 4), phases.reshape(-1))
 
 
-def windows(sequences, length):
-    """Return a function that draws a batch of windows at random places of the training parts.
+def window_sampler(sequences, length):
+    """Return a function that draws a batch of random windows of the training data.
 
-    Next to a cut the labels are masked: there the network does not see what they depend on. The
-    training part itself ends with a cut.
+    The labels next to a cut are masked, because the window does not contain the bases that they
+    depend on. The training data itself ends with a cut.
     """
     weights = np.array([len(bases) for bases, *_ in sequences], float)
 
     def batch(rng):
-        some = []
+        examples = []
         for number in rng.choice(len(sequences), 32, p=weights / weights.sum()):
             bases, phases, *_ = sequences[number]
             begin = rng.integers(max(1, len(bases) - length + 1))
-            wanted = phases[begin : begin + length].copy()
-            wanted[: EDGE * (begin > 0)] = NONE
-            wanted[-EDGE:] = NONE
-            some.append((bases[begin : begin + length], wanted))
-        return data.pad_collate(some, padding_value=(0, NONE))
+            targets = phases[begin : begin + length].copy()
+            targets[: MASKED * (begin > 0)] = IGNORED
+            targets[-MASKED:] = IGNORED
+            examples.append((bases[begin : begin + length], targets))
+        return data.pad_collate(examples, padding_value=(0, IGNORED))
 
     return batch
 
 
-def labels(model, bases):
-    """The likeliest label of every base, and the probability that it is coding."""
+def label_bases(model, bases):
+    """Return the most probable label of each base, and the probability that it is coding."""
     with ag.no_grad():
         p = ag.softmax(model(ag.tensor(bases[:, None]))).numpy()[:, 0]
     return p.argmax(1), 1 - p[:, 0]
 
 
-def f1(found, true):
-    """2 tp / (2 tp + fp + fn) of the coding bases."""
-    return 2 * (found & true).sum() / max(1, found.sum() + true.sum())
+def f1_score(predicted, true):
+    """Return 2 tp / (2 tp + fp + fn) of the coding bases."""
+    return 2 * (predicted & true).sum() / max(1, predicted.sum() + true.sum())
+
+
+def load_sequences(demo):
+    """Return the split sequences of the user's file, or generated ones."""
+    if demo.data is None:
+        return [split_sequence(make_dna(demo.rng, 100)) for _ in range(demo.choose(30, 5))]
+    sequences = [split_sequence(record) for record in data.read_fasta(demo.data)]
+    if min(len(bases) for bases, *_ in sequences) < 40:
+        raise InputError(f"{demo.data}: each sequence must have at least 50 bases")
+    return sequences
 
 
 def main(demo):
-    if demo.data is None:
-        sequences = [parted(make_dna(demo.rng, 100)) for _ in range(demo.choose(30, 5))]
-    else:
-        sequences = [parted(sequence) for sequence in data.read_fasta(demo.data)]
-        if min(len(bases) for bases, *_ in sequences) < 40:
-            raise InputError(f"{demo.data}: sequences should have at least 50 bases each")
+    sequences = load_sequences(demo)
     true = np.concatenate([phases for *_, phases in sequences])
-    batches, found, p = windows(sequences, demo.choose(300, 200)), {}, {}
-    for name, bidirectional in (("both ways", True), ("forwards only", False)):
-        demo.log(f"A network that reads {name}")
-        model = tagger(bidirectional)
+    batches, labels, p = window_sampler(sequences, demo.choose(300, 200)), {}, {}
+    for name in ("bidirectional", "forward"):
+        demo.log(f"Training a {name} network")
+        model = build_model(name == "bidirectional")
         demo.train(model, loss, batches, steps=300, quick=80, rate=0.02, cycle=True)
-        read = [labels(model, bases) for _, _, bases, _ in sequences]
-        found[name], p[name] = map(np.concatenate, zip(*read, strict=True))
-        if bidirectional:
+        results = [label_bases(model, bases) for _, _, bases, _ in sequences]
+        labels[name], p[name] = map(np.concatenate, zip(*results, strict=True))
+        if name == "bidirectional":
             demo.save(model, hidden=HIDDEN)
-    both, forwards, coding = *found.values(), true > 0
+    bidirectional, forward, coding = *labels.values(), true > 0
     demo.record("coding bases", coding.mean(), "%")
-    demo.record("F1 of coding bases, both ways", f1(both > 0, coding), at_least=0.98, quick=0.78)
-    demo.record("F1 of coding bases, forwards only", f1(forwards > 0, coding))
-    framed = ((both == true) & coding).sum() / max(1, coding.sum())
-    demo.record("frame right where coding", framed, "%")
+    score = f1_score(bidirectional > 0, coding)
+    demo.record("bidirectional: F1 of coding bases", score, at_least=0.98, quick=0.78)
+    demo.record("forward: F1 of coding bases", f1_score(forward > 0, coding))
+    in_frame = ((bidirectional == true) & coding).sum() / max(1, coding.sum())
+    demo.record("coding bases with the correct frame", in_frame, "%")
     genes = set(data.coding_regions(true))
-    for name, guessed in found.items():
-        right = len(genes & set(data.coding_regions(guessed))) / max(1, len(genes))
-        demo.record(f"genes exact to the base, {name}", right, "%")
+    for name, predicted in labels.items():
+        exact = len(genes & set(data.coding_regions(predicted))) / max(1, len(genes))
+        demo.record(f"{name}: exact genes", exact, "%")
 
     figure, panels = subplots(2, 1, height=5, sharex=True, sharey=True)
     base = np.arange(min(900, len(true)))
-    for axes, name, colour in zip(panels, p, COLORS, strict=False):
+    for axes, name, color in zip(panels, p, COLORS, strict=False):
         axes.fill_between(base, coding[base], step="mid", color="0.85")
-        axes.plot(base, p[name][base], color=colour)
-        axes.set(ylabel="p(coding)", title=f"Read {name}")
-    panels[1].set_xlabel("base (grey: within a gene)")
-    demo.save_figure("genes.png", figure, "probability of coding on held-out DNA")
+        axes.plot(base, p[name][base], color=color)
+        axes.set(ylabel="p(coding)", title=f"{name} network")
+    panels[1].set_xlabel("base (gray: within a gene)")
+    demo.save_figure("genes.png", figure, "predicted probability of coding bases on test data")
 
 
 def predict(run, input):
-    """The coding regions of each sequence, counted from 1, both ends included."""
-    model = run.load(tagger(True, **run.config))
-    for sequence in data.read_fasta(input, labeled=False):
-        for first, last in data.coding_regions(labels(model, sequence.bases)[0]):
-            print(f"{sequence.name} {first}..{last}")
+    """Print the coding regions of each sequence, counted from 1, both ends included."""
+    model = run.load(build_model(True, **run.config))
+    for record in data.read_fasta(input, labeled=False):
+        for first, last in data.coding_regions(label_bases(model, record.bases)[0]):
+            print(f"{record.name} {first}..{last}")

@@ -1,13 +1,13 @@
-"""Handwritten digits, read as sequences.
+"""Handwritten digits: classify images that are read as sequences.
 
     tinygrad-rnn demo handwriting
     tinygrad-rnn demo handwriting --data mnist --out runs/digits
 
-A picture becomes a sequence by reading it: row by row, patch by patch, pixel by pixel, or pixel by
-pixel in an order drawn by lot, which takes all nearness away (Q. V. Le, N. Jaitly & G. E. Hinton,
-"A simple way to initialize recurrent networks of rectified linear units", 2015). The 1797 digits of
-8 x 8 pixels are scikit-learn's, a fifth of them held out; the others are shifted by up to a pixel
-each time they are read.
+This demo classifies digits that a GRU reads row by row, patch by patch, pixel by pixel, or pixel by
+pixel in a fixed random order, which removes all spatial locality (Q. V. Le, N. Jaitly & G. E.
+Hinton, "A simple way to initialize recurrent networks of rectified linear units", 2015). The data
+are the 1797 digits of 8 x 8 pixels from scikit-learn; a fifth of them is held out, and the others
+are shifted randomly by up to one pixel.
 """
 
 from functools import partial
@@ -21,8 +21,8 @@ from tinygrad_rnn.errors import InputError
 from tinygrad_rnn.plotting import draw_heat_map, draw_image, subplots
 
 CLAIM = (
-    "A recurrent network recognises digits that it reads a row at a time, and even a pixel at a "
-    "time, when it has to keep in mind the whole of what it has seen."
+    "A recurrent network recognizes digits that it reads one row at a time, and even one pixel at "
+    "a time, when it must remember all pixels it has read."
 )
 DATA = "a folder with MNIST's files, train-images-idx3-ubyte and train-labels-idx1-ubyte (or .gz)"
 ORDERS = {
@@ -31,11 +31,11 @@ ORDERS = {
     "pixels": (1600, 0, {"at_least": 0.95}),
     "shuffled pixels": (800, 0, {}),
 }
-"""Updates, those of a quick run, and what is to be reached with each way of reading."""
+"""Training steps, steps in a quick run (0: omitted), and the target for each reading order."""
 
 
-def read(images, order):
-    """Sequences (T, B, I) of images (B, side, side)."""
+def to_sequences(images, order):
+    """Return images (B, side, side) as sequences (T, B, I)."""
     if order == "rows":
         return images.swapaxes(0, 1)
     if order == "patches":
@@ -47,14 +47,15 @@ def read(images, order):
 
 
 def batch(rng, images, labels, order):
-    """64 shifted images, read in this order, and their labels."""
+    """Return 64 randomly shifted images as sequences, and their labels."""
     chosen = rng.integers(len(images), size=64)
-    return ag.tensor(read(data.random_shift(rng, images[chosen]), order)), ag.tensor(labels[chosen])
+    sequences = to_sequences(data.random_shift(rng, images[chosen]), order)
+    return ag.tensor(sequences), ag.tensor(labels[chosen])
 
 
-def classifier(inputs, hidden):
-    """Pixel by pixel it is hard enough without dropout."""
-    return models.SequenceClassifier(nn.GRU(inputs, hidden), 10, dropout=0.3 if inputs > 1 else 0)
+def build_model(inputs, hidden):
+    dropout = 0.3 if inputs > 1 else 0  # reading single pixels is hard enough without dropout
+    return models.SequenceClassifier(nn.GRU(inputs, hidden), 10, dropout=dropout)
 
 
 def loss(model, examples):
@@ -62,8 +63,8 @@ def loss(model, examples):
     return nn.functional.cross_entropy(model(sequences), labels)
 
 
-def own_or_digits(demo):
-    """Images and labels to learn from, and held-out ones."""
+def load_images(demo):
+    """Return images and labels for training, and images and labels for test."""
     if demo.data is None:
         digits = load_digits()
         images, labels = (digits.images / 16).astype(np.float32), digits.target
@@ -71,9 +72,9 @@ def own_or_digits(demo):
         images, labels = data.read_mnist(demo.data)
         if labels.min() < 0 or labels.max() > 9 or len(images) < 50 or images.shape[1] < 4:
             raise InputError(
-                f"{demo.data}: at least 50 images of 4 x 4 pixels or more, labelled 0 to 9, are "
-                f"needed, not {len(images)} of {images.shape[1]} x {images.shape[2]} pixels, "
-                f"labelled {labels.min()} to {labels.max()}"
+                f"{demo.data}: expected at least 50 images of 4 x 4 pixels or more with labels 0 "
+                f"to 9, got {len(images)} images of {images.shape[1]} x {images.shape[2]} pixels "
+                f"with labels {labels.min()} to {labels.max()}"
             )
     order = demo.rng.permutation(len(images))
     test, train = np.split(order, [min(len(images) // 5, 10000)])
@@ -81,45 +82,47 @@ def own_or_digits(demo):
 
 
 def main(demo):
-    images, labels, unseen, true = own_or_digits(demo)
+    images, labels, test_images, test_labels = load_images(demo)
     hidden = 64 if len(images) < 10_000 else 128
     for order, (steps, quick, bounds) in ORDERS.items():
         if (demo.quick and not quick) or (demo.data is not None and order != "rows"):
             continue
-        sequences = ag.tensor(read(unseen, order))
+        sequences = ag.tensor(to_sequences(test_images, order))
         length, _, inputs = sequences.shape
-        demo.log(f"Digits as {length} {order}")
-        model = classifier(inputs, hidden)
-        shown = partial(batch, images=images, labels=labels, order=order)
-        demo.train(model, loss, shown, steps, quick, rate=0.01, cycle=True)
+        demo.log(f"Reading digits as {length} {order}")
+        model = build_model(inputs, hidden)
+        batches = partial(batch, images=images, labels=labels, order=order)
+        demo.train(model, loss, batches, steps, quick, rate=0.01, cycle=True)
         with ag.no_grad():
-            right = (model(sequences).numpy().argmax(1) == true).mean()
-            held_for = model.predict_over_time(sequences[:, :1]).numpy()[:, 0]
-        demo.record(f"right, read as {length} {order}", right, "%", **bounds)
+            accuracy = (model(sequences).numpy().argmax(1) == test_labels).mean()
+            p = model.predict_over_time(sequences[:, :1]).numpy()[:, 0]
+        demo.record(f"accuracy, {length} {order}", accuracy, "%", **bounds)
         if order == "rows":
             demo.save(model, inputs=inputs, hidden=hidden)
         if order in ("rows", "pixels"):
-            figure = draw(unseen[0], true[0], order, held_for)
-            demo.save_figure(f"{order}.png", figure, f"what a digit is held for as {order} come")
+            figure = draw(test_images[0], test_labels[0], order, p)
+            caption = f"class probabilities while the network reads {order}"
+            demo.save_figure(f"{order}.png", figure, caption)
 
 
-def draw(digit, label, order, held_for):
+def draw(digit, label, order, p):
+    """Draw a digit, and the class probabilities after each element of its sequence."""
     figure, (left, right) = subplots(1, 2, height=3.6, width_ratios=[1, 2])
-    draw_image(left, digit, f"An unseen {label}", cmap="Greys")
-    span = (0.5, len(held_for) + 0.5, 9.5, -0.5)
-    draw_heat_map(right, held_for.T, "probability", rows=range(10), extent=span)
-    right.set(xlabel=f"{order} read so far", ylabel="digit", title="What it is held for")
+    draw_image(left, digit, f"Test image of a {label}", cmap="Greys")
+    extent = (0.5, len(p) + 0.5, 9.5, -0.5)
+    draw_heat_map(right, p.T, "probability", rows=range(10), extent=extent)
+    right.set(xlabel=f"{order} read", ylabel="digit", title="Class probabilities over time")
     return figure
 
 
 def predict(run, input):
-    """The digits in a file of images, one after the other."""
+    """Print the digits in a file of images."""
     images = data.read_images(input)
-    model = run.load(classifier(**run.config))
+    model = run.load(build_model(**run.config))
     if images.shape[2] != run.config["inputs"]:
         raise InputError(
-            f"{input}: images of {images.shape[1]} x {images.shape[2]} pixels, but the network has "
-            f"learned to read rows of {run.config['inputs']}"
+            f"{input}: expected images with rows of {run.config['inputs']} pixels, as in training, "
+            f"got images of {images.shape[1]} x {images.shape[2]} pixels"
         )
     with ag.no_grad():
-        print(*model(ag.tensor(read(images, "rows"))).numpy().argmax(1))
+        print(*model(ag.tensor(to_sequences(images, "rows"))).numpy().argmax(1))
