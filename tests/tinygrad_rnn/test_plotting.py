@@ -12,6 +12,7 @@ from tinygrad_rnn.plotting import (
     draw_image,
     draw_network,
     find_links,
+    safe_label,
     style,
     subplots,
     to_png,
@@ -91,3 +92,16 @@ def test_images_keep_their_aspect_ratio_and_have_no_axes() -> None:
     assert axes.images[0].get_clim() == (0, 1)
     assert axes.get_title() == "grey"
     assert to_png(figure).startswith(b"\x89PNG")
+
+
+def test_safe_labels_replace_characters_that_the_font_lacks() -> None:
+    assert safe_label("shū, été") == "shū, été"
+    assert safe_label("a书") == "aU+4E66"
+
+
+def test_safe_labels_are_not_formulas() -> None:
+    figure, axes = subplots()
+    for label in ("$a_{$", r"$\frac$", r"\$", "100 $"):
+        title = axes.set_title(safe_label(label))
+        assert title._preprocess_math(title.get_text()) == (label, False)
+    assert to_png(figure)

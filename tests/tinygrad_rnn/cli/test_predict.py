@@ -130,13 +130,13 @@ def save_untrained_model(name: str, folder: Path) -> bytes:
         demo.save(model, columns=["x"], mean=[0.0], std=[1.0])
         return b"x\n1\n2\n3\n"
     if name == "genome":
-        demo.save(module.tagger(True, 4), hidden=4)
+        demo.save(module.build_model(True, 4), hidden=4)
         return b">a\nACGTACGTAC\n"
     if name == "handwriting":
-        demo.save(module.classifier(inputs=5, hidden=4), inputs=5, hidden=4)
+        demo.save(module.build_model(inputs=5, hidden=4), inputs=5, hidden=4)
         return bytes([0, 0, 8, 3, *(0, 0, 0, 1), *(0, 0, 0, 5), *(0, 0, 0, 5), *range(25)])
     assert name == "audio"
-    demo.save(module.classifier(2), classes=["a", "b"])
+    demo.save(module.build_model(2), classes=["a", "b"])
     data.write_wav(folder / "a.wav", np.sin(np.arange(4000) / 9), 8000)
     return (folder / "a.wav").read_bytes()
 
