@@ -21,7 +21,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 
 LINKS = 500
-CHECKED_LINKS = 3  # gradients are compared on a short chain; that of a long one underflows to 0
+CHECKED_LINKS = 3  # compare gradients on a short chain; on a long chain they underflow to 0
 STEPS = 100
 
 

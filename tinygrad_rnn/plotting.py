@@ -139,7 +139,7 @@ def draw_heat_map(
     table
         Array of shape (R, C). Values from 0 (dark) to 1 (light) by default.
     label
-        Label of the color bar. Without it there is no color bar.
+        Label of the color bar. Without a label, no color bar is drawn.
     rows, columns
         Names of the rows, from the top, and of the columns.
     options

@@ -88,7 +88,8 @@ def main(demo):
     demo.record(f"accuracy on unseen {unseen}", accuracy, "%", at_least=0.97, quick=0.7)
     demo.record("chance", 1 / len(classes), "%")
     chosen = [len(classes) + i if demo.data is None else i * (len(test) - 1) for i in (0, 1)]
-    data.write_wav(demo.path("word.wav", "the first word of words.png"), test_sounds[chosen[0]][0], RATE)
+    path = demo.path("word.wav", "the first word of words.png")
+    data.write_wav(path, test_sounds[chosen[0]][0], RATE)
     figure = draw(model, [test[i] for i in chosen], classes)
     demo.save_figure("words.png", figure, "two words and the class probabilities over time")
 

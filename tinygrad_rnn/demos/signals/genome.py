@@ -29,7 +29,7 @@ HIDDEN, MASKED, IGNORED = 48, 20, -100
 
 
 def split_sequence(record):
-    """Return the bases and phases for training, and those of the last fifth for test."""
+    """Return bases and phases for training, and bases and phases of the last fifth for test."""
     cut = len(record.bases) * 4 // 5
     return record.bases[:cut], record.phases[:cut], record.bases[cut:], record.phases[cut:]
 
