@@ -4,8 +4,9 @@
 
 The sequence length varies; B = 32, H = I = 128, float32. The loss reads the last output, and a step
 computes the gradients of all weights. The benchmark compares a layer without checkpointing with
-`checkpoint="sqrt"` and with a `memory_budget` of a tenth of the residuals. Memory is the increase of the process's peak resident
-set size, after a warm-up on a short sequence. A step under `no_grad` is the forward pass alone.
+`checkpoint="sqrt"` and with a `memory_budget` of a tenth of the residuals. Memory is the increase
+of the process's peak resident set size, after a warm-up on a short sequence. A step under `no_grad`
+is the forward pass alone.
 """
 
 import tracemalloc

@@ -1,9 +1,9 @@
-"""Words written backwards, without attention and with it: a vector is small, a memory grows.
+"""Sequence to sequence: reverse words, with and without attention.
 
-    python examples/seq2seq_reverse.py [PICTURE]
+    python examples/seq2seq_reverse.py [FIGURE]
 
-Learns from random words of 3 to 10 letters, and prints how many words that it has never seen come
-out right to the last letter. PICTURE (reverse.png) shows where the network looks as it writes one.
+Trains on random words of 3 to 10 letters, and prints the fraction of unseen words that are reversed
+without a mistake. FIGURE (reverse.png) shows the attention weights for one word.
 """
 
 import sys
@@ -16,29 +16,29 @@ from tinygrad_rnn import models, nn, optim
 
 LETTERS = "abcdefghijklmnopqrst"
 START, END, SYMBOLS = 20, 21, 22
-SHORTEST, LONGEST, BATCH, UPDATES = 3, 10, 32, 500
+MIN_LENGTH, MAX_LENGTH, BATCH_SIZE, UPDATES = 3, 10, 32, 500
 rng = np.random.default_rng(0)
 
 
-def batch(size):
-    """Words (T, B), their lengths, and what to write (T + 2, B): START, letters, END, END, ..."""
-    lengths = rng.integers(SHORTEST, LONGEST + 1, size)
-    source = rng.integers(0, len(LETTERS), (LONGEST, size))
-    target = np.full((LONGEST + 2, size), END)
+def make_batch(size):
+    """Return words (T, B), lengths (B,), and targets (T + 2, B): START, reversed letters, END."""
+    lengths = rng.integers(MIN_LENGTH, MAX_LENGTH + 1, size)
+    source = rng.integers(0, len(LETTERS), (MAX_LENGTH, size))
+    target = np.full((MAX_LENGTH + 2, size), END)
     target[0] = START
     for b, n in enumerate(lengths):
         target[1 : n + 1, b] = source[:n, b][::-1]
     return source, lengths, target
 
 
-def learn(attention):
-    """A model that has seen UPDATES batches."""
+def train(attention):
+    """Return a trained model."""
     ag.manual_seed(0)
     encoder = nn.GRU(16, 32, bidirectional=True)
     model = models.EncoderDecoder(SYMBOLS, SYMBOLS, encoder, attention)
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     for _ in range(UPDATES):
-        source, lengths, target = batch(BATCH)
+        source, lengths, target = make_batch(BATCH_SIZE)
         scores = model(source, lengths, target[:-1])
         loss = nn.functional.cross_entropy(scores.reshape(-1, SYMBOLS), target[1:].ravel())
         loss.backward()
@@ -48,36 +48,36 @@ def learn(attention):
     return model.eval()
 
 
-def right(model, source, lengths):
-    """Whether each word is written backwards without a mistake."""
+def is_correct(model, source, lengths):
+    """Return True for each word that beam search reverses without a mistake."""
     state, start = model.encode(source, lengths), [START] * len(lengths)
-    written = models.beam_search(model.step, state, start, END, LONGEST + 1, width=4)
-    wanted = [source[:n, b][::-1].tolist() for b, n in enumerate(lengths)]
-    return np.array([best.tokens == word for best, word in zip(written, wanted, strict=True)])
+    outputs = models.beam_search(model.step, state, start, END, MAX_LENGTH + 1, width=4)
+    expected = [source[:n, b][::-1].tolist() for b, n in enumerate(lengths)]
+    return np.array([out.tokens == word for out, word in zip(outputs, expected, strict=True)])
 
 
-def picture(model, source, lengths, target, path):
-    """The weights of the attention for the first word: a row for each letter that is written."""
+def plot_attention(model, source, lengths, target, path):
+    """Plot the attention weights of the first word: one row for each output letter."""
     n = int(lengths[0])
     weights = model.alignment(source[:, :1], lengths[:1], target[: n + 1, :1])
     word = [LETTERS[i] for i in source[:n, 0]]
     figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
     axes.imshow(weights.numpy()[0, :, :n], cmap="Greys", vmin=0, vmax=1)
-    axes.set(xlabel="read", ylabel="written")
+    axes.set(xlabel="input", ylabel="output")
     axes.set_xticks(range(n), word)
     axes.set_yticks(range(n + 1), [*word[::-1], "end"])
     figure.savefig(path, dpi=150)
 
 
 path = sys.argv[1] if len(sys.argv) > 1 else "reverse.png"
-without, additive = learn(None), learn(nn.AdditiveAttention)
-source, lengths, target = batch(1000)
-found = [right(model, source, lengths) for model in (without, additive)]
-print("letters   right without   with attention")
-for shortest in range(SHORTEST, LONGEST, 2):
-    these = (lengths == shortest) | (lengths == shortest + 1)
-    shares = [hits[these].mean() for hits in found]
-    print(f"{shortest:2d} to {shortest + 1:2d} {shares[0]:15.1%} {shares[1]:16.1%}")
-print(f"all      {found[0].mean():15.1%} {found[1].mean():16.1%}")
-picture(additive, source, lengths, target, path)
-print(f"{path} shows where the network looks as it writes.")
+plain, attentive = train(None), train(nn.AdditiveAttention)
+source, lengths, target = make_batch(1000)
+correct = [is_correct(model, source, lengths) for model in (plain, attentive)]
+print("letters   without attention   with attention")
+for shortest in range(MIN_LENGTH, MAX_LENGTH, 2):
+    group = (lengths == shortest) | (lengths == shortest + 1)
+    fractions = [hits[group].mean() for hits in correct]
+    print(f"{shortest:2d} to {shortest + 1:2d} {fractions[0]:19.1%} {fractions[1]:16.1%}")
+print(f"all      {correct[0].mean():19.1%} {correct[1].mean():16.1%}")
+plot_attention(attentive, source, lengths, target, path)
+print(f"attention weights: {path}")

@@ -1,9 +1,9 @@
-"""Classifying sequences of different lengths: a GRU, a DataLoader that pads, and a Trainer.
+"""Classify sequences of different lengths with a GRU, a padding DataLoader and a Trainer.
 
     python examples/sequence_classifier.py
 
-A sequence is a noisy wave of 10 to 40 steps: a sine, a square or a sawtooth of any frequency and
-phase. The GRU reads it to its own end, and its last state says which it was.
+A sequence is a noisy wave of 10 to 40 steps: a sine, a square wave or a sawtooth with a random
+frequency and phase. The state of the GRU at the end of the sequence determines the class.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ WAVES = {
 
 
 def make_examples(count, seed):
-    """Pairs of a sequence (T, 1) and the number of its wave."""
+    """Return pairs of a sequence (T, 1) and the index of its class."""
     rng = np.random.default_rng(seed)
     examples = []
     for _ in range(count):
@@ -36,18 +36,18 @@ def loss(model, batch):
 
 
 def accuracy(model, batches):
-    right = [
+    correct = [
         ag.argmax(model(x, lengths), axis=1).numpy() == labels.numpy()
         for x, lengths, labels in batches
     ]
-    return np.concatenate(right).mean()
+    return np.concatenate(correct).mean()
 
 
 ag.manual_seed(0)
 examples = make_examples(800, seed=0)
 lengths = [len(sequence) for sequence, _ in examples]
 train = data.DataLoader(examples, 32, shuffle=True, collate_fn=data.pad_collate, lengths=lengths)
-held_out = data.DataLoader(make_examples(200, seed=1), 100, collate_fn=data.pad_collate)
+validation = data.DataLoader(make_examples(200, seed=1), 100, collate_fn=data.pad_collate)
 
 model = models.SequenceClassifier(nn.GRU(1, 32), len(WAVES))
 optimizer = optim.Adam(model.parameters(), lr=1e-2)
@@ -56,12 +56,12 @@ trainer = training.Trainer(
     optimizer,
     loss,
     train,
-    held_out,
+    validation,
     schedule=optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3, patience=1),
     clip=1.0,
 )
 trainer.fit(epochs=15, patience=5)
 
 model.eval()
-print(f"the best model is that of epoch {trainer.position.best_epoch}")
-print(f"{accuracy(model, held_out):.1%} of waves it has never seen are recognised")
+print(f"best epoch: {trainer.position.best_epoch}")
+print(f"validation accuracy: {accuracy(model, validation):.1%}")

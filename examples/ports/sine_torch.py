@@ -1,6 +1,6 @@
-"""Two LSTM cells, one above the other, learn sine waves by L-BFGS and then go on by themselves.
+"""Two stacked LSTM cells are trained on sine waves with L-BFGS, and continue unseen waves.
 
-`--png FILE` draws waves that they had not seen, and how these go on; `--help` shows the options.
+`--png FILE` plots three unseen waves with their continuations; `--help` shows the options.
 """
 
 import argparse
@@ -11,13 +11,13 @@ from torch import nn, optim
 
 
 def waves(count, length, period=20):
-    """Sine waves that begin anywhere, (count, length)."""
+    """Return sine waves with random phases: (count, length)."""
     shifts = np.random.default_rng(2).integers(-4 * period, 4 * period, (count, 1))
     return np.sin((np.arange(length) + shifts) / period)
 
 
 class Sequence(nn.Module):
-    """The next value of each sequence, at every step, and `future` values beyond the last."""
+    """Predict the next value at each step, and `future` values after the last step."""
 
     def __init__(self, hidden=51):
         super().__init__()
@@ -47,7 +47,7 @@ class Sequence(nn.Module):
 
 
 def train(seq, input, target, optimizer, criterion):
-    """One step of L-BFGS; returns the losses that it saw on its way."""
+    """Run one L-BFGS step; return the losses of its evaluations."""
     losses = []
 
     def closure():
@@ -63,7 +63,7 @@ def train(seq, input, target, optimizer, criterion):
 
 
 def draw(path, y, known):
-    """The first waves: what was read as lines, what was added as dots."""
+    """Plot three waves: the inputs as solid lines, the predictions as dotted lines."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -76,9 +76,11 @@ def draw(path, y, known):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=6, help="steps of L-BFGS")
-    parser.add_argument("--length", type=int, default=200, help="of each wave")
-    parser.add_argument("--count", type=int, default=30, help="waves, three of them for the test")
+    parser.add_argument("--steps", type=int, default=6, help="L-BFGS steps")
+    parser.add_argument("--length", type=int, default=200, help="length of each wave")
+    parser.add_argument(
+        "--count", type=int, default=30, help="number of waves, including three for test"
+    )
     parser.add_argument("--future", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--png")

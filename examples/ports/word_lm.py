@@ -1,7 +1,7 @@
-"""A word-level language model: LSTM, dropout, tied weights, truncated back-propagation, clipped
-gradients, and a learning rate that falls when validation gets no better.
+"""A word-level language model: LSTM, dropout, tied weights, truncated back-propagation through
+time, gradient clipping, and a learning rate that falls when the validation loss does not.
 
-It learns Python's own documentation, word by word; `--help` shows the options.
+The training text is the Python documentation; `--help` shows the options.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from tinygrad_rnn import nn, optim
 
 
 class Corpus:
-    """A text as numbers of words: those that are found at least `often` times, and <unk>."""
+    """A text as word indices. Words with fewer than `min_count` occurrences become <unk>."""
 
-    def __init__(self, text, often=3):
+    def __init__(self, text, min_count=3):
         words = re.findall(r"\w+|[^\w\s]|\n", text)
-        self.words = ["<unk>", *(w for w, n in Counter(words).items() if n >= often)]
+        self.words = ["<unk>", *(w for w, n in Counter(words).items() if n >= min_count)]
         index = {word: i for i, word in enumerate(self.words)}
         ids = ag.tensor([index.get(word, 0) for word in words])
         tenth = ids.shape[0] // 10
@@ -35,26 +35,26 @@ class Corpus:
 
 
 def batchify(ids, batch_size, device):
-    """The text in `batch_size` columns, (T, B)."""
+    """Arrange the text in `batch_size` columns: (T, B)."""
     steps = ids.shape[0] // batch_size
     return ids[: steps * batch_size].reshape(batch_size, steps).T.to(device)
 
 
 def get_batch(source, i, bptt):
-    """At most `bptt` steps from the i-th on, and the words that follow each."""
+    """Return at most `bptt` steps from step i on, and the next words."""
     length = min(bptt, source.shape[0] - 1 - i)
     return source[i : i + length], source[i + 1 : i + 1 + length].reshape(-1)
 
 
 def repackage_hidden(h):
-    """The state without its history."""
+    """Detach the state from its history."""
     if isinstance(h, ag.Tensor):
         return h.detach()
     return tuple(repackage_hidden(v) for v in h)
 
 
 class RNNModel(nn.Module):
-    """Embedding, recurrent layers, and a decoder that shares the embedding's weights."""
+    """Embedding, recurrent layers, and an output layer that shares the embedding weights."""
 
     def __init__(self, rnn_type, ntoken, nhid, nlayers, dropout):
         super().__init__()
@@ -82,7 +82,7 @@ class RNNModel(nn.Module):
 
 
 def train(model, source, criterion, optimizer, args):
-    """One epoch; returns the loss of each batch."""
+    """Train for one epoch; return the loss of each batch."""
     model.train()
     losses = []
     hidden = model.init_hidden(source.shape[1], args.device)
@@ -100,7 +100,7 @@ def train(model, source, criterion, optimizer, args):
 
 
 def evaluate(model, source, criterion, args):
-    """The mean loss of a word."""
+    """Return the mean loss per word."""
     model.eval()
     total = 0.0
     hidden = model.init_hidden(source.shape[1], args.device)
@@ -123,7 +123,7 @@ def main(argv=None):
     parser.add_argument("--lr", type=float, default=20)
     parser.add_argument("--clip", type=float, default=0.25)
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--characters", type=int, help="learn only so many of the text")
+    parser.add_argument("--characters", type=int, help="number of characters of the text to use")
     parser.add_argument("--seed", type=int, default=1111)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args(argv)
