@@ -9,6 +9,7 @@ from command import fails, run, succeeds
 
 from tinygrad_rnn import cli
 from tinygrad_rnn.cli import demo as command
+from tinygrad_rnn.cli import predict
 from tinygrad_rnn.demos import report, runner
 from tinygrad_rnn.demos.runner import Measurement
 from tinygrad_rnn.demos.scripts import find_scripts, read_script
@@ -97,7 +98,7 @@ def test_predict_applies_the_saved_model(
     script: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     succeeds("demo", script, "--out", "out", cwd=tmp_path)
-    monkeypatch.setattr(command, "find_scripts", lambda: {"falling": read_script(script)})
+    monkeypatch.setattr(predict, "find_scripts", lambda: {"falling": read_script(script)})
     assert cli.main(["predict", str(tmp_path / "out"), "a word"]) == 0
     assert capsys.readouterr().out == "a word (1, 2)\n"
 

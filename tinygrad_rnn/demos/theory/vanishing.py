@@ -111,7 +111,7 @@ def record_cells(demo, T):
         "GRU": nn.GRU(H, H),
         "LSTM": nn.LSTM(H, H),
         "LSTM with peepholes": nn.PeepholeLSTM(H, H),
-        "LSTM, open forget gates": (open_lstm := nn.LSTM(H, H)),
+        "LSTM, open gates": (open_lstm := nn.LSTM(H, H)),
     }
     fixed_gates = nn.LSTM(3, H, dtype=float)
     with ag.no_grad():
@@ -119,7 +119,7 @@ def record_cells(demo, T):
         fixed_gates.weight_hh_l0[:] = 0  # the gates do not depend on the state
     flows = {name: gradient_norms(cell, noise) for name, cell in cells.items()}
     for name, norms in flows.items():
-        demo.record(f"gradient, {name}", norms[-1] / norms[0])
+        demo.record(f"relative gradient, {name}", norms[-1] / norms[0])
     with insight.capture(fixed_gates) as traces:
         fixed_gates(demo.rng.normal(size=(50, 4, 3)))
     derivatives = np.einsum("bii->bi", insight.jacobian(traces[0], "c", "c")[-1])
