@@ -1,8 +1,11 @@
 """Helpers that run the command in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,34 @@ TEXT = "the quick brown fox jumps over the lazy dog.\nit was not amused, was it?
 SMALL = ["--hidden", "8", "--embed", "4", "--batch", "4", "--seq-len", "8"]
 
 
+@cache
+def server() -> subprocess.Popen[str]:
+    """Start the process that runs commands without importing the library again for each."""
+    command = [sys.executable, str(Path(__file__).with_name("command_server.py"))]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, env=ENVIRONMENT, encoding="utf-8", **pipes)
+
+
 def run(*argv: Any, cwd: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Run `tinygrad-rnn` in the folder `cwd`; `input` is its standard input."""
-    settings = {"capture_output": True, "encoding": "utf-8", "timeout": PATIENCE} | settings
-    command = [*COMMAND, *map(str, argv)]
-    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, **settings)
+    """Run `tinygrad-rnn` in the folder `cwd`, with settings of `subprocess.run` such as `input`."""
+    arguments = [str(argument) for argument in argv]
+    if settings.keys() - {"input"} or not hasattr(os, "fork"):
+        settings = {"capture_output": True, "encoding": "utf-8", "timeout": PATIENCE} | settings
+        return subprocess.run([*COMMAND, *arguments], cwd=cwd, env=ENVIRONMENT, **settings)
+    process = server()
+    with tempfile.TemporaryDirectory() as folder:
+        streams = {name: Path(folder) / name for name in ("in", "out", "err")}
+        for path in streams.values():
+            path.touch()
+        streams["in"].write_text(settings.get("input", ""), encoding="utf-8")
+        paths = {name: str(path) for name, path in streams.items()}
+        request = {"argv": arguments, "cwd": str(cwd), **paths}
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(json.dumps(request), file=process.stdin, flush=True)
+        code = int(process.stdout.readline())
+        out, err = [streams[name].read_bytes().decode() for name in ("out", "err")]
+    return subprocess.CompletedProcess(arguments, code, out, err)
 
 
 def succeeds(*argv: Any, cwd: Path, **settings: Any) -> str:

@@ -139,7 +139,7 @@ FOLDERS = [
 
 @pytest.mark.parametrize(("line", "says"), ARGUMENTS + TEXTS + VALUES + FOLDERS)
 def test_invalid_input_is_a_one_line_error(work_dir: Path, line: str, says: list[str]) -> None:
-    fails(*line.split(), cwd=work_dir, says=says, stdin=subprocess.DEVNULL)
+    fails(*line.split(), cwd=work_dir, says=says)
 
 
 @pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
