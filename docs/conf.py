@@ -91,10 +91,26 @@ def section(module: ModuleType, source: ModuleType, names: list[str], titled: bo
         value = getattr(module, name)
         if inspect.isclass(value):
             lines += [f".. autoclass:: {name}", "    :members:"]
-            lines += [""] if value.__bases__ == (object,) else ["    :show-inheritance:", ""]
+            if has_hidden_bases(module, value):
+                lines += ["    :inherited-members: object, tuple", ""]
+            else:
+                lines += [""] if value.__bases__ == (object,) else ["    :show-inheritance:", ""]
         else:
             lines += [f".. auto{'function' if callable(value) else 'data'}:: {name}", ""]
     return lines
+
+
+def has_hidden_bases(module: ModuleType, value: type) -> bool:
+    """True if the class inherits from classes of its package, none of which is a public name."""
+    package = module.__name__.partition(".")[0]
+    bases = {base.__name__ for base in value.__mro__[1:] if base.__module__.startswith(package)}
+    exported = {
+        name
+        for module_name, submodule in sys.modules.items()
+        if module_name.startswith(package)
+        for name in getattr(submodule, "__all__", ())
+    }
+    return bool(bases) and bases.isdisjoint(exported)
 
 
 def name_footnotes(

@@ -118,7 +118,7 @@ def layer_norm(
 
     Parameters
     ----------
-    input : Tensor, shape (..., *normalized_shape)
+    input : Tensor, shape (..., normalized_shape)
         Input x.
     normalized_shape : int or sequence of int
         Shape of the axes that are normalized together.

@@ -8,6 +8,8 @@ import numpy as np
 
 from .recurrent import Cell, GRUCell, LSTMCell, Recurrent, RNNCell
 
+__all__ = ["from_keras"]
+
 KERAS_GATES: dict[type[Cell], tuple[int, ...]] = {
     RNNCell: (0,),
     LSTMCell: (0, 1, 2, 3),  # Keras: i, f, c, o; here: i, f, g, o

@@ -374,7 +374,7 @@ class LayerNorm(Module):
 
         Parameters
         ----------
-        input : Tensor, shape (..., *normalized_shape)
+        input : Tensor, shape (..., normalized_shape)
             Input.
 
         Returns

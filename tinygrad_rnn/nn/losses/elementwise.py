@@ -31,7 +31,7 @@ def mse_loss(input: Tensor, target: Any, *, reduction: str = "mean") -> Tensor:
 
 
 def l1_loss(input: Tensor, target: Any, *, reduction: str = "mean") -> Tensor:
-    """Absolute error |input - target|. Its derivative at 0 is 0.
+    """Absolute error abs(input - target). Its derivative at 0 is 0.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def l1_loss(input: Tensor, target: Any, *, reduction: str = "mean") -> Tensor:
 def huber_loss(input: Tensor, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """Huber loss: quadratic for small errors, linear for large ones.
 
-    For d = |input - target| the loss is d^2 / 2 if d < delta, and delta (d - delta / 2) otherwise.
+    For d = abs(input - target) the loss is d^2 / 2 if d < delta, else delta (d - delta / 2).
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def smooth_l1_loss(
 ) -> Tensor:
     """Smooth L1 loss: the Huber loss divided by its threshold.
 
-    For d = |input - target| the loss is d^2 / (2 beta) if d < beta, and d - beta / 2 otherwise.
+    For d = abs(input - target) the loss is d^2 / (2 beta) if d < beta, and d - beta / 2 otherwise.
 
     Parameters
     ----------

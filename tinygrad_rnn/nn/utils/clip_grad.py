@@ -29,7 +29,7 @@ def clip_grad_norm_(
     max_norm : float
         Maximum norm. `math.inf` computes the norm without clipping.
     norm_type : float, default 2.0
-        Order p of the norm `(sum |g|**p) ** (1 / p)`. `math.inf` gives the maximum of |g|.
+        Order p of the norm `sum(abs(g)**p) ** (1 / p)`. `math.inf` gives the maximum of abs(g).
     error_if_nonfinite : bool, default False
         Raise an error if the norm is not finite.
 
