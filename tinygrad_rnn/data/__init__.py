@@ -1,8 +1,9 @@
 """Datasets, file readers and loaders.
 
-`files` opens files, `formats` reads WAV, MIDI, FASTA and IDX files, `text`, `text_datasets` and
-`time_series` contain datasets, and `loader` divides them into batches. `generators` contains the
-synthetic data of the demos.
+`files` opens files and lists folders, and `delimited` reads tables. `formats` reads WAV, MIDI,
+FASTA and IDX files. `text`, `text_datasets`, `time_series` and `dataset` contain datasets, and
+`vocabulary` maps texts to ids. `loader` and `collation` divide datasets into batches. `generators`
+contains the synthetic data of the demos.
 """
 
 from autograd.runtime.deprecation import moved_names

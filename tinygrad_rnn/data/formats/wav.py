@@ -72,19 +72,19 @@ def _chunks(name: str, content: bytearray) -> tuple[memoryview, memoryview]:
         raise InputError(
             f"{name}: begins with {head!r} instead of RIFF, a size and WAVE; expected {EXPECTED}"
         )
-    whole, begin = memoryview(content), 12
+    view, start = memoryview(content), 12
     chunks: dict[bytes, memoryview] = {}
     while b"data" not in chunks:
-        if begin + 8 > len(content):
+        if start + 8 > len(content):
             raise InputError(
                 f"{name}: ends after {len(content)} bytes, within its header; expected {EXPECTED}"
             )
-        kind, size = struct.unpack_from("<4sI", content, begin)
-        begin += 8
-        chunks[kind] = whole[begin : begin + size]
-        begin += size
-        if size % 2 and content[begin : begin + 1] == b"\0":  # some programs do not pad
-            begin += 1
+        chunk_id, size = struct.unpack_from("<4sI", content, start)
+        start += 8
+        chunks[chunk_id] = view[start : start + size]
+        start += size
+        if size % 2 and content[start : start + 1] == b"\0":  # some programs do not pad
+            start += 1
     if len(chunks[b"data"]) < size != _UNKNOWN_SIZE:
         raise InputError(
             f"{name}: ends within its samples, after {len(chunks[b'data'])} of {size} bytes"

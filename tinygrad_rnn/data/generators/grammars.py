@@ -36,7 +36,7 @@ def sample_reber(rng: np.random.Generator) -> tuple[str, LegalSymbols]:
     All legal symbols are equally likely.
 
     >>> sample_reber(np.random.default_rng(0))
-    ('BPVPSE', ['TP', 'TV', 'PV', 'XS', 'E'])
+    ('BPVVE', ['TP', 'TV', 'PV', 'E'])
     """
     string, state = "", 0
     legal: LegalSymbols = []
