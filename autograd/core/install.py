@@ -1,8 +1,8 @@
-"""The operations that the core calls, and the one call that installs them.
+"""The connection between the core and the operations, which are written in terms of it.
 
-`autograd.ops` is written in terms of the core. The core in turn needs two operations, and the
-operators and methods of `Tensor` are operations, too. `autograd.ops` hands them over with
-`install`, once, when it is imported.
+The backward pass calls one operation, `unbroadcast`, and the conversion of arguments another one,
+`stack`. The operators and methods of `Tensor` are operations, too. `autograd.ops` passes all of
+them to `install`, once, when it is imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Operations:
-    """Operations that the core calls. They work on arrays, and record on Tensors.
+    """Operations that modules call which are imported before the operations are defined.
 
     `unbroadcast(g, shape, dtype)` sums a gradient down to the shape of its tensor and casts it;
     `stack(arrays)` joins arrays of one shape along a new first axis.
@@ -34,10 +34,10 @@ def install(
     unbroadcast: Callable[[Any, tuple[int, ...], Any], Any],
     stack: Callable[[list[Any]], Any],
 ) -> None:
-    """Give the core its `operations`, and `tensor_class` everything that `methods` defines.
+    """Set the `operations`, and copy everything that `methods` defines to `tensor_class`.
 
-    The attributes are copied to the class itself, so that calling an operator costs no more than if
-    it were written there.
+    The attributes belong to the class itself then, so an operator costs no more than if it were
+    defined there.
     """
     operations.unbroadcast, operations.stack = unbroadcast, stack
     for base in reversed(methods.__mro__[:-1]):  # without `object`
