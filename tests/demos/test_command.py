@@ -198,8 +198,8 @@ def test_a_folder_is_locked_during_a_run(script: Path, tmp_path: Path) -> None:
         (["demo", "elmann"], ["unknown demo 'elmann'; did you mean elman?"]),
         (["demo", "elman", "--all"], ["expected one of NAME, --list and --all"]),
         (["demo", "elman", "--seed", "x"], ["--seed x: expected an integer"]),
-        (["demo", "elman", "--jobs", "2"], ["go with --all"]),
-        (["demo", "elman", "--report", "x.md"], ["go with --all"]),
+        (["demo", "elman", "--jobs", "2"], ["need --all"]),
+        (["demo", "elman", "--report", "x.md"], ["need --all"]),
         (["demo", "elman", "--device", "gpu"], ["--device gpu: expected cpu, cuda or cuda:N"]),
         (["demo", "elman", "--data", "x", "--out", "y"], ["elman does not accept --data"]),
         (
