@@ -296,7 +296,7 @@ def one_hot(indices: Any, classes: int, dtype: Any = None) -> Tensor:
     Returns
     -------
     Tensor
-        One-hot vectors along a new last axis; shape (*indices.shape, classes).
+        One-hot vectors along a new last axis; shape (..., classes).
 
     Raises
     ------
