@@ -158,12 +158,12 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, options:
 
 def _unsupported(name: str) -> TypeError:
     """Return an error that names the function and the most similar supported one."""
-    known = sorted(function.__name__ for function in (*_OPERATIONS, *_PLAIN))
+    supported = sorted(function.__name__ for function in (*_OPERATIONS, *_PLAIN))
     replacements = {"add.reduce": "sum", "multiply.reduce": "prod", "add.accumulate": "cumsum"}
     replacements |= {"average": "mean", "multiply.accumulate": "cumprod"}
     last = name.removeprefix("linalg.").partition(".")[0]  # of "add.outer": "add"
-    part = sorted((k for k in known if k in last), key=len)[-1:]  # of "nansum": "sum"
-    similar = part or get_close_matches(last, known, 1)
+    part = sorted((k for k in supported if k in last), key=len)[-1:]  # of "nansum": "sum"
+    similar = part or get_close_matches(last, supported, 1)
     similar = [replacements[name]] if name in replacements else similar
     return TypeError(
         f"np.{name} of a Tensor is not supported; use "

@@ -90,7 +90,7 @@ def draw(
             f"the drawing must have at most {MAX_BOXES} boxes, got {size}: "
             "draw an intermediate result, or fewer steps" + ("" if fold else ", or fold them")
         )
-    writer = _BoxWriter(roots, named, _known_values(nodes, tensors) if values else None)
+    writer = _BoxWriter(roots, named, _node_values(nodes, tensors) if values else None)
     boxes, box_of = _boxes(nodes, operations, loops, writer)
     links = _links(operations, box_of, shown, gradients)
     return Drawing(boxes, links)
@@ -175,28 +175,31 @@ def _array_residuals(node: Node) -> Iterator[tuple[str, Any]]:
                 yield name, value
 
 
-def _known_values(nodes: list[Node], tensors: list[Tensor]) -> dict[Any, Any]:
+def _node_values(nodes: list[Node], tensors: list[Tensor]) -> dict[Any, Any]:
     """Return the arrays of the nodes of `tensors`, and of nodes that are residuals of others."""
-    known: dict[Any, Any] = {}
+    node_values: dict[Any, Any] = {}
     for node in nodes:
         for name, value in _array_residuals(node):
             if name == "y":
-                known[node] = value
+                node_values[node] = value
             elif isinstance(value, tuple):
-                known.update(zip(node.parents, value, strict=True))
+                node_values.update(zip(node.parents, value, strict=True))
             else:
-                known[node.parents[node.primitive.arguments.index(name)]] = value
-    return known | {tensor._node: tensor._data for tensor in tensors}
+                node_values[node.parents[node.primitive.arguments.index(name)]] = value
+    return node_values | {tensor._node: tensor._data for tensor in tensors}
 
 
 class _BoxWriter:
     """Writes the text of the boxes."""
 
     def __init__(
-        self, roots: list[Tensor], named: list[tuple[str, Tensor]], known: dict[Any, Any] | None
+        self,
+        roots: list[Tensor],
+        named: list[tuple[str, Tensor]],
+        node_values: dict[Any, Any] | None,
     ) -> None:
         self.root_nodes = {root._node for root in roots}
-        self.known = known
+        self.node_values = node_values
         self.names: dict[Any, str] = {}
         for name, tensor in named:
             node = tensor._node
@@ -222,9 +225,9 @@ class _BoxWriter:
             yield f"{node.shape} {node.dtype}"
         if _is_freed(node):
             yield "freed by backward"
-        if self.known is None:
+        if self.node_values is None:
             return
-        if value := _value(self.known.get(node)):
+        if value := _value(self.node_values.get(node)):
             yield f"= {value}"
         if node.accumulator is not None and (gradient := node.accumulator.gradient) is not None:
             yield f"grad {_value(gradient._data) or gradient.shape}"

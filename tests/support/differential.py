@@ -121,6 +121,6 @@ def _close(a: np.ndarray, b: np.ndarray) -> bool:
 def _described(result: Any) -> str:
     if isinstance(result, Exception):
         last = traceback.extract_tb(result.__traceback__)[-1]
-        place = f"{Path(last.filename).name}:{last.lineno}"
-        return f"{type(result).__name__} at {place}: {str(result)[:150]}"
+        location = f"{Path(last.filename).name}:{last.lineno}"
+        return f"{type(result).__name__} at {location}: {str(result)[:150]}"
     return repr(result)[:150]

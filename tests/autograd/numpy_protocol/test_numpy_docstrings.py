@@ -51,14 +51,14 @@ class SeededNumPy:
         self._original = original
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._original, name)
+        value = getattr(self._original, name)
         if name == "default_rng":
             return lambda seed=0: self._result(np.random.default_rng(seed))
         nested = name in ("lib", "linalg", "random", "stride_tricks")
-        return type(self)(found) if nested else self._result(found)
+        return type(self)(value) if nested else self._result(value)
 
-    def _result(self, found: Any) -> Any:
-        return found
+    def _result(self, value: Any) -> Any:
+        return value
 
 
 class TensorNumPy(SeededNumPy):
@@ -67,12 +67,12 @@ class TensorNumPy(SeededNumPy):
     def __getitem__(self, index: Any) -> Any:
         return as_tensors(self._original[index])
 
-    def _result(self, found: Any) -> Any:
-        if any(found is one for one in (np.c_, np.mgrid, np.ogrid, np.r_)):
-            return TensorNumPy(found)
-        if isinstance(found, np.random.Generator):
-            return TensorNumPy(found)
-        return _on_tensors(found) if callable(found) and not isinstance(found, type) else found
+    def _result(self, value: Any) -> Any:
+        if any(value is grid for grid in (np.c_, np.mgrid, np.ogrid, np.r_)):
+            return TensorNumPy(value)
+        if isinstance(value, np.random.Generator):
+            return TensorNumPy(value)
+        return _on_tensors(value) if callable(value) and not isinstance(value, type) else value
 
 
 @cache
@@ -125,11 +125,11 @@ def verdicts(function: Any) -> Iterator[tuple[str, str]]:
             continue
         before = with_numpy | copy.deepcopy(arrays_in(with_numpy))
         expected = outcome(partial(run, source, with_numpy))
-        found = outcome(partial(run, source, with_tensors))
+        actual = outcome(partial(run, source, with_tensors))
         names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
         read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
-        result = verdict(expected, found, plain=True)
-        if expected is found is None:
+        result = verdict(expected, actual, plain=True)
+        if expected is actual is None:
             result = STATEMENT
         not_run = isinstance(expected, Exception) and example.exc_msg is None  # needs a package
         if not_run or any(part in source for part in NOT_APPLICABLE):
@@ -199,19 +199,19 @@ def test_each_example_has_a_verdict() -> None:
     class Function:
         __doc__ = EXAMPLES
 
-    found = [result for _, result in verdicts(Function)]
-    assert found[:2] == [STATEMENT, SAME]
-    assert found[2] == SKIPPED  # NumPy fails too
-    assert found[3:6] == [UNSUPPORTED, UNSUPPORTED, SKIPPED]
-    assert "'ndarray', but 'Tensor'" in found[6]
+    results = [result for _, result in verdicts(Function)]
+    assert results[:2] == [STATEMENT, SAME]
+    assert results[2] == SKIPPED  # NumPy fails too
+    assert results[3:6] == [UNSUPPORTED, UNSUPPORTED, SKIPPED]
+    assert "'ndarray', but 'Tensor'" in results[6]
 
 
 def main() -> None:
     counts: Counter[str] = Counter()
     for name, source, result in all_verdicts():
-        known = result in (SAME, UNSUPPORTED, SKIPPED, STATEMENT)
-        counts[result if known else "different"] += 1
-        if not known or ("-v" in sys.argv and result in (UNSUPPORTED, SKIPPED)):
+        is_expected = result in (SAME, UNSUPPORTED, SKIPPED, STATEMENT)
+        counts[result if is_expected else "different"] += 1
+        if not is_expected or ("-v" in sys.argv and result in (UNSUPPORTED, SKIPPED)):
             print(f"{name}: {source}: {result}")
     print(f"{len(PROTOCOL)} functions, {counts.total()} examples: ", end="")
     print(", ".join(f"{n} {what}" for what, n in counts.most_common()))

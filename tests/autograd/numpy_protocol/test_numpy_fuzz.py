@@ -62,20 +62,20 @@ def check(name: str, seed: int, function: Any = None) -> tuple[str, str]:
     if not any(isinstance(leaf, ag.Tensor) for leaf in ag.flatten(tensors)):
         tensors = ag.tree_map(as_tensor, (args, options))
     expected = outcome(lambda: REFERENCES[name](*args, **options))
-    found = outcome(lambda: function(*tensors[0], **tensors[1]))
+    actual = outcome(lambda: function(*tensors[0], **tensors[1]))
     words = [*map(described, tensors[0]), *(f"{k}={described(v)}" for k, v in tensors[1].items())]
-    if name in UNDEFINED and isinstance(found, ag.Tensor):
-        expected, found = np.zeros_like(expected), ag.zeros_like(found)
-    result = verdict(expected, found)
-    if result == SAME and d.smooth and not isinstance(found, Exception):
-        result = check_derivatives(function, (args, options), found, 2 if seed % 4 == 0 else 1)
+    if name in UNDEFINED and isinstance(actual, ag.Tensor):
+        expected, actual = np.zeros_like(expected), ag.zeros_like(actual)
+    result = verdict(expected, actual)
+    if result == SAME and d.smooth and not isinstance(actual, Exception):
+        result = check_derivatives(function, (args, options), actual, 2 if seed % 4 == 0 else 1)
     return f"np.{name}({', '.join(words)})", result
 
 
-def check_derivatives(function: Any, arguments: Any, found: Any, order: int) -> str:
+def check_derivatives(function: Any, arguments: Any, actual: Any, order: int) -> str:
     """Compare the derivatives by all arrays with finite differences, where they exist."""
     arrays = [leaf for leaf in ag.flatten(arguments) if is_differentiable(leaf)]
-    results = [r for r in ag.flatten(found) if isinstance(r, ag.Tensor) and r.dtype.kind == "f"]
+    results = [r for r in ag.flatten(actual) if isinstance(r, ag.Tensor) and r.dtype.kind == "f"]
     smooth = all(r.dtype == np.float64 and (abs(r.numpy()) < 10).all() for r in results)
     if not any(r.requires_grad for r in results) or not smooth:
         return SAME  # nothing to differentiate, or close to a pole
@@ -196,9 +196,9 @@ def main(cases: int) -> None:
     ag.set_default_dtype(np.float64)
     counts: Counter[str] = Counter()
     for _, source, result in all_verdicts(cases):
-        known = result in (SAME, DERIVATIVES, UNSUPPORTED)
-        counts[result if known else "different"] += 1
-        if not known or ("-v" in sys.argv and result == UNSUPPORTED):
+        is_expected = result in (SAME, DERIVATIVES, UNSUPPORTED)
+        counts[result if is_expected else "different"] += 1
+        if not is_expected or ("-v" in sys.argv and result == UNSUPPORTED):
             print(f"{source}: {result}")
     print(f"{len(NAMES)} functions, {counts.total()} calls: ", end="")
     print(", ".join(f"{n} {what}" for what, n in counts.most_common()))

@@ -67,12 +67,12 @@ def compare(name: str, *args: Any, **options: Any) -> str:
     """Compare a method of a Tensor with the method of an array."""
     t = ag.tensor(X, requires_grad=True)
     expected = outcome(lambda: getattr(X.copy(), name)(*deepcopy(args), **deepcopy(options)))
-    found = outcome(lambda: getattr(t, name)(*args, **options))
+    actual = outcome(lambda: getattr(t, name)(*args, **options))
     texts = [f"{name}() got an unexpected keyword argument '{key}'" for key in options]
     texts += ["() takes ", "keepdims must be True or False, got "]
-    if isinstance(found, TypeError) and any(text in str(found) for text in texts):
+    if isinstance(actual, TypeError) and any(text in str(actual) for text in texts):
         return UNSUPPORTED
-    return verdict(expected, found, plain=True)
+    return verdict(expected, actual, plain=True)
 
 
 @pytest.mark.parametrize(("name", "parameter"), PAIRS)
@@ -85,13 +85,13 @@ def test_keyword_arguments_of_methods_agree_or_raise(name: str, parameter: str) 
 
 @pytest.mark.parametrize(("name", "parameter"), PAIRS)
 def test_positional_arguments_of_methods_agree_or_raise(name: str, parameter: str) -> None:
-    known = parameters(name)
-    if known[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
+    optional = parameters(name)
+    if optional[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
         return
-    names = list(known)[: list(known).index(parameter)]
+    names = list(optional)[: list(optional).index(parameter)]
     required = () if name == "clip" else REQUIRED.get(name, ())
     for value in VALUES[parameter]:
-        before = [known[key].default for key in names]
+        before = [optional[key].default for key in names]
         assert compare(name, *required, *before, value) in (SAME, UNSUPPORTED), value
 
 
@@ -102,5 +102,5 @@ def test_methods_agree_for_all_dtypes_and_axes(name: str, dtype: str) -> None:
         x = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
         for axis in [None, *range(-len(shape) - 1, len(shape) + 1)]:
             call = lambda x: getattr(x, name)(*REQUIRED.get(name, ()), axis=axis)  # noqa: B023, E731
-            expected, found = outcome(lambda: call(x)), outcome(lambda: call(ag.tensor(x)))  # noqa: B023
-            assert verdict(expected, found) == SAME, (shape, axis)
+            expected, actual = outcome(lambda: call(x)), outcome(lambda: call(ag.tensor(x)))  # noqa: B023
+            assert verdict(expected, actual) == SAME, (shape, axis)

@@ -38,9 +38,9 @@ def test_numpys_functions_agree_with_the_operations(name: str, data: st.DataObje
     static = {k: on_device(v) if isinstance(v, np.ndarray) else v for k, v in static.items()}
     by_numpy = results_and_gradients(operation.reference, args, static)
     by_engine = results_and_gradients(operation.call, args, static)
-    for found, expected in zip(by_numpy, by_engine, strict=True):
-        assert found.dtype == expected.dtype
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    for actual, expected in zip(by_numpy, by_engine, strict=True):
+        assert actual.dtype == expected.dtype
+        np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_numpys_functions_agree_with_the_operations(name: str, data: st.DataObje
 )
 def test_numpys_calling_conventions(f: Any) -> None:
     x = np.random.default_rng(0).normal(size=(2, 3))
-    found = f(ag.tensor(x, requires_grad=True))
-    assert found.requires_grad
-    np.testing.assert_allclose(found.numpy(), f(x), rtol=1e-12)
+    actual = f(ag.tensor(x, requires_grad=True))
+    assert actual.requires_grad
+    np.testing.assert_allclose(actual.numpy(), f(x), rtol=1e-12)
 
 
 # --- functions without a derivative -------------------------------------------------------------
@@ -107,15 +107,15 @@ PLAIN: dict[str, Any] = {
 @given(x=arrays(shapes(2, 2)))
 def test_functions_without_a_derivative_compute_on_arrays(name: str, x: np.ndarray) -> None:
     """Compare values; scalars of NumPy may be arrays on a device, as in CuPy."""
-    found = ag.flatten(PLAIN[name](ag.tensor(x, requires_grad=True)))
-    for one, expected in zip(found, ag.flatten(PLAIN[name](x)), strict=True):
-        if isinstance(one, ag.Tensor):
-            assert not one.requires_grad
-            assert one.dtype == np.asarray(expected).dtype
-            np.testing.assert_array_equal(one.numpy(), expected)
+    results = ag.flatten(PLAIN[name](ag.tensor(x, requires_grad=True)))
+    for actual, expected in zip(results, ag.flatten(PLAIN[name](x)), strict=True):
+        if isinstance(actual, ag.Tensor):
+            assert not actual.requires_grad
+            assert actual.dtype == np.asarray(expected).dtype
+            np.testing.assert_array_equal(actual.numpy(), expected)
         else:
             assert not isinstance(expected, np.ndarray)
-            assert one == expected
+            assert actual == expected
 
 
 # --- errors ---------------------------------------------------------------------------------------

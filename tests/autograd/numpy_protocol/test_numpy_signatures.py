@@ -175,8 +175,8 @@ def check_equal(actual: Any, expected: Any) -> None:
     """Check that values, shapes, dtypes and nesting are equal."""
     if isinstance(expected, (tuple, list)) and len(expected) and np.ndim(expected[0]) + 1:
         assert len(actual) == len(expected)
-        for one, other in zip(actual, expected, strict=True):
-            check_equal(one, other)
+        for pair in zip(actual, expected, strict=True):
+            check_equal(*pair)
         return
     if isinstance(actual, ag.Tensor):
         assert actual.dtype == np.asarray(expected).dtype
