@@ -1,4 +1,4 @@
-"""Checks of untrusted input, which every loader shares."""
+"""Validation of untrusted input."""
 
 import json
 
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.host
         "[[], {}, [[1], [2, [3]]]]",
     ],
 )
-def test_json_of_moderate_depth_is_read(content: str | bytes) -> None:
+def test_json_of_moderate_depth(content: str | bytes) -> None:
     assert parse_json(content, "a.json") == json.loads(content)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("[" * 200 + "]" * 200, "nests more than 100 levels"),
         ('{"a":' * 900 + "1" + "}" * 900, "nests more than 100 levels"),
@@ -34,15 +34,13 @@ def test_json_of_moderate_depth_is_read(content: str | bytes) -> None:
         ("1" * 5000, "a.json is damaged"),
     ],
 )
-def test_json_that_is_malformed_or_too_deep_is_an_input_error(
-    content: str | bytes, says: str
-) -> None:
-    with pytest.raises(InputError, match=says):
+def test_malformed_or_deep_json_raises(content: str | bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         assert parse_json(content, "a.json") == json.loads(content)
 
 
 @pytest.mark.parametrize("name", ["a.png", "reads ü.html", ".hidden", "a..b", "-x"])
-def test_a_plain_file_name_is_allowed(name: str) -> None:
+def test_plain_file_names(name: str) -> None:
     assert check_file_name(name, "results.json") == name
 
 
@@ -53,6 +51,6 @@ def test_a_plain_file_name_is_allowed(name: str) -> None:
         *(None, 3, ["a"], {}),
     ],
 )
-def test_a_name_that_could_leave_its_folder_is_an_input_error(name: object) -> None:
+def test_names_that_could_leave_the_folder_raise(name: object) -> None:
     with pytest.raises(InputError, match=r"results\.json: .* is not a plain file name"):
         check_file_name(name, "results.json")

@@ -1,4 +1,4 @@
-"""Representations of results: a few short lines, whatever they hold."""
+"""Representations of result objects: a few short lines for contents of any size."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,37 +18,37 @@ from tinygrad_rnn.models.decoding import DecodedSequence
 from tinygrad_rnn.tasks.language_modeling import Options
 from tinygrad_rnn.tasks.language_modeling import Run as TrainingRun
 
-LONG = 900  # few enough that NumPy would print all of them
+LONG = 900  # below the size at which NumPy abbreviates arrays
 
 
-def flow() -> Any:
+def make_flow() -> Any:
     layer = nn.LSTM(2, 8)
     return insight.gradient_flow(layer, np.ones((40, 3, 2), "float32"), loss=last_output)["l0"]
 
 
-def run(**options: Any) -> Any:
+def make_trace(**options: Any) -> Any:
     return capture_traces(nn.LSTM(2, 3, **options), np.ones((40, 3, 2), "float32"))[-1]
 
 
-def explained(**options: Any) -> Any:
+def make_explanation(**options: Any) -> Any:
     lstm = nn.LSTMCell(2, 3)
     return ag.explain(lstm.step, lstm.initial_state(4), ag.ones((50, 4, 12)), **options)
 
 
-def training_run() -> Any:
+def make_training_run() -> Any:
     words = dict.fromkeys(("source", "sha256"), "x")
     characters = map(chr, range(32, 5000))
     return TrainingRun(Path("runs"), Options(), data.Vocabulary(characters), words, {})
 
 
 RESULTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
-    "flow": (flow, ["Flow(", "'h': array(shape=(40, 3, 8)", "'c': "]),
-    "run": (run, ["LayerTrace('l0', steps=40, batch=3", "'c'", "'f'"]),
-    "backward run": (lambda: run(bidirectional=True), ["'l0_reverse'", "reverse=True"]),
-    "compiled": (explained, ["Explanation(compiled=True", "print()"]),
-    "not compiled": (lambda: explained(compile=False), ["compiled=False, why="]),
-    "for a GPU": (lambda: explained(device="cuda"), ["Explanation(compiled=True"]),
-    "kernels": (lambda: explained(device="cuda").kernels[0], ["Kernel(", "operations"]),
+    "flow": (make_flow, ["Flow(", "'h': array(shape=(40, 3, 8)", "'c': "]),
+    "run": (make_trace, ["LayerTrace('l0', steps=40, batch=3", "'c'", "'f'"]),
+    "backward run": (lambda: make_trace(bidirectional=True), ["'l0_reverse'", "reverse=True"]),
+    "compiled": (make_explanation, ["Explanation(compiled=True", "print()"]),
+    "not compiled": (lambda: make_explanation(compile=False), ["compiled=False, why="]),
+    "for a GPU": (lambda: make_explanation(device="cuda"), ["Explanation(compiled=True"]),
+    "kernels": (lambda: make_explanation(device="cuda").kernels[0], ["Kernel(", "operations"]),
     "packed": (
         lambda: nn.utils.rnn.pack_padded_sequence(ag.ones((40, 3, 9)), [40, 30, 20]),
         ["PackedSequence(data=tensor(shape=(90, 9)", "sorted_indices=None"],
@@ -78,7 +78,7 @@ RESULTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: DecodedSequence(list(range(LONG)), -1.5),
         ["DecodedSequence(tokens=[0, 1", "score=-1.5"],
     ),
-    "training run": (training_run, ["Run(folder=", "vocabulary="]),
+    "training run": (make_training_run, ["Run(folder=", "vocabulary="]),
     "saved": (
         lambda: SavedModel(Path("a"), "b", {"words": ["w"] * LONG}),
         ["SavedModel(folder=", "'b'"],
@@ -88,18 +88,18 @@ RESULTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_results_are_represented_in_few_lines(name: str) -> None:
+def test_representations_are_short(name: str) -> None:
     make, parts = RESULTS[name]
-    shown = repr(make())
-    assert len(shown.splitlines()) <= 10
-    assert len(shown) <= 1000
-    assert all(part in shown for part in parts), shown
+    text = repr(make())
+    assert len(text.splitlines()) <= 10
+    assert len(text) <= 1000
+    assert all(part in text for part in parts), text
 
 
-def test_an_explanation_prints_the_whole_plan() -> None:
-    explanation = explained()
+def test_print_shows_the_full_explanation() -> None:
+    explanation = make_explanation()
     lines = str(explanation).splitlines()
     assert len(lines) > 10
     assert f"print() shows {len(lines)} lines" in repr(explanation)
-    kernel = explained(device="cuda").kernels[0]
+    kernel = make_explanation(device="cuda").kernels[0]
     assert len(str(kernel).splitlines()) > len(repr(kernel).splitlines())
