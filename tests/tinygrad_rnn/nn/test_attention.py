@@ -179,7 +179,7 @@ def test_padding_does_not_affect_results(case: Case, padding: float) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_extreme_scores() -> None:
-    """Including half precision, and a step is_padding the length with by far the largest score."""
+    """Including half precision, and a step beyond the length with by far the largest score."""
     for dtype, size in (("float16", 100.0), ("float32", 1e18), ("float64", 1e150)):
         memory = ag.tensor(np.array([[[-size]], [[size]], [[size]]]).astype(dtype))
         query = ag.tensor(np.array([[1.0]]).astype(dtype))

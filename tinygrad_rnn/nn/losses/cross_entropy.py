@@ -67,31 +67,22 @@ def cross_entropy(
 
     Examples
     --------
-    >>> scores = ag.tensor([[2.0, 0.0], [0.0, 0.0]])
-    >>> nn.functional.cross_entropy(scores, [0, 1], reduction="none").round(3).tolist()
-    [0.127, 0.693]
+    >>> round(nn.functional.cross_entropy(ag.tensor([[0.0, 0.0, 0.0]]), [1]).item(), 3)
+    1.099
     """
     label_smoothing = to_python(label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    axis = _class_axis(input)
     input = input if is_float(input) else input.astype("float64")
-    has_probabilities = is_float(target) and target.shape == input.shape
-    if not label_smoothing and not has_probabilities:
+    if is_float(target) and target.shape == input.shape:
+        losses = _losses_of_probabilities(input, target, weight, label_smoothing)
+        return reduce_losses(losses, reduction)
+    if label_smoothing:
+        losses, weights = _smoothed_losses(input, target, weight, ignore_index, label_smoothing)
+    else:
         losses, weights, _ = _losses_at_targets(
             _log_softmax_at_classes, input, target, weight, ignore_index
         )
-        return reduce_losses(losses, reduction, weights)
-    log_p = log_softmax(input, axis)
-    if has_probabilities:
-        q = as_operand(input, target)
-        q = (1 - label_smoothing) * q + label_smoothing / input.shape[axis]
-        return reduce_losses(-sum(q * _weighted(log_p, weight, axis), axis), reduction)
-    losses, weights, is_counted = _losses_at_targets(
-        _entries_at_classes, log_p, target, weight, ignore_index
-    )
-    uniform = where(is_counted, -mean(_weighted(log_p, weight, axis), axis), 0)
-    losses = (1 - label_smoothing) * losses + label_smoothing * uniform
     return reduce_losses(losses, reduction, weights)
 
 
@@ -127,6 +118,26 @@ def nll_loss(
         _entries_at_classes, input, target, weight, ignore_index
     )
     return reduce_losses(losses, reduction, weights)
+
+
+def _losses_of_probabilities(input: Tensor, target: Any, weight: Any, smoothing: float) -> Any:
+    """Return the cross-entropy of each position for targets that are probabilities."""
+    axis = _class_axis(input)
+    q = (1 - smoothing) * as_operand(input, target) + smoothing / input.shape[axis]
+    return -sum(q * _weighted(log_softmax(input, axis), weight, axis), axis)
+
+
+def _smoothed_losses(
+    input: Tensor, target: Any, weight: Any, ignore_index: int, smoothing: float
+) -> tuple[Any, Any]:
+    """Return the loss of each position with label smoothing, and the weights of the targets."""
+    axis = _class_axis(input)
+    log_p = log_softmax(input, axis)
+    losses, weights, is_counted = _losses_at_targets(
+        _entries_at_classes, log_p, target, weight, ignore_index
+    )
+    uniform = where(is_counted, -mean(_weighted(log_p, weight, axis), axis), 0)
+    return (1 - smoothing) * losses + smoothing * uniform, weights
 
 
 def _losses_at_targets(

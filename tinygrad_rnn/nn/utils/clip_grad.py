@@ -19,8 +19,8 @@ def clip_grad_norm_(
 ) -> float:
     """Scale all gradients by one factor so that their total norm is at most `max_norm`.
 
-    As in PyTorch, the factor is `max_norm / (norm + 1e-6)` if that is below 1. Unlike in PyTorch,
-    the norm of finite gradients neither overflows nor underflows in the gradients' precision.
+    The factor is `max_norm / (norm + 1e-6)` if that is below 1, as in PyTorch. Unlike in PyTorch,
+    the norm of finite gradients neither overflows nor underflows.
 
     Parameters
     ----------
@@ -36,8 +36,7 @@ def clip_grad_norm_(
     Returns
     -------
     float
-        The norm before clipping. If a gradient contains inf or nan, it is inf or nan, and all
-        gradients become nan.
+        The norm before clipping. If it is inf or nan, all gradients become nan.
 
     Raises
     ------
@@ -51,10 +50,9 @@ def clip_grad_norm_(
     Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks".
     """
     max_norm, norm_type = float(max_norm), float(norm_type)
-    if not max_norm > 0:
-        raise ValueError(f"max_norm must be positive, got {max_norm}")
-    if not norm_type > 0:
-        raise ValueError(f"norm_type must be positive, got {norm_type}")
+    for name, value in (("max_norm", max_norm), ("norm_type", norm_type)):
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
     tensors = _with_gradient(parameters)
     scale, ratio = _norm([tensor.grad for tensor in tensors if tensor.grad is not None], norm_type)
     norm = scale * ratio

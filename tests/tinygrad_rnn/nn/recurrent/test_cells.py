@@ -200,7 +200,7 @@ def test_gradients_equal_finite_differences(case: Case) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
-def test_gradients_of_normalisation_equal_finite_differences(seed: int, bias: bool) -> None:
+def test_gradients_of_normalization_equal_finite_differences(seed: int, bias: bool) -> None:
     """For inputs of the normalization that are not nearly constant."""
     case, deviations = make_case("layer norm", T=1, B=1, H=3, bias=bias, seed=seed), []
 
