@@ -85,7 +85,7 @@ SILENT: dict[str, tuple[str, str]] = {
 @pytest.mark.host
 @pytest.mark.parametrize("row", SILENT)
 def test_silent_differences(row: str) -> None:
-    """The same line has another result, and the replacement has PyTorch's."""
+    """The line has another result here, and its replacement has the result of PyTorch."""
     torch: Any = pytest.importorskip("torch")
     names = {"ag": ag, "np": np, "t": ag.tensor(MATRIX)}
     line, replacement = SILENT[row]

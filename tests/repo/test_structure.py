@@ -1,4 +1,4 @@
-"""The house: which module may import which, read off the sources."""
+"""The package layout: layers of imports, sizes of files, and where libraries are imported."""
 
 import ast
 import subprocess
@@ -51,8 +51,9 @@ MODULES = {
 
 
 def imports(module: str) -> set[str]:
-    """The full names of all modules that a module imports, also inside its functions; imports for
-    type checkers do not count.
+    """Return the full names of all modules that a module imports, also inside its functions.
+
+    Imports for type checkers do not count.
     """
     path = MODULES[module]
     package = module.split(".") if path.stem == "__init__" else module.split(".")[:-1]
@@ -73,20 +74,20 @@ def imports(module: str) -> set[str]:
     return found
 
 
-def floor(module: str, floors: list[set[str]]) -> int:
+def layer(module: str, layers: list[set[str]]) -> int:
     part = [*module.split("."), ""][1]
-    places = [i for i, names in enumerate(floors) if part in names]
-    assert places, f"{module} is new: say here on which floor it stands"
+    places = [i for i, names in enumerate(layers) if part in names]
+    assert places, f"{module} is new: add it to a layer"
     return places[0]
 
 
-@pytest.mark.parametrize(("package", "floors"), [("autograd", ENGINE), ("tinygrad_rnn", LIBRARY)])
-def test_imports_point_downwards(package: str, floors: list[set[str]]) -> None:
+@pytest.mark.parametrize(("package", "layers"), [("autograd", ENGINE), ("tinygrad_rnn", LIBRARY)])
+def test_imports_point_downwards(package: str, layers: list[set[str]]) -> None:
     for module in MODULES:
         own = module.split(".")[:2]
         for imported in imports(module) if own[0] == package else ():
             if imported.split(".")[0] == package and imported.split(".")[:2] != own:
-                assert floor(imported, floors) < floor(module, floors), f"{module} -> {imported}"
+                assert layer(imported, layers) < layer(module, layers), f"{module} -> {imported}"
 
 
 def test_the_engine_knows_nothing_of_the_library() -> None:
@@ -120,10 +121,10 @@ def test_state_is_set_in_blocks_and_locks_are_held_on_one_line() -> None:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        assert "ContextVar" not in names, f"{module}: use autograd.runtime.context.Variable"
+        assert "ContextVar" not in names, f"{module}: use autograd.runtime.context.ContextVariable"
         blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
         entered = [ast.unparse(item.context_expr) for node in blocks for item in node.items]
-        assert not [name for name in entered if name.endswith("lock")], f"{module}: use holding()"
+        assert not [name for name in entered if name.endswith("lock")], f"{module}: run_locked"
 
 
 def test_operations_compute_through_the_backend_only() -> None:
@@ -147,7 +148,7 @@ def test_importing_the_engine_imports_little() -> None:
 
 
 def code_lines(path: Path) -> int:
-    """The lines that are neither blank nor a comment nor part of a docstring."""
+    """Return the number of lines of code, without blank lines, comments and docstrings."""
     source = path.read_text(encoding="utf-8")
     prose: set[int] = set()
     for node in ast.walk(ast.parse(source)):
@@ -160,8 +161,7 @@ def code_lines(path: Path) -> int:
 
 
 def test_the_engine_can_be_read_in_one_evening() -> None:
-    """With -s, the table of its files. The compiler is not of it: nothing but speed is different
-    without."""
+    """The limit excludes the compiler, without which only speed differs; -s prints all sizes."""
     sizes = {
         path.relative_to(ROOT / "autograd"): code_lines(path)
         for path in sorted((ROOT / "autograd").rglob("*.py"))

@@ -1,6 +1,4 @@
-"""What a type checker sees of the engine: it passes what is right in users' code, and finds what is
-wrong.
-"""
+"""Type checkers accept correct programs of users, and find errors in wrong ones."""
 
 import subprocess
 import sys
@@ -31,7 +29,7 @@ loss.backward()
 with ag.no_grad():
     w -= 0.1 * w
     w[0] = 0.0
-slope: Tensor | None = w.grad
+gradient: Tensor | None = w.grad
 shape: tuple[int, ...] = x.T.reshape(2, -1).shape
 where: Tensor = (x > 0) & (x <= 2) | ~(x == 1) ^ (x // 2 == 1 % x)
 every: Tensor = where.all(axis=0, keepdims=True)

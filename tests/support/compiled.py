@@ -21,13 +21,13 @@ def values(*shape: int, seed: int = 0) -> Any:
 
 
 class Problem(NamedTuple):
-    """A recurrence, and the tensors by which its results are to be differentiated."""
+    """A recurrence, and the tensors to differentiate its results by."""
 
     step: Callable[[Any, Any], tuple[Any, Any]]
     carry: Any
     xs: Any
     inputs: list[Any]
-    options: dict[str, Any] = {}  # noqa: RUF012  # nobody writes into it
+    options: dict[str, Any] = {}  # noqa: RUF012  # never written
 
     def scan(self, compile: bool | None = None) -> Any:
         step, carry, xs, _, options = self
@@ -50,12 +50,12 @@ def weighted(leaves: list[Any]) -> Any:
     return total
 
 
-def slopes_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
+def gradients_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
     """The gradients by all inputs (of a sum over those, for the second order); 0 where nothing
     depends on one."""
-    slopes = ag.flatten(in_order(out))
+    gradients = ag.flatten(in_order(out))
     for n in range(order):
-        leaves = [t for t in slopes if isinstance(t, ag.Tensor)]
+        leaves = [t for t in gradients if isinstance(t, ag.Tensor)]
         found = iter(
             ag.gradients(
                 weighted(leaves),
@@ -67,8 +67,10 @@ def slopes_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
             else ()
         )
         given = [next(found, None) if t.requires_grad else None for t in inputs]
-        slopes = [ag.zeros_like(t) if s is None else s for s, t in zip(given, inputs, strict=True)]
-    return slopes
+        gradients = [
+            ag.zeros_like(t) if s is None else s for s, t in zip(given, inputs, strict=True)
+        ]
+    return gradients
 
 
 def in_order(tree: Any) -> Any:
@@ -82,18 +84,18 @@ def kind_of(leaf: Any) -> Any:
     return (leaf.shape, leaf.dtype) if isinstance(leaf, ag.Tensor) else type(leaf)
 
 
-def same(ours: Any, theirs: Any, tolerance: float = 1e-11, ragged: bool = False) -> None:
-    """Trees of the same nesting whose leaves are of the same kind, and equal to the tolerance.
+def same(actual: Any, expected: Any, tolerance: float = 1e-11, ragged: bool = False) -> None:
+    """Assert that two trees have the same nesting, and leaves of the same kind and value.
 
-    Of a `ragged` batch ours may require gradients that theirs do not: recorded, a step at which all
-    sequences run forgets a carry that it would hold otherwise.
+    In a `ragged` batch, more of the actual leaves may require gradients: in eager execution, a step
+    at which all sequences run does not use the previous carry.
     """
-    ours, theirs = in_order(ours), in_order(theirs)
-    assert ag.tree_map(kind_of, ours) == ag.tree_map(kind_of, theirs)
-    for one, other in zip(ag.flatten(ours), ag.flatten(theirs), strict=True):
+    actual, expected = in_order(actual), in_order(expected)
+    assert ag.tree_map(kind_of, actual) == ag.tree_map(kind_of, expected)
+    for one, other in zip(ag.flatten(actual), ag.flatten(expected), strict=True):
         if isinstance(other, ag.Tensor):
             assert one.requires_grad == other.requires_grad or (ragged and one.requires_grad)
-    for one, other in zip(ag.flatten(ours), ag.flatten(theirs), strict=True):
+    for one, other in zip(ag.flatten(actual), ag.flatten(expected), strict=True):
         if hasattr(other, "dtype"):
             assert_close(on_host(one), on_host(other), tolerance)
         else:
@@ -103,7 +105,7 @@ def same(ours: Any, theirs: Any, tolerance: float = 1e-11, ragged: bool = False)
 def outcome(problem: Problem, compile: bool | None = None, order: int = 1) -> Any:
     """Results and gradients."""
     out = problem.scan(compile)
-    return out, slopes_of(out, problem.inputs, order)
+    return out, gradients_of(out, problem.inputs, order)
 
 
 def or_error(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from compiled import Problem
 
 import autograd as ag
 
-Bound = Callable[..., float]  # of the result, by those of the arguments
+Bound = Callable[..., float]  # the bound of the result, given the bounds of the arguments
 
 POINTWISE: dict[str, Bound] = {
     "ag.tanh({})": lambda a: 1,
@@ -88,14 +88,14 @@ class RandomCell:
         return "\n".join([self.source, *(f"# {name} = {getattr(self, name)}" for name in about)])
 
     def make(self, dtype: str = "float64") -> Problem:
-        """The same numbers every time; a shape with "index" in front is one of integers."""
+        """Return equal numbers at every call; integers for a shape that begins with "index"."""
         rng = np.random.default_rng(self.seed)
 
         def values(shape: Any, scale: float = 1.0) -> Any:
             if shape[:1] == ("index",):
                 return ag.tensor(rng.integers(0, ROWS, shape[1:]))
-            made = rng.uniform(-scale, scale, shape).astype(dtype)
-            return ag.tensor(made, requires_grad=True)
+            array = rng.uniform(-scale, scale, shape).astype(dtype)
+            return ag.tensor(array, requires_grad=True)
 
         names = {n: values(s, 1 / (s[-1] if n[0] == "W" else 1)) for n, s in self.weights.items()}
         carry, xs = (self._filled(shapes, values) for shapes in (self.carry, self.xs))
@@ -117,7 +117,7 @@ class RandomCell:
 ROWS = 5  # of the table that integer inputs look up
 
 
-class _Writer:
+class _CellGenerator:
     """Writes a cell: `values` are the names in reach, each with a bound of its size."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -127,7 +127,7 @@ class _Writer:
         self.values: dict[str, float] = {}
 
     def weight(self, letter: str, *shape: int) -> str:
-        """A weight of this shape: one that was used before, maybe, or what is made of a new one."""
+        """Return the code of an existing or a new weight of this shape."""
         weights = self.cell.weights
         fitting = [n for n, s in weights.items() if s == shape and n[0] == letter]
         if fitting and self.rng.random() < 0.4:
@@ -251,8 +251,8 @@ class _Writer:
 
         if isinstance(cell.carry, dict):
             parts = dict(zip(cell.carry, self.values, strict=False))
-            made = {n: v if n == "unchanged" else new(v) for n, v in parts.items()}
-            carry = "{" + ", ".join(f"{n!r}: {code}" for n, code in made.items()) + "}"
+            entries = {n: v if n == "unchanged" else new(v) for n, v in parts.items()}
+            carry = "{" + ", ".join(f"{n!r}: {code}" for n, code in entries.items()) + "}"
         else:
             cell.lines.append(f"h = {new('carry')}")
             carry = "h"
@@ -274,9 +274,9 @@ class _Writer:
 
 def random_cell(rng: random.Random) -> RandomCell:
     """A cell whose states stay bounded, with all that belongs to it."""
-    writer = _Writer(rng)
-    writer.given()
-    writer.computed()
-    writer.returned()
-    writer.chosen()
-    return writer.cell
+    generator = _CellGenerator(rng)
+    generator.given()
+    generator.computed()
+    generator.returned()
+    generator.chosen()
+    return generator.cell

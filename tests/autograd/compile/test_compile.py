@@ -10,7 +10,19 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from compiled import TOLERANCE, B, H, Problem, T, check, or_error, outcome, same, slopes_of, values
+from compiled import (
+    TOLERANCE,
+    B,
+    H,
+    Problem,
+    T,
+    check,
+    gradients_of,
+    or_error,
+    outcome,
+    same,
+    values,
+)
 from helpers import on_device
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +77,7 @@ def evaluated(kind: str, dtype: str, training: bool = True, order: int = 1, **op
     ag.manual_seed(0)
     out = run(case._replace(x=x, hx=hx))
     stream = ag.random.get_state()
-    return out, slopes_of(out, [x, *ag.flatten(hx), *layer.parameters()], order), stream
+    return out, gradients_of(out, [x, *ag.flatten(hx), *layer.parameters()], order), stream
 
 
 def check_layer(kind: str, dtype: str = "float64", **options: Any) -> None:

@@ -13,11 +13,11 @@ from compiled import (
     Problem,
     T,
     check,
+    gradients_of,
     of_steps,
     problem,
     records,
     same,
-    slopes_of,
     values,
 )
 
@@ -170,6 +170,6 @@ def test_a_step_that_records_where_nothing_is_recorded(y_of: Any) -> None:
 
         with ag.no_grad():
             out = ag.scan(step, carry, xs, compile=compile)
-        return out, slopes_of(out, [W, carry, xs])
+        return out, gradients_of(out, [W, carry, xs])
 
     same(results(None), results(False))

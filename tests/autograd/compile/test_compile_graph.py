@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import H, T, check, of_steps, outcome, problem, same, slopes_of, values, weighted
+from compiled import H, T, check, gradients_of, of_steps, outcome, problem, same, values, weighted
 from helpers import at_once, on_device, on_host
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,20 +48,20 @@ def test_graphs_of_one_layer_live_side_by_side(kind: str, order: tuple[int, ...]
     """Of other lengths, too: the gradients of each are those that it has alone."""
     case, other = make_case(kind, **everything), make_case(kind, T=7, **everything, seed=1)
     cases = [case, case._replace(x=case.x[::-1]), case._replace(x=other.x, hx=other.hx)]
-    expected = [slopes_of(*of_layer(one, compile=False)) for one in cases]
+    expected = [gradients_of(*of_layer(one, compile=False)) for one in cases]
     alive = [of_layer(one) for one in cases]
     for i in order:
-        same(slopes_of(*alive[i]), expected[i])
+        same(gradients_of(*alive[i]), expected[i])
 
 
 @given(st.permutations(range(3)))
 def test_graphs_of_one_step_live_side_by_side(order: list[int]) -> None:
     W = values(H, H)
     problems = [problem(partial(step, W), W)._replace(xs=values(t, 3, H)) for t in (4, 6, 4)]
-    expected = [slopes_of(one.scan(False), one.inputs) for one in problems]
+    expected = [gradients_of(one.scan(False), one.inputs) for one in problems]
     outs = [one.scan() for one in problems]
     for i in order:
-        same(slopes_of(outs[i], problems[i].inputs), expected[i])
+        same(gradients_of(outs[i], problems[i].inputs), expected[i])
 
 
 def test_one_runs_while_the_other_goes_back() -> None:
@@ -79,7 +79,7 @@ def test_one_runs_while_the_other_goes_back() -> None:
         out = one.scan(compile)
         out[1][0].register_hook(again)
         one.carry.register_hook(again)
-        return out, slopes_of(out, one.inputs), found
+        return out, gradients_of(out, one.inputs), found
 
     same(results(None), results(False))
 
@@ -91,7 +91,7 @@ def test_the_state_of_one_graph_starts_another() -> None:
         for _ in range(3):
             state, ys = one._replace(carry=state).scan(compile)
             found += [state, ys]
-        return found, slopes_of(found, inputs)
+        return found, gradients_of(found, inputs)
 
     same(results(None), results(False))
 
@@ -99,13 +99,13 @@ def test_the_state_of_one_graph_starts_another() -> None:
 def test_threads_at_once() -> None:
     case = make_case("GRU", T=6, **everything | {"lengths": [6, 0, 3]})
     cases = [case._replace(x=case.x * factor) for factor in (1.0, -0.5, 0.3, 2.0)]
-    expected = [slopes_of(*of_layer(one, compile=False)) for one in cases]
+    expected = [gradients_of(*of_layer(one, compile=False)) for one in cases]
     found: list[Any] = [[] for _ in cases]
     case.layer.scan_options["compile"] = None
 
     def work(i: int) -> None:
         for _ in range(5):
-            found[i].append(slopes_of(*of_layer(cases[i])))
+            found[i].append(gradients_of(*of_layer(cases[i])))
 
     at_once([partial(work, i) for i in range(len(cases))])
     for ours, theirs in zip(found, expected, strict=True):
@@ -114,9 +114,9 @@ def test_threads_at_once() -> None:
 
 def test_backward_in_another_thread() -> None:
     one = tanh_step()
-    expected = slopes_of(one.scan(False), one.inputs)
+    expected = gradients_of(one.scan(False), one.inputs)
     out, found = one.scan(), []
-    thread = threading.Thread(target=lambda: found.append(slopes_of(out, one.inputs)))
+    thread = threading.Thread(target=lambda: found.append(gradients_of(out, one.inputs)))
     thread.start()
     thread.join()
     same(found, [expected])
@@ -150,7 +150,7 @@ def test_backward_adds_up_in_grad() -> None:
 def test_derivatives_of_derivatives(kind: str) -> None:
     """create_graph, then backward through the gradients, twice."""
     ours, theirs = (
-        slopes_of(*of_layer(make_case(kind, T=2, B=2, lengths=[2, 1]), compile), 3)
+        gradients_of(*of_layer(make_case(kind, T=2, B=2, lengths=[2, 1]), compile), 3)
         for compile in (None, False)
     )
     same(ours, theirs)
@@ -216,7 +216,7 @@ PARTS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 def test_outputs_that_are_not_used(part: Any, order: int) -> None:
     ours, theirs = (
-        slopes_of(part(one.scan(c)), one.inputs, order)
+        gradients_of(part(one.scan(c)), one.inputs, order)
         for c, one in ((None, tanh_step()), (False, tanh_step()))
     )
     same(ours, theirs)
@@ -229,7 +229,7 @@ def test_gradients_at_the_results_and_hooks_on_them() -> None:
         carry.retain_grad()
         ys[0].register_hook(lambda g: seen.append(g) or g * 2)
         one.inputs[1].register_hook(lambda g: g * 3)
-        slopes = slopes_of([carry, ys, carry * ys[0].sum()], one.inputs)
+        slopes = gradients_of([carry, ys, carry * ys[0].sum()], one.inputs)
         return slopes, seen, carry.grad
 
     same(results(None), results(False))
@@ -301,7 +301,7 @@ def test_later_runs_change_nothing_that_was_handed_out(kind: str) -> None:
 def test_writing_into_results_never_makes_gradients_wrong(which: str) -> None:
     """By whatever way: they are as if nothing was written, or an error."""
     one = of_steps(lambda W, h, x: (k := ag.tanh(h @ W + x), (k, ag.sigmoid(k) * x)))()
-    expected = slopes_of(one.scan(False), one.inputs)
+    expected = gradients_of(one.scan(False), one.inputs)
     out = one.scan()
     seeds = weighted(ag.flatten(out))
     chosen = {"carry": out[0], "ys": out[1][0], "other ys": out[1][1], "all": out}[which]
@@ -334,7 +334,7 @@ def test_an_output_that_is_the_input_may_be_written_into() -> None:
         constant = values(3, H, seed=2).detach()
         one = one._replace(carry=(constant, one.carry))
         out = one.scan(compile)
-        return out, slopes_of(out, one.inputs), constant
+        return out, gradients_of(out, one.inputs), constant
 
     same(results(None), results(False))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import B, H, T, outcome, problem, records, same, slopes_of, values
+from compiled import B, H, T, gradients_of, outcome, problem, records, same, values
 from helpers import on_device, on_host
 from recurrences import make_case, run
 
@@ -228,7 +228,7 @@ def test_python_state(make: Any, options: dict[str, Any]) -> None:
             out = one.scan(compile)
             kept = dict(vars(step.kept))
             tensors = [t for t in ag.flatten((out, kept)) if isinstance(t, ag.Tensor)]
-            found.append((out, slopes_of(tensors, one.inputs), ag.tree_map(snapshot, kept)))
+            found.append((out, gradients_of(tensors, one.inputs), ag.tree_map(snapshot, kept)))
             for name, value in kept.items():
                 setattr(step.kept, name, ag.tree_map(without_history, value))
         return found
@@ -326,7 +326,7 @@ def test_changes_between_runs_are_noticed(change: Any, monkeypatch: pytest.Monke
             ag.manual_seed(0)
             x = values(T, B, 3, seed=n).astype(layer.weight_hh_l0.dtype).detach()
             out = layer(x.requires_grad_())
-            found.append((out, slopes_of(out, [x, *layer.parameters()])))
+            found.append((out, gradients_of(out, [x, *layer.parameters()])))
             if not n:
                 change(layer)
         return found
@@ -344,7 +344,7 @@ def test_another_nonlinearity_and_other_sizes() -> None:
                 cell.nonlinearity = phi
                 x = values(*shape)
                 out = layer(x)
-                found.append((out, slopes_of(out, [x, *layer.parameters()])))
+                found.append((out, gradients_of(out, [x, *layer.parameters()])))
         return found
 
     same(results(None), results(False))
