@@ -167,7 +167,7 @@ def test_forecasts_have_the_dtype_of_the_model() -> None:
 def test_the_error_of_a_subset_of_columns_is_refused() -> None:
     model = Forecaster(nn.GRU(3, 4), columns=1)
     assert model.predict(np.zeros((5, 3))).shape == (5, 1)
-    with pytest.raises(ValueError, match="3 columns are read and 1 forecast"):
+    with pytest.raises(ValueError, match="reads 3 columns and predicts 1"):
         model.error(np.zeros((5, 3)))
 
 
