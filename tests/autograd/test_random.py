@@ -99,6 +99,11 @@ def test_the_default_stream() -> None:
     )
 
 
+def test_the_old_name_of_the_default_stream_warns() -> None:
+    with pytest.warns(DeprecationWarning, match=r"use autograd\.random\.default_generator"):
+        assert ag.random.default is ag.random.default_generator
+
+
 def test_threads_share_a_stream_without_overlap() -> None:
     class Slow(int):
         """A count whose negation gives other threads time to run."""

@@ -95,6 +95,11 @@ def test_backends_are_created_while_other_threads_compute(monkeypatch: pytest.Mo
     assert backends == {ag.backend.get("strict")}
 
 
+def test_the_old_name_of_of_array_warns() -> None:
+    with pytest.warns(DeprecationWarning, match=r"use autograd\.backend\.of_array"):
+        assert ag.backend.of(np.ones(2)) is ag.backend.get("cpu")
+
+
 def test_mixed_devices_raise_an_error_that_names_the_operation() -> None:
     with pytest.raises(DeviceError, match=r"multiply: .* cpu and strict:0; move one with .to"):
         ag.ones(2) * ag.ones(2, device="strict")
