@@ -1,6 +1,6 @@
-"""Recomputation (rematerialization): nodes that store no residuals and evaluate their function a
-second time when the backward pass reaches them (Griewank & Walther 2000).
+"""Recomputation (rematerialization) in the backward pass (Griewank & Walther 2000).
 
+A node stores no residuals, and evaluates its function again when the backward pass reaches it.
 `recurrence.checkpoint` records functions in this way, `recurrence.checkpointed_scan` segments of a
 scan, and the compiler whole scans.
 """
@@ -35,9 +35,7 @@ freed for recomputation. Per thread and per async task.
 
 
 def replayable(f: Callable[[], Any]) -> Callable[[], Any]:
-    """Return a function that evaluates `f` with recording on and with the default random stream at
-    its current position.
-    """
+    """Return a function that evaluates `f` with recording, at the current random position."""
     stream = random.get_state()
 
     def evaluate() -> Any:
@@ -78,9 +76,7 @@ def evaluate_unchanged(f: Callable[[], Any], digests: set[bytes]) -> Any:
 
 
 def recorded_since(version: int, out: Any) -> tuple[set[Node], set[Node]]:
-    """Return the nodes in the graph of `out` created since a version, and the older nodes that they
-    refer to.
-    """
+    """Return the nodes of `out` created since a version, and the older nodes they refer to."""
     return graph.ancestors_since(version, [x._node for x in flatten(out) if is_recorded(x)])
 
 

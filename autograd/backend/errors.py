@@ -24,8 +24,9 @@ def prefix_error(text: str, error: BaseException) -> BaseException:
 
 
 def operation_error(name: str, error: BaseException, arguments: Any) -> BaseException:
-    """Return the exception that an operation raises instead of `error`, which its forward function
-    raised: it names the operation, its arguments and, where they differ, their devices.
+    """Return the exception that an operation raises instead of `error` of its forward function.
+
+    It names the operation, its arguments and, where they differ, their devices.
     """
     arrays = [x for x in arguments if hasattr(x, "dtype")]
     real = [x for x in arrays if x.dtype.kind != "c"]

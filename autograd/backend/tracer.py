@@ -26,7 +26,5 @@ class TracerArray:
         raise NotImplementedError
 
     def constant(self, array: Any) -> Any:
-        """Return `array`, which the caller may change later, as a constant of the computation that
-        this tracer belongs to.
-        """
+        """Return an array, which the caller may change later, as a constant of the traced graph."""
         raise NotImplementedError

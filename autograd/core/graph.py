@@ -258,9 +258,7 @@ class _PendingGradients:
 
 
 def unshared(gradient: Any, owned: bool) -> Any:
-    """Return a gradient that leaves the backward pass, as an array or Tensor that nothing else
-    refers to: a copy, unless it is `owned`.
-    """
+    """Return a gradient that leaves the backward pass: a copy, unless it is `owned`."""
     if hasattr(gradient, "backward"):
         return gradient._copy_data()
     array = backend.of_array(gradient).asarray(gradient)  # NumPy gives scalars for 0-d results
@@ -304,11 +302,11 @@ def apply_vjp(
 def conform_gradient(
     term: Any, parent: Node, node: Any, gradient: Any, parents: Any, terms: Any
 ) -> Any:
-    """Return `term`, which the VJP rules of `node` returned for `parent`, in the shape and dtype of
-    `parent`, or None for a gradient that is missing.
+    """Return `term`, the result of the VJP rules for `parent`, in the shape and dtype of `parent`.
 
-    Raises ValueError for anything that is not an array of a suitable shape. A gradient may be
-    missing if `gradient` was incomplete, or if the node stands for a whole computation.
+    The result is None for a gradient that is missing. Raises ValueError for anything that is not an
+    array of a suitable shape. A gradient may be missing if `gradient` was incomplete, or if the
+    node stands for a whole computation.
     """
     try:
         return operations.unbroadcast(term, parent.shape, parent.dtype)
@@ -364,10 +362,9 @@ def _check_residuals(node: Node) -> None:
 def ancestors_since(
     version: float, nodes: Iterable[Node], outer: Container[Node] = ()
 ) -> tuple[set[Node], set[Node]]:
-    """Return the ancestors of `nodes` (and these themselves) created since a version, and the older
-    nodes that they refer to.
+    """Return the ancestors of `nodes` created since a version, and the older nodes they refer to.
 
-    Nodes in `outer` count as older.
+    The ancestors include `nodes` themselves. Nodes in `outer` count as older.
     """
     recent: set[Any] = {None}
     older: set[Node] = set()

@@ -68,9 +68,7 @@ def record_write(array: Array) -> None:
 
 
 def check_versions(name: str, residuals: Iterable[Any], since: int, until: float = inf) -> None:
-    """Raise RuntimeError if an array among the residuals of operation `name` was written between
-    two versions.
-    """
+    """Raise RuntimeError if a residual of operation `name` was written between two versions."""
     for array in residuals:
         if hasattr(array, "shape"):
             version, _ = _writes.get(id(memory_owner(array)), (since, None))

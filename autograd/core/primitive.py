@@ -27,8 +27,9 @@ Rule = Callable[..., Any]
 
 
 class TracingError(BaseException):
-    """Raised where a computation needs the values of an array that has none, because it is a
-    tracer. Like KeyboardInterrupt, it is not an Exception: the traced function must not handle it.
+    """Raised where a computation needs the values of a tracer, which has none.
+
+    Like KeyboardInterrupt, it is not an Exception: the traced function must not handle it.
     """
 
 
@@ -59,8 +60,10 @@ class Kernels(dict[type, Callable[..., Any]]):
         return kernel
 
     def fallback(self, error: BaseException, arrays: Any, static: dict[str, Any]) -> Any:
-        """Handle the error of a kernel: apply the primitive to the first tracer among the
-        arguments, if there is one; otherwise raise an error that names the operation.
+        """Handle the error of a kernel.
+
+        Apply the primitive to the first tracer among the arguments, if there is one; otherwise
+        raise an error that names the operation.
         """
         for value in flatten((arrays, static)):
             if isinstance(value, TracerArray):
@@ -153,8 +156,9 @@ class Primitive:
         )
 
     def residuals_as_tensors(self, node: Node) -> tuple[Any, ...]:
-        """Return the residuals of a node with its arguments and results as Tensors, which connect
-        recorded VJP rules to the graph.
+        """Return the residuals of a node, with its arguments and results as Tensors.
+
+        The Tensors connect recorded VJP rules to the graph.
         """
 
         def rewrap(name: str, value: Any) -> Any:
@@ -228,10 +232,10 @@ def record_operation(
     static: dict[str, Any],
     has_plain_arrays: bool = False,
 ) -> Any:
-    """Return the result of an operation as a Tensor, or several results as a tuple of Tensors, with
-    a node if a parent requires a gradient.
+    """Return the result of an operation as a Tensor, or several results as a tuple of Tensors.
 
-    `has_plain_arrays` is True if some of `arrays` belong to the caller, who may change them.
+    The result has a node if a parent requires a gradient. `has_plain_arrays` is True if some of
+    `arrays` belong to the caller, who may change them.
     """
     is_tuple = type(y) in (tuple, list)
     results = [  # NumPy returns scalars for 0-d results

@@ -364,10 +364,11 @@ _CONSTANTS = frozenset((bool, int, float, str, type(None), type(...), type))
 
 
 def snapshot(value: Any, y: Any = None) -> Any:
-    """Return a copy of the lists and arrays in an argument that the backward pass needs, since the
-    caller may change them. Slices get fixed bounds. Tensors have version counters instead.
+    """Return a copy of the lists and arrays in an argument that the backward pass needs.
 
-    If the result `y` of the operation is a tracer, arrays become constants of its computation.
+    The caller may change them, and unlike Tensors they have no version counters. Slices get fixed
+    bounds. If the result `y` of the operation is a tracer, arrays become constants of its
+    computation.
     """
     kind = type(value)
     if kind in _CONSTANTS:

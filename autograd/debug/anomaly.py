@@ -1,7 +1,7 @@
-"""`detect_anomaly`: find the operation that creates the first nan or infinity, in the forward or
-the backward pass, and writes into raw arrays that a graph still needs.
+"""`detect_anomaly`: find the operation that creates the first nan or infinity.
 
-A monitor observes kernels, nodes and backward passes while a block is open in any thread. The first
+It watches the forward and the backward pass, and writes into raw arrays that a graph still needs. A
+monitor observes kernels, nodes and backward passes while a block is open in any thread. The first
 operation after the last block deactivates it, if an interrupt prevented that.
 """
 

@@ -65,9 +65,7 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def freeze(value: Any) -> Any:
-    """Return a static argument with its lists and arrays converted to tuples, so that it cannot
-    change before the backward pass.
-    """
+    """Return a static argument with its lists and arrays as tuples, which cannot change."""
     value = unwrap(value)
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(map(freeze, value)) if isinstance(value, (tuple, list)) else value

@@ -154,8 +154,9 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
 
 
 def _convert(name: str, value: Any, like: Any = None) -> Any:
-    """Return an argument of operation `name` that is not an array as an array or Tensor. Numbers
-    stay numbers, which take the dtype of the arrays they meet.
+    """Return an argument of operation `name` that is not an array as an array or Tensor.
+
+    Numbers stay numbers, which take the dtype of the arrays they meet.
     """
     if type(value) in _NUMBERS:
         return value

@@ -90,11 +90,11 @@ class _Exit(property):
 
 
 class Block(Generic[T]):
-    """Context manager in which a variable has a value. It also decorates functions, coroutines and
-    generators.
+    """Context manager in which a variable has a value.
 
-    One object can be used in several threads, and inside its own block. A block may end in another
-    thread or task than it began in. Tasks that start in a block share it until it ends.
+    It also decorates functions, coroutines and generators. One object can be used in several
+    threads, and inside its own block. A block may end in another thread or task than it began in.
+    Tasks that start in a block share it until it ends.
     """
 
     def __init__(self, variable: ContextVariable[T], value: T) -> None:
@@ -127,8 +127,9 @@ class Block(Generic[T]):
     __exit__: Any = _Exit(exit_function)
 
     def end(self, *exception: Any) -> None:
-        """End the innermost block that was entered without `with` in this thread or task, or the
-        newest one if there is none.
+        """End the innermost block that was entered without `with` in this thread or task.
+
+        If there is none, end the newest block.
         """
         current = self.variable.raw()
         while type(current) is Setting and current not in self._entered_by_call:
@@ -161,8 +162,10 @@ class Block(Generic[T]):
 
 
 def _leave(setting: Setting, *exception: Any) -> None:
-    """End a block. If this is interrupted, the caller drops the only reference to this function,
-    which also ends the block.
+    """End a block.
+
+    If this is interrupted, the caller drops the only reference to this function, which also ends
+    the block.
     """
     if setting.opened:
         setting.exit = _ended

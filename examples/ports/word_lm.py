@@ -1,7 +1,7 @@
-"""A word-level language model: LSTM, dropout, tied weights, truncated back-propagation through
-time, gradient clipping, and a learning rate that falls when the validation loss does not.
+"""A word-level language model: an LSTM with tied weights, trained on the documentation of Python.
 
-The training text is the Python documentation; `--help` shows the options.
+Training uses dropout, truncated back-propagation through time, gradient clipping, and a learning
+rate that falls when the validation loss does not; `--help` shows the options.
 """
 
 import argparse

@@ -331,7 +331,7 @@ class EncodingError(InputError):
 def read_text(path: PathLike, encoding: str = "utf-8") -> str:
     """Read a text file, or standard input for the path `-`.
 
-    Line ends become "\\n" and a byte-order mark is dropped. A gzip file is decompressed.
+    Line ends become line feeds, and a byte-order mark is dropped. A gzip file is decompressed.
 
     Parameters
     ----------

@@ -365,7 +365,7 @@ class Optimizer:
 
 
 def _as_list(params: Any) -> list[Any]:
-    """Return one parameter or several as a list. (`list` would iterate over a Tensor's rows.)"""
+    """Return one parameter or several as a list; `list` would iterate over a Tensor's rows."""
     return [params] if isinstance(params, Tensor) else list(params)
 
 

@@ -26,7 +26,7 @@ H, GAINS = 32, (0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
 
 
 class LinearCell(nn.Cell):
-    """h' = W x + W_h h"""
+    """A linear cell: h' = W x + W_h h."""
 
     def step(self, h, x):
         h = x + self.recurrent(h)
