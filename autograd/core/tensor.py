@@ -29,7 +29,6 @@ else:
     TensorMethods = object  # `core.install` adds the methods
 
 Axis = int | tuple[int, ...] | list[int] | None
-Scalar = bool | int | float
 
 
 class Tensor(TensorMethods):

@@ -64,14 +64,13 @@ def primitive(*joint: Rule, **rules: Rule) -> Callable[[Callable[..., Any]], Any
 
     def decorate(forward: Callable[..., Any]) -> Any:
         parameters = list(signature(forward).parameters.values())[1:]
+        _check_declaration(forward.__name__, parameters, joint, rules)
         static = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         arrays = [p.name for p in parameters if p not in static]
-        _check_declaration(forward.__name__, parameters, joint, rules)
         name, vjps = forward.__name__.strip("_"), {"*": joint[0]} if joint else rules
         variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         operation = make_operation(Primitive(name, forward, arrays, vjps, variadic), static)
-        operation.__doc__ = forward.__doc__
-        operation.__module__ = forward.__module__
+        operation.__doc__, operation.__module__ = forward.__doc__, forward.__module__
         return operation
 
     return decorate

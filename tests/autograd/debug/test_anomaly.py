@@ -23,9 +23,9 @@ def lines_of(error: BaseException) -> list[str]:
 
 
 def caught(f: Callable[[], Any]) -> FloatingPointError:
-    with pytest.raises(FloatingPointError) as found, ag.detect_anomaly():
+    with pytest.raises(FloatingPointError) as caught_error, ag.detect_anomaly():
         f()
-    return found.value
+    return caught_error.value
 
 
 def test_an_error_names_the_forward_line() -> None:

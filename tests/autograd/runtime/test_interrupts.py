@@ -349,7 +349,7 @@ def test_an_interrupted_save_unlocks_the_folder_and_keeps_the_file(tmp_path: Pat
 
 
 @pytest.mark.host
-def test_signal_handlers_come_back() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def body() -> None:
