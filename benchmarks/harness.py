@@ -286,9 +286,7 @@ def run(
     repeats: int = REPEATS,
     fresh_process: bool = False,
 ) -> None:
-    """Run the command of a benchmark: measure all cases and print one row for each.
-
-    In a worker process, measure one competitor in one case whenever the parent asks.
+    """Run a benchmark: measure all cases and print one row for each.
 
     Parameters
     ----------
@@ -312,17 +310,15 @@ def run(
     filters = filters or {}
     labels = {name: [*dict.fromkeys(map(label, cases))] for name, label in filters.items()}
     options = parse_arguments(title, repeats, plot is not None, labels)
-    if options.worker:
+    if options.worker:  # a process that `start_worker` has started
         competitor, case = options.worker
-        serve(lambda: measure(competitor, cases[int(case)]))
-        return
+        return serve(lambda: measure(competitor, cases[int(case)]))
 
     competitors, environment = installed_competitors(competitors, options.threads)
     columns = [column for column in columns if {*column.requires} <= {*competitors}]
     names = [*cases[0]._fields, *competitors, *(column.name for column in columns)]
     table = Table(cases, names + [DIFFERENCE] * (len(competitors) > 1))
-    print(f"{unit}, median of {options.repeats} repeats")
-    print(table.header(), flush=True)
+    print(f"{unit}, median of {options.repeats} repeats\n{table.header()}", flush=True)
     rows = []
     for i, case in enumerate(cases):
         if any(label(case) not in getattr(options, n).split(",") for n, label in filters.items()):

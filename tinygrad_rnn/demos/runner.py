@@ -205,17 +205,9 @@ class Demo:
             schedule = CosineAnnealingLR(optimizer, total)
         elif cycle:
             schedule = OneCycleLR(optimizer, rate, total)
-        trainer = Trainer(
-            model,
-            optimizer,
-            loss,
-            batches,
-            validation,
-            schedule=schedule,
-            schedule_per="step",
-            clip=1,
-            bptt=bptt,
-        )
+        settings: dict[str, Any] = {"schedule": schedule, "schedule_per": "step"}
+        settings |= {"clip": 1, "bptt": bptt}
+        trainer = Trainer(model, optimizer, loss, batches, validation, **settings)
         records = self.fit(trainer, steps, quick, **options)
         model.eval()
         return records
