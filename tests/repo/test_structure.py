@@ -139,6 +139,23 @@ def test_no_file_is_long() -> None:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, path
 
 
+def lines_of(node: ast.AST) -> int:
+    """Return the number of lines of a function or class, without its docstring."""
+    assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    nodes = [node, node.body[0]] if ast.get_docstring(node) else [node]
+    lines = [(n.end_lineno or 0) - n.lineno + 1 for n in nodes]
+    return lines[0] - sum(lines[1:])
+
+
+def test_no_function_or_class_is_long() -> None:
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                assert lines_of(node) <= 60, f"{module}.{node.name}"
+            elif isinstance(node, ast.ClassDef):
+                assert lines_of(node) <= 350, f"{module}.{node.name}"
+
+
 def test_importing_the_engine_imports_little() -> None:
     script = "import sys, autograd as ag; ag.testing.check_gradients; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
