@@ -84,16 +84,19 @@ def draw(
     nodes = _reachable(roots, shown)
     operations = [node for node in nodes if node.primitive is not None]
     loops = _find_loops(operations, shown) if fold else []
-    size = len(nodes) - sum(loop.period * loop.steps - 1 for loop in loops)
-    if size > MAX_BOXES:
-        raise ValueError(
-            f"the drawing must have at most {MAX_BOXES} boxes, got {size}: "
-            "draw an intermediate result, or fewer steps" + ("" if fold else ", or fold them")
-        )
+    _check_size(len(nodes) - sum(loop.period * loop.steps - 1 for loop in loops), fold)
     writer = _BoxWriter(roots, named, _node_values(nodes, tensors) if values else None)
     boxes, box_of = _boxes(nodes, operations, loops, writer)
     links = _links(operations, box_of, shown, gradients)
     return Drawing(boxes, links)
+
+
+def _check_size(boxes: int, fold: bool) -> None:
+    if boxes > MAX_BOXES:
+        raise ValueError(
+            f"the drawing must have at most {MAX_BOXES} boxes, got {boxes}: "
+            "draw an intermediate result, or fewer steps" + ("" if fold else ", or fold them")
+        )
 
 
 # --- reading the graph ----------------------------------------------------------------------------
