@@ -13,7 +13,7 @@ from tinygrad_rnn.training import Trainer
 SCHEDULES = optim.lr_scheduler
 
 
-class Counter(nn.Module):
+class ParityClassifier(nn.Module):
     """Classify whether the number of positive inputs (T, B, 1) is even or odd."""
 
     def __init__(self, dropout: float = 0.0) -> None:
@@ -37,10 +37,12 @@ def loss(model: Any, batch: Any) -> Any:
     return nn.functional.cross_entropy(model(x, lengths), labels), len(labels)
 
 
-def make(batch_size: int = 5, dropout: float = 0.0, lr: float = 0.05, **options: Any) -> Trainer:
+def make_trainer(
+    batch_size: int = 5, dropout: float = 0.0, lr: float = 0.05, **options: Any
+) -> Trainer:
     """Return a trainer with fixed seeds. `schedule` may be a function of the optimizer."""
     ag.manual_seed(1)
-    model = Counter(dropout)
+    model = ParityClassifier(dropout)
     optimizer = optim.Adam(model.parameters(), lr=lr)
     if callable(options.get("schedule")):
         options["schedule"] = options["schedule"](optimizer)

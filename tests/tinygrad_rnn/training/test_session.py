@@ -16,7 +16,7 @@ from trainers import (
     examples,
     interrupt,
     loss,
-    make,
+    make_trainer,
     weights,
 )
 
@@ -39,11 +39,11 @@ ALL_OPTIONS: dict[str, Any] = {
 @pytest.mark.parametrize("steps", [1, 3, 4, 7])
 def test_resumed_training_equals_training_without_interruption(tmp_path: Path, steps: int) -> None:
     """Training stops within an epoch and at its end, and resumes in a new trainer."""
-    reference = make(**ALL_OPTIONS)
+    reference = make_trainer(**ALL_OPTIONS)
     expected = reference.fit(4, folder=tmp_path / "reference", progress=False)
-    make(**ALL_OPTIONS).fit(max_steps=steps, folder=tmp_path / "parts", progress=False)
+    make_trainer(**ALL_OPTIONS).fit(max_steps=steps, folder=tmp_path / "parts", progress=False)
     ag.manual_seed(77)
-    resumed = make(**ALL_OPTIONS)
+    resumed = make_trainer(**ALL_OPTIONS)
     actual = resumed.fit(4, folder=tmp_path / "parts", resume=True, progress=False)
 
     def updates(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,9 +61,9 @@ def test_resumed_training_equals_training_without_interruption(tmp_path: Path, s
 @pytest.mark.parametrize("options", [{"dropout": 0.3}, {"accumulate": 2}])
 @pytest.mark.parametrize("call", [1, 2, 5, 6, 7])
 def test_a_failed_update_can_be_repeated(call: int, options: dict[str, Any]) -> None:
-    reference = make(**options)
+    reference = make_trainer(**options)
     reference.fit(2, progress=False)
-    trainer = make(**options)
+    trainer = make_trainer(**options)
     interrupt(trainer, call)
     trainer.fit(2, progress=False)
     assert trainer.position == reference.position
@@ -74,7 +74,7 @@ def test_shuffled_validation_data_keep_their_order(tmp_path: Path) -> None:
     """The order does not depend on earlier evaluations or on the seed of the process."""
 
     def shuffled(seed: int) -> Trainer:
-        trainer = make()
+        trainer = make_trainer()
         generator = ag.Generator(seed)
         batches = data.DataLoader(
             examples(), 3, True, generator=generator, collate_fn=data.pad_collate
@@ -98,7 +98,7 @@ def test_shuffled_validation_data_keep_their_order(tmp_path: Path) -> None:
 
 
 def test_the_folder_contains_the_records_and_the_model(tmp_path: Path) -> None:
-    records = make().fit(1, folder=tmp_path / "deep/run", progress=False)
+    records = make_trainer().fit(1, folder=tmp_path / "deep/run", progress=False)
     lines = (tmp_path / "deep/run/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == records
     assert {path.name for path in (tmp_path / "deep/run").iterdir()} == {
@@ -109,22 +109,22 @@ def test_the_folder_contains_the_records_and_the_model(tmp_path: Path) -> None:
 
 
 def test_the_last_model_is_saved_without_validation(tmp_path: Path) -> None:
-    trainer = make(validation=None)
+    trainer = make_trainer(validation=None)
     trainer.fit(1, folder=tmp_path, progress=False)
     assert_same(serialization.read_arrays(tmp_path / "model.safetensors")[0], weights(trainer))
 
 
 def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
-    make().fit(1, folder=tmp_path, progress=False)
+    make_trainer().fit(1, folder=tmp_path, progress=False)
     before = (tmp_path / "last.safetensors").read_bytes()
     with pytest.raises(InputError, match="resume=True"):
-        make().fit(2, folder=tmp_path, progress=False)
+        make_trainer().fit(2, folder=tmp_path, progress=False)
     assert (tmp_path / "last.safetensors").read_bytes() == before
 
 
 def test_a_checkpoint_of_another_model_is_an_error(tmp_path: Path) -> None:
-    make().fit(1, folder=tmp_path, progress=False)
-    other = make()
+    make_trainer().fit(1, folder=tmp_path, progress=False)
+    other = make_trainer()
     other.model.readout = nn.Linear(6, 3)
     with pytest.raises(InputError, match=r"last.safetensors belongs to another model"):
         other.fit(2, folder=tmp_path, resume=True, progress=False)
@@ -141,12 +141,12 @@ def test_a_signal_ends_training_after_the_update(
         if record["step"] == 3:
             os.kill(os.getpid(), number)
 
-    trainer = make()
+    trainer = make_trainer()
     with pytest.raises(ends):
         trainer.fit(5, folder=tmp_path, on_step=send, progress=False)
-    resumed = make()
+    resumed = make_trainer()
     resumed.fit(5, folder=tmp_path, resume=True, progress=False)
-    reference = make()
+    reference = make_trainer()
     reference.fit(5, progress=False)
     assert trainer.position.step == 3
     assert_same(weights(resumed), weights(reference))
@@ -198,7 +198,7 @@ def test_the_remaining_time_is_bounded_by_max_seconds(limits: Any, most: float |
             session.limit = "enough"
 
     shown: list[float] = []
-    session = Session(None, make(), Limits(**limits))
+    session = Session(None, make_trainer(), Limits(**limits))
     session.limit = None
     session._check_limits = lambda: None  # type: ignore[method-assign]
     session.train(Display())

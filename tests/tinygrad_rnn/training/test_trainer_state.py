@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trainers import SCHEDULES, evaluations, make
+from trainers import SCHEDULES, evaluations, make_trainer
 
 import autograd as ag
 from tinygrad_rnn import data, nn, optim
@@ -51,8 +51,8 @@ def assert_resume_fails(trainer: Trainer, folder: Path, says: str) -> None:
 def test_resuming_with_another_kind_of_schedule_names_both(
     tmp_path: Path, saved: str | None, current: str | None
 ) -> None:
-    make(schedule=MAKERS.get(saved or "")).fit(1, folder=tmp_path, progress=False)
-    trainer = make(schedule=MAKERS.get(current or ""))
+    make_trainer(schedule=MAKERS.get(saved or "")).fit(1, folder=tmp_path, progress=False)
+    trainer = make_trainer(schedule=MAKERS.get(current or ""))
     assert_resume_fails(
         trainer, tmp_path, f"{saved or 'no schedule'}, but this .* {current or 'no schedule'}$"
     )
@@ -66,7 +66,7 @@ def test_resuming_with_another_optimizer_names_both(
     tmp_path: Path, saved: str, current: str
 ) -> None:
     def trainer(name: str) -> Trainer:
-        original = make()
+        original = make_trainer()
         original.optimizer = getattr(optim, name)(original.model.parameters())
         return original
 
@@ -114,10 +114,10 @@ CHANGED: dict[str, tuple[Any, Any, str]] = {
 def test_resuming_with_other_options_of_a_schedule_names_both(
     tmp_path: Path, saved: Any, current: Any, says: str
 ) -> None:
-    make(schedule=saved).fit(1, folder=tmp_path, progress=False)
-    make(schedule=saved).fit(1, folder=tmp_path, resume=True, progress=False)
+    make_trainer(schedule=saved).fit(1, folder=tmp_path, progress=False)
+    make_trainer(schedule=saved).fit(1, folder=tmp_path, resume=True, progress=False)
     with pytest.warns(UserWarning, match=says):
-        make(schedule=current).fit(1, folder=tmp_path, resume=True, progress=False)
+        make_trainer(schedule=current).fit(1, folder=tmp_path, resume=True, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -133,16 +133,18 @@ def test_resuming_with_other_options_of_the_trainer_names_both(
     tmp_path: Path, name: str, saved: Any, current: Any
 ) -> None:
     options = {"schedule": MAKERS["StepLR"]}
-    make(**options, **{name: saved}).fit(1, folder=tmp_path, progress=False)
-    make(**options, **{name: saved}).fit(1, folder=tmp_path, resume=True, progress=False)
+    make_trainer(**options, **{name: saved}).fit(1, folder=tmp_path, progress=False)
+    make_trainer(**options, **{name: saved}).fit(1, folder=tmp_path, resume=True, progress=False)
     with pytest.warns(UserWarning, match=f"{name}={saved!r}, but now has {name}={current!r}"):
-        make(**options, **{name: current}).fit(1, folder=tmp_path, resume=True, progress=False)
+        make_trainer(**options, **{name: current}).fit(
+            1, folder=tmp_path, resume=True, progress=False
+        )
 
 
 @pytest.mark.parametrize("current", [(5, 6), (4, 8), (5, 8, True)])
 def test_a_stream_cannot_continue_with_other_options(current: Any) -> None:
     """The saved states belong to other steps of the stream."""
-    original = make()
+    original = make_trainer()
     original.bptt = TruncatedBPTT(5, 8)
     state = original.state_dict()
     original.load_state_dict(state)
@@ -156,7 +158,7 @@ def test_resuming_with_added_or_removed_truncated_bptt_is_an_error(
     tmp_path: Path, bptt: bool
 ) -> None:
     def trainer(bptt: bool) -> Trainer:
-        original = make()
+        original = make_trainer()
         original.bptt = TruncatedBPTT(5) if bptt else None
         return original
 
@@ -168,7 +170,7 @@ def test_resuming_with_added_or_removed_truncated_bptt_is_an_error(
 @pytest.mark.parametrize("name", ["StepLR", "OneCycleLR", "ReduceLROnPlateau"])
 def test_states_of_schedules_without_a_name_are_accepted(name: str) -> None:
     """Earlier versions saved no name."""
-    one, other = (make(schedule=MAKERS[name]).schedule for _ in range(2))
+    one, other = (make_trainer(schedule=MAKERS[name]).schedule for _ in range(2))
     assert one is not None
     assert other is not None
     one.step(*([1.0] if name == "ReduceLROnPlateau" else []))
@@ -244,7 +246,7 @@ DAMAGE: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    make(schedule=MAKERS["StepLR"]).fit(1, folder=folder, progress=False)
+    make_trainer(schedule=MAKERS["StepLR"]).fit(1, folder=folder, progress=False)
     return folder
 
 
@@ -257,7 +259,7 @@ def test_a_malformed_checkpoint_is_a_one_line_input_error(trained_folder: Path, 
         DAMAGE[name](saved)
         save_tree(path, saved)
         with pytest.raises(InputError) as caught:
-            make(schedule=MAKERS["StepLR"]).fit(
+            make_trainer(schedule=MAKERS["StepLR"]).fit(
                 max_steps=6, folder=trained_folder, resume=True, progress=False
             )
     finally:
@@ -273,20 +275,20 @@ def test_a_tree_that_is_not_a_checkpoint_is_an_input_error(trained_folder: Path)
     for tree in ([], 3, None, "text", {}, [np.ones(3)]):
         save_tree(path, tree)
         assert_resume_fails(
-            make(schedule=MAKERS["StepLR"]), trained_folder, "is damaged|does not match"
+            make_trainer(schedule=MAKERS["StepLR"]), trained_folder, "is damaged|does not match"
         )
     path.write_bytes(content)
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
 def test_an_unreadable_best_model_is_reported_before_training(tmp_path: Path, damage: str) -> None:
-    make().fit(1, folder=tmp_path, progress=False)
+    make_trainer().fit(1, folder=tmp_path, progress=False)
     path = tmp_path / "model.safetensors"
     content = path.read_bytes()
     path.unlink()
     if damage != "missing":
         path.write_bytes(content[:-4] if damage == "cut" else content[:-1] + bytes([7]))
-    trainer = make()
+    trainer = make_trainer()
     with pytest.raises(InputError, match=r"model\.safetensors is (missing|damaged)"):
         trainer.fit(3, folder=tmp_path, resume=True, progress=False)
     assert trainer.position.step == 5
@@ -296,12 +298,12 @@ def test_an_unreadable_best_model_is_reported_before_training(tmp_path: Path, da
     "line", [b"[" * 100_000, b'{"a":' * 500 + b"1" + b"}" * 500, b"\xff", b"3"]
 )
 def test_malformed_records_are_an_input_error(tmp_path: Path, line: bytes) -> None:
-    make().fit(1, folder=tmp_path, progress=False)
+    make_trainer().fit(1, folder=tmp_path, progress=False)
     path = tmp_path / "metrics.jsonl"
     lines = path.read_bytes().splitlines()
     path.write_bytes(b"\n".join([lines[0], line, *lines[2:]]) + b"\n")
     with pytest.raises(InputError, match=r"metrics\.jsonl, line 2 is damaged"):
-        make().fit(2, folder=tmp_path, resume=True, progress=False)
+        make_trainer().fit(2, folder=tmp_path, resume=True, progress=False)
 
 
 @pytest.mark.parametrize("validation", [None, "function", "loader"])
@@ -310,9 +312,9 @@ def test_validation_may_be_added_or_removed_when_resuming(tmp_path: Path, valida
         kinds = {None: None, "function": lambda model: 0.5}
         return {"validation": kinds[validation]} if validation in kinds else {}
 
-    make(**options()).fit(1, folder=tmp_path, progress=False)
+    make_trainer(**options()).fit(1, folder=tmp_path, progress=False)
     for other in ({}, {"validation": None}, {"validation": lambda model: 0.25}):
-        resumed = make(**other)
+        resumed = make_trainer(**other)
         resumed.fit(next_epochs(tmp_path), folder=tmp_path, resume=True, progress=False)
     assert resumed.position.step == 20
 
@@ -369,9 +371,9 @@ def test_options_of_schedules_may_be_of_any_numeric_type(schedule: Any, kind: An
 def test_options_of_a_trainer_may_be_of_any_numeric_type(tmp_path: Path, integer: Any) -> None:
     number = (lambda x: np.array(x, "f")) if integer is np.array else np.float32
     options: dict[str, Any] = {"clip": 0.5, "accumulate": 2, "evaluate_every": 3}
-    one = make(5, dropout=0.25, lr=0.125, **options)
+    one = make_trainer(5, dropout=0.25, lr=0.125, **options)
     expected = one.fit(3, patience=2, max_steps=8, max_seconds=100.0, progress=False)
-    other = make(
+    other = make_trainer(
         integer(5),
         dropout=number(0.25),
         lr=number(0.125),

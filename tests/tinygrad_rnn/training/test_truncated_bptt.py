@@ -18,7 +18,9 @@ LAYERS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 counts = st.integers(1, 9)
 
 
-def make(kind: str, steps: int, batch_first: bool = False, **options: Any) -> tuple[Any, Any, Any]:
+def make_case(
+    kind: str, steps: int, batch_first: bool = False, **options: Any
+) -> tuple[Any, Any, Any]:
     """Return a float64 layer, inputs (T, 2, 3) and targets (T, 2, 4)."""
     layer = LAYERS[kind](3, 4, batch_first=batch_first, **options).to("float64")
     shape = (2, steps) if batch_first else (steps, 2)
@@ -43,7 +45,7 @@ def test_gradients_of_all_chunks_sum_to_full_bptt(
 ) -> None:
     """The weights are constant, and k2 is at least the length of the stream."""
     k2 = max(steps, k1) + more
-    layer, inputs, targets = make(kind, steps, batch_first, num_layers=2)
+    layer, inputs, targets = make_case(kind, steps, batch_first, num_layers=2)
     loss_of(layer(inputs)[0], targets).backward()
     expected = gradients(layer)
     for outputs, window_targets in TruncatedBPTT(k1, k2, batch_first).windows(
@@ -56,7 +58,7 @@ def test_gradients_of_all_chunks_sum_to_full_bptt(
 
 @given(st.sampled_from(sorted(LAYERS)), st.integers(1, 12), counts)
 def test_k1_equal_to_k2_equals_a_loop_with_a_detached_state(kind: str, steps: int, k: int) -> None:
-    layer, inputs, targets = make(kind, steps)
+    layer, inputs, targets = make_case(kind, steps)
     state, expected = None, []
     for start in range(0, steps, k):
         outputs, state = layer(inputs[start : start + k], state)
@@ -77,7 +79,7 @@ def test_k1_equal_to_k2_equals_a_loop_with_a_detached_state(kind: str, steps: in
 def test_gradients_reach_back_exactly_k2_steps(k1: int, more: int, steps: int) -> None:
     """The reference is a pass that starts from the state k2 steps before its end."""
     k2 = k1 + more
-    layer, inputs, targets = make("GRU", steps)
+    layer, inputs, targets = make_case("GRU", steps)
     windows = TruncatedBPTT(k1, k2).windows(layer, inputs, targets)
     for end, (outputs, window_targets) in zip([*range(k1, steps, k1), steps], windows, strict=True):
         loss_of(outputs, window_targets).backward()
@@ -94,7 +96,7 @@ def test_gradients_reach_back_exactly_k2_steps(k1: int, more: int, steps: int) -
 
 def test_the_window_is_recomputed_with_the_current_weights() -> None:
     """After an update, outputs are computed with the new weights from the saved state."""
-    layer, inputs, _ = make("RNN", 4)
+    layer, inputs, _ = make_case("RNN", 4)
     bptt = TruncatedBPTT(1, 2)
     bptt(layer, inputs[0:1])
     bptt(layer, inputs[1:2])  # saves the state after the first step
@@ -109,7 +111,7 @@ def test_the_window_is_recomputed_with_the_current_weights() -> None:
 
 def test_memory_is_bounded_by_k2() -> None:
     """Earlier inputs and their graph are freed."""
-    layer, _, _ = make("LSTM", 1)
+    layer, _, _ = make_case("LSTM", 1)
     bptt = TruncatedBPTT(2, 4)
     records = []
     gc.disable()
@@ -129,7 +131,7 @@ def test_memory_is_bounded_by_k2() -> None:
 
 
 def test_reset_starts_a_new_stream() -> None:
-    layer, inputs, _ = make("LSTM", 6)
+    layer, inputs, _ = make_case("LSTM", 6)
     bptt = TruncatedBPTT(3, 5)
     first = bptt(layer, inputs[:3]).numpy()
     assert not np.array_equal(bptt(layer, inputs[:3]).numpy(), first)
@@ -138,7 +140,7 @@ def test_reset_starts_a_new_stream() -> None:
 
 
 def test_windows_starts_a_new_stream() -> None:
-    layer, inputs, targets = make("GRU", 5)
+    layer, inputs, targets = make_case("GRU", 5)
     bptt = TruncatedBPTT(2, 3)
     first, second = (
         [outputs.numpy() for outputs, _ in bptt.windows(layer, inputs, targets)] for _ in range(2)
@@ -148,7 +150,7 @@ def test_windows_starts_a_new_stream() -> None:
 
 def test_computed_inputs_get_gradients_of_the_newest_chunk() -> None:
     """Their graph is freed with the chunk, and recomputation uses detached inputs."""
-    layer, inputs, _ = make("RNN", 4)
+    layer, inputs, _ = make_case("RNN", 4)
     scale = ag.ones(3, dtype="float64").requires_grad_()
     bptt = TruncatedBPTT(2, 4)
     for start in (0, 2):
@@ -158,7 +160,7 @@ def test_computed_inputs_get_gradients_of_the_newest_chunk() -> None:
 
 @pytest.mark.parametrize("k2", [2, 3, 7])
 def test_a_stream_continues_from_a_file(k2: int, tmp_path: Any) -> None:
-    layer, inputs, _ = make("LSTM", 8)
+    layer, inputs, _ = make_case("LSTM", 8)
     bptt, copy = TruncatedBPTT(2, k2), TruncatedBPTT(2, k2)
     for start in (0, 2):
         bptt(layer, inputs[start : start + 2])
@@ -183,7 +185,7 @@ def test_invalid_k1_and_k2_are_errors(k1: int, k2: int | None) -> None:
 
 @pytest.mark.parametrize("steps", [0, 4])
 def test_a_chunk_of_invalid_length_is_an_error(steps: int) -> None:
-    layer, _, _ = make("RNN", 1)
+    layer, _, _ = make_case("RNN", 1)
     with pytest.raises(ValueError, match=rf"1 to k1=3 steps, got {steps}"):
         TruncatedBPTT(3)(layer, np.ones((steps, 2, 3)))
 
@@ -199,6 +201,6 @@ def test_a_chunk_of_fewer_streams_is_an_error() -> None:
 
 
 def test_targets_of_another_length_are_an_error() -> None:
-    layer, inputs, targets = make("RNN", 5)
+    layer, inputs, targets = make_case("RNN", 5)
     with pytest.raises(ValueError, match="targets must have 5 steps"):
         next(TruncatedBPTT(2).windows(layer, inputs, targets[:4]))
