@@ -243,7 +243,7 @@ def test_damaged_records_are_an_error(copy: Path, line: bytes) -> None:
 def test_missing_records_are_an_error(copy: Path, count: int) -> None:
     path = copy / "done" / "metrics.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:count]))
-    says = ["metrics.jsonl is damaged", f"the file has {count} lines"]
+    says = ["metrics.jsonl is damaged", f"but the file has {count}"]
     fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
 
 
