@@ -151,7 +151,8 @@ class OneCycleLR(LRScheduler):
                 f"Tried to step {steps} times. The specified number of total steps is "
                 f"{self.total_steps}"
             )
-        return [self._interpolate(knots, steps) for knots in self.phase_rates]
+        # The last step extrapolates beyond the cycle, which can fall below 0.
+        return [max(self._interpolate(knots, steps), 0.0) for knots in self.phase_rates]
 
     def _apply(self) -> None:
         super()._apply()
