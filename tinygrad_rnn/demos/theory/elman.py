@@ -80,7 +80,7 @@ def main(demo):
     streams, begins = letter_streams(demo.rng, size=200)
     letter_bits, begins = surprisal(reader, streams), begins[1:]
     first, later = letter_bits[begins].mean(), letter_bits[~begins].mean()
-    demo.record("letters: at the beginning of a word", first, "bits")
+    demo.record("letters: at the start of a word", first, "bits")
     demo.record("letters: within words", later, "bits")
     demo.record("letters: ratio of the two", first / later, at_least=4, quick=2)
 
