@@ -89,14 +89,14 @@ def section(module: ModuleType, source: ModuleType, names: list[str], titled: bo
     lines += [".. autosummary::", "", *(f"    {name}" for name in names), ""]
     for name in names:
         value = getattr(module, name)
-        if inspect.isclass(value):
+        if inspect.isclass(value) and not value.__module__.startswith("typing"):
             lines += [f".. autoclass:: {name}", "    :members:"]
             if has_hidden_bases(module, value):
                 lines += ["    :inherited-members: object, tuple", ""]
             else:
                 lines += [""] if value.__bases__ == (object,) else ["    :show-inheritance:", ""]
         else:
-            lines += [f".. auto{'function' if callable(value) else 'data'}:: {name}", ""]
+            lines += [f".. auto{'function' if inspect.isroutine(value) else 'data'}:: {name}", ""]
     return lines
 
 
