@@ -58,10 +58,16 @@ class PublicNames(SphinxDirective):
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return the public names of a module, without modules; `__all__` decides, if it exists."""
+    """Return the documented names of a module, from `__all__` if it exists."""
     defined = [name for name, value in vars(module).items() if is_defined_in(module, name, value)]
     names = getattr(module, "__all__", None) or defined
-    return [name for name in names if not inspect.ismodule(getattr(module, name, module))]
+    return [name for name in names if is_documented(getattr(module, name, module))]
+
+
+def is_documented(value: object) -> bool:
+    """True for objects of this project; False for modules, and aliases such as `typing.Any`."""
+    package = getattr(value, "__module__", "").partition(".")[0]
+    return package in ("autograd", "tinygrad_rnn")
 
 
 def is_defined_in(module: ModuleType, name: str, value: object) -> bool:
@@ -89,7 +95,7 @@ def section(module: ModuleType, source: ModuleType, names: list[str], titled: bo
     lines += [".. autosummary::", "", *(f"    {name}" for name in names), ""]
     for name in names:
         value = getattr(module, name)
-        if inspect.isclass(value) and not value.__module__.startswith("typing"):
+        if inspect.isclass(value):
             lines += [f".. autoclass:: {name}", "    :members:"]
             if has_hidden_bases(module, value):
                 lines += ["    :inherited-members: object, tuple", ""]
