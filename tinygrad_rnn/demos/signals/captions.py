@@ -46,8 +46,9 @@ class PatchEncoder(nn.Module):
     def forward(self, images):
         patches = ag.tensor(images).reshape(-1, 4, 8, 4, 8, 3).transpose(1, 3, 0, 2, 4, 5)
         x = ag.relu(self.projection(patches.reshape(16, -1, 192) - 0.3))
+        by_row = self.rows(x)[0]
         by_column = transpose_patches(self.columns(transpose_patches(x))[0])
-        return ag.concatenate([self.rows(x)[0], by_column], axis=-1)
+        return ag.concatenate([by_row, by_column], axis=-1)
 
 
 def transpose_patches(patches):
