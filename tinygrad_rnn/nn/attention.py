@@ -25,18 +25,18 @@ class Memory(NamedTuple):
     """Memory prepared by `Attention.prepare`, with the batch axis first."""
 
     keys: Tensor
-    """Keys (B, T, K), which queries are compared with."""
+    """Keys (B, T, K), to which queries are compared."""
     values: Tensor
     """Memory vectors (B, T, C), 0 beyond the length of each sequence."""
     mask: Tensor | None
-    """True for the steps of each sequence (B, T). None if all sequences have T steps."""
+    """Length mask (B, T), True for the steps of each sequence. None if all have T steps."""
 
     def __repr__(self) -> str:
         return summary_repr(self)
 
 
 class Attention(Module):
-    """Dot-product attention score(q, h) = q'h, and base class of other attentions.
+    """Dot-product attention score(q, h) = q^T h, and base class of other attentions.
 
     A subclass defines `score`, and `keys` if part of the score does not depend on the query.
 
@@ -98,7 +98,7 @@ class Attention(Module):
         Returns
         -------
         Memory
-            To be passed to the module in place of the memory.
+            Prepared memory, which can be passed to the module instead of the vectors.
 
         Raises
         ------
@@ -183,7 +183,7 @@ class Attention(Module):
 
 
 class DotAttention(Attention):
-    """Dot-product attention score(q, h) = q'h, or q'h / sqrt(Q) if scaled.
+    """Dot-product attention score(q, h) = q^T h, or q^T h / sqrt(Q) if scaled.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ class DotAttention(Attention):
 
 
 class GeneralAttention(Attention):
-    """Bilinear attention score(q, h) = q'W h.
+    """Bilinear attention score(q, h) = q^T W h.
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ class GeneralAttention(Attention):
 
 
 class AdditiveAttention(Attention):
-    """Additive attention score(q, h) = v' tanh(W q + U h).
+    """Additive attention score(q, h) = v^T tanh(W q + U h).
 
     Parameters
     ----------

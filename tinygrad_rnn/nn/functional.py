@@ -1,6 +1,6 @@
 """Functions of networks without parameters: linear map, activations, dropout, losses.
 
-Names and defaults are PyTorch's. Arrays that are passed beside a Tensor are moved to its device.
+Names and defaults follow PyTorch. Array arguments are moved to the device of the input Tensor.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """Affine map x W' + b of the last axis.
+    """Affine map x W^T + b of the last axis.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def layer_norm(
 
 
 def as_shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
-    """Return a shape given as a sequence or as the size of one axis."""
+    """Return `normalized_shape` as a tuple."""
     if isinstance(normalized_shape, Iterable):
         return tuple(normalized_shape)
     return (normalized_shape,)
@@ -171,7 +171,7 @@ def softmax(input: Any, dim: int) -> Any:
     input : Tensor or array_like
         Scores.
     dim : int
-        The axis.
+        Axis of the classes.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def log_softmax(input: Any, dim: int) -> Any:
     input : Tensor or array_like
         Scores.
     dim : int
-        The axis.
+        Axis of the classes.
 
     Returns
     -------

@@ -69,7 +69,7 @@ class HookedCallable:
         Returns
         -------
         RemovableHandle
-            Removes the hook.
+            Handle that removes the hook.
         """
         return RemovableHandle(vars(self).setdefault("_forward_pre_hooks", {}), hook)
 
@@ -84,6 +84,6 @@ class HookedCallable:
         Returns
         -------
         RemovableHandle
-            Removes the hook.
+            Handle that removes the hook.
         """
         return RemovableHandle(vars(self).setdefault("_forward_hooks", {}), hook)

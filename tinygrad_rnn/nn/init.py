@@ -248,7 +248,7 @@ def kaiming_uniform_(
     a : float, default 0.0
         The negative slope of "leaky_relu".
     mode : {"fan_in", "fan_out"}, default "fan_in"
-        The fan.
+        "fan_in" preserves the variance in the forward pass, "fan_out" in the backward pass.
     nonlinearity : str, default "leaky_relu"
         Nonlinearity that determines the gain, see `calculate_gain`.
 
@@ -278,7 +278,7 @@ def kaiming_normal_(
     a : float, default 0.0
         The negative slope of "leaky_relu".
     mode : {"fan_in", "fan_out"}, default "fan_in"
-        The fan.
+        "fan_in" preserves the variance in the forward pass, "fan_out" in the backward pass.
     nonlinearity : str, default "leaky_relu"
         Nonlinearity that determines the gain, see `calculate_gain`.
 
@@ -374,7 +374,7 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
         )
     receptive = math.prod(tensor.shape[2:])
     fans = tensor.shape[1] * receptive, tensor.shape[0] * receptive
-    return fans if tensor.size else (1, 1)  # any divisor serves for an empty tensor
+    return fans if tensor.size else (1, 1)  # avoid a division by zero for an empty tensor
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:

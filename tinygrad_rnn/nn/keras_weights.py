@@ -24,15 +24,15 @@ def from_keras(layer: Any, kernel: Any, recurrent_kernel: Any, bias: Any = None)
     Parameters
     ----------
     layer : Cell or Recurrent
-        Counterpart of a SimpleRNN, LSTM or GRU: a cell, or a layer of one cell. Of a larger layer
-        pass the cells, `layer.cells[k]`.
+        Counterpart of a SimpleRNN, LSTM or GRU: a cell, or a layer of one cell. For a layer with
+        several cells, convert each cell `layer.cells[k]`.
     kernel : array_like, shape (I, G * H)
-        Weights of the input for G gates.
+        Input weights of G gates.
     recurrent_kernel : array_like, shape (H, G * H)
-        Weights of the last output.
+        Recurrent weights.
     bias : array_like, shape (G * H,) or (2, 3 * H), optional
-        Bias, which becomes bias_ih while bias_hh becomes 0. A GRU with `reset_after=True`, the
-        default of Keras, has two biases, and the cell must have the same option.
+        Bias, which is written to bias_ih; bias_hh becomes 0. A GRU with `reset_after=True`, the
+        default in Keras, has two biases, and the cell must have the same option.
 
     Raises
     ------
@@ -53,7 +53,10 @@ def from_keras(layer: Any, kernel: Any, recurrent_kernel: Any, bias: Any = None)
         """Return the array with the gates in the order of the cell."""
         array = np.asarray(array)
         if array.shape[-1] % len(order):
-            raise ValueError(f"shape {array.shape} does not divide into {len(order)} gates")
+            raise ValueError(
+                f"the last axis must be divisible by the {len(order)} gates, "
+                f"got shape {array.shape}"
+            )
         gates = np.split(array, len(order), axis=-1)
         return np.concatenate([gates[index] for index in order], axis=-1)
 

@@ -1,4 +1,4 @@
-"""Layers that treat all positions alike: linear maps, embeddings, normalization, dropout."""
+"""Layers without recurrence: activations, linear maps, embeddings, normalization, dropout."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Elementwise(Module):
 
 
 class Identity(_Elementwise):
-    """Return the input unchanged.
+    """Identity map: the output is the input.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Softmax(Module):
     Parameters
     ----------
     dim : int
-        The axis.
+        Axis of the classes.
     """
 
     def __init__(self, dim: int) -> None:
@@ -105,7 +105,7 @@ class LogSoftmax(Softmax):
     Parameters
     ----------
     dim : int
-        The axis.
+        Axis of the classes.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class LogSoftmax(Softmax):
 
 
 class Linear(Module):
-    """Affine map y = x W' + b of the last axis.
+    """Affine map y = x W^T + b of the last axis.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The base class of layers, models and losses.
 
 A module has no registry. Its parameters and child modules are the attributes that are Parameters
-and Modules, in the order of assignment. Buffers are attributes too, of which only the names are
-stored, so that another tensor can be assigned to a buffer.
+and Modules, in the order of assignment. Buffers are attributes too. The module stores their names,
+so that assigning another tensor to the attribute replaces the buffer.
 """
 
 from __future__ import annotations
@@ -181,14 +181,14 @@ class Module(HookedCallable, ModuleState):
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a buffer: a tensor that belongs to the state but is not learned.
 
-        A tensor that is assigned to the attribute later becomes the buffer.
+        Assigning another tensor to the attribute replaces the buffer.
 
         Parameters
         ----------
         name : str
             Name of the attribute.
         tensor : Tensor or None
-            Value. None reserves the name.
+            Initial value. None reserves the name.
         persistent : bool, default True
             If False, the buffer moves with the module but is not part of `state_dict()`.
 
@@ -221,19 +221,19 @@ class Module(HookedCallable, ModuleState):
     def _add_module(self, name: str, module: Module) -> None:
         """Make `module` an attribute after checking its type and name."""
         if not isinstance(module, Module):
-            raise TypeError(f"{type(module).__name__} is not a Module, at {name!r}")
+            raise TypeError(f"{name!r} must be a Module, got {type(module).__name__}")
         self._check_name(name)
         setattr(self, name, module)
 
     # --- mode and representation ------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, which dropout depends on, here and in all modules below.
+        """Set training or evaluation mode of this module and all modules below it.
 
         Parameters
         ----------
         mode : bool, default True
-            False sets evaluation mode.
+            True sets training mode, which enables dropout. False sets evaluation mode.
 
         Returns
         -------

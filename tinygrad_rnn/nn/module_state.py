@@ -184,7 +184,7 @@ class ModuleState:
 
 
 def _state_errors(tensors: dict[str, Tensor], arrays: dict[str, np.ndarray]) -> list[str]:
-    """Return a message for each array that its tensor cannot hold."""
+    """Return a message for each array that cannot be written into its tensor."""
     errors = []
     for name, array in arrays.items():
         if array.dtype.kind == "c":

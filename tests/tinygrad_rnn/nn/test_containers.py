@@ -54,7 +54,7 @@ def test_containers_reject_other_types() -> None:
         lambda: nn.ModuleList([nn.ReLU(), ag.tanh]),
         lambda: nn.ModuleDict({"1": ag.tanh}),
     ):
-        with pytest.raises(TypeError, match="function is not a Module, at '1'"):
+        with pytest.raises(TypeError, match="'1' must be a Module, got function"):
             make()
 
 

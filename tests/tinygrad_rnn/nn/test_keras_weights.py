@@ -78,7 +78,7 @@ def test_outputs_equal_the_equations_of_keras(
         (nn.GRU(2, 3), [(2, 9), (3, 9), (9,)], "reset_after"),
         (nn.GRU(2, 3, reset_after=False), [(2, 9), (3, 9), (2, 9)], "reset_after"),
         (nn.LSTM(2, 3), [(2, 12), (3, 12), (2, 12)], "bias of shape"),
-        (nn.LSTM(2, 3), [(2, 9), (3, 9), (9,)], "does not divide into 4 gates"),
+        (nn.LSTM(2, 3), [(2, 9), (3, 9), (9,)], "must be divisible by the 4 gates"),
         (nn.LSTM(2, 3), [(4, 12), (3, 12), (12,)], "weight_ih: expected shape"),
         (nn.LSTM(2, 3), [(2, 12), (3, 12)], "missing: bias_ih"),
         (nn.PeepholeLSTM(2, 3), [(2, 12), (3, 12), (12,)], "no counterpart of PeepholeLSTMCell"),

@@ -53,7 +53,7 @@ def cross_entropy(
         Reduction over positions. The mean divides by the sum of the weights of the targets; for
         probabilities, by the number of positions.
     label_smoothing : float, default 0.0
-        Smoothing a, between 0 and 1: targets q become (1 - a) q + a / C.
+        Smoothing factor a from 0 to 1: targets q become (1 - a) q + a / C.
 
     Returns
     -------
@@ -63,7 +63,12 @@ def cross_entropy(
     Raises
     ------
     ValueError
-        If shapes do not match, or targets are not class indices.
+        If shapes do not match, targets are not class indices, or an option is invalid.
+
+    References
+    ----------
+    Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", section 7
+    (label smoothing).
 
     Examples
     --------
@@ -113,6 +118,11 @@ def nll_loss(
     -------
     Tensor
         Shape (), or one loss per position with reduction "none".
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, targets are not class indices, or `reduction` is invalid.
     """
     losses, weights, _ = _losses_at_targets(
         _entries_at_classes, input, target, weight, ignore_index
@@ -133,17 +143,17 @@ def _smoothed_losses(
     """Return the loss of each position with label smoothing, and the weights of the targets."""
     axis = _class_axis(input)
     log_p = log_softmax(input, axis)
-    losses, weights, is_counted = _losses_at_targets(
+    losses, weights, included = _losses_at_targets(
         _entries_at_classes, log_p, target, weight, ignore_index
     )
-    uniform = where(is_counted, -mean(_weighted(log_p, weight, axis), axis), 0)
+    uniform = where(included, -mean(_weighted(log_p, weight, axis), axis), 0)
     return (1 - smoothing) * losses + smoothing * uniform, weights
 
 
 def _losses_at_targets(
     log_probability: Callable[..., Any], input: Tensor, target: Any, weight: Any, ignore_index: int
 ) -> tuple[Any, Any, Any]:
-    """Return the loss and the weight of each position, 0 if ignored, and a mask of the others.
+    """Return the loss and the weight of each position, 0 if ignored, and a mask of the rest.
 
     `log_probability(input, classes, axis)` returns the log-probability of one class per position.
     """
@@ -156,28 +166,28 @@ def _losses_at_targets(
     if target.shape != expected or is_float(target):
         has_classes_last = input.ndim > 2 and target.shape == input.shape[:-1]
         raise ValueError(
-            f"scores of shape {input.shape} need targets {expected}, integers, or probabilities "
-            f"of the same shape as the scores, got {target.shape} {target.dtype}"
+            f"scores of shape {input.shape} require integer targets of shape {expected}, or "
+            f"probabilities of shape {input.shape}, got {target.shape} {target.dtype}"
             + (
                 "; classes are on axis 1: reshape scores to (-1, C), targets to (-1)"
                 * has_classes_last
             )
         )
-    is_counted = target != ignore_index
-    invalid = is_counted & ((target < 0) | (target >= classes))
+    included = target != ignore_index
+    invalid = included & ((target < 0) | (target >= classes))
     if invalid.any():
         raise ValueError(
             f"Target {int(target[invalid][0])} is out of bounds: targets must be class indices "
             f"from 0 to {classes - 1}, or ignore_index={ignore_index}"
         )
-    indices = where(is_counted, target, 0)
-    if not is_counted.all():  # ignored scores have no influence, even if they are nan
-        input = where(expand_dims(is_counted, axis), input, 0)
-    losses = -where(is_counted, log_probability(input, indices, axis), 0)
+    indices = where(included, target, 0)
+    if not included.all():  # ignored scores have no influence, even if they are nan
+        input = where(expand_dims(included, axis), input, 0)
+    losses = -where(included, log_probability(input, indices, axis), 0)
     if weight is None:
-        return losses, is_counted.astype(input.dtype), is_counted
-    weights = where(is_counted, take(_class_weights(input, weight, classes), indices, 0), 0)
-    return losses * weights, weights, is_counted
+        return losses, included.astype(input.dtype), included
+    weights = where(included, take(_class_weights(input, weight, classes), indices, 0), 0)
+    return losses * weights, weights, included
 
 
 def _entries_at_classes(log_p: Tensor, classes: Any, axis: int) -> Any:
@@ -196,7 +206,7 @@ def _log_softmax_at_classes(input: Tensor, classes: Any, axis: int) -> Any:
 
 def _class_axis(input: Tensor) -> int:
     if not input.ndim:
-        raise ValueError("scores need an axis of classes, got shape ()")
+        raise ValueError("scores must have an axis of classes, got shape ()")
     return 1 if input.ndim > 1 else 0
 
 

@@ -63,8 +63,8 @@ def ctc_loss(
     reduction : {"mean", "sum", "none"}, default "mean"
         Reduction over sequences. The mean divides each loss by its target length first.
     zero_infinity : bool, default False
-        If True, an infinite loss, of a target that is too long for its input, and its gradient are
-        replaced by 0.
+        If True, replace infinite losses and their gradients by 0. The loss is infinite if the
+        target is too long for the input.
 
     Returns
     -------
@@ -123,11 +123,11 @@ def _sequence_losses(
     skips[:, 3::2] = labels[:, 1:] != labels[:, :-1]
     alpha = _forward_variable(log_probs, symbols, skips, steps)
 
-    module = backend.of_array(log_probs.data)
+    array_backend = backend.of_array(log_probs.data)
     last = np.stack([2 * sizes, np.maximum(2 * sizes - 1, 0)], 1)
-    ends = take_along_axis(alpha, module.asarray(last), 1)
+    ends = take_along_axis(alpha, array_backend.asarray(last), 1)
     # An empty target does not end in a label.
-    label_end = where(module.asarray(sizes > 0), ends[:, 1], -math.inf)
+    label_end = where(array_backend.asarray(sizes > 0), ends[:, 1], -math.inf)
     return -logaddexp(ends[:, 0], label_end), sizes
 
 
@@ -138,10 +138,10 @@ def _forward_variable(
 
     `skips` is True for symbols that can follow the symbol two positions before.
     """
-    module = backend.of_array(log_probs.data)
-    can_skip = module.asarray(skips)
+    array_backend = backend.of_array(log_probs.data)
+    can_skip = array_backend.asarray(skips)
     unreachable = full((len(symbols), 2), -math.inf, log_probs.dtype, log_probs.device)
-    emissions = take_along_axis(log_probs, module.asarray(symbols[None]), 2)
+    emissions = take_along_axis(log_probs, array_backend.asarray(symbols[None]), 2)
 
     def step(alpha: Tensor, log_p: Tensor) -> tuple[Tensor, None]:
         padded = concatenate([unreachable, alpha], 1)
@@ -152,9 +152,9 @@ def _forward_variable(
     start[:, 0] = 0  # the first step can then produce the first blank or the first label
     alpha, _ = scan(
         step,
-        Tensor(module.asarray(start, log_probs.dtype)),
+        Tensor(array_backend.asarray(start, log_probs.dtype)),
         emissions,
-        lengths=module.asarray(steps),
+        lengths=array_backend.asarray(steps),
     )
     return alpha  # type: ignore[no-any-return]
 

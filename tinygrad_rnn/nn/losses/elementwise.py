@@ -26,6 +26,11 @@ def mse_loss(input: Tensor, target: Any, *, reduction: str = "mean") -> Tensor:
     -------
     Tensor
         Shape (), or the shape of the input with reduction "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or `reduction` is invalid.
     """
     return reduce_losses(square(input - as_target(input, target)), reduction)
 
@@ -46,6 +51,11 @@ def l1_loss(input: Tensor, target: Any, *, reduction: str = "mean") -> Tensor:
     -------
     Tensor
         Shape (), or the shape of the input with reduction "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or `reduction` is invalid.
     """
     return reduce_losses(absolute(input - as_target(input, target)), reduction)
 
@@ -212,6 +222,11 @@ def binary_cross_entropy_with_logits(
     -------
     Tensor
         Shape (), or the shape of the input with reduction "none".
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or `reduction` is invalid.
     """
     target = as_target(input, target)
     factor = 1 if pos_weight is None else 1 + (as_operand(input, pos_weight) - 1) * target

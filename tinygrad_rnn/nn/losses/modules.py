@@ -1,4 +1,4 @@
-"""Loss functions as modules, which hold the options; weights are buffers."""
+"""Loss functions as modules. Options are attributes, and weights are buffers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .elementwise import (
 
 
 class _Loss(Module):
-    """Loss function with fixed options, which are attributes of the same names."""
+    """Loss function whose options are attributes of the same names."""
 
     def __init__(self, function: Callable[..., Tensor], **options: Any) -> None:
         self.function, self.options = function, tuple(options)
@@ -98,7 +98,7 @@ class CTCLoss(_Loss):
     reduction : {"mean", "sum", "none"}, default "mean"
         Reduction over sequences. The mean divides each loss by its target length first.
     zero_infinity : bool, default False
-        If True, infinite losses and their gradients are replaced by 0.
+        If True, replace infinite losses and their gradients by 0.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ def _weighted_mean(losses: Tensor, weights: Tensor) -> Any:
 def reduce_losses(losses: Any, reduction: str, weights: Any = None) -> Tensor:
     """Return the losses ("none"), their sum or their mean.
 
-    With `weights`, which the losses already contain, the mean is sum(losses) / sum(weights).
+    If the losses are multiplied by `weights`, the mean is sum(losses) / sum(weights).
     """
     if reduction == "none":
         return losses  # type: ignore[no-any-return]

@@ -28,10 +28,10 @@ from ..parameter import Parameter, check_sizes, zero_parameter
 class Cell(Module):
     """Base class of recurrent cells. A subclass sets `gates` and defines `step`.
 
-    The weights consist of one block of H = hidden_size rows per gate. The step receives the input
-    as W_ih x + b_ih + b_hh, and W_hh h from `self.recurrent(h)`. The default state is h (B, R),
-    initially zero. A subclass with other needs overrides `more_parameters`, `precompute`,
-    `initial_state` or `__init__`, which then sets `input_size` and `output_size`.
+    The weights consist of one block of H = hidden_size rows per gate. `step` receives
+    W_ih x + b_ih + b_hh as its input and obtains W_hh h from `self.recurrent(h)`. The default state
+    is h (B, R), initially zero. A subclass may override `more_parameters`, `precompute`,
+    `initial_state` and `__init__`, which must set `input_size` and `output_size`.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Cell(Module):
     """Mask of recurrent dropout. `Recurrent` sets it in a copy of the cell."""
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        """Store the constructor's arguments, from which `like` creates further cells."""
+        """Store the constructor's arguments, with which `like` creates other cells."""
         cell = super().__new__(cls)
         cell._constructor_arguments = args, options
         return cell
@@ -109,7 +109,7 @@ class Cell(Module):
         self.more_parameters(bias)
 
     def more_parameters(self, bias: bool) -> None:
-        """Create parameters besides the two weights and their biases.
+        """Create parameters in addition to the two weights and their biases.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""Recurrent layers: a cell that `scan` runs over time.
+"""Recurrent layers, which run cells over time with `scan`.
 
-`Recurrent` implements layers, directions, dropout, the order of axes, ragged batches and initial
-states for any cell. The classes in `layers` choose the cell.
+`Recurrent` implements stacked layers, directions, dropout, the order of axes, ragged batches and
+initial states for any cell. The classes in `layers` choose the cell.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ T = TypeVar("T")
 scan_interceptor: ContextVariable[Callable[..., tuple[Any, Any]] | None] = ContextVariable(
     "scan_interceptor", default=None
 )
-"""Function that layers call instead of `scan`, with the layer and the index of the cell as further
-leading arguments. `tinygrad_rnn.insight` sets it, per thread, to capture the steps."""
+"""Function that layers call instead of `scan`. Its first arguments are the layer and the index of
+the cell; the arguments of `scan` follow. `tinygrad_rnn.insight` sets it to capture the steps."""
 
 
 class Recurrent(Module):
-    """Recurrent layers of any cell.
+    """Recurrent network of one or more layers of any cell.
 
     Layer k > 0 reads the outputs of layer k - 1, with both directions concatenated if
     `bidirectional`. The parameters have PyTorch's names: "weight_ih" of a cell is "weight_ih_l0" in
@@ -205,7 +205,7 @@ class Recurrent(Module):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; `weight_hh_l0` and the like are set in the cell, to tie weights."""
+        """Set an attribute. A name such as `weight_hh_l0` sets the parameter of the cell."""
         for full_name, module, local_name, _ in self._cell_members(Module._direct_tensors):
             if full_name == name:
                 setattr(module, local_name, value)
@@ -350,7 +350,7 @@ class Recurrent(Module):
         return [tree_map(lambda leaf, k=k: leaf[k], hx) for k in range(len(states))]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.extra_repr()})"  # without the cells: all are alike
+        return f"{type(self).__name__}({self.extra_repr()})"  # without the cells, which are similar
 
     def extra_repr(self) -> str:
         """Return the arguments of the first cell and the options that differ from the defaults.
@@ -407,5 +407,5 @@ def _without_padding(xs: Tensor, lengths: Any) -> Tensor:
 
 
 def _expand_batch(initial: Tensor, shape: tuple[int, ...]) -> Any:
-    """Return a learned initial state (cells, ...) for every sequence: (cells, B, ...)."""
+    """Broadcast a learned initial state (cells, ...) to the batch: (cells, B, ...)."""
     return broadcast_to(expand_dims(initial, 1), (len(initial), *shape))

@@ -3,7 +3,7 @@
     outputs, h_n = nn.GRU(input_size, hidden_size, num_layers)(input, h_0)
     outputs, (h_n, c_n) = nn.LSTM(input_size, hidden_size, num_layers)(input, (h_0, c_0))
 
-Each class is a `Recurrent` layer of one kind of cell. `Recurrent` documents shapes and options.
+Each class is a `Recurrent` network of one type of cell. `Recurrent` documents shapes and options.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .rnn_cells import JordanRNNCell, RNNCell
 
 
 class RNN(Recurrent):
-    """Layers of `RNNCell` (Elman networks).
+    """Elman network: one or more layers of `RNNCell`. See `Recurrent` for shapes and options.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class RNN(Recurrent):
 
 
 class JordanRNN(Recurrent):
-    """Layers of `JordanRNNCell` (Jordan networks).
+    """Jordan network: one or more layers of `JordanRNNCell`. See `Recurrent` for shapes.
 
     Parameters
     ----------
@@ -122,7 +122,9 @@ class JordanRNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """Layers of `GRUCell` (gated recurrent units).
+    """Gated recurrent unit (GRU): one or more layers of `GRUCell`.
+
+    See `Recurrent` for shapes and options.
 
     Parameters
     ----------
@@ -176,9 +178,9 @@ class GRU(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Layers of `LSTMCell` (long short-term memory).
+    """Long short-term memory (LSTM): one or more layers of `LSTMCell`.
 
-    Its state is the pair (h, c).
+    The state is the pair (h, c). See `Recurrent` for shapes and options.
 
     Parameters
     ----------
@@ -233,7 +235,7 @@ class LSTM(Recurrent):
 
 
 class PeepholeLSTM(LSTM):
-    """Layers of `PeepholeLSTMCell` (LSTM with peephole connections).
+    """LSTM with peephole connections: one or more layers of `PeepholeLSTMCell`.
 
     Parameters
     ----------
@@ -247,7 +249,7 @@ class PeepholeLSTM(LSTM):
 
 
 class LayerNormLSTM(LSTM):
-    """Layers of `LayerNormLSTMCell` (LSTM with layer normalization).
+    """LSTM with layer normalization: one or more layers of `LayerNormLSTMCell`.
 
     Parameters
     ----------

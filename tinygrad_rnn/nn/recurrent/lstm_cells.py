@@ -25,8 +25,8 @@ class LSTMCell(Cell):
         g =    tanh(W_g x + W_hg h)
         o = sigmoid(W_o x + W_ho h)
 
-    The state is (h, c), of shapes (B, H), and the output is h'. With `proj_size` P the output is
-    h' = W_hr (o * tanh(c')), of shape (B, P).
+    The products with x include the biases b_ih + b_hh. The state is (h, c), of shapes (B, H), and
+    the output is h'. With `proj_size` P the output is h' = W_hr (o * tanh(c')), of shape (B, P).
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 A packed batch has no padding. Its rows are the first steps of all sequences, then the second steps
 of the sequences that are long enough, and so on, the longest sequence first. Recurrent layers
-accept and return packed batches. `lengths=` at a layer's call does the same for a padded batch in
-any order.
+accept and return packed batches. The argument `lengths` of a layer's call has the same effect for a
+padded batch, whose sequences may have any order.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class PackedSequence(_PackedFields):
     batch_sizes : ndarray of int, shape (longest length,)
         Number of sequences that have each step.
     sorted_indices : ndarray of int, shape (B,), optional
-        For each sequence in the order of the first step, its index in the caller's batch. None if
-        the orders are equal.
+        Indices in the caller's batch, the longest sequence first. None if the caller's batch has
+        this order.
     unsorted_indices : ndarray of int, shape (B,), optional
         The inverse permutation of `sorted_indices`.
     """
@@ -121,8 +121,8 @@ def pack_padded_sequence(
     order = np.argsort(-counts.astype(np.int64), kind="stable")
     if enforce_sorted and (np.diff(counts.astype(np.int64)) > 0).any():
         raise ValueError(
-            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True; "
-            f"pass enforce_sorted=False. got {counts.tolist()}"
+            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True, "
+            f"got {counts.tolist()}; pass enforce_sorted=False for other orders"
         )
     batch_sizes = (counts > np.arange(counts.max())[:, None]).sum(1)
     indices = (None, None) if enforce_sorted else (order, np.argsort(order))
@@ -186,6 +186,11 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> Pack
     Returns
     -------
     PackedSequence
+
+    Raises
+    ------
+    ValueError
+        If a sequence is empty, or the lengths are not in descending order with `enforce_sorted`.
     """
     lengths = [len(sequence) for sequence in sequences]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)

@@ -53,9 +53,9 @@ def uses_recurrent_mask(cell: Cell) -> bool:
 
 
 def zoneout_masks(rates: tuple[float, ...], training: bool, state: Any, steps: int) -> Any:
-    """Return what each step preserves of each Tensor of the state.
+    """Return the zoneout mask of each Tensor of the state, with the steps as first axis.
 
-    In training it is a boolean mask, otherwise the probability.
+    A mask is boolean in training, and the zoneout probability in evaluation.
     """
     next_rate = iter(rates)
 
@@ -69,7 +69,7 @@ def zoneout_masks(rates: tuple[float, ...], training: bool, state: Any, steps: i
 
 
 def _preserve(mask: Tensor, old: Tensor, new: Tensor) -> Any:
-    """Return the old state where a boolean mask is True, or the mean by a probability."""
+    """Return the old state where a boolean mask is True; for a probability, the expected state."""
     return where(mask, old, new) if mask.dtype == bool else mask * old + (1 - mask) * new
 
 

@@ -32,7 +32,7 @@ class RNNCell(Cell):
 
         h' = phi(W x + W_h h)
 
-    State and output are h (B, H).
+    W x denotes W_ih x + b_ih + b_hh. State and output are h (B, H).
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class JordanRNNCell(Cell):
         h  = phi(W x + W_h y)
         y' = W_ho h + b_ho
 
-    State and output are y (B, O).
+    W x denotes W_ih x + b_ih + b_hh. State and output are y (B, O).
 
     Parameters
     ----------

@@ -57,10 +57,15 @@ x234 = np.zeros((2, 3, 4))
 @pytest.mark.parametrize(
     ("scores", "target", "options", "message"),
     [
-        (x23, np.zeros(3, int), {}, r"scores of shape \(2, 3\) need targets \(2,\), .*got \(3,\)"),
+        (
+            x23,
+            np.zeros(3, int),
+            {},
+            r"scores of shape \(2, 3\) require .* of shape \(2,\), .*got \(3,\)",
+        ),
         (x23, np.zeros(2), {}, r"probabilities of the same shape as the scores, got \(2,\) float"),
         (x234, np.zeros((2, 3), int), {}, r"classes are on axis 1: reshape scores to \(-1, C\)"),
-        (np.zeros(()), np.zeros((), int), {}, "need an axis of classes"),
+        (np.zeros(()), np.zeros((), int), {}, "must have an axis of classes"),
         (x23, np.zeros(2, int), {"reduction": "average"}, "average is not a valid value for redu"),
         (x23, np.zeros(2, int), {"weight": [1.0, 2.0]}, r"either for all 3 classes .* \(2,\)"),
         (x23, x23, {"weight": [1.0, 2.0]}, r"either for all 3 classes .* \(2,\)"),
