@@ -15,7 +15,7 @@ the library writes and within the recursion limit of functions that traverse doc
 
 
 class InputError(ValueError):
-    """Invalid request or file of the user.
+    """Invalid request or input file.
 
     The message is one line that states what was expected. The command prints it to standard error
     without a traceback and exits with code 2. Any other exception is a defect of the program and
@@ -78,7 +78,7 @@ def parse_json(content: str | bytes, source: object) -> Any:
 
 
 def check_file_name(name: Any, source: object) -> str:
-    """Return `name`, read from a file, if it names a file in the same folder.
+    """Return a file name that was read from a file, if it names a file in the same folder.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ def check_probability(name: str, value: Any) -> float:
 def warn_changed_options(
     kind: str, saved: Mapping[str, Any] | None, current: Mapping[str, Any]
 ) -> None:
-    """Warn about options whose current value, which applies, differs from the saved value."""
+    """Warn about options whose current value, which is used, differs from the saved value."""
     for name, value in current.items():
         saved_value = (saved or {}).get(name, value)
         if to_python(saved_value) != to_python(value):

@@ -73,9 +73,9 @@ def pad_collate(
     ----------
     examples : list
         The examples: sequences (length, ...), or tuples of sequences and numbers.
-    batch_first : bool
+    batch_first : bool, default False
         Return padded arrays (B, T, ...) instead of (T, B, ...).
-    padding_value : float or sequence of float
+    padding_value : float or sequence of float, default 0
         The padding value: one for all fields, or one per field.
 
     Returns

@@ -19,8 +19,8 @@ from ..scalars import to_python
 class TensorDataset:
     """A dataset of the rows of arrays of equal length.
 
-    An integer index returns a tuple with one row of each array, and an array of integers a whole
-    batch of rows (B, ...).
+    An integer index returns a tuple with one row of each array. An integer array of B indices
+    returns a tuple with B rows of each array, (B, ...).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class TensorDataset:
     Raises
     ------
     ValueError
-        If no arrays are given, or if their lengths differ.
+        If `tensors` is empty, or if lengths differ.
     """
 
     def __init__(self, *tensors: Any) -> None:
@@ -78,7 +78,7 @@ def random_split(
         The dataset.
     lengths : sequence of int or float
         Lengths of the subsets, which sum to the length of the dataset, or fractions that sum to 1.
-        Examples that rounding leaves over go to the first subsets.
+        Examples that remain after rounding are assigned to the first subsets.
     generator : ag.Generator, optional
         Stream from which the seed is drawn; by default the stream of `ag.manual_seed`.
 

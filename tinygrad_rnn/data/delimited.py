@@ -19,7 +19,7 @@ class Row(NamedTuple):
     """The cells of the selected columns in one row of a file."""
 
     location: str
-    """The file and the line, as "FILE, line N"."""
+    """Name of the file and number of the line: "FILE, line N"."""
     columns: tuple[str, ...]
     cells: tuple[str, ...]
 
@@ -142,9 +142,9 @@ def _check_header(
 
 def delimiter_hint(header: Sequence[str]) -> str:
     """Return a hint if a header of one column seems to use another delimiter."""
-    other = next((d for d in ";\t,|" if len(header) == 1 and d in header[0]), "")
-    return other and (
-        f"; the columns seem to be separated by {other!r}; CSV requires ',' and TSV '\\t'"
+    delimiter = next((d for d in ";\t,|" if len(header) == 1 and d in header[0]), "")
+    return delimiter and (
+        f"; the columns seem to be separated by {delimiter!r}; CSV requires ',' and TSV '\\t'"
     )
 
 
@@ -164,9 +164,9 @@ def _json_rows(name: str, text: str, columns: Sequence[str] | None) -> Iterator[
         columns = tuple(record) if columns is None else columns
         for column in columns:
             if not isinstance(record.get(column), (str, int, float)):
-                found = f"is {shorten(record[column])}" if column in record else "is missing"
+                problem = f"is {shorten(record[column])}" if column in record else "is missing"
                 raise InputError(
-                    f"{location}: the field {column!r} {found}; expected a text or number"
+                    f"{location}: the field {column!r} {problem}; expected a text or number"
                 )
         yield Row(location, tuple(columns), tuple(str(record[column]) for column in columns))
 

@@ -1,7 +1,7 @@
 """Opening files, which may be compressed by gzip, and listing folders of files.
 
-All readers of this package get their bytes from `open_file`. It turns every defect of a file into
-an `InputError`, and bounds memory by the contents of a file instead of the claims of its header.
+All readers of this package get their bytes from `open_file`. It reports every defect of a file as
+an `InputError`, and limits memory by the size of a file, not by the sizes that its header states.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UNSUPPORTED = {
     b"\x28\xb5\x2f\xfd": "is compressed by zstd",
     b"PK\3\4": "is a zip archive or a spreadsheet",
 }
-"""First bytes of formats that are often given by mistake, and a description for the message."""
+"""First bytes of formats that users often pass by mistake, and a description for the message."""
 
 
 class ByteSource:
@@ -92,9 +92,9 @@ def open_file(path: PathLike, kind: str) -> Iterator[ByteSource]:
             yield ByteSource(raw, display_name(name))
     except (OSError, EOFError, zlib.error) as error:
         reason = (isinstance(error, OSError) and error.strerror) or f"damaged gzip data: {error}"
-        other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
-        if isinstance(error, FileNotFoundError) and os.path.exists(other):
-            reason += f", but {other} exists"
+        variant = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
+        if isinstance(error, FileNotFoundError) and os.path.exists(variant):
+            reason += f", but {variant} exists"
         raise InputError(f"{display_name(name)}: {reason}; expected {kind}") from error
 
 
@@ -153,7 +153,7 @@ def list_files(folder: PathLike, *suffixes: str, at_least: int = 1) -> list[Path
     """Return the files in a folder and its subfolders whose names end in one of the suffixes.
 
     The suffixes are compared without case, and may be followed by `.gz`. Hidden files and folders,
-    whose names begin with a dot, are left out. Links to folders are not followed.
+    whose names begin with a dot, are omitted. Links to folders are not followed.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def list_files(folder: PathLike, *suffixes: str, at_least: int = 1) -> list[Path
         The folder.
     *suffixes : str
         File name suffixes, such as ".wav".
-    at_least : int
+    at_least : int, default 1
         Minimum number of files.
 
     Returns
@@ -199,8 +199,8 @@ def list_labeled_files(
         The folder. `list_files` finds the files of each class.
     *suffixes : str
         File name suffixes, such as ".wav".
-    at_least : int
-        Minimum number of files per class, for example 2 if some are held out.
+    at_least : int, default 2
+        Minimum number of files per class, for example 2 if some files are held out.
 
     Returns
     -------
@@ -221,8 +221,8 @@ def list_labeled_files(
         raise InputError(f"{path}: expected a folder with one subfolder per class")
     classes = sorted(Path(entry.path) for entry in visible_entries(path) if os.path.isdir(entry))
     if len(classes) < 2:
-        found = f"only {classes[0].name}" if classes else "none"
-        raise InputError(f"{path}: expected at least two subfolders, one per class; found {found}")
+        names = f"only {classes[0].name}" if classes else "none"
+        raise InputError(f"{path}: expected at least two subfolders, one per class; found {names}")
     files: list[Path] = []
     labels: list[int] = []
     for label, class_folder in enumerate(classes):
@@ -252,7 +252,7 @@ def read_folder(
         Reads one file, such as `read_wav`.
     *suffixes : str
         File name suffixes, such as ".wav".
-    at_least : int
+    at_least : int, default 1
         Minimum number of readable files.
 
     Returns
@@ -279,7 +279,7 @@ def read_labeled_folder(
 ) -> tuple[list[T], list[int], tuple[str, ...]]:
     """Read every file in a folder with one subfolder per class.
 
-    Unreadable files are skipped as `read_folder` does.
+    Unreadable files are skipped, as in `read_folder`.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ def read_labeled_folder(
         Reads one file, such as `read_wav`.
     *suffixes : str
         File name suffixes, such as ".wav".
-    at_least : int
+    at_least : int, default 2
         Minimum number of readable files per class.
 
     Returns

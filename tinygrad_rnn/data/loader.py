@@ -65,7 +65,7 @@ class Loader:
         raise NotImplementedError
 
     def __len__(self) -> int:
-        """Return the number of batches in the current epoch, or in the first before it."""
+        """Return the number of batches in the current epoch, or in epoch 1 before iteration."""
         return len(self.batches(1) if self._current is None else self._current)
 
     def __iter__(self) -> Iterator[Any]:
@@ -120,8 +120,8 @@ class Loader:
 class DataLoader(Loader):
     """Batches of the examples of a dataset, like `torch.utils.data.DataLoader`.
 
-    A loader with the same dataset and options that restores the state of this one continues with
-    the next batch.
+    The position can be saved and restored: a loader with the same dataset and options continues
+    with the next batch.
 
     Parameters
     ----------
@@ -129,9 +129,9 @@ class DataLoader(Loader):
         Has a length and returns examples by index.
     batch_size : int, optional
         Number of examples in a batch; None yields the items of the dataset as batches.
-    shuffle : bool
+    shuffle : bool, default False
         Use a different random order in every epoch.
-    drop_last : bool
+    drop_last : bool, default False
         Drop the last batch of an epoch if it is smaller.
     collate_fn : callable, optional
         Converts a list of examples to a batch; `collate` by default. `pad_collate` supports
@@ -286,7 +286,7 @@ class GeneratedBatches(Loader):
     ----------
     make : callable
         `make(rng)` returns one batch; `rng` is a NumPy generator.
-    per_epoch : int
+    per_epoch : int, default 100
         Number of batches in an epoch.
     generator : ag.Generator, optional
         Stream from which the seed is drawn; by default the stream of `ag.manual_seed`.

@@ -2,7 +2,7 @@
 
 `StatefulBatches` divides a text into contiguous streams, one per column of a batch. Each window
 continues where the previous window ended, in every stream, so that the state of a recurrent network
-can be carried from window to window (truncated back-propagation through time: Mikolov et al. 2010,
+can be carried from window to window (truncated backpropagation through time: Mikolov et al. 2010,
 "Recurrent neural network based language model").
 """
 
@@ -105,7 +105,7 @@ class TextCorpus:
 
     @classmethod
     def default(cls) -> "TextCorpus":
-        """Return the documentation that Python contains: about 0.5 MB of English and code.
+        """Return the documentation that Python includes: about 0.5 MB of English and code.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class TextCorpus:
         ----------
         paths : path or iterable of path
             The files, which may be compressed by gzip; `-` is standard input.
-        encoding : str
+        encoding : str, default "utf-8"
             The text encoding.
 
         Returns
@@ -165,11 +165,11 @@ class TextCorpus:
 
         Parameters
         ----------
-        fractions : tuple of three floats
+        fractions : tuple of three floats, default (0.90, 0.05, 0.05)
             Fractions of the text, which sum to 1.
-        batch : int
+        batch : int, default 1
             Batch size for which the training text must suffice.
-        seq_len : int
+        seq_len : int, default 1
             Window length for which the training text must suffice.
 
         Returns
@@ -190,13 +190,13 @@ class TextCorpus:
         if sum(ratios) != 1 or min(ratios) < 0:
             raise ValueError(f"fractions must be at least 0 and sum to 1, got {fractions}")
         minima = (_window_size(batch, seq_len), 2, 2)
-        needed = [ceil(n / ratio) if ratio else 0 for n, ratio in zip(minima, ratios, strict=True)]
-        if len(self.text) < max(needed):
+        sizes = [ceil(n / ratio) if ratio else 0 for n, ratio in zip(minima, ratios, strict=True)]
+        if len(self.text) < max(sizes):
             remedy = "use a longer text"
-            if len(self.text) >= max(needed[1:]):
+            if len(self.text) >= max(sizes[1:]):
                 remedy += f", or a smaller batch (now {batch}) or seq_len (now {seq_len})"
             raise InputError(
-                f"{self.source}: training, validation and test require at least {max(needed)} "
+                f"{self.source}: training, validation and test require at least {max(sizes)} "
                 f"characters, got {len(self.text)}; {remedy}"
             )
         train_end = int(len(self.text) * ratios[0])
@@ -205,7 +205,7 @@ class TextCorpus:
 
 
 class StatefulBatches:
-    """The windows of one epoch of truncated back-propagation through time.
+    """The windows of one epoch of truncated backpropagation through time.
 
     The sequence is divided into `batch` contiguous streams of equal length. Each window is a pair
     `(inputs, targets)` of arrays (T, B, ...), where the targets are the inputs shifted by one step.
@@ -220,9 +220,9 @@ class StatefulBatches:
         Number of streams B. If the length is not divisible, adjacent streams share a step.
     seq_len : int
         Window length T; the last window of the epoch can be shorter.
-    shift : int
-        Number of steps to skip at the start, below `seq_len`. Different shifts give different
-        windows in different epochs.
+    shift : int, default 0
+        Number of steps to skip at the start, below `seq_len`. A different shift in each epoch gives
+        different windows.
 
     Raises
     ------
@@ -244,10 +244,10 @@ class StatefulBatches:
             raise ValueError(f"batch and seq_len must be at least 1, got {batch} and {seq_len}")
         if not 0 <= shift < seq_len:
             raise ValueError(f"shift must be in [0, seq_len={seq_len}), got {shift}")
-        needed = _window_size(batch, seq_len)
-        if len(ids) < needed:
+        minimum = _window_size(batch, seq_len)
+        if len(ids) < minimum:
             raise InputError(
-                f"one window requires at least {needed} characters, got {len(ids)}; use a longer "
+                f"one window requires at least {minimum} characters, got {len(ids)}; use a longer "
                 f"text, or a smaller batch (now {batch}) or seq_len (now {seq_len})"
             )
         bounds = shift + _stream_bounds(len(ids) - 1 - shift, batch)
@@ -292,7 +292,7 @@ def evaluation_streams(
     targets : array of int, shape (T, streams)
         The next characters.
     scored : array of bool, shape (T, streams)
-        True where the target counts.
+        True for targets that are scored.
 
     Raises
     ------
@@ -337,7 +337,7 @@ def read_text(path: PathLike, encoding: str = "utf-8") -> str:
     ----------
     path : path
         The file.
-    encoding : str
+    encoding : str, default "utf-8"
         The text encoding.
 
     Returns

@@ -33,7 +33,7 @@ class LabeledText:
         The texts.
     labels : sequence of str or int
         The name of each text's class.
-    text_split : callable
+    text_split : callable, default str.split
         Splits a text into tokens: at spaces by default; `list` splits into characters.
     like : LabeledText, optional
         The training dataset, whose vocabulary, classes and `text_split` are used. Tokens that it
@@ -112,15 +112,15 @@ class LabeledText:
         ----------
         path : path
             The file, which may be compressed by gzip.
-        text : str
+        text : str, default "text"
             Name of the column with the texts.
-        label : str
+        label : str, default "label"
             Name of the column with the labels.
-        text_split : callable
+        text_split : callable, default str.split
             Splits a text into tokens.
         like : LabeledText, optional
             The training dataset.
-        encoding : str
+        encoding : str, default "utf-8"
             The text encoding.
 
         Returns
@@ -155,17 +155,17 @@ class LabeledText:
     ) -> LabeledText:
         """Read a folder with one subfolder per class, which contains .txt or .txt.gz files.
 
-        Unreadable files are skipped as `read_labeled_folder` does.
+        Unreadable files are skipped, as in `read_labeled_folder`.
 
         Parameters
         ----------
         path : path
             The folder.
-        text_split : callable
+        text_split : callable, default str.split
             Splits a text into tokens.
         like : LabeledText, optional
             The training dataset.
-        encoding : str
+        encoding : str, default "utf-8"
             The text encoding.
 
         Returns
@@ -207,7 +207,7 @@ class ParallelText:
         The texts that a model reads.
     targets : sequence of str
         The texts that a model generates.
-    text_split : callable
+    text_split : callable, default str.split
         Splits a text into tokens: at spaces by default; `list` splits into characters.
     like : ParallelText, optional
         The training dataset, whose vocabularies and `text_split` are used. Tokens that it does not
@@ -274,15 +274,15 @@ class ParallelText:
         ----------
         path : path
             The file, which may be compressed by gzip.
-        source : str
+        source : str, default "source"
             Name of the column with the sources.
-        target : str
+        target : str, default "target"
             Name of the column with the targets.
-        text_split : callable
+        text_split : callable, default str.split
             Splits a text into tokens.
         like : ParallelText, optional
             The training dataset.
-        encoding : str
+        encoding : str, default "utf-8"
             The text encoding.
 
         Returns
@@ -321,11 +321,11 @@ class ParallelText:
             The file with the sources, one per line.
         target : path
             The file with the targets, one per line.
-        text_split : callable
+        text_split : callable, default str.split
             Splits a text into tokens.
         like : ParallelText, optional
             The training dataset.
-        encoding : str
+        encoding : str, default "utf-8"
             The text encoding.
 
         Returns

@@ -58,7 +58,7 @@ class TimeSeries:
             The file, which may be compressed by gzip.
         columns : str or sequence of str, optional
             The columns to read; all by default.
-        encoding : str
+        encoding : str, default "utf-8"
             The text encoding.
 
         Returns
@@ -151,9 +151,9 @@ class TimeSeries:
         ----------
         steps : int
             Length of the past (steps, C).
-        horizon : int
+        horizon : int, default 1
             Length of the future (horizon, C).
-        every : int
+        every : int, default 1
             Distance between the starts of adjacent windows, in steps.
 
         Returns

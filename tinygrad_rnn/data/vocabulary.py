@@ -76,9 +76,9 @@ class Vocabulary:
         """
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         ids = np.searchsorted(self._codes, codes)
-        known = np.isin(codes, self._codes)
-        if not known.all():
-            raise InputError(self._unknown(text, np.flatnonzero(~known)))
+        is_known = np.isin(codes, self._codes)
+        if not is_known.all():
+            raise InputError(self._unknown(text, np.flatnonzero(~is_known)))
         return ids.astype(np.int64)
 
     def _unknown(self, text: str, positions: npt.NDArray[np.intp], limit: int = 5) -> str:
@@ -138,7 +138,7 @@ class TokenVocabulary:
 
     @classmethod
     def from_texts(cls, texts: Iterable[Iterable[str]]) -> TokenVocabulary:
-        """Create the vocabulary of some texts.
+        """Create a vocabulary from tokenized texts.
 
         Parameters
         ----------

@@ -52,8 +52,8 @@ class LayerTrace:
         Variables of each time step by name: all Tensors whose first axis is the batch. Variables of
         a nested cell are named "inner.f".
     state_names : tuple of str
-        Names of the parts of the state. A part that is not held by a variable is named "state", or
-        "state_0", "state_1", ...
+        Names of the parts of the state. A part that is not a variable of the step is named "state",
+        or "state_0", "state_1", ...
     carried_states : list of list of Tensor
         Parts of the state before the first step and after each step in the order of execution:
         T + 1 lists. No other value of the same step depends on these Tensors.
@@ -137,7 +137,8 @@ class LayerTrace:
     def gradient(self, output: Tensor, name: str) -> Tensor:
         """Return the gradient of a scalar with respect to a variable at each time step.
 
-        It is the total derivative: the gradient with respect to c_t includes the path through h_t.
+        Gradients are total derivatives: the gradient with respect to c_t includes the path through
+        h_t.
 
         Parameters
         ----------
@@ -172,13 +173,14 @@ def gradients_or_zeros(
     output: Tensor, inputs: list[Tensor], weight: Tensor | None = None
 ) -> list[Tensor]:
     """Return the gradient with respect to each input, 0 for unused inputs, and keep the graph."""
-    found = gradients(output, inputs, weight, retain_graph=True, allow_unused=True)
-    return [zeros_like(x.detach()) if g is None else g for x, g in zip(inputs, found, strict=True)]
+    results = gradients(output, inputs, weight, retain_graph=True, allow_unused=True)
+    pairs = zip(inputs, results, strict=True)
+    return [zeros_like(x.detach()) if g is None else g for x, g in pairs]
 
 
 @contextmanager
 def capture(model: nn.Module) -> Iterator[list[LayerTrace]]:
-    """Record what the recurrent layers of a model compute inside a `with` block.
+    """Record traces of the recurrent layers of a model inside a `with` block.
 
     Every step runs in eager execution: no scan is compiled, and checkpointing is ignored. Results,
     gradients and random numbers do not change. Under `no_grad` the traces contain values without
@@ -187,7 +189,7 @@ def capture(model: nn.Module) -> Iterator[list[LayerTrace]]:
 
     Parameters
     ----------
-    model
+    model : nn.Module
         A module that is or contains `nn.Recurrent` layers (`nn.LSTM`, `nn.GRU`, ...).
 
     Yields

@@ -146,11 +146,11 @@ def saliency(
     *args, **options
         Arguments of the model.
     score : callable
-        Function of the model's output that returns one number per sequence, or one in total, such
+        Function of the model's output that returns a number per sequence or a single number, such
         as the score of a class.
     times_input : bool, default False
-        False: return the norm of the gradient (Simonyan et al., 2014). True: return the product of
-        gradient and input, which has a sign (Li et al., 2016).
+        If False, return the norm of the gradient (Simonyan et al., 2014; Li et al., 2016). If True,
+        return the signed product of gradient and input (Shrikumar et al., 2016).
 
     Returns
     -------
@@ -166,6 +166,8 @@ def saliency(
     ----------
     Simonyan, K., Vedaldi, A. and Zisserman, A. (2014), "Deep inside convolutional networks",
     section 3. Li, J. et al. (2016), "Visualizing and understanding neural models in NLP".
+    Shrikumar, A. et al. (2016), "Not just a black box: learning important features through
+    propagating activation differences".
     """
     traces, output = _run_captured(model, lambda: score(model(*args, **options)).sum())
     inputs = traces[0].inputs

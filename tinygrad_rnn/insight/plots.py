@@ -37,8 +37,12 @@ def draw_over_time(
     ----------
     curves : dict, array or Tensor
         One curve (T,), one curve per sequence (T, B), or curves (T,) by name.
-    xlabel, ylabel, title : str
-        Labels. Over lags, `xlabel` is "lag (steps)".
+    xlabel : str, default "time step"
+        Label of the horizontal axis, for example "lag (steps)" for curves over lags.
+    ylabel : str, default "norm of the state's gradient"
+        Label of the vertical axis.
+    title : str, default ""
+        Title.
     axes : matplotlib.axes.Axes, optional
         Axes to draw into. Default: a new figure.
 
@@ -56,8 +60,8 @@ def draw_over_time(
     styles = zip(cycle(COLORS), cycle(DASHES), strict=False)
     for (name, values), (color, dash) in zip(_curves_by_name(curves).items(), styles, strict=False):
         y = _vector(values, name)
-        shown = np.where(np.isfinite(y) & (y > 0), y, np.nan)
-        axes.plot(np.arange(len(y)), shown, dash, color=color, linewidth=2, label=name)
+        positive = np.where(np.isfinite(y) & (y > 0), y, np.nan)
+        axes.plot(np.arange(len(y)), positive, dash, color=color, linewidth=2, label=name)
         for mask, edge, label in ((y == 0, 0, "exactly 0"), (~np.isfinite(y), 1, "not finite")):
             if mask.any():
                 axes.plot(
@@ -175,7 +179,7 @@ def colored_text(
         The T symbols.
     rows : dict of array or Tensor, shape (T,)
         One value per symbol, by name. The reader selects a row above the text.
-    title : str
+    title : str, default "What the network sees"
         Title of the page.
 
     Returns

@@ -22,8 +22,8 @@ class Captioner(Decoder):
         s_0 = W_b v + b_b, for each component of the cell's state
 
     With attention, the encoder returns one feature vector per region, (R, B, C). Each step attends
-    to the regions, and v is their mean (Xu et al. 2015, section 3.1.2). The other equations are
-    those in `Decoder`: the query is the new state, as in Luong et al. 2015.
+    to the regions, and v is their mean (Xu et al. 2015, section 3.1.2). `Decoder` lists the other
+    equations: the query is the new state, as in Luong et al. 2015.
 
     To generate, call `state = model.encode(image)` and then `models.sample` or `models.beam_search`
     with `model.step`.
@@ -39,18 +39,18 @@ class Captioner(Decoder):
     attention : callable, optional
         A class, such as `nn.AdditiveAttention`; `attention(query_size, memory_size)` creates the
         attention.
-    dropout : float
+    dropout : float, default 0.0
         Dropout probability after the embedding and before the output layer.
     feature_size : int, optional
-        Size C of the feature vectors; by default `output_size` or `out_features` of the last module
-        in `reader` that has one.
-    batch_first : bool
+        Size C of the feature vectors. The default is `output_size` or `out_features` of the last
+        module in `reader` that has such an attribute.
+    batch_first : bool, default False
         Use shapes (B, T') for symbols, (B, T', V) for logits and (B, R, C) for regions.
 
     Raises
     ------
     ValueError
-        If `feature_size` is neither given nor found in `reader`.
+        If `feature_size` is None and no module in `reader` has an output size.
 
     References
     ----------
@@ -156,7 +156,7 @@ class Captioner(Decoder):
 
 
 def _output_size(module: Any) -> int | None:
-    """Return the output size of a module, or of the last of its children that has one."""
+    """Return the output size of a module or of its last child with an output size, or None."""
     for name in ("output_size", "out_features"):
         if hasattr(module, name):
             return int(getattr(module, name))

@@ -59,9 +59,9 @@ class SequenceTagger(_LabelModel):
     classes : int
         Number of classes.
     symbols : int, optional
-        Vocabulary size, if the inputs are symbols, which are then embedded; by default the inputs
-        are features.
-    dropout : float
+        Vocabulary size of symbol inputs, which the model embeds. None if the inputs are feature
+        vectors.
+    dropout : float, default 0.0
         Dropout probability after the embedding and before the output layer.
 
     References
@@ -89,8 +89,8 @@ class SequenceTagger(_LabelModel):
     def forward(self, x: Any, lengths: Any = None) -> Tensor:
         """Compute the logits of the classes at every step.
 
-        Steps beyond the end of a sequence have no influence, and their logits only have to be
-        excluded from the loss.
+        Steps beyond the end of a sequence have no influence on other steps. Exclude their logits
+        from the loss.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class SequenceClassifier(_LabelModel):
 
         p(class | x_1 ... x_n) = softmax(W pool(h_1 ... h_n) + b)
 
-    `pooling` combines the outputs of the last layer in the n steps of a sequence:
+    `pooling` combines the outputs of the last layer over the n steps of a sequence:
 
         "last"  h_n; bidirectional: [h_n of the forward direction; h_1 of the backward direction]
         "mean"  sum_t h_t / n
@@ -127,11 +127,11 @@ class SequenceClassifier(_LabelModel):
     classes : int
         Number of classes.
     symbols : int, optional
-        Vocabulary size, if the inputs are symbols, which are then embedded; by default the inputs
-        are features.
-    pooling : {"last", "mean", "max"}
-        The pooling.
-    dropout : float
+        Vocabulary size of symbol inputs, which the model embeds. None if the inputs are feature
+        vectors.
+    pooling : {"last", "mean", "max"}, default "last"
+        Pooling of the outputs over time.
+    dropout : float, default 0.0
         Dropout probability after the embedding and before the output layer.
 
     Raises

@@ -14,7 +14,7 @@ from .. import nn
 
 
 class Decoder(nn.Module):
-    """Base class of models that generate a sequence, conditioned on an encoded input.
+    """Base class of models that generate a sequence conditioned on an encoded input.
 
     A subclass defines an encoder, and a method `encode` that returns `initial_state(...)`. With
     attention, each step attends to the encoder outputs h_1 ... h_T, the memory (Bahdanau et al.

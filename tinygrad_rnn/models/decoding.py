@@ -1,11 +1,11 @@
 """Decoding algorithms: sampling, greedy search and beam search.
 
-They work with every model that provides
+The algorithms work with every model that provides
 
     state, logits = step(state, tokens)
 
-where logits (B, V) predict the symbol after the tokens (B), and the leaves of the state have the
-batch as the first axis. Call `model.eval()` first to disable dropout.
+where the logits (B, V) predict the symbol after the tokens (B), and the leaves of the state have
+the batch as the first axis. Call `model.eval()` first to disable dropout.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DecodedSequence(NamedTuple):
     tokens : list of int
         The symbols, without the end symbol.
     score : float
-        The log probability of the sequence, including the end symbol; `beam_search` divides it by
+        The log-probability of the sequence, including the end symbol; `beam_search` divides it by
         the length penalty.
     """
 
@@ -57,8 +57,8 @@ def sampling_distribution(
     ----------
     logits : array_like, shape (..., V)
         The logits.
-    temperature : float
-        Divides the logits; 0 gives all probability to the largest logit.
+    temperature : float, default 1.0
+        Divisor of the logits; 0 assigns probability 1 to the largest logit.
     top_k : int, optional
         Restrict sampling to the k most likely symbols (Fan et al. 2018, "Hierarchical neural story
         generation").
@@ -97,8 +97,8 @@ def sampling_distribution(
     p = ag.softmax(logits)
     if top_p is not None:
         descending = ag.take_along_axis(p, order)
-        more_likely = ag.take_along_axis(ag.cumsum(descending, -1) - descending, rank)
-        p = ag.where(more_likely < top_p, p, 0)
+        preceding = ag.take_along_axis(ag.cumsum(descending, -1) - descending, rank)
+        p = ag.where(preceding < top_p, p, 0)
     return p / ag.sum(p, -1, keepdims=True)
 
 
@@ -119,7 +119,7 @@ def generate_tokens(
     top_p: float | None = None,
     generator: random.Generator | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield sampled symbols without end.
+    """Yield an endless sequence of sampled symbols.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def generate_tokens(
     tokens : Tensor, shape (B,)
         The next symbols.
     log_p : Tensor, shape (B,)
-        Their log probabilities under the model.
+        Their log-probabilities under the model.
     """
     stream = random.default_generator if generator is None else generator
     tokens = _to_state_device(state, start)
@@ -243,9 +243,9 @@ def beam_search(
         The symbol that ends a sequence.
     max_length : int
         Maximum number of symbols, including `end`.
-    width : int
+    width : int, default 5
         Beam width; 1 is greedy search.
-    alpha : float
+    alpha : float, default 0.6
         Exponent of the length penalty of Wu et al. 2016: scores are
         log p / ((5 + length) / 6)^alpha, so larger values prefer longer sequences.
 
@@ -283,8 +283,8 @@ def beam_search(
             V = logits.shape[-1]
             previous = ag.tensor(log_p.reshape(B * K, 1), device=logits.device)
             total = (previous + _log_probabilities(logits)).reshape(B, K * V)
-            log_p, chosen = (t.numpy() for t in ag.top_k(total, K))
-        parent, token = np.divmod(chosen, V)
+            log_p, indices = (t.numpy() for t in ag.top_k(total, K))
+        parent, token = np.divmod(indices, V)
         rows, tokens = (np.arange(B)[:, None] * K + parent).ravel(), token.ravel()
         hypotheses = np.take_along_axis(hypotheses, parent[:, :, None], 1)
         hypotheses = np.concatenate([hypotheses, token[:, :, None]], -1)

@@ -15,8 +15,8 @@ class EncoderDecoder(Decoder):
     """Encoder-decoder (sequence-to-sequence) model, optionally with attention.
 
     A recurrent encoder reads the source. The decoder starts from the encoder's last state, and with
-    attention each step attends to all encoder outputs; its equations are those in `Decoder`. The
-    last states of a bidirectional encoder are mapped to the size of one direction.
+    attention each step attends to all encoder outputs; `Decoder` lists the equations. The last
+    states of a bidirectional encoder are mapped to the size of one direction.
 
     To generate, call `state = model.encode(source, lengths)` and then `models.sample` or
     `models.beam_search` with `model.step`.
@@ -34,7 +34,7 @@ class EncoderDecoder(Decoder):
     attention : callable, optional
         A class, such as `nn.AdditiveAttention`; `attention(query_size, memory_size)` creates the
         attention.
-    dropout : float
+    dropout : float, default 0.0
         Dropout probability after the embeddings, between the decoder's cells and before the output
         layer.
 
@@ -76,8 +76,8 @@ class EncoderDecoder(Decoder):
     def forward(self, source: Any, source_lengths: Any, target: Any) -> Tensor:
         """Compute the logits of target sequences by teacher forcing.
 
-        The logits do not depend on later target symbols, so padding in the target only has to be
-        excluded from the loss.
+        The logits do not depend on later target symbols, so padding in the target requires no mask.
+        Exclude its logits from the loss.
 
         Parameters
         ----------

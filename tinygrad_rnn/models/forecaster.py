@@ -19,9 +19,9 @@ class Forecaster(nn.Module):
 
         x^_{t+1} = A x_t + W h_t + b        h: the outputs of a recurrent layer on x
 
-    `A` is a residual connection that is initialized as the identity: the first forecasts are close
-    to the last value, and the layer learns the correction. This reduces the errors of series that
-    change little between steps. Use `residual=False` for series whose last value is not
+    `A` is a residual connection that is initialized as the identity: before training, forecasts are
+    close to the last value, and the layer learns the correction. This reduces the errors of series
+    that change little between steps. Use `residual=False` for series whose last value is not
     informative, such as seasonal series with much noise.
 
     The series should be standardized (`data.TimeSeries.scaled`). `training.TruncatedBPTT` trains
@@ -32,11 +32,11 @@ class Forecaster(nn.Module):
     recurrent : nn.Recurrent
         Any unidirectional recurrent layer; its `batch_first` determines the axis order.
     columns : int, optional
-        Number of columns to predict; by default all columns that are read. If it differs from that
+        Number of columns to predict. The default is the number of input columns. For any other
         number, `A` is initialized as 0.
-    dropout : float
+    dropout : float, default 0.0
         Dropout probability before the output layer.
-    residual : bool
+    residual : bool, default True
         Use the residual connection `A`.
 
     Raises
@@ -169,8 +169,8 @@ class Forecaster(nn.Module):
         ----------
         series : array_like, shape (n, C)
             The series.
-        warm_up : int
-            Number of values at the start that are not counted, at least 1.
+        warm_up : int, default 0
+            Number of initial values that are excluded from the error, at least 1.
 
         Returns
         -------

@@ -15,21 +15,21 @@ RECURRENT_LAYERS = {"lstm": nn.LSTM}
 class LanguageModel(nn.Module):
     """Recurrent language model: embedding, recurrent layers, and an output layer.
 
-    Dropout acts on all connections but the recurrent ones (Zaremba et al. 2014).
+    Dropout acts on all connections except the recurrent connections (Zaremba et al. 2014).
 
     Parameters
     ----------
     vocabulary_size : int
         Vocabulary size V.
-    cell : {"lstm"}
-        The recurrent layer.
-    embed : int
+    cell : {"lstm"}, default "lstm"
+        Type of the recurrent layers.
+    embed : int, default 64
         Embedding dimension.
-    hidden : int
+    hidden : int, default 128
         Hidden size.
-    layers : int
+    layers : int, default 1
         Number of recurrent layers.
-    dropout : float
+    dropout : float, default 0.0
         Dropout probability after the embedding, between the layers and before the output layer.
 
     Raises

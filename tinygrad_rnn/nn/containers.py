@@ -16,7 +16,7 @@ class ModuleList(Module):
 
     Parameters
     ----------
-    modules : iterable of Module
+    modules : iterable of Module, default ()
         Initial contents.
     """
 

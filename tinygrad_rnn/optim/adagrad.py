@@ -22,17 +22,17 @@ class Adagrad(Optimizer):
     ----------
     params : iterable of Tensor or of dict
         Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
-    lr : float
+    lr : float, default 1e-2
         Learning rate.
-    lr_decay : float
+    lr_decay : float, default 0.0
         Decay of the learning rate per step.
-    weight_decay : float
+    weight_decay : float, default 0.0
         L2 penalty: `weight_decay * p` is added to the gradient.
-    initial_accumulator_value : float
+    initial_accumulator_value : float, default 0.0
         Initial value of `s`.
-    eps : float
+    eps : float, default 1e-10
         Term added to the denominator for numerical stability.
-    maximize : bool
+    maximize : bool, default False
         Maximize the objective instead of minimizing it.
 
     References

@@ -25,17 +25,17 @@ class Adam(Optimizer):
     ----------
     params : iterable of Tensor or of dict
         Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
-    lr : float
+    lr : float, default 1e-3
         Learning rate.
-    betas : tuple of two floats
+    betas : tuple of two floats, default (0.9, 0.999)
         Decay rates of `m` and `v`, in [0, 1).
-    eps : float
+    eps : float, default 1e-8
         Term added to the denominator for numerical stability.
-    weight_decay : float
+    weight_decay : float, default 0.0
         L2 penalty: `weight_decay * p` is added to the gradient.
-    amsgrad : bool
+    amsgrad : bool, default False
         Use the AMSGrad variant: the running maximum of `v` replaces `v` in the step.
-    maximize : bool
+    maximize : bool, default False
         Maximize the objective instead of minimizing it.
 
     References
@@ -99,23 +99,23 @@ class AdamW(Adam):
     """Adam with decoupled weight decay.
 
     Each step multiplies the parameters by `1 - lr * weight_decay`. The decay does not enter the
-    running means. Otherwise the steps are those that `Adam` takes.
+    running means. In all other respects, the steps are equal to the steps of `Adam`.
 
     Parameters
     ----------
     params : iterable of Tensor or of dict
         Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
-    lr : float
+    lr : float, default 1e-3
         Learning rate.
-    betas : tuple of two floats
+    betas : tuple of two floats, default (0.9, 0.999)
         Decay rates of the running means, in [0, 1).
-    eps : float
+    eps : float, default 1e-8
         Term added to the denominator for numerical stability.
-    weight_decay : float
+    weight_decay : float, default 1e-2
         Decay rate of the parameters.
-    amsgrad : bool
+    amsgrad : bool, default False
         Use the AMSGrad variant.
-    maximize : bool
+    maximize : bool, default False
         Maximize the objective instead of minimizing it.
 
     References

@@ -2,7 +2,7 @@
 
 The inverse Hessian is approximated from the last secant pairs: `s`, a step, and `y`, the change of
 the gradient over it. All parameters are flattened into one vector. The order of evaluations and the
-constants follow PyTorch, which has them from minFunc (Schmidt 2005), so the trajectories agree.
+constants follow PyTorch, which adopted them from minFunc (Schmidt 2005), so the trajectories agree.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ class LBFGS(Optimizer):
     ----------
     params : iterable of Tensor
         The parameters.
-    lr : float
+    lr : float, default 1.0
         Step size; with a line search, the first step size that it tries.
-    max_iter : int
+    max_iter : int, default 20
         Maximum number of quasi-Newton steps per call of `step`.
     max_eval : int, optional
         Maximum number of evaluations per call of `step`; 1.25 `max_iter` by default.
-    tolerance_grad : float
+    tolerance_grad : float, default 1e-7
         Tolerance of the largest absolute entry of the gradient.
-    tolerance_change : float
+    tolerance_change : float, default 1e-9
         Tolerance of the changes of the loss and of the parameters.
-    history_size : int
+    history_size : int, default 100
         Number of secant pairs that are stored.
-    line_search_fn : {None, "strong_wolfe"}
+    line_search_fn : {None, "strong_wolfe"}, default None
         The line search; None takes steps of size `lr`.
 
     Raises
@@ -392,7 +392,7 @@ def _find_bracket(
 ) -> tuple[list[LineSearchPoint], int]:
     """Return the two ends of a bracket, or one point that satisfies the conditions.
 
-    The number of probes after the first is returned too.
+    The number of probes after the first is the second result.
     """
     previous, point = conditions.initial, probe(t)
     for probes in range(max_probes):

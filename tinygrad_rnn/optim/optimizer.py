@@ -217,7 +217,7 @@ class Optimizer:
 
         Parameters
         ----------
-        set_to_none : bool
+        set_to_none : bool, default True
             Set the gradients to None; if False, fill the existing gradients with zeros.
         """
         for p in self._parameters():
@@ -226,8 +226,8 @@ class Optimizer:
     def _add_missing(self, p: Tensor, state: State, group: Group) -> None:
         """Add the entries that a parameter's state lacks.
 
-        All are missing before the first step. An array can be missing later, if the option that
-        requires it has been set since.
+        Before the first step, all entries are missing. Later, an array is missing if the option
+        that requires it was set after the first step.
         """
         for name in self.state_counters:
             state.setdefault(name, 0)
@@ -273,9 +273,9 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If the state belongs to another kind of optimizer or to other parameters, or if it is
+            If the state belongs to another class of optimizer or to other parameters, or if it is
             malformed: an invalid option, a missing entry, an array of another shape. The optimizer
-            is then unchanged.
+            is unchanged in this case.
         """
         kind = type(self).__name__
         try:

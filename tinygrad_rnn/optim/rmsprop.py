@@ -25,19 +25,19 @@ class RMSprop(Optimizer):
     ----------
     params : iterable of Tensor or of dict
         Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
-    lr : float
+    lr : float, default 1e-2
         Learning rate.
-    alpha : float
+    alpha : float, default 0.99
         Decay rate of the running mean square.
-    eps : float
+    eps : float, default 1e-8
         Term added to the denominator for numerical stability.
-    weight_decay : float
+    weight_decay : float, default 0.0
         L2 penalty: `weight_decay * p` is added to the gradient.
-    momentum : float
+    momentum : float, default 0.0
         Factor of the momentum buffer.
-    centered : bool
+    centered : bool, default False
         Normalize by the estimated standard deviation of the gradient.
-    maximize : bool
+    maximize : bool, default False
         Maximize the objective instead of minimizing it.
 
     References

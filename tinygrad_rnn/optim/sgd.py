@@ -24,17 +24,17 @@ class SGD(Optimizer):
     ----------
     params : iterable of Tensor or of dict
         Parameters, or parameter groups `{"params": [...], "lr": ..., ...}`.
-    lr : float
+    lr : float, default 1e-3
         Learning rate.
-    momentum : float
+    momentum : float, default 0.0
         Factor of the momentum buffer.
-    dampening : float
+    dampening : float, default 0.0
         Fraction of each gradient, except the first, that is left out of the buffer.
-    weight_decay : float
+    weight_decay : float, default 0.0
         L2 penalty: `weight_decay * p` is added to the gradient.
-    nesterov : bool
+    nesterov : bool, default False
         Use Nesterov momentum.
-    maximize : bool
+    maximize : bool, default False
         Maximize the objective instead of minimizing it.
 
     Raises

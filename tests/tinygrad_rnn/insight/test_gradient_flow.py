@@ -35,7 +35,7 @@ class ConstantGatesCell(nn.LSTMCell):
 
 
 def test_gradient_flow_of_a_linear_network_equals_matrix_powers() -> None:
-    """For E = v h_T, dE/dh_t is W'^(T - t) v."""
+    """For E = v h_T, dE/dh_t is (W^T)^(T - t) v."""
     layer = nn.Recurrent(LinearCell(H, H, dtype="float64"))
     W, v = on_host(layer.weight_hh_l0), values(H)
 

@@ -18,7 +18,7 @@ SYMBOLS, CLASSES = 5, 3
 POOLINGS = ("last", "mean", "max")
 
 
-class Doubled(nn.Cell):
+class DoublingCell(nn.Cell):
     """A cell whose output is not part of its state."""
 
     def step(self, h: Any, x: Any) -> tuple[Any, Any]:
@@ -64,7 +64,7 @@ def logits_of(model: Any, x: np.ndarray, lengths: Any = None) -> ag.Tensor:
 def test_labels_equal_the_labels_of_single_sequences(
     pooling: str | None, data: st.DataObject, seed: int
 ) -> None:
-    """Computed from the layer's outputs and last state; lengths are unsorted, and one is 0."""
+    """The reference is computed from outputs and last states. Lengths are unsorted; one is 0."""
     model = data.draw(label_models((pooling,)))
     x, lengths = random_inputs(model, 4, 4, seed), [2, 4, 0, 3]
     scores, w = logits_of(model, x, lengths).numpy(), model.state_dict()
@@ -113,7 +113,7 @@ def test_the_padding_has_no_influence(model: Any, seed: int) -> None:
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_output_of_a_cell_is_pooled_even_if_it_is_not_the_state(pooling: str) -> None:
-    layer = nn.Recurrent(Doubled(2, 3, dtype="float64"), bidirectional=True)
+    layer = nn.Recurrent(DoublingCell(2, 3, dtype="float64"), bidirectional=True)
     model = randomized(models.SequenceClassifier(layer, CLASSES, pooling=pooling))
     x = random_inputs(model, 4, 1)
     h = layer(x)[0].numpy()[:, 0]
@@ -160,7 +160,7 @@ def test_a_classifier_learns_the_order_of_two_symbols(pooling: str) -> None:
 
 
 def test_a_bidirectional_tagger_learns_from_both_neighbors() -> None:
-    """The label says if a symbol is greater than both neighbors."""
+    """The label is 1 if a symbol is greater than both neighbors."""
     rng = np.random.default_rng(0)
 
     def batch(size: int) -> Any:

@@ -48,7 +48,7 @@ class Tree:
         return (ag.zeros(B, "int64"),), [b % self.V for b in range(B)]
 
     def log_p(self, start: int, tokens: tuple[int, ...]) -> float:
-        """Return the log probability of the tokens."""
+        """Return the log-probability of the tokens."""
         total, sequence = 0.0, 0
         for last, token in itertools.pairwise((start, *tokens)):
             sequence = sequence * self.V + last + 1
@@ -112,7 +112,7 @@ def test_a_wide_beam_finds_the_best_sequence(
 def test_a_beam_of_any_width_equals_the_simple_search(
     V: int, most: int, width: int, alpha: float, seed: int
 ) -> None:
-    """Even if it stops early because no better sequence is possible."""
+    """The search may stop early because no better sequence is possible."""
     tree = Tree(V, most, seed)
     state, start = tree.start(3)
     decoded = beam_search(tree.step, state, start, END, most, width=width, alpha=alpha)
@@ -276,13 +276,13 @@ def test_log_probabilities_are_those_under_the_model() -> None:
 
 @pytest.mark.parametrize(("u", "expected"), [(0.0, 1), (0.499, 1), (0.5, 3), (1 - 2**-53, 3)])
 def test_symbols_of_probability_0_are_never_sampled(u: float, expected: int) -> None:
-    class Fixed(ag.Generator):
+    class FixedGenerator(ag.Generator):
         def uniform(self, *args: Any, **options: Any) -> ag.Tensor:
             return ag.full((1, 1), u, "float64")
 
     for total in (1.0, 0.75):  # only the ratios matter
         p = ag.tensor(total * np.array([[0, 0.5, 0, 0.5, 0]]))
-        assert sample_tokens(p, Fixed()).tolist() == [expected]
+        assert sample_tokens(p, FixedGenerator()).tolist() == [expected]
 
 
 @given(st.integers(2, 4), st.integers(1, 5), seeds)

@@ -159,7 +159,7 @@ def test_names_of_the_saved_parameters() -> None:
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_derivatives_to_second_order(attention: str) -> None:
-    """With respect to all parameters; one source has length 0."""
+    """Derivatives are with respect to all parameters. One source has length 0."""
     model = make_model("GRU", attention, H=2, bidirectional=attention != "dot")
     source, target = tokens(2, 3, SOURCE), tokens(2, 3, TARGET)
     check_parameters(model, lambda: model(source, [2, 0, 1], target))
@@ -291,7 +291,7 @@ def test_learning_to_reverse_words(attention: str) -> None:
 
 
 def test_invalid_arguments_raise() -> None:
-    with pytest.raises(ValueError, match="GeneralAttention maps one to the other"):
+    with pytest.raises(ValueError, match="use GeneralAttention for different sizes"):
         EncoderDecoder(5, 4, nn.GRU(2, 3, bidirectional=True), nn.DotAttention)
     model = make_model(attention="none")
     with pytest.raises(ValueError, match="no attention, so it has no attention weights"):

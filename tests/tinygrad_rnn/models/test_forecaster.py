@@ -16,7 +16,7 @@ from tinygrad_rnn.nn import functional as F
 def test_forecasts_follow_the_equation(
     kind: str, num_layers: int, batch_first: bool, residual: bool, seed: int
 ) -> None:
-    """At once, in two parts, and without a batch."""
+    """The series is read at once, in two parts, and without a batch."""
     layer = make_layer(kind, num_layers=num_layers, batch_first=batch_first)
     model = randomized(models.Forecaster(layer, residual=residual), seed)
     x = np.random.default_rng(seed).normal(size=(5, 3, 2))
@@ -53,14 +53,14 @@ def test_forecasts_are_fed_back(batch_first: bool, batch: bool) -> None:
     assert not forecast.requires_grad
     whole = np.concatenate([past, forecast.numpy()], time)
     for t in range(4):
-        before, now = ([slice(None)] * time + [s] for s in (slice(5 + t), slice(4 + t, 5 + t)))
-        expected = model(whole[tuple(before)])[0].numpy()[tuple(now)]
+        past, last = ([slice(None)] * time + [s] for s in (slice(5 + t), slice(4 + t, 5 + t)))
+        expected = model(whole[tuple(past)])[0].numpy()[tuple(last)]
         assert_close(expected, whole[(*[slice(None)] * time, slice(5 + t, 6 + t))])
 
 
 @pytest.mark.parametrize("columns", [None, 1])
 def test_the_initial_forecast_is_the_last_value(columns: int | None) -> None:
-    """Without the output layer; if the columns differ from the inputs, the residual is 0."""
+    """The output layer is 0. With a different number of columns, the residual is 0 as well."""
     model = models.Forecaster(nn.GRU(2, 3), columns)
     for parameter in model.readout.parameters():
         nn.init.zeros_(parameter)
@@ -76,7 +76,7 @@ def test_derivatives_of_forecasts_to_second_order() -> None:
 
 
 def test_a_forecaster_learns_and_continues_streams() -> None:
-    """Forecasts 20 values of a wave after training by truncated back-propagation through time."""
+    """The model is trained by truncated BPTT and forecasts 20 values of a wave."""
     t = np.arange(221)[:, None]
     waves = np.sin(t / 4 + np.array([0, 1])).astype(np.float32)[..., None]  # two streams
     model = models.Forecaster(nn.GRU(1, 16))

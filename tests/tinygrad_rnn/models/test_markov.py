@@ -86,7 +86,7 @@ def test_all_characters_are_equally_likely_before_fit() -> None:
 
 
 def test_certain_characters_have_0_bits() -> None:
-    """Formatted as 0.000, not -0.000."""
+    """The result is formatted as 0.000, not -0.000."""
     ids = np.zeros(9, dtype=np.int64)
     assert [f"{bits:.3f}" for bits in markov_table(ids, ids, 1).values()] == ["0.000"] * 6
 

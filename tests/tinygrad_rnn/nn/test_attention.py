@@ -135,7 +135,7 @@ def test_prepare(kind: str) -> None:
 
 @all_kinds
 def test_derivatives_to_second_order(kind: str) -> None:
-    """With respect to queries, memory and weights; one sequence has length 0."""
+    """Derivatives are with respect to queries, memory and weights. One length is 0."""
     case = make_case(kind, T=3, lengths=[2, 0, 3])
     linears = [module for module in case.attention.modules() if isinstance(module, nn.Linear)]
 
@@ -179,7 +179,7 @@ def test_padding_does_not_affect_results(case: Case, padding: float) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_extreme_scores() -> None:
-    """Including half precision, and a step beyond the length with by far the largest score."""
+    """The cases include half precision. A step beyond the length has the largest score."""
     for dtype, size in (("float16", 100.0), ("float32", 1e18), ("float64", 1e150)):
         memory = ag.tensor(np.array([[[-size]], [[size]], [[size]]]).astype(dtype))
         query = ag.tensor(np.array([[1.0]]).astype(dtype))

@@ -53,7 +53,7 @@ def test_a_search_that_twice_lands_near_the_same_end_moves_away_from_it() -> Non
 
 
 def test_a_search_narrows_its_bracket_where_the_loss_rises_again() -> None:
-    """Even if it is low enough and still falling: the third loss is higher than the second."""
+    """The third loss is low enough and still falling, but higher than the second."""
     steps: list[float] = []
 
     def loss(t: float) -> float:
@@ -152,7 +152,9 @@ def test_only_pairs_of_positive_curvature_are_stored(curvature: float, pairs: in
 
 
 @pytest.mark.parametrize(("lr", "iterations"), [(1e-10, 1), (1e-9, 1), (1e-7, 3)])
-def test_a_step_ends_when_the_parameters_hardly_change(lr: float, iterations: int) -> None:
-    """Even if the loss changes a lot."""
+def test_a_step_ends_when_parameters_change_less_than_the_tolerance(
+    lr: float, iterations: int
+) -> None:
+    """The loss changes by a large amount."""
     _, state = minimize(lambda p: 1e12 * p, 0.0, lr=lr, max_iter=3)
     assert state["n_iter"] == iterations

@@ -65,7 +65,7 @@ def test_schedules_follow_pytorch(seed: int) -> None:
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @given(st.integers(0, 10))
 def test_a_restored_schedule_continues_bit_identically(make: Any, steps: int) -> None:
-    """Through JSON, together with its optimizer."""
+    """The states of schedule and optimizer are stored as JSON."""
     first, second = make(two_groups()), make(two_groups())
     take_steps(first, steps)
     second.optimizer.load_state_dict(json.loads(json.dumps(first.optimizer.state_dict())))
@@ -92,7 +92,7 @@ def test_one_function_applies_to_all_groups() -> None:
 
 
 def test_no_step_of_a_linear_cycle_gives_a_negative_rate() -> None:
-    """In PyTorch, the last step gives one."""
+    """In PyTorch, the rate of the last step is negative."""
     schedule = lr_scheduler.OneCycleLR(two_groups(), 0.5, 10, anneal_strategy="linear")
     rates = [rate for step in take_steps(schedule, 10) for rate, _ in step]
     assert min(rates) == 0

@@ -55,7 +55,7 @@ def in_pytorch_format(saved: Any) -> Any:
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Adagrad"])
 def test_a_step_counter_of_pytorch_becomes_an_integer(name: str, shape: Any) -> None:
-    """Also for parameters of shape (), whose arrays have the shape of the counter."""
+    """The arrays of a parameter of shape () have the shape of the counter."""
 
     def start() -> list[Any]:
         return [nn.Parameter(np.full(shape, 2, "float32"))]

@@ -161,7 +161,7 @@ def test_a_restored_optimizer_continues_bit_identically(steps: int, seed: int) -
 @pytest.mark.parametrize("make", STATEFUL.values(), ids=STATEFUL)
 @given(st.integers(0, 4), st.integers(0, 2**32 - 1))
 def test_every_state_is_restored_bit_identically(make: Any, steps: int, seed: int) -> None:
-    """As JSON changes it: lists instead of tuples, strings instead of parameter indices."""
+    """JSON changes tuples to lists, and parameter indices to strings."""
     first = make(parameters([[1.0, 2.0]], 3.0))
     second = make(parameters(*take_steps(first, seed, steps)))
     saved = first.state_dict()

@@ -64,7 +64,7 @@ def read_fasta(path: PathLike, labeled: bool = True) -> list[FastaRecord]:
     ----------
     path : path
         The file, which may be compressed by gzip.
-    labeled : bool
+    labeled : bool, default True
         Read the coding regions from the case of the letters; if False, all phases are 0.
 
     Returns

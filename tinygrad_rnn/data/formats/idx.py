@@ -69,10 +69,10 @@ def read_idx(path: PathLike) -> npt.NDArray[Any]:
         data_size = prod(shape) * dtype.itemsize
         content = source.read(data_size + 1)
     if len(content) != data_size:
-        found = f"{'at least ' * (len(content) > data_size)}{header_size + len(content)}"
+        actual_size = f"{'at least ' * (len(content) > data_size)}{header_size + len(content)}"
         raise InputError(
             f"{name}: expected {header_size + data_size} bytes for {' x '.join(map(str, shape))} "
-            f"numbers of {dtype.itemsize} bytes, found {found}"
+            f"numbers of {dtype.itemsize} bytes, found {actual_size}"
         )
     try:
         array = np.frombuffer(content, dtype).reshape(shape)
@@ -117,7 +117,7 @@ def read_mnist(folder: PathLike, part: str = "train") -> tuple[npt.NDArray[np.fl
     folder : path
         The folder with the files train-images-idx3-ubyte and train-labels-idx1-ubyte, or with the
         suffix .gz.
-    part : {"train", "t10k"}
+    part : {"train", "t10k"}, default "train"
         The training or the test data.
 
     Returns
@@ -173,7 +173,7 @@ def random_shift(
         The random number generator.
     images : array of float32, shape (n, height, width)
         The images.
-    max_shift : int
+    max_shift : int, default 1
         Maximum shift up, down, left and right, in pixels.
 
     Returns

@@ -65,7 +65,7 @@ def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
     ----------
     path : path
         The file, which may be compressed by gzip.
-    steps_per_beat : int
+    steps_per_beat : int, default 4
         Number of steps per beat.
 
     Returns
@@ -76,7 +76,8 @@ def read_midi(path: PathLike, steps_per_beat: int = 4) -> list[Note]:
     Raises
     ------
     InputError
-        If the file is not valid MIDI, contains no notes, or is longer than 131,072 steps.
+        If the file is not valid MIDI, contains no notes, or is longer than 131,072 steps, or if
+        mido is not installed.
     """
     name, mido = display_name(path), _import_mido()
     content = read_bytes(path, "a MIDI file")
@@ -124,10 +125,15 @@ def write_midi(
         The file.
     notes : iterable of Note
         The notes.
-    steps_per_beat : int
+    steps_per_beat : int, default 4
         Number of steps per beat.
-    tempo : float
+    tempo : float, default 120
         Beats per minute.
+
+    Raises
+    ------
+    InputError
+        If mido is not installed.
     """
     mido = _import_mido()
     file = mido.MidiFile(ticks_per_beat=24 * steps_per_beat)
@@ -167,7 +173,7 @@ def tokens_to_notes(tokens: npt.ArrayLike) -> list[Note]:
 
 @dataclass(frozen=True)
 class NoteVocabulary:
-    """The vocabulary of the tokens of some pieces, with ids from 1; 0 is reserved."""
+    """Vocabulary of the tokens of a collection of pieces, with ids from 1; 0 is reserved."""
 
     tokens: tuple[int, ...]
 
@@ -175,7 +181,7 @@ class NoteVocabulary:
 
     @classmethod
     def from_pieces(cls, pieces: Iterable[Sequence[Note]]) -> NoteVocabulary:
-        """Create the vocabulary of the tokens of some pieces."""
+        """Create the vocabulary of all tokens of the pieces."""
         tokens = [np.unique(notes_to_tokens(notes)) for notes in pieces]
         return cls(tuple(np.unique(np.concatenate([np.zeros(0, np.int64), *tokens])).tolist()))
 

@@ -193,11 +193,11 @@ def log_mel(
         The samples; a sound shorter than one window is padded with zeros.
     rate : int
         The sample rate in Hz.
-    bands : int
+    bands : int, default 24
         Number of mel bands.
-    window : float
+    window : float, default 0.025
         Length of the windows in seconds.
-    step : float
+    step : float, default 0.01
         Distance between the starts of adjacent windows in seconds.
 
     Returns

@@ -31,7 +31,7 @@ TRANSITIONS: tuple[dict[str, int], ...] = (
 
 
 def sample_reber(rng: np.random.Generator) -> tuple[str, LegalSymbols]:
-    """Draw a string, and return it with the legal next symbols after each symbol but the last.
+    """Draw a string and the legal next symbols after each symbol except the last.
 
     All legal symbols are equally likely.
 
@@ -50,7 +50,8 @@ def sample_reber(rng: np.random.Generator) -> tuple[str, LegalSymbols]:
 def sample_embedded_reber(rng: np.random.Generator) -> tuple[str, LegalSymbols]:
     """Draw a Reber string that is enclosed in two equal symbols, T or P.
 
-    The second symbol determines the last but one. Otherwise this is like `sample_reber`.
+    The second symbol determines the second to last symbol. The result has the form of
+    `sample_reber`.
     """
     string, legal = sample_reber(rng)
     enclosing = "TP"[rng.integers(2)]

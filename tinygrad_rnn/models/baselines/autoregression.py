@@ -55,7 +55,7 @@ class Autoregression:
         Returns
         -------
         Autoregression
-            The model itself.
+            This model.
         """
         x = np.asarray(series, np.float64)
         self.coefficients = np.linalg.lstsq(self._past(x[:-1]), x[self.order :], rcond=None)[0]
@@ -83,8 +83,8 @@ class Autoregression:
         ----------
         series : array_like, shape (n, C)
             The series.
-        warm_up : int
-            Number of values at the start that are not counted; the first `order` never are.
+        warm_up : int, default 0
+            Number of initial values that are excluded from the error, at least `order`.
 
         Returns
         -------

@@ -86,7 +86,7 @@ class MarkovModel:
         Returns
         -------
         MarkovModel
-            The model itself.
+            This model.
         """
         V = self.vocabulary_size
         self._orders = []
@@ -140,14 +140,14 @@ class MarkovModel:
         yield _bits(p[1:])
         h = np.zeros(len(ids) + 1, dtype=np.int64)
         for k, order in enumerate(self._orders):
-            # An unseen context has the id -1, and so have all longer contexts, since no key is
-            # negative.
+            # An unseen context has the id -1. Its longer contexts have negative keys and therefore
+            # also the id -1.
             h = _find(order.contexts, _keys(h, ids, k, V))
-            seen = np.flatnonzero(h >= 0)
-            positions = seen + k
-            pair = _find(order.pairs, h[seen] * V + ids[positions])
+            indices = np.flatnonzero(h >= 0)
+            positions = indices + k
+            pair = _find(order.pairs, h[indices] * V + ids[positions])
             counts = np.where(pair >= 0, order.counts[pair], 0)
-            p[positions] = order.interpolate(h[seen], counts, p[positions])
+            p[positions] = order.interpolate(h[indices], counts, p[positions])
             yield _bits(p[1:])
 
     def probabilities(self, context_ids: Sequence[int] | Ids) -> Floats:
@@ -191,7 +191,7 @@ class MarkovModel:
         state : array of int, shape (B, n)
             The last tokens, up to `order`.
         log_p : Tensor, shape (B, V)
-            The log probabilities of the next token.
+            The log-probabilities of the next token.
         """
         last = tensor(tokens).numpy()[:, None]
         state = last if state is None else np.concatenate([state, last], 1)
@@ -212,7 +212,7 @@ def markov_table(
         Ids of the validation text.
     vocabulary_size : int
         Vocabulary size.
-    orders : iterable of int
+    orders : iterable of int, default range(6)
         The orders.
 
     Returns

@@ -41,7 +41,7 @@ class StepLR(LRScheduler):
         The optimizer whose learning rates are scheduled.
     step_size : int
         Number of steps between two reductions.
-    gamma : float
+    gamma : float, default 0.1
         Factor of the learning rate.
     """
 
@@ -67,7 +67,7 @@ class MultiStepLR(LRScheduler):
         The optimizer whose learning rates are scheduled.
     milestones : sequence of int
         Step numbers at which the learning rate changes.
-    gamma : float
+    gamma : float, default 0.1
         Factor of the learning rate.
     """
 
@@ -129,7 +129,7 @@ class CosineAnnealingLR(LRScheduler):
         The optimizer whose learning rates are scheduled.
     T_max : int
         Number of steps to the minimum.
-    eta_min : float
+    eta_min : float, default 0.0
         Minimum learning rate.
 
     References

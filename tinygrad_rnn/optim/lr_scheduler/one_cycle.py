@@ -29,21 +29,21 @@ class OneCycleLR(LRScheduler):
         Number of epochs.
     steps_per_epoch : int, optional
         Number of steps in an epoch.
-    pct_start : float
+    pct_start : float, default 0.3
         Fraction of the cycle in which the learning rate rises.
-    anneal_strategy : {"cos", "linear"}
+    anneal_strategy : {"cos", "linear"}, default "cos"
         Shape of the curves.
-    cycle_momentum : bool
+    cycle_momentum : bool, default True
         Cycle the momentum too.
-    base_momentum : float or sequence of float
+    base_momentum : float or sequence of float, default 0.85
         Momentum at the maximum learning rate.
-    max_momentum : float or sequence of float
+    max_momentum : float or sequence of float, default 0.95
         Momentum at the start and at the end.
-    div_factor : float
+    div_factor : float, default 25.0
         Ratio of the maximum learning rate to the initial one.
-    final_div_factor : float
+    final_div_factor : float, default 1e4
         Ratio of the initial learning rate to the final one.
-    three_phase : bool
+    three_phase : bool, default False
         Fall symmetrically to the initial learning rate first, and then to the final one.
 
     Raises
@@ -104,10 +104,10 @@ class OneCycleLR(LRScheduler):
         self.phase_ends = [rise - 1, *second_end, self.total_steps - 1]
         self.phase_rates: list[list[float]] = []
         self.phase_momenta: list[list[float]] = []
-        for highest in per_group("max_lr", max_lr, optimizer):
-            initial = check_non_negative("max_lr", highest) / div_factor
-            second = [initial] if three_phase else []
-            self.phase_rates.append([initial, highest, *second, initial / final_div_factor])
+        for peak in per_group("max_lr", max_lr, optimizer):
+            initial = check_non_negative("max_lr", peak) / div_factor
+            second_knot = [initial] if three_phase else []
+            self.phase_rates.append([initial, peak, *second_knot, initial / final_div_factor])
         if cycle_momentum:
             highs = per_group("max_momentum", max_momentum, optimizer)
             lows = per_group("base_momentum", base_momentum, optimizer)

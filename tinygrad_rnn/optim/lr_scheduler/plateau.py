@@ -21,21 +21,21 @@ class ReduceLROnPlateau(LRScheduler):
     ----------
     optimizer : Optimizer
         The optimizer whose learning rates are scheduled.
-    mode : {"min", "max"}
-        Whether a lower or a higher metric is better.
-    factor : float
+    mode : {"min", "max"}, default "min"
+        "min" if lower metrics are better, "max" if higher metrics are better.
+    factor : float, default 0.1
         Factor of the learning rates, below 1.
-    patience : int
-        Number of steps without improvement that are tolerated.
-    threshold : float
+    patience : int, default 10
+        Number of steps without improvement before a reduction.
+    threshold : float, default 1e-4
         Smallest change that counts as an improvement.
-    threshold_mode : {"rel", "abs"}
-        Whether `threshold` is a fraction of the best metric or an absolute difference.
-    cooldown : int
-        Number of steps after a reduction that are not counted.
-    min_lr : float or sequence of float
+    threshold_mode : {"rel", "abs"}, default "rel"
+        "rel" if `threshold` is a fraction of the best metric, "abs" if it is a difference.
+    cooldown : int, default 0
+        Number of steps after a reduction that do not count as steps without improvement.
+    min_lr : float or sequence of float, default 0.0
         Minimum learning rate: one value, or one per parameter group.
-    eps : float
+    eps : float, default 1e-8
         Smallest reduction that is applied.
 
     Raises

@@ -76,8 +76,7 @@ class LRScheduler:
         Raises
         ------
         ValueError
-            If the learning rates have been changed by something other than this schedule, since
-            that change would be lost.
+            If other code has changed the learning rates, since that change would be lost.
         """
         if self.get_last_lr()[: len(self._applied_rates)] != self._applied_rates:
             raise ValueError(
@@ -147,8 +146,8 @@ class LRScheduler:
         Raises
         ------
         ValueError
-            If the state belongs to another kind of schedule or to another number of parameter
-            groups, or if it is malformed. The schedule is then unchanged.
+            If the state belongs to another class of schedule or to another number of parameter
+            groups, or if it is malformed. The schedule is unchanged in this case.
         """
         kind = type(self).__name__
         if not isinstance(state, dict):
@@ -159,7 +158,7 @@ class LRScheduler:
             raise ValueError(f"the saved schedule is {state['schedule']}, but this one is {kind}")
         if missing := [name for name in self.state_names if name not in state]:
             raise ValueError(f"the saved state does not belong to {kind}: it lacks {missing[0]!r}")
-        before = {name: getattr(self, name) for name in self.state_names}
+        snapshot = {name: getattr(self, name) for name in self.state_names}
         try:
             warn_changed_options(f"the schedule {kind}", state.get("options"), self._options())
             vars(self).update(
@@ -167,7 +166,7 @@ class LRScheduler:
             )
             self._apply()
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
-            vars(self).update(before)
+            vars(self).update(snapshot)
             raise ValueError(f"the saved state of {kind} is malformed: {error}") from error
 
     def _checked(self, name: str, value: Any) -> Any:

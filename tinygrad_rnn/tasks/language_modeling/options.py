@@ -43,7 +43,7 @@ class Rule:
         return self.check(option, value)
 
     def check(self, option: str, value: Any) -> Any:
-        """Return `value`; raise InputError, naming the option, if it is not allowed."""
+        """Return `value`; raise InputError with the option's name if it is not allowed."""
         has_type = isinstance(value, (int, float) if self.kind is float else self.kind)
         if not has_type or isinstance(value, bool) or not self.is_valid(value):
             raise InputError(f"{flag(option)} {value}: expected {self.expected}")
@@ -175,7 +175,7 @@ class Options:
         name : str
             Name of the limit.
         factor : int, default 1
-            Number to multiply the limit by.
+            Factor of the limit.
 
         Returns
         -------
@@ -228,4 +228,4 @@ class Options:
 
 
 LIMITS = ("epochs", "max_steps", "max_seconds")
-"""Options that limit training. They do not affect the results on the way."""
+"""Options that limit training. They do not affect the results up to the limit."""

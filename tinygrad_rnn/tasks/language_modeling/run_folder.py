@@ -271,7 +271,7 @@ class Run:
         return model
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context manager that keeps other processes from training the run.
+        """Return a context manager that prevents other processes from training the run.
 
         Returns
         -------
@@ -296,9 +296,8 @@ def check_folder(folder: Path | None, overwrite: bool) -> None:
         )
     if not folder.is_dir():
         raise InputError(f"--overwrite replaces only runs, but {folder} is not a folder")
-    if set(folder.iterdir()) - set(
-        partial_files(folder)
-    ):  # otherwise empty, or a creation was killed
+    # An empty folder, or partial files of an interrupted creation, can be replaced.
+    if set(folder.iterdir()) - set(partial_files(folder)):
         try:
             Run.open(folder)
         except InputError as error:

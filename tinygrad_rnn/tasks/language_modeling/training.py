@@ -1,8 +1,8 @@
 """Training and evaluation of a character language model with truncated BPTT.
 
 The text is read in windows. Each window starts in the state in which the previous one ended, but
-gradients stop at its start (Williams & Peng 1990, with k1 = k2 = seq_len). Every epoch starts at
-another character, so that the windows have other boundaries.
+gradients stop at its start (Williams & Peng 1990, with k1 = k2 = seq_len). Every epoch starts at a
+different character, so that the window boundaries differ.
 
 This module does not depend on time and does not access files: the same options and text give the
 same numbers.
@@ -71,7 +71,7 @@ def build_model(options: Options, vocabulary_size: int, device: str) -> Language
 def bits_per_character(model: LanguageModel, ids: Ids) -> float:
     """Return the mean negative log2-likelihood of the characters of a text.
 
-    Every character but the first is scored, given the characters before it.
+    Every character except the first is scored, given the preceding characters.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ class LanguageTraining(Trainer):
 
 
 def _mean_loss(model: Any, batch: tuple[Ids, Ids]) -> tuple[Tensor, int]:
-    """Return the mean cross entropy of a batch (T, B), and its number of characters."""
+    """Return the mean cross-entropy of a batch (T, B), and its number of characters."""
     inputs, targets = batch
     scores = model(inputs)
     loss = nn.functional.cross_entropy(scores.reshape(-1, scores.shape[-1]), targets.ravel())

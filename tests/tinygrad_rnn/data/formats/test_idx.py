@@ -30,7 +30,7 @@ def test_idx_of_all_types(tmp_path: Path, code: int, kind: str) -> None:
 
 @pytest.mark.parametrize(("place", "value"), [(10, 0xFF), (10, 0x07), (11, 0xFF), (-5, 0x55)])
 def test_damaged_gzip_data_raise_an_input_error(tmp_path: Path, place: int, value: int) -> None:
-    """Both if zlib detects the damage and if gzip does."""
+    """Either zlib or gzip detects the damage."""
     path = tmp_path / "images.gz"
     content = bytearray(gzip.compress(idx_bytes(np.arange(200, dtype="u1").reshape(10, 20), 8)))
     content[place] = value

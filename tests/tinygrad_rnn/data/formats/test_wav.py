@@ -92,7 +92,7 @@ def riff(tag: int, bits: int, raw: bytes, *, extended: bool, before: bytes = b""
 )
 @pytest.mark.parametrize("suffix", [".wav", ".wav.gz"])
 def test_wav_formats(tmp_path: Path, tag: int, bits: int, extended: bool, suffix: str) -> None:
-    """Against SciPy's reader."""
+    """The reference is SciPy's reader."""
     rng, path = np.random.default_rng(0), tmp_path / f"a{suffix}"
     width = (bits + 7) // 8
     if tag == 3:

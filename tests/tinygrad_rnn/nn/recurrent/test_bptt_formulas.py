@@ -7,7 +7,7 @@ For an Elman network (Elman 1990)
 with targets d_t, the chain rule gives sums over all pairs of times k <= t (Werbos 1990; Pascanu,
 Mikolov & Bengio 2013):
 
-    dE/dV = sum_t (dE_t/dz_t)' s_t'                     z_t = V s_t
+    dE/dV = sum_t (dE_t/dz_t)^T s_t^T                   z_t = V s_t
     dE/dW = sum_t sum_{k<=t} dE_t/ds_t (prod_{j=k+1..t} ds_j/ds_{j-1}) d+s_k/dW
 
 and dE/dU likewise. Here dE_t/dz_t = y_t - onehot(d_t), dE_t/ds_t = dE_t/dz_t V, ds_j/ds_{j-1} =

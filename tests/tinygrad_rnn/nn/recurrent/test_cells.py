@@ -93,7 +93,7 @@ SHAPES |= {
 @all_kinds
 @pytest.mark.parametrize("bias", [True, False])
 def test_parameters(kind: str, bias: bool) -> None:
-    """Shapes, and initial values from U(-1/sqrt(H), 1/sqrt(H))."""
+    """Check shapes, and initial values from U(-1/sqrt(H), 1/sqrt(H))."""
     make, _, options = KINDS[kind]
     shapes = {n: s for n, s in SHAPES[kind].items() if bias or not n.startswith("bias")}
     assert {n: p.shape for n, p in make(2, 4, bias=bias, **options).named_parameters()} == shapes
@@ -201,7 +201,7 @@ def test_gradients_equal_finite_differences(case: Case) -> None:
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_gradients_of_normalization_equal_finite_differences(seed: int, bias: bool) -> None:
-    """For inputs of the normalization that are not nearly constant."""
+    """The inputs of the normalization are not nearly constant."""
     case, deviations = make_case("layer norm", T=1, B=1, H=3, bias=bias, seed=seed), []
 
     def spy(a: Any, *rest: Any) -> Any:

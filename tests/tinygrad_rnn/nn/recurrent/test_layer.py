@@ -179,7 +179,7 @@ def test_named_layers_equal_recurrent_of_their_cell(name: str) -> None:
 
 @given(seeds)
 def test_the_two_biases_have_equal_gradients(seed: int) -> None:
-    """Except for n of a GRU, whose second bias the reset gate scales."""
+    """The exception is n of a GRU: the reset gate scales its second bias."""
     for make, blocks in ((nn.LSTM, 4), (nn.GRU, 2), (nn.RNN, 1)):
         ag.manual_seed(seed)
         layer = make(I, H, dtype="float64")

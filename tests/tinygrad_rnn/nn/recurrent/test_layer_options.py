@@ -177,7 +177,7 @@ def test_zoneout_with_probability_1(training: bool) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_learned_initial_state_is_a_parameter(kind: str) -> None:
-    """One per part of the state, layer and direction, initially 0; `hx` takes precedence."""
+    """Each part of the state has a parameter, initially 0. The argument `hx` takes precedence."""
     options: dict[str, Any] = {"num_layers": 2, "bidirectional": True}
     case = make_case(kind, learn_initial_state=True, **options)
     reference_case = make_case(kind, **options)._replace(x=case.x, hx=case.hx)
