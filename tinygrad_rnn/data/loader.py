@@ -197,18 +197,6 @@ class DataLoader(Loader):
         return examples // size if self.drop_last else -(-examples // size)
 
     def batches(self, epoch: int) -> Batches:
-        """Return the batches of an epoch.
-
-        Parameters
-        ----------
-        epoch : int
-            Number of the epoch, from 1.
-
-        Returns
-        -------
-        Batches
-            The batches, by index.
-        """
         examples, size = len(self.dataset), self.batch_size or 1
         # Each epoch has a separate section of the stream.
         stream = ag.Generator(self._seed)
@@ -315,18 +303,6 @@ class GeneratedBatches(Loader):
         self.make, self.per_epoch, self._seed = make, to_python(per_epoch), draw_seed(generator)
 
     def batches(self, epoch: int) -> Batches:
-        """Return the batches of an epoch.
-
-        Parameters
-        ----------
-        epoch : int
-            Number of the epoch, from 1.
-
-        Returns
-        -------
-        Batches
-            The batches, by index.
-        """
         return _LazyBatches(
             lambda number: self.make(np.random.default_rng([self._seed, epoch, number])),
             range(self.per_epoch),
@@ -343,12 +319,5 @@ class GeneratedBatches(Loader):
         return {**super().state_dict(), "seed": self._seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a position; the next iteration continues from it.
-
-        Parameters
-        ----------
-        state : dict
-            A state that `state_dict` returned.
-        """
         self._seed = check_count("seed", state["seed"], 0)
         super().load_state_dict(state)

@@ -214,7 +214,7 @@ class StatefulBatches:
 
     Parameters
     ----------
-    ids : array, shape (n,) or (n, ...)
+    ids : ndarray, shape (n,) or (n, ...)
         Ids of a text, or the values of a time series.
     batch : int
         Number of streams B. If the length is not divisible, adjacent streams share a step.
@@ -278,7 +278,7 @@ def evaluation_streams(
 
     Parameters
     ----------
-    ids : array of int, shape (n,)
+    ids : ndarray of int, shape (n,)
         Ids of the text, at least 2.
     streams : int
         Number of streams.
@@ -287,11 +287,11 @@ def evaluation_streams(
 
     Returns
     -------
-    inputs : array of int, shape (T, streams)
+    inputs : ndarray of int, shape (T, streams)
         The characters to read.
-    targets : array of int, shape (T, streams)
+    targets : ndarray of int, shape (T, streams)
         The next characters.
-    scored : array of bool, shape (T, streams)
+    scored : ndarray of bool, shape (T, streams)
         True for targets that are scored.
 
     Raises

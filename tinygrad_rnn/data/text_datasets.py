@@ -45,7 +45,7 @@ class LabeledText:
         The vocabulary.
     classes : tuple of str
         The names of the classes: numbers in numeric order before other names.
-    lengths : array of int, shape (n,)
+    lengths : ndarray of int, shape (n,)
         The number of tokens in each text.
 
     Raises
@@ -217,7 +217,7 @@ class ParallelText:
     ----------
     source_vocabulary, target_vocabulary : TokenVocabulary
         The vocabularies.
-    lengths : array of int, shape (n,)
+    lengths : ndarray of int, shape (n,)
         The number of tokens in each source.
 
     Raises

@@ -27,7 +27,7 @@ class TimeSeries:
 
     Parameters
     ----------
-    values : array, shape (n, C)
+    values : ndarray, shape (n, C)
         The values.
     columns : tuple of str
         The names of the columns.
@@ -136,9 +136,9 @@ class TimeSeries:
 
         Returns
         -------
-        mean : array, shape (C,)
+        mean : ndarray, shape (C,)
             The means.
-        std : array, shape (C,)
+        std : ndarray, shape (C,)
             The standard deviations; 1 for a constant column.
         """
         varies = self.values.max(0) > self.values.min(0)

@@ -65,7 +65,7 @@ class Vocabulary:
 
         Returns
         -------
-        array of int64, shape (len(text),)
+        ndarray of int64, shape (len(text),)
             The ids.
 
         Raises
@@ -169,7 +169,7 @@ class TokenVocabulary:
 
         Returns
         -------
-        array of int64, shape (n,)
+        ndarray of int64, shape (n,)
             The ids; `UNKNOWN` for tokens that are not in the vocabulary.
         """
         ids = self._ids
@@ -185,7 +185,7 @@ class TokenVocabulary:
 
         Returns
         -------
-        array of int64, shape (n + 2,)
+        ndarray of int64, shape (n + 2,)
             The ids.
         """
         return np.array([BEGIN, *self.encode(tokens), END])

@@ -59,7 +59,7 @@ class LayerTrace:
         T + 1 lists. No other value of the same step depends on these Tensors.
     final_state : list of Tensor
         Parts of the state after the last step of each sequence.
-    lengths : array of int, shape (B,)
+    lengths : ndarray of int, shape (B,)
         Number of time steps of each sequence.
     reverse : bool
         True for the backward direction.

@@ -5,8 +5,8 @@ shrinks or grows exponentially with T - t.
 
 References
 ----------
-Hochreiter, S. (1991), "Untersuchungen zu dynamischen neuronalen Netzen". Bengio, Y., Simard, P. and
-Frasconi, P. (1994), "Learning long-term dependencies with gradient descent is difficult".
+Hochreiter 1991, "Untersuchungen zu dynamischen neuronalen Netzen". Bengio, Simard & Frasconi 1994,
+"Learning long-term dependencies with gradient descent is difficult".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Flow:
 
     Attributes
     ----------
-    gradients : dict of array, shape (T, B, H)
+    gradients : dict of ndarray, shape (T, B, H)
         Gradients in float64, by the name of the part of the state ("h", "c").
     """
 
@@ -51,7 +51,7 @@ class Flow:
 
         Returns
         -------
-        array, shape (T, B)
+        ndarray, shape (T, B)
             Norms over all parts.
         """
         parts = [self.gradients[name] for name in names or self.gradients]
@@ -69,7 +69,7 @@ class Flow:
 
         Returns
         -------
-        array, shape (T,)
+        ndarray, shape (T,)
             Norms over all parts and sequences.
         """
         return _norms(self.per_sequence(*names))
@@ -149,12 +149,12 @@ def saliency(
         Function of the model's output that returns a number per sequence or a single number, such
         as the score of a class.
     times_input : bool, default False
-        If False, return the norm of the gradient (Simonyan et al., 2014; Li et al., 2016). If True,
-        return the signed product of gradient and input (Shrikumar et al., 2016).
+        If False, return the norm of the gradient (Simonyan et al. 2014; Li et al. 2016). If True,
+        return the signed product of gradient and input (Shrikumar et al. 2016).
 
     Returns
     -------
-    array, shape (T, B)
+    ndarray, shape (T, B)
         Saliency of each time step.
 
     Raises
@@ -164,10 +164,12 @@ def saliency(
 
     References
     ----------
-    Simonyan, K., Vedaldi, A. and Zisserman, A. (2014), "Deep inside convolutional networks",
-    section 3. Li, J. et al. (2016), "Visualizing and understanding neural models in NLP".
-    Shrikumar, A. et al. (2016), "Not just a black box: learning important features through
-    propagating activation differences".
+    Simonyan, Vedaldi & Zisserman 2014, "Deep inside convolutional networks", section 3.
+
+    Li et al. 2016, "Visualizing and understanding neural models in NLP".
+
+    Shrikumar et al. 2016, "Not just a black box: learning important features through propagating
+    activation differences".
     """
     traces, output = _run_captured(model, lambda: score(model(*args, **options)).sum())
     inputs = traces[0].inputs
@@ -193,7 +195,7 @@ def jacobian(trace: LayerTrace, end: str | None = None, start: str | None = None
 
     Returns
     -------
-    array, shape (T + 1, B, N, M)
+    ndarray, shape (T + 1, B, N, M)
         Jacobians in float64 by lag, for N entries of s_end and M of s_start. The last lag of a
         sequence, its length, belongs to the initial state. Longer lags are 0.
 
@@ -243,7 +245,7 @@ def memory(trace: LayerTrace, end: str | None = None, start: str | None = None) 
 
     Returns
     -------
-    array, shape (T + 1, B)
+    ndarray, shape (T + 1, B)
         Largest singular value by lag; see `jacobian`.
 
     Raises

@@ -27,7 +27,11 @@ class _LabelModel(nn.Module):
     """A recurrent layer on features or embedded symbols, with an output layer."""
 
     def __init__(
-        self, recurrent: nn.Recurrent, classes: int, symbols: int | None, dropout: float
+        self,
+        recurrent: nn.Recurrent,
+        classes: int,
+        symbols: int | None = None,
+        dropout: float = 0.0,
     ) -> None:
         self.dropout = nn.Dropout(dropout)
         self.embedding: Any = None
@@ -76,15 +80,6 @@ class SequenceTagger(_LabelModel):
     >>> model(np.zeros((7, 2, 3)).astype("float32")).shape
     (7, 2, 5)
     """
-
-    def __init__(
-        self,
-        recurrent: nn.Recurrent,
-        classes: int,
-        symbols: int | None = None,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(recurrent, classes, symbols, dropout)
 
     def forward(self, x: Any, lengths: Any = None) -> Tensor:
         """Compute the logits of the classes at every step.
@@ -246,11 +241,4 @@ class SequenceClassifier(_LabelModel):
         return concatenate([ends[..., :H], h[0][..., H:]], axis=-1)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        """Return the options for the representation.
-
-        Returns
-        -------
-        str
-            The options.
-        """
         return f"pooling={self.pooling!r}"

@@ -154,7 +154,7 @@ class Forecaster(nn.Module):
 
         Returns
         -------
-        array, shape (n, columns)
+        ndarray, shape (n, columns)
             The predictions of the value after each step.
         """
         time, weight = 1 if self.recurrent.batch_first else 0, self.readout.weight

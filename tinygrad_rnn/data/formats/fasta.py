@@ -42,9 +42,9 @@ class FastaRecord(NamedTuple):
     ----------
     name : str
         The first word of the header.
-    bases : array of int64, shape (T,)
+    bases : ndarray of int64, shape (T,)
         0 to 3 for A, C, G and T; 4 for an unknown base.
-    phases : array of int64, shape (T,)
+    phases : ndarray of int64, shape (T,)
         0 outside coding regions; 1 to 3 for the first, second and third base of a codon.
     """
 

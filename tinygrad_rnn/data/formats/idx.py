@@ -31,7 +31,7 @@ def read_idx(path: PathLike) -> npt.NDArray[Any]:
 
     Returns
     -------
-    array
+    ndarray
         The array, in native byte order.
 
     Raises
@@ -91,7 +91,7 @@ def read_images(path: PathLike) -> npt.NDArray[np.float32]:
 
     Returns
     -------
-    array of float32, shape (n, height, width)
+    ndarray of float32, shape (n, height, width)
         The images, from 0 (background) to 1 (ink).
 
     Raises
@@ -122,9 +122,9 @@ def read_mnist(folder: PathLike, part: str = "train") -> tuple[npt.NDArray[np.fl
 
     Returns
     -------
-    images : array of float32, shape (n, height, width)
+    images : ndarray of float32, shape (n, height, width)
         The images, from 0 (background) to 1 (ink).
-    labels : array of int64, shape (n,)
+    labels : ndarray of int64, shape (n,)
         The labels.
 
     Raises
@@ -171,14 +171,14 @@ def random_shift(
     ----------
     rng : numpy.random.Generator
         The random number generator.
-    images : array of float32, shape (n, height, width)
+    images : ndarray of float32, shape (n, height, width)
         The images.
     max_shift : int, default 1
         Maximum shift up, down, left and right, in pixels.
 
     Returns
     -------
-    array of float32, shape (n, height, width)
+    ndarray of float32, shape (n, height, width)
         The shifted images; pixels from beyond the edge are 0.
     """
     padded = np.pad(images, ((0, 0), (max_shift, max_shift), (max_shift, max_shift)))

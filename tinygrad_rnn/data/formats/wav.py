@@ -39,7 +39,7 @@ def read_wav(path: PathLike, rate: int | None = None) -> tuple[Samples, int]:
 
     Returns
     -------
-    samples : array of float64, shape (n,)
+    samples : ndarray of float64, shape (n,)
         The samples.
     rate : int
         The sample rate in Hz.
@@ -155,7 +155,7 @@ def resample(samples: Samples, rate: int, to: int) -> Samples:
 
     Parameters
     ----------
-    samples : array of float64, shape (n,)
+    samples : ndarray of float64, shape (n,)
         The samples.
     rate : int
         Their sample rate in Hz.
@@ -164,7 +164,7 @@ def resample(samples: Samples, rate: int, to: int) -> Samples:
 
     Returns
     -------
-    array of float64, shape (round(n * to / rate),)
+    ndarray of float64, shape (round(n * to / rate),)
         The resampled sound.
     """
     count = max(1, round(len(samples) * to / rate))
@@ -202,7 +202,7 @@ def log_mel(
 
     Returns
     -------
-    array of float32, shape (T, bands)
+    ndarray of float32, shape (T, bands)
         The logarithm of the energy in each band.
 
     References

@@ -65,11 +65,11 @@ def encode_batch(
 
     Returns
     -------
-    ids : array of int64, shape (T, B)
+    ids : ndarray of int64, shape (T, B)
         The symbols, padded with 0.
-    following : array of bool, shape (T - 1, B, S)
+    following : ndarray of bool, shape (T - 1, B, S)
         True for the legal next symbols; False in the padding.
-    lengths : array of int64, shape (B,)
+    lengths : ndarray of int64, shape (B,)
         The number of symbols of each string, without the last.
     """
     lengths = np.array([len(allowed_sets) for allowed_sets in legal], np.int64)

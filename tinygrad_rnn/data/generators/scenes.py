@@ -76,7 +76,7 @@ def make_video(rng: Rng, noise: float = 0.05) -> tuple[Floats, list[str], list[s
 
     Returns
     -------
-    frames : array of float32, shape (T, 14, 14)
+    frames : ndarray of float32, shape (T, 14, 14)
         The frames; `noise` is the standard deviation of the noise in each pixel.
     events : list of str
         The entry of `EVENTS` for each frame.

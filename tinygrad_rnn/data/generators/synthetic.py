@@ -85,9 +85,9 @@ def make_markov_chain(rng: Rng, symbols: int) -> tuple[Floats, Floats]:
 
     Returns
     -------
-    table : array, shape (symbols, symbols, symbols)
+    table : ndarray, shape (symbols, symbols, symbols)
         The transition probabilities p(c | a, b), indexed by [a, b, c].
-    pairs : array, shape (symbols, symbols)
+    pairs : ndarray, shape (symbols, symbols)
         The stationary distribution of the pair (a, b).
     """
     likely = np.eye(symbols)[rng.integers(0, symbols, (symbols, symbols))]

@@ -71,7 +71,7 @@ class Autoregression:
 
         Returns
         -------
-        array, shape (n - order + 1, C)
+        ndarray, shape (n - order + 1, C)
             The predictions; the last one follows the series.
         """
         return self._past(np.asarray(series, np.float64)) @ self.coefficients

@@ -80,7 +80,7 @@ class MarkovModel:
 
         Parameters
         ----------
-        ids : array of int, shape (n,)
+        ids : ndarray of int, shape (n,)
             Ids of the text, below V.
 
         Returns
@@ -103,7 +103,7 @@ class MarkovModel:
 
         Parameters
         ----------
-        ids : array of int, shape (n,)
+        ids : ndarray of int, shape (n,)
             Ids of the text, n >= 2. All characters but the first are scored; the contexts of the
             first characters are shorter.
 
@@ -120,7 +120,7 @@ class MarkovModel:
 
         Parameters
         ----------
-        ids : array of int, shape (n,)
+        ids : ndarray of int, shape (n,)
             Ids of the text, n >= 2.
 
         Yields
@@ -160,7 +160,7 @@ class MarkovModel:
 
         Returns
         -------
-        array of float64, shape (V,)
+        ndarray of float64, shape (V,)
             The probabilities.
         """
         V = self.vocabulary_size
@@ -181,14 +181,14 @@ class MarkovModel:
 
         Parameters
         ----------
-        state : array of int, shape (B, n), or None
+        state : ndarray of int, shape (B, n), or None
             The previous tokens, up to `order`; None at the start.
         tokens : array_like of int, shape (B,)
             The last token of each sequence.
 
         Returns
         -------
-        state : array of int, shape (B, n)
+        state : ndarray of int, shape (B, n)
             The last tokens, up to `order`.
         log_p : Tensor, shape (B, V)
             The log-probabilities of the next token.
@@ -206,9 +206,9 @@ def markov_table(
 
     Parameters
     ----------
-    train_ids : array of int, shape (n,)
+    train_ids : ndarray of int, shape (n,)
         Ids of the training text.
-    valid_ids : array of int, shape (m,)
+    valid_ids : ndarray of int, shape (m,)
         Ids of the validation text.
     vocabulary_size : int
         Vocabulary size.

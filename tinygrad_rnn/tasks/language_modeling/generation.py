@@ -2,7 +2,7 @@
 
 References
 ----------
-Graves, A. (2013), "Generating sequences with recurrent neural networks".
+Graves 2013, "Generating sequences with recurrent neural networks".
 """
 
 from __future__ import annotations

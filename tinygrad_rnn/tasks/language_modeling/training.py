@@ -77,7 +77,7 @@ def bits_per_character(model: LanguageModel, ids: Ids) -> float:
     ----------
     model : LanguageModel
         The model.
-    ids : array of int, shape (N,)
+    ids : ndarray of int, shape (N,)
         Ids of the characters, N >= 2.
 
     Returns
