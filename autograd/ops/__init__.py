@@ -1,7 +1,7 @@
 """The operations: tables of primitives with their gradient rules, and functions composed of them.
 
 `public` gathers them under NumPy's names, and `tensor_methods` binds them to operators and methods.
-The call below gives the core what it needs of them.
+The call below registers the operations that the core uses.
 """
 
 from ..core.install import install

@@ -34,7 +34,7 @@ sigmoid = elementwise(
     forward=lambda xp, x: backend.of_array(x).sigmoid(x),
     summary="Logistic sigmoid 1 / (1 + e^-x).",
     derivative="sigmoid(x) (1 - sigmoid(x))",
-    notes="Precise for negative x too; never overflows.",
+    notes="Accurate for negative x; never overflows.",
 )
 relu = elementwise(
     "relu",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod as product
 from typing import Any
 
 from .. import backend
@@ -12,7 +11,7 @@ from .declaration import primitive
 from .indexing import getitem
 from .joining import concatenate
 from .movement import flip
-from .reduction import apply_mask, initial_value, with_half_upcast
+from .reduction import apply_mask, element_count, initial_value, with_half_upcast
 from .shape import array_and_axes, array_and_axis, moveaxis, reduced_shape, reshape
 
 __all__ = ["cumprod", "cumsum", "prod"]
@@ -30,7 +29,8 @@ def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int, optional
         By default the flattened array is summed.
     dtype : dtype, optional
@@ -39,7 +39,7 @@ def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
     Returns
     -------
     Tensor or array
-        The shape of `x`, or flat if `axis` is None.
+        Cumulative sums of the shape of `x`, or (x.size,) if `axis` is None.
 
     Notes
     -----
@@ -62,7 +62,8 @@ def cumprod(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int, optional
         By default the flattened array is multiplied.
     dtype : dtype, optional
@@ -72,12 +73,12 @@ def cumprod(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
     Returns
     -------
     Tensor or array
-        The shape of `x`, or flat if `axis` is None.
+        Cumulative products of the shape of `x`, or (x.size,) if `axis` is None.
 
     Notes
     -----
-    A parallel prefix product [1]_: after k rounds each element is the product of up to 2^k
-    elements. It does not divide, so derivatives of any order are correct at zeros.
+    Computed as a parallel prefix product [1]_: after k rounds each element is the product of up
+    to 2^k elements. Without a division, derivatives of any order are correct at zeros.
 
     References
     ----------
@@ -108,7 +109,8 @@ def prod(
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
     keepdims : bool, default False
@@ -118,28 +120,26 @@ def prod(
         and float16 in float32.
     initial : number, optional
         A number by which each product is multiplied.
-    where : array_like of bool, optional
+    where : Tensor or array_like of bool, optional
         A mask that broadcasts to the shape of `x`. Elements where it is False are left out.
 
     Returns
     -------
     Tensor or array
-        1 for a product of no elements.
+        Products over the axes; 1 for a product of no elements.
 
     Notes
     -----
-    The halves of the elements are multiplied until one is left. Nothing is divided, so
-    derivatives of any order are correct at zeros.
+    The first half of the elements is multiplied by the second half until one element is left.
+    Without a division, derivatives of any order are correct at zeros.
     """
     x, axes = array_and_axes(x, axis, keepdims, allow_scalar=True)
     x = _upcast_integers(x) if dtype is None else astype(x, dtype)
     x = x if where is None else apply_mask(x, where, 1)
-    shape, result_shape = (
-        reduced_shape(x.shape, axes, False),
-        reduced_shape(x.shape, axes, keepdims),
-    )
+    shape = reduced_shape(x.shape, axes, False)
+    result_shape = reduced_shape(x.shape, axes, keepdims)
     order = [*axes, *(a for a in range(x.ndim) if a not in axes)]
-    length = product(x.shape[a] for a in axes)
+    length = element_count(x, axes)
     x = reshape(x.transpose(*order) if x.ndim else x, (length, *shape))
     if length == 0:
         xp = backend.of_array(unwrap(x)).xp

@@ -1,7 +1,7 @@
 """Declaration of operations by their forward functions and VJP rules.
 
-`primitive` declares any operation. `elementwise` declares one that NumPy has, in one line of a
-table, with a docstring from a template.
+`primitive` declares any operation. `elementwise` declares an elementwise operation as one entry of
+a table, with a docstring from a template.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _check_declaration(
 
     static = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     arrays = [p.name for p in parameters if p.name not in static]
-    known = ["y", *arrays, *(f"{array}_shape" for array in arrays), *static]
+    value_names = ["y", *arrays, *(f"{array}_shape" for array in arrays), *static]
     for p in parameters:
         check(p.name != "y", "in rules y is the result; rename the parameter y")
         check(
@@ -96,7 +96,10 @@ def _check_declaration(
         )
     for rule in (*joint, *rules.values()):
         for value in list(signature(rule).parameters)[1:]:
-            check(value in known, f"a rule asks for {value!r}; there are {', '.join(known)}")
+            check(
+                value in value_names,
+                f"a rule asks for {value!r}; there are {', '.join(value_names)}",
+            )
     check(
         set(rules) <= set(arrays) and len(joint) <= 1 and not (joint and rules),
         f"rules must be named after array arguments ({', '.join(arrays)}), or be one rule for all",
@@ -163,7 +166,7 @@ def elementwise(
     notes: str = "",
     forward: Callable[..., Any] | None = None,
 ) -> Any:
-    """Declare an operation of one argument `x`, or of two, `a` and `b`.
+    """Declare an elementwise operation of one argument `x`, or of two arguments `a` and `b`.
 
     Parameters
     ----------
@@ -193,10 +196,10 @@ def elementwise(
         formulas = "Derivative by `a`: ``{}``; by `b`: ``{}``.".format(*derivative)
     arguments = ["x"] if len(rules) == 1 else ["a", "b"]
     vjps = {a: rule for a, rule in zip(arguments, rules, strict=True) if rule is not None}
-    pointwise = Primitive(name, forward or name, arguments, vjps)
-    pointwise.pointwise = True
-    operation = make_operation(pointwise, [])
+    primitive = Primitive(name, forward or name, arguments, vjps)
+    primitive.pointwise = True
+    operation = make_operation(primitive, [])
     template = _UNARY if len(rules) == 1 else _BINARY
     operation.__doc__ = template.format(summary=summary, notes=f"{formulas}\n{notes}".rstrip())
-    operation.__module__ = "autograd"  # the public location, as NumPy's functions have it
+    operation.__module__ = "autograd"  # the public location, as for NumPy's functions
     return operation

@@ -43,8 +43,8 @@ def linspace(
     endpoint : bool, default True
         If False, `stop` is not among the samples.
     dtype : dtype, optional
-        By default the default dtype for numbers, and the dtype of the ends for arrays. Integers are
-        rounded down.
+        By default the default dtype for numbers, and the dtype of the ends for arrays. For an
+        integer dtype, samples are rounded down.
     device : str, optional
         The device of the result. Arrays must be on it.
     retstep : bool, default False
@@ -55,9 +55,9 @@ def linspace(
     Returns
     -------
     samples : Tensor or array
-        A Tensor if the ends are numbers.
+        Samples along a new axis of length `num`; a Tensor if the ends are numbers.
     step : Tensor or array
-        The distance, only if `retstep`.
+        Distance between samples; returned only if `retstep` is True.
 
     Raises
     ------
@@ -110,17 +110,19 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     n : int, default 1
-        How often differences are taken.
+        Number of times that differences are computed.
     axis : int, default -1
+        Axis of the differences.
     prepend, append : number or array_like, optional
-        Values that are joined to `x` along `axis` first. A number is one element.
+        Values to join to `x` along `axis` before computing differences. A number is one element.
 
     Returns
     -------
     Tensor or array
-        `n` elements shorter along `axis`.
+        Differences; `axis` is shorter by `n`.
 
     Raises
     ------
@@ -148,7 +150,7 @@ def gradient(
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         The values, at least ``edge_order + 1`` along each axis.
     *distances : number or array_like of one axis
         The distance between samples for all axes (a number), or for each axis the distance or the

@@ -1,7 +1,7 @@
 """The functions that apply primitives: unwrap Tensors, compute, and record.
 
-There is one for operations of one array, one for two, and one for all others. The first two exist
-for their speed: they do what the general one does, without loops.
+There is one for operations of one array, one for two arrays, and one for all others. The first two
+are faster equivalents of the general one, without loops.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
 def _convert(name: str, value: Any, like: Any = None) -> Any:
     """Return an argument of operation `name` that is not an array as an array or Tensor.
 
-    Numbers stay numbers, which take the dtype of the arrays they meet.
+    Numbers stay numbers, which adopt the dtype of the array operands.
     """
     if type(value) in _NUMBERS:
         return value

@@ -70,7 +70,7 @@ def einsum(subscripts: Any, *operands: Any) -> Any:
         One term per operand, which labels each of its axes by a letter, and optionally "->" with
         the labels of the result. An ellipsis stands for axes that broadcast; a label that is
         repeated in a term selects a diagonal.
-    *operands : array_like
+    *operands : Tensor or array_like
         Instead of `subscripts`, operands and lists of integer labels may alternate:
         ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
 
@@ -186,15 +186,16 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
     Parameters
     ----------
-    a, b : array_like
+    a, b : Tensor or array_like
+        Inputs of any shape.
     axes : int or (sequence of int, sequence of int), default 2
         For an integer n, the last n axes of `a` are contracted with the first n axes of `b`.
-        Otherwise the axes of `a`, and the axes of `b` in the same order.
+        A pair lists the axes of `a`, and the corresponding axes of `b`.
 
     Returns
     -------
     Tensor or array
-        The remaining axes of `a`, followed by those of `b`.
+        Result with the remaining axes of `a`, followed by the remaining axes of `b`.
 
     Raises
     ------
@@ -225,8 +226,10 @@ def dot(a: Any, b: Any) -> Any:
 
     Parameters
     ----------
-    a : array_like, shape (..., K) or ()
-    b : array_like, shape (..., K, N), (K,) or ()
+    a : Tensor or array_like, shape (..., K) or ()
+        First factor.
+    b : Tensor or array_like, shape (..., K, N), (K,) or ()
+        Second factor.
 
     Returns
     -------
@@ -245,13 +248,15 @@ def inner(a: Any, b: Any) -> Any:
 
     Parameters
     ----------
-    a : array_like, shape (..., K) or ()
-    b : array_like, shape (..., K) or ()
+    a : Tensor or array_like, shape (..., K) or ()
+        First factor.
+    b : Tensor or array_like, shape (..., K) or ()
+        Second factor.
 
     Returns
     -------
     Tensor or array, shape (*a.shape[:-1], *b.shape[:-1])
-        The elementwise product if an argument is a number.
+        Sums of products; the elementwise product if an argument is a number.
     """
     a, b = as_operands(a, b, name="inner")
     if not a.ndim or not b.ndim:
@@ -264,28 +269,30 @@ def vdot(a: Any, b: Any) -> Any:
 
     Parameters
     ----------
-    a, b : array_like
+    a, b : Tensor or array_like
         Arrays with the same number of elements.
 
     Returns
     -------
     Tensor or array, shape ()
+        Sum of the products of corresponding elements.
     """
     a, b = as_operands(a, b, name="vdot")
     return tensordot(ravel(a), ravel(b), 1)
 
 
 def outer(a: Any, b: Any) -> Any:
-    """Return all products of an element of `a` and an element of `b`.
+    """Return the products of each element of `a` and each element of `b`.
 
     Parameters
     ----------
-    a, b : array_like
+    a, b : Tensor or array_like
         Arrays, which are flattened.
 
     Returns
     -------
     Tensor or array, shape (a.size, b.size)
+        Products of all pairs.
     """
     a, b = as_operands(a, b, name="outer")
     return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
@@ -296,12 +303,13 @@ def kron(a: Any, b: Any) -> Any:
 
     Parameters
     ----------
-    a, b : array_like
+    a, b : Tensor or array_like
+        Inputs of any shape.
 
     Returns
     -------
     Tensor or array
-        The length of each axis is the product of the lengths in `a` and `b`.
+        Kronecker product. The length of each axis is the product of the lengths in `a` and `b`.
     """
     a, b = as_operands(a, b, name="kron")
     ndim = max(a.ndim, b.ndim)
@@ -319,7 +327,7 @@ def cross(
 
     Parameters
     ----------
-    a, b : array_like
+    a, b : Tensor or array_like
         Vectors of length 2 or 3 along an axis; the other axes broadcast. The third component of a
         vector of length 2 is 0.
     axisa, axisb, axisc : int, default -1
@@ -330,7 +338,7 @@ def cross(
     Returns
     -------
     Tensor or array
-        The third component only, if all vectors have length 2.
+        Cross products; only their third components if all vectors have length 2.
 
     Raises
     ------
@@ -360,15 +368,18 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 
     Parameters
     ----------
-    a : array_like, shape (N,)
-    v : array_like, shape (M,)
+    a : Tensor or array_like, shape (N,)
+        First vector.
+    v : Tensor or array_like, shape (M,)
+        Second vector.
     mode : {"full", "same", "valid"}
-        All N + M - 1 elements, the middle max(N, M) of them, or those for which the vectors overlap
-        completely.
+        Return all N + M - 1 elements, the middle max(N, M) elements, or only the elements for which
+        the vectors overlap completely.
 
     Returns
     -------
-    Tensor or array
+    Tensor or array, shape (L,)
+        Convolution; `mode` determines the length L.
 
     Raises
     ------

@@ -69,6 +69,8 @@ def zero_gradient(g: Any) -> Any:
     return zeros_like(g)
 
 
+_STEPS = "The derivative at the steps is also 0."
+
 # --- arithmetic -----------------------------------------------------------------------------------
 
 add = elementwise("add", lambda g: g, lambda g: g, summary="Sum.", derivative=("1", "1"))
@@ -101,16 +103,16 @@ def _power_base(g: Any, a: Any, b: Any) -> Any:
     """Return g b a^(b-1), and 0 where b = 0, even if a is 0 or nan."""
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b != 0 else zeros_like(g)
-    constant = (b == 0) & ~(absolute(a) > 0)
-    return product_or_zero(g * a ** where(constant, 0, b - 1.0), b)
+    is_constant = (b == 0) & ~(absolute(a) > 0)
+    return product_or_zero(g * a ** where(is_constant, 0, b - 1.0), b)
 
 
 def _power_exponent(g: Any, a: Any, y: Any) -> Any:
     """Return g y log(a), 0 where a = 0 and y is finite, and nan where a < 0."""
     if isinstance(a, (int, float)):
         a = zeros_like(y) + a
-    constant = (a == 0) & isfinite(y)
-    return product_or_zero(g * log(where(constant, math.e, a)), where(constant, 0, y))
+    is_constant = (a == 0) & isfinite(y)
+    return product_or_zero(g * log(where(is_constant, math.e, a)), where(is_constant, 0, y))
 
 
 power = elementwise(
@@ -128,7 +130,7 @@ floor_divide = elementwise(
     zero_gradient,
     summary="Quotient rounded down: floor(a / b).",
     derivative=("0", "0"),
-    notes="The derivative is 0 at the steps too.",
+    notes=_STEPS,
 )
 remainder = elementwise(
     "remainder",
@@ -153,7 +155,7 @@ exp2 = elementwise(
     "exp2", lambda g, y: g * (y * math.log(2)), summary="Power 2^x.", derivative="2^x log(2)"
 )
 expm1 = elementwise(
-    "expm1", lambda g, y: g * (y + 1), summary="e^x - 1, precise near 0.", derivative="e^x"
+    "expm1", lambda g, y: g * (y + 1), summary="e^x - 1, accurate near 0.", derivative="e^x"
 )
 log = elementwise("log", lambda g, x: g / x, summary="Natural logarithm.", derivative="1 / x")
 log2 = elementwise(
@@ -171,7 +173,7 @@ log10 = elementwise(
 log1p = elementwise(
     "log1p",
     lambda g, x: g / (x + 1),
-    summary="log(1 + x), precise near 0.",
+    summary="log(1 + x), accurate near 0.",
     derivative="1 / (1 + x)",
 )
 sqrt = elementwise(
@@ -206,7 +208,7 @@ def _split_ties(g: Any, a: Any, b: Any) -> Any:
 
 
 _TIES = "Equal elements share the gradient evenly."
-_NAN_LOSES = f"The derivative is 1 where only the other input is nan. {_TIES}"
+_TIES_AND_NAN = f"The derivative is 1 where only the other input is nan. {_TIES}"
 
 maximum = elementwise(
     "maximum",
@@ -230,7 +232,7 @@ fmax = elementwise(
     lambda g, a, b: where(isnan(a), g, where(isnan(b), 0, _split_ties(g, b, a))),
     summary="Larger of two inputs; nan only where both are nan.",
     derivative=("1 where a > b, else 0", "1 where b > a, else 0"),
-    notes=_NAN_LOSES,
+    notes=_TIES_AND_NAN,
 )
 fmin = elementwise(
     "fmin",
@@ -238,7 +240,7 @@ fmin = elementwise(
     lambda g, a, b: where(isnan(a), g, where(isnan(b), 0, _split_ties(g, a, b))),
     summary="Smaller of two inputs; nan only where both are nan.",
     derivative=("1 where a < b, else 0", "1 where b < a, else 0"),
-    notes=_NAN_LOSES,
+    notes=_TIES_AND_NAN,
 )
 absolute = elementwise(
     "absolute",
@@ -251,7 +253,7 @@ abs = absolute
 fabs = elementwise(
     "fabs",
     lambda g, x: product_or_zero(g, sign(x)),
-    summary="Absolute value in floating point, of integers too.",
+    summary="Absolute value as a floating-point number, also for integers.",
     derivative="sign(x)",
     notes="The derivative at 0 is 0.",
 )
@@ -260,7 +262,7 @@ sign = elementwise(
     zero_gradient,
     summary="Sign: -1, 0 or 1; nan for nan.",
     derivative="0",
-    notes="The derivative at 0 is 0 too.",
+    notes="The derivative at 0 is also 0.",
 )
 copysign = elementwise(
     "copysign",
@@ -272,8 +274,6 @@ copysign = elementwise(
 
 # --- rounding: constant almost everywhere, so the gradient is 0 -----------------------------------
 
-_STEPS = "The derivative is 0 at the steps too."
-
 floor = elementwise(
     "floor", zero_gradient, summary="Largest integer <= x.", derivative="0", notes=_STEPS
 )
@@ -281,7 +281,7 @@ ceil = elementwise(
     "ceil", zero_gradient, summary="Smallest integer >= x.", derivative="0", notes=_STEPS
 )
 trunc = elementwise(
-    "trunc", zero_gradient, summary="Integer part, rounded to 0.", derivative="0", notes=_STEPS
+    "trunc", zero_gradient, summary="Integer part: rounded toward 0.", derivative="0", notes=_STEPS
 )
 fix = trunc
 rint = elementwise(
@@ -315,7 +315,7 @@ def round(x: Any, decimals: int = 0) -> Any:
 
     Notes
     -----
-    Halves round to the even neighbor. The derivative is 0, at the steps too.
+    Halves round to the even neighbor. The derivative is 0, also at the steps.
     """
     return _round(x, decimals=decimals)
 

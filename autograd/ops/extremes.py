@@ -14,7 +14,6 @@ from .reduction import (
     apply_mask,
     element_count,
     initial_value,
-    keepdims_shape,
     upcast_half,
 )
 from .selection import where
@@ -24,8 +23,8 @@ __all__ = ["argmax", "argmin", "max", "max_with_indices", "min", "min_with_indic
 
 
 def _split_among_ties(g: Any, x: Any, y: Any, axes: tuple[int, ...]) -> Any:
-    """Split the gradient evenly among the elements that equal the extreme (none if it is nan)."""
-    shape = keepdims_shape(x.shape, axes)
+    """Split the gradient evenly among the elements that equal the extreme; none equals nan."""
+    shape = reduced_shape(x.shape, axes, True)
     is_extreme, g = x == reshape(y, shape), upcast_half(reshape(g, shape))
     count = maximum(_sum(is_extreme, axes=axes, keepdims=True), 1)
     return where(is_extreme, g / astype(count, g.dtype), 0)
@@ -66,26 +65,27 @@ def max(
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
     keepdims : bool, default False
         Keep the reduced axes with length 1.
     initial : number, optional
-        A lower bound of the result, and the maximum of no elements.
-    where : array_like of bool, optional
+        A lower bound of the result, and the maximum of an empty selection.
+    where : Tensor or array_like of bool, optional
         A mask that broadcasts to the shape of `x`. Elements where it is False are left out.
         Requires `initial`.
 
     Returns
     -------
     Tensor or array
-        nan if an element is nan.
+        Maximum over the axes; nan if an element is nan.
 
     Raises
     ------
     ValueError
-        If `x` is empty and `initial` is not given, or `where` is given without it.
+        If `x` is empty and `initial` is not given, or if `where` is given without `initial`.
 
     Notes
     -----
@@ -101,26 +101,27 @@ def min(
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
     keepdims : bool, default False
         Keep the reduced axes with length 1.
     initial : number, optional
-        An upper bound of the result, and the minimum of no elements.
-    where : array_like of bool, optional
+        An upper bound of the result, and the minimum of an empty selection.
+    where : Tensor or array_like of bool, optional
         A mask that broadcasts to the shape of `x`. Elements where it is False are left out.
         Requires `initial`.
 
     Returns
     -------
     Tensor or array
-        nan if an element is nan.
+        Minimum over the axes; nan if an element is nan.
 
     Raises
     ------
     ValueError
-        If `x` is empty and `initial` is not given, or `where` is given without it.
+        If `x` is empty and `initial` is not given, or if `where` is given without `initial`.
 
     Notes
     -----
@@ -155,16 +156,17 @@ def argmax(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int, optional
-        By default the index counts the elements of the flattened array.
+        By default the index refers to the flattened array.
     keepdims : bool, default False
         Keep the reduced axes with length 1.
 
     Returns
     -------
     Tensor or array of int
-        The first of several equal maxima. It has no gradient.
+        Index of the first maximum. The result has no gradient.
 
     Raises
     ------
@@ -181,16 +183,17 @@ def argmin(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int, optional
-        By default the index counts the elements of the flattened array.
+        By default the index refers to the flattened array.
     keepdims : bool, default False
         Keep the reduced axes with length 1.
 
     Returns
     -------
     Tensor or array of int
-        The first of several equal minima. It has no gradient.
+        Index of the first minimum. The result has no gradient.
 
     Raises
     ------
@@ -215,17 +218,19 @@ def max_with_indices(x: Any, axis: int | None = None, keepdims: bool = False) ->
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int, optional
-        By default the maximum of the flattened array.
+        By default the flattened array is reduced.
     keepdims : bool, default False
         Keep the reduced axes with length 1.
 
     Returns
     -------
     values : Tensor or array
+        Maximum along the axis.
     indices : Tensor or array of int
-        The first of several equal maxima.
+        Index of the first maximum.
 
     Notes
     -----
@@ -239,17 +244,19 @@ def min_with_indices(x: Any, axis: int | None = None, keepdims: bool = False) ->
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int, optional
-        By default the minimum of the flattened array.
+        By default the flattened array is reduced.
     keepdims : bool, default False
         Keep the reduced axes with length 1.
 
     Returns
     -------
     values : Tensor or array
+        Minimum along the axis.
     indices : Tensor or array of int
-        The first of several equal minima.
+        Index of the first minimum.
 
     Notes
     -----

@@ -32,8 +32,8 @@ def _may_repeat(index: Any) -> bool:
 def _check_index(x: Any, index: Any) -> Any:
     """Return `index`; raise IndexError if one of its integers is out of range for `x`.
 
-    NumPy raises the error itself. CuPy wraps around instead, so integer arrays are checked here;
-    for arrays on the device the host waits.
+    NumPy raises the error itself. CuPy wraps around instead, so integer arrays are checked here,
+    which waits for the device.
     """
     if type(index) is int or not _may_repeat(index):
         return index
@@ -128,9 +128,10 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
 
     Parameters
     ----------
-    x : array_like
-    indices : array_like of int
-        Indices of any shape, which replaces `axis` in the shape of the result.
+    x : Tensor or array_like
+        Input of any shape.
+    indices : Tensor or array_like of int
+        Indices of any shape.
     axis : int, optional
         The axis to select along. By default elements of the flattened array are selected.
     mode : {"raise", "wrap", "clip"}
@@ -140,6 +141,7 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     Returns
     -------
     Tensor or array
+        Selected slices, of the shape of `x` with `axis` replaced by the shape of `indices`.
 
     Raises
     ------
@@ -152,7 +154,7 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
 
     Notes
     -----
-    Gradients of indices that are repeated accumulate.
+    The gradients of repeated indices are summed.
     """
     x, axis = array_and_axis(x, axis, allow_scalar=True)
     indices, n = _as_index_array(x, indices), x.shape[axis]
@@ -181,8 +183,9 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
 
     Parameters
     ----------
-    x : array_like
-    indices : array_like of int
+    x : Tensor or array_like
+        Input of any shape.
+    indices : Tensor or array_like of int
         Indices along `axis`, with as many axes as `x`.
     axis : int or None, default -1
         None selects from the flattened array.
@@ -190,7 +193,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     Returns
     -------
     Tensor or array
-        An array of the shape to which `indices` and `x` broadcast, without `axis` of `x`.
+        Selected elements, of the shape of `indices`, whose other axes broadcast with `x`.
 
     Raises
     ------
@@ -215,7 +218,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
 
 
 def gather(x: Any, indices: Any, axis: int) -> Any:
-    """Return `take_along_axis` of an index array that is known to be in range."""
+    """Return `take_along_axis` for indices that are known to be in range."""
     xp = backend.of_array(unwrap(x)).xp
     return _getitem(x, index=_open_grid(xp, unwrap(indices), x.shape, axis))
 
@@ -237,15 +240,17 @@ def index_update(x: Any, index: Any, value: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     index : int, slice, None, Ellipsis, array_like of int or bool, or a tuple of them
         Any index that the array module supports.
-    value : array_like
+    value : Tensor or array_like
         The new elements, which broadcast to the shape of ``x[index]``.
 
     Returns
     -------
-    Tensor or array, shape of `x`
+    Tensor or array
+        Updated copy of the shape of `x`.
 
     Raises
     ------

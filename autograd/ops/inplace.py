@@ -22,8 +22,12 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
     Raises TypeError if the assignment would lose a gradient. Under `no_grad`, `target` may be a
     leaf or a view of a leaf.
     """
-    requires_grad = target.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
-    if requires_grad if graph.recording.get() else not _is_leaf_memory(target):
+    if graph.recording.get():
+        value_requires_grad = isinstance(value, Tensor) and value.requires_grad
+        loses_gradient = target.requires_grad or value_requires_grad
+    else:
+        loses_gradient = not _is_leaf_memory(target)
+    if loses_gradient:
         raise TypeError(
             "assigning in a recorded graph would lose a gradient; "
             "`x = ag.index_update(x, index, value)` is the differentiable form"
@@ -40,8 +44,8 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
 def in_place_operator(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
     """Return the in-place form of a binary operator.
 
-    It writes into its first operand if no graph is recorded. Otherwise it returns a new Tensor, to
-    which Python binds the name of the first operand.
+    The operator writes into its first operand if no graph is recorded. Otherwise it returns a new
+    Tensor, to which Python binds the name of the first operand.
     """
 
     def operator(target: Tensor, other: Any) -> Tensor:

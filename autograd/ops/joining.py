@@ -56,7 +56,7 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
 
     Parameters
     ----------
-    arrays : sequence of array_like
+    arrays : sequence of (Tensor or array_like)
         Arrays of equal shape, except along `axis`.
     axis : int or None, default 0
         None joins the flattened arrays.
@@ -64,6 +64,7 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     Returns
     -------
     Tensor or array
+        Joined array.
 
     Raises
     ------
@@ -99,13 +100,15 @@ def stack(arrays: Any, axis: int = 0) -> Any:
 
     Parameters
     ----------
-    arrays : sequence of array_like
+    arrays : sequence of (Tensor or array_like)
+        Arrays of equal shape.
     axis : int, default 0
         The position of the new axis in the result.
 
     Returns
     -------
     Tensor or array
+        Array with one more axis than the inputs.
 
     Raises
     ------
@@ -123,8 +126,9 @@ def append(x: Any, values: Any, axis: int | None = None) -> Any:
 
     Parameters
     ----------
-    x : array_like
-    values : array_like
+    x : Tensor or array_like
+        Input of any shape.
+    values : Tensor or array_like
         The array that follows `x`.
     axis : int or None
         The axis along which they are joined. None, the default, joins the flattened arrays.
@@ -132,6 +136,7 @@ def append(x: Any, values: Any, axis: int | None = None) -> Any:
     Returns
     -------
     Tensor or array
+        Joined array.
     """
     return concatenate([x, values], axis)
 
@@ -141,11 +146,13 @@ def vstack(arrays: Any) -> Any:
 
     Parameters
     ----------
-    arrays : sequence of array_like
+    arrays : sequence of (Tensor or array_like)
+        Arrays of equal shape, except along the axis of the join.
 
     Returns
     -------
     Tensor or array
+        Array of at least two axes.
     """
     return concatenate([atleast_2d(x) for x in as_operand_list("vstack", arrays)], 0)
 
@@ -155,11 +162,13 @@ def hstack(arrays: Any) -> Any:
 
     Parameters
     ----------
-    arrays : sequence of array_like
+    arrays : sequence of (Tensor or array_like)
+        Arrays of equal shape, except along the axis of the join.
 
     Returns
     -------
     Tensor or array
+        Array of at least one axis.
     """
     arrays = [atleast_1d(x) for x in as_operand_list("hstack", arrays)]
     return concatenate(arrays, 1 if arrays and arrays[0].ndim > 1 else 0)
@@ -170,11 +179,13 @@ def dstack(arrays: Any) -> Any:
 
     Parameters
     ----------
-    arrays : sequence of array_like
+    arrays : sequence of (Tensor or array_like)
+        Arrays of equal shape, except along the axis of the join.
 
     Returns
     -------
     Tensor or array
+        Array of at least three axes.
     """
     return concatenate([atleast_3d(x) for x in as_operand_list("dstack", arrays)], 2)
 
@@ -184,11 +195,13 @@ def column_stack(arrays: Any) -> Any:
 
     Parameters
     ----------
-    arrays : sequence of array_like
+    arrays : sequence of (Tensor or array_like)
+        Arrays of equal shape, except along the axis of the join.
 
     Returns
     -------
     Tensor or array
+        Array of at least two axes.
     """
     columns = [
         reshape(x, (x.size, 1)) if x.ndim < 2 else x
@@ -214,12 +227,13 @@ def atleast_1d(*arrays: Any) -> Any:
 
     Parameters
     ----------
-    *arrays : array_like
+    *arrays : Tensor or array_like
+        Arrays of any shape.
 
     Returns
     -------
     Tensor or array, or a tuple of them
-        A tuple for several arrays.
+        Reshaped array; a tuple for several arrays.
     """
     return _reshape_each(arrays, lambda x: x.shape or (1,))
 
@@ -229,12 +243,13 @@ def atleast_2d(*arrays: Any) -> Any:
 
     Parameters
     ----------
-    *arrays : array_like
+    *arrays : Tensor or array_like
+        Arrays of any shape.
 
     Returns
     -------
     Tensor or array, or a tuple of them
-        A tuple for several arrays.
+        Reshaped array; a tuple for several arrays.
     """
     return _reshape_each(arrays, lambda x: x.shape if x.ndim > 1 else (1, x.size))
 
@@ -244,13 +259,13 @@ def atleast_3d(*arrays: Any) -> Any:
 
     Parameters
     ----------
-    *arrays : array_like
+    *arrays : Tensor or array_like
         A vector of shape (N,) becomes (1, N, 1), a matrix of shape (M, N) becomes (M, N, 1).
 
     Returns
     -------
     Tensor or array, or a tuple of them
-        A tuple for several arrays.
+        Reshaped array; a tuple for several arrays.
     """
     return _reshape_each(
         arrays, lambda x: (x.shape if x.ndim > 1 else (1, x.size)) + (1,) * (x.ndim < 3)
@@ -287,14 +302,17 @@ def split(x: Any, sections: Any, axis: int = 0) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     sections : int or sequence of int
         The number of equal parts, or the indices at which the parts after the first begin.
     axis : int, default 0
+        Axis to split.
 
     Returns
     -------
     tuple of Tensors or arrays
+        Parts of `x`, in order.
 
     Raises
     ------
@@ -327,14 +345,17 @@ def array_split(x: Any, sections: Any, axis: int = 0) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     sections : int or sequence of int
         The number of parts, or indices as in `split`. The longer parts come first.
     axis : int, default 0
+        Axis to split.
 
     Returns
     -------
     tuple of Tensors or arrays
+        Parts of `x`, in order.
 
     Raises
     ------
@@ -357,13 +378,15 @@ def hsplit(x: Any, sections: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     sections : int or sequence of int
         As in `split`.
 
     Returns
     -------
     tuple of Tensors or arrays
+        Parts of `x`, in order.
     """
     x = as_operand(x)
     return split(x, sections, 1 if x.ndim > 1 else 0)
@@ -374,7 +397,7 @@ def vsplit(x: Any, sections: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         An array of at least two axes.
     sections : int or sequence of int
         As in `split`.
@@ -382,6 +405,7 @@ def vsplit(x: Any, sections: Any) -> Any:
     Returns
     -------
     tuple of Tensors or arrays
+        Parts of `x`, in order.
 
     Raises
     ------
@@ -399,7 +423,7 @@ def dsplit(x: Any, sections: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         An array of at least three axes.
     sections : int or sequence of int
         As in `split`.
@@ -407,6 +431,12 @@ def dsplit(x: Any, sections: Any) -> Any:
     Returns
     -------
     tuple of Tensors or arrays
+        Parts of `x`, in order.
+
+    Raises
+    ------
+    AxisError
+        If `x` has fewer than three axes.
     """
     return split(x, sections, 2)
 
@@ -426,13 +456,15 @@ def unstack(x: Any, axis: int = 0) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int, default 0
+        Axis to remove.
 
     Returns
     -------
     tuple of Tensors or arrays
-        One for each index of the axis.
+        Slices, one for each index of the axis.
 
     Notes
     -----

@@ -63,14 +63,15 @@ def matmul(a: Any, b: Any) -> Any:
 
     Parameters
     ----------
-    a : array_like, shape (..., M, K) or (K,)
-    b : array_like, shape (..., K, N) or (K,)
-        The leading axes of `a` and `b` are batch axes, which broadcast.
+    a : Tensor or array_like, shape (..., M, K) or (K,)
+        Matrices, or a vector.
+    b : Tensor or array_like, shape (..., K, N) or (K,)
+        Matrices, or a vector. The leading axes of `a` and `b` are batch axes, which broadcast.
 
     Returns
     -------
     Tensor or array, shape (..., M, N)
-        The axis M or N is missing if `a` or `b` is a vector.
+        Matrix products. The axis M or N is missing if `a` or `b` is a vector.
 
     Raises
     ------
@@ -116,13 +117,17 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
     Parameters
     ----------
-    x : array_like, shape (..., I)
-    weight : array_like, shape (O, I)
-    bias : array_like, shape (O,), optional
+    x : Tensor or array_like, shape (..., I)
+        Input features.
+    weight : Tensor or array_like, shape (O, I)
+        Weight matrix.
+    bias : Tensor or array_like, shape (O,), optional
+        Bias, by default none.
 
     Returns
     -------
     Tensor or array, shape (..., O)
+        Output features.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Operations that move elements without changing them: flip, roll, tile, pad, diag, and so on.
 
-Most of them are one primitive. Its forward rule is the array function itself. Its gradient rule
-applies the same function to the positions of the elements, which yields the position that each
-element comes from, and adds up the gradient there.
+Most of them share one primitive, whose forward function is the function of the array module. The
+gradient rule applies the same function to the positions of the elements, which yields the source of
+each element of the result, and adds the gradient of each element at its source.
 """
 
 from __future__ import annotations
@@ -68,13 +68,15 @@ def flip(x: Any, axis: Axis = None) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int, optional
         The axes to reverse. The default is all axes.
 
     Returns
     -------
-    Tensor or array, shape of `x`
+    Tensor or array
+        Array of the shape of `x`, with its elements in reverse order.
     """
     x, axes = array_and_axes(x, axis)
     return getitem(x, tuple(slice(None, None, -1 if a in axes else None) for a in range(x.ndim)))
@@ -85,11 +87,13 @@ def flipud(x: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
 
     Returns
     -------
-    Tensor or array, shape of `x`
+    Tensor or array
+        Array of the shape of `x`, with its elements in reverse order.
     """
     return flip(x, 0)
 
@@ -99,11 +103,13 @@ def fliplr(x: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
 
     Returns
     -------
-    Tensor or array, shape of `x`
+    Tensor or array
+        Array of the shape of `x`, with its elements in reverse order.
     """
     return flip(x, 1)
 
@@ -113,7 +119,8 @@ def roll(x: Any, shift: int | tuple[int, ...], axis: Axis = None) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     shift : int or tuple of int
         The number of positions, one for each axis in `axis`.
     axis : int or tuple of int, optional
@@ -121,7 +128,8 @@ def roll(x: Any, shift: int | tuple[int, ...], axis: Axis = None) -> Any:
 
     Returns
     -------
-    Tensor or array, shape of `x`
+    Tensor or array
+        Shifted copy of the shape of `x`.
     """
     return _apply("roll", x, shift, axis)
 
@@ -131,16 +139,17 @@ def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         An array of at least two axes.
     k : int, default 1
         The number of rotations by 90 degrees.
     axes : (int, int), default (0, 1)
-        The plane of the rotation, from the first axis towards the second one.
+        The plane of the rotation, from the first axis toward the second one.
 
     Returns
     -------
     Tensor or array
+        Rotated copy.
     """
     return _apply("rot90", x, k, axes)
 
@@ -150,13 +159,15 @@ def tile(x: Any, reps: int | tuple[int, ...]) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     reps : int or tuple of int
         The number of repetitions along each axis.
 
     Returns
     -------
     Tensor or array
+        Array whose axes are longer by the factors `reps`.
     """
     return _apply("tile", x, reps)
 
@@ -166,7 +177,8 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     repeats : int or array_like of int
         The number of repetitions: one for all, or one for each index of `axis`.
     axis : int, optional
@@ -175,6 +187,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     Returns
     -------
     Tensor or array
+        Array in which `axis` is longer; a vector if `axis` is None.
     """
     return _apply("repeat", x, repeats, axis)
 
@@ -193,7 +206,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         An array of n axes.
     pad_width : int, (int, int), or a sequence of n such pairs
         The number of elements before and after all axes, or each axis.
@@ -207,6 +220,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Any:
     Returns
     -------
     Tensor or array
+        Padded copy.
 
     Raises
     ------
@@ -233,13 +247,15 @@ def tril(x: Any, k: int = 0) -> Any:
 
     Parameters
     ----------
-    x : array_like, shape (..., M, N)
+    x : Tensor or array_like, shape (..., M, N)
+        Matrices.
     k : int, default 0
         The last diagonal of the triangle: 0 is the main diagonal, 1 the diagonal above it.
 
     Returns
     -------
-    Tensor or array, shape of `x`
+    Tensor or array
+        Lower triangles, of the shape of `x`.
     """
     return _apply("tril", x, k)
 
@@ -249,13 +265,15 @@ def triu(x: Any, k: int = 0) -> Any:
 
     Parameters
     ----------
-    x : array_like, shape (..., M, N)
+    x : Tensor or array_like, shape (..., M, N)
+        Matrices.
     k : int, default 0
         The first diagonal of the triangle: 0 is the main diagonal, 1 the diagonal above it.
 
     Returns
     -------
-    Tensor or array, shape of `x`
+    Tensor or array
+        Upper triangles, of the shape of `x`.
     """
     return _apply("triu", x, k)
 
@@ -265,15 +283,16 @@ def diag(x: Any, k: int = 0) -> Any:
 
     Parameters
     ----------
-    x : array_like, shape (N,) or (M, N)
+    x : Tensor or array_like, shape (N,) or (M, N)
+        Vector or matrix.
     k : int, default 0
         The diagonal: 0 is the main diagonal, 1 the diagonal above it.
 
     Returns
     -------
     Tensor or array
-        For a vector, a square matrix of zeros with `x` on its k-th diagonal. For a matrix, a
-        vector.
+        For a vector, a square matrix of zeros with `x` on its k-th diagonal. For a matrix, its
+        k-th diagonal as a vector.
     """
     return _apply("diag", x, k)
 
@@ -283,7 +302,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         An array of at least two axes.
     offset : int, default 0
         The diagonal: 0 is the main diagonal, 1 the diagonal above it.
@@ -293,7 +312,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     Returns
     -------
     Tensor or array
-        An array without `axis1` and `axis2`, whose last axis is the diagonal.
+        Diagonals, along a new last axis that replaces `axis1` and `axis2`.
     """
     return _apply("diagonal", x, offset, axis1, axis2)
 
@@ -303,7 +322,7 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         An array of at least two axes.
     offset : int, default 0
         The diagonal: 0 is the main diagonal, 1 the diagonal above it.
@@ -315,7 +334,7 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any
     Returns
     -------
     Tensor or array
-        An array without `axis1` and `axis2`.
+        Sums, without `axis1` and `axis2`.
     """
     return sum(diagonal(x, offset, axis1, axis2), -1, dtype=dtype)
 
@@ -325,7 +344,8 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Axis = None) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     window_shape : int or tuple of int
         The length of the window along each axis in `axis`.
     axis : int or tuple of int, optional
@@ -334,7 +354,7 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Axis = None) -> Any:
     Returns
     -------
     Tensor or array
-        An array with one index per window, and the axes of the window as new last axes. Unlike
-        NumPy's, it is a copy.
+        Windows: the axes of `x` index the position, and the new last axes the elements of a window.
+        Unlike the result of NumPy's function, it is a copy.
     """
     return _apply("lib.stride_tricks.sliding_window_view", x, window_shape, axis)

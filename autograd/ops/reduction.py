@@ -1,12 +1,13 @@
 """Reductions over axes: sum, mean, variance, norm, all and any.
 
-`unbroadcast`, which the backward pass applies to every gradient, is defined here as it is a sum.
+`unbroadcast`, which the backward pass applies to every gradient, is also a sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from math import prod
 from typing import Any, TypeVar
 
 from ..core.tensor import Axis
@@ -15,7 +16,7 @@ from .creation import astype
 from .declaration import primitive
 from .elementwise import absolute, sqrt, square
 from .selection import where
-from .shape import array_and_axes, broadcast_to, reshape
+from .shape import array_and_axes, broadcast_to, reduced_shape, reshape
 
 __all__ = ["all", "any", "mean", "norm", "std", "sum", "var"]
 
@@ -47,7 +48,7 @@ def as_floating(x: Any) -> Any:
 
 
 def stop_gradient(x: Any) -> Any:
-    """Return `x` as a constant."""
+    """Return `x` without its history."""
     return x.detach() if hasattr(x, "detach") else x
 
 
@@ -69,17 +70,9 @@ def initial_value(initial: Any, like: Any) -> Any:
     return astype(value, like.dtype)
 
 
-def keepdims_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape after a reduction over `axes` that keeps them with length 1."""
-    return tuple(1 if a in axes else n for a, n in enumerate(shape))
-
-
 def element_count(x: Any, axes: tuple[int, ...]) -> int:
     """Return the number of elements that a reduction over `axes` combines."""
-    count = 1
-    for a in axes:
-        count *= x.shape[a]
-    return count
+    return prod([x.shape[a] for a in axes])
 
 
 def _masked_count(x: Any, axes: tuple[int, ...], keepdims: bool, mask: Any) -> Any:
@@ -93,7 +86,7 @@ def _masked_count(x: Any, axes: tuple[int, ...], keepdims: bool, mask: Any) -> A
 
 
 @primitive(
-    x=lambda g, x_shape, axes: broadcast_to(reshape(g, keepdims_shape(x_shape, axes)), x_shape)
+    x=lambda g, x_shape, axes: broadcast_to(reshape(g, reduced_shape(x_shape, axes, True)), x_shape)
 )
 def _sum(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
     if x.dtype != "float16":
@@ -114,7 +107,8 @@ def sum(
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
     keepdims : bool, default False
@@ -123,12 +117,13 @@ def sum(
         The dtype of the sum and of the result.
     initial : number, optional
         A number that is added to each sum.
-    where : array_like of bool, optional
+    where : Tensor or array_like of bool, optional
         A mask that broadcasts to the shape of `x`. Elements where it is False are left out.
 
     Returns
     -------
     Tensor or array
+        Sums over the axes; 0 for a sum of no elements.
 
     Notes
     -----
@@ -157,7 +152,7 @@ def mean(
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         Integers and booleans are converted to float64.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
@@ -165,13 +160,13 @@ def mean(
         Keep the reduced axes with length 1.
     dtype : dtype, optional
         The dtype of the computation and of the result. By default float16 is computed in float32.
-    where : array_like of bool, optional
+    where : Tensor or array_like of bool, optional
         A mask that broadcasts to the shape of `x`. Elements where it is False are left out.
 
     Returns
     -------
     Tensor or array
-        nan for a mean of no elements.
+        Means over the axes; nan for a mean of no elements.
     """
     x, axes = array_and_axes(x, axis, keepdims)
     return _mean(as_floating(x) if dtype is None else astype(x, dtype), axes, keepdims, where)
@@ -193,7 +188,7 @@ def var(
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         Integers and booleans are converted to float64.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
@@ -205,17 +200,17 @@ def var(
     dtype : dtype, optional
         The floating dtype of the computation and of the result. By default float16 is computed in
         float32.
-    where : array_like of bool, optional
+    where : Tensor or array_like of bool, optional
         A mask that broadcasts to the shape of `x`. Elements where it is False are left out.
-    mean : array_like, optional
-        The mean, computed with ``keepdims=True``, if it is known already.
+    mean : Tensor or array_like, optional
+        The mean, computed with ``keepdims=True``. By default it is computed here.
     correction : float, optional
         Another name for `ddof`.
 
     Returns
     -------
     Tensor or array
-        nan if ``n - ddof`` is not positive.
+        Variances over the axes; nan if ``n - ddof`` is not positive.
 
     Raises
     ------
@@ -256,7 +251,7 @@ def std(
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         Integers and booleans are converted to float64.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
@@ -271,7 +266,7 @@ def std(
     Returns
     -------
     Tensor or array
-        nan if ``n - ddof`` is not positive.
+        Standard deviations over the axes; nan if ``n - ddof`` is not positive.
 
     Notes
     -----
@@ -294,7 +289,7 @@ def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         Integers and booleans are converted to float64.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
@@ -304,6 +299,7 @@ def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     Returns
     -------
     Tensor or array
+        Norms over the axes.
 
     Notes
     -----
@@ -323,44 +319,46 @@ def _any(xp: Any, x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def all(x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = None) -> Any:
-    """Return True where all elements over axes are true or not 0.
+    """Return True where all elements over axes are nonzero.
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
     keepdims : bool, default False
         Keep the reduced axes with length 1.
-    where : array_like of bool, optional
+    where : Tensor or array_like of bool, optional
         A mask that broadcasts to the shape of `x`. Elements where it is False are left out.
 
     Returns
     -------
     Tensor or array of bool
-        True for a reduction of no elements. It has no gradient.
+        True for a reduction of no elements. The result has no gradient.
     """
     x, axes = array_and_axes(x, axis, keepdims, allow_scalar=True)
     return _all(x if where is None else apply_mask(x, where, 1), axes=axes, keepdims=keepdims)
 
 
 def any(x: Any, axis: Axis = None, keepdims: bool = False, *, where: Any = None) -> Any:
-    """Return True where at least one element over axes is true or not 0.
+    """Return True where at least one element over axes is nonzero.
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
     keepdims : bool, default False
         Keep the reduced axes with length 1.
-    where : array_like of bool, optional
+    where : Tensor or array_like of bool, optional
         A mask that broadcasts to the shape of `x`. Elements where it is False are left out.
 
     Returns
     -------
     Tensor or array of bool
-        False for a reduction of no elements. It has no gradient.
+        False for a reduction of no elements. The result has no gradient.
     """
     x, axes = array_and_axes(x, axis, keepdims, allow_scalar=True)
     return _any(x if where is None else apply_mask(x, where, 0), axes=axes, keepdims=keepdims)

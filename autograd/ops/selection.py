@@ -57,7 +57,7 @@ def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
 
 
 SELECTIONS = frozenset((where.primitive, product_or_zero.primitive))
-"""Primitives that return 0 for elements that are not selected, whatever the other factor is."""
+"""Primitives that return 0 for elements that are not selected, even if another factor is nan."""
 
 
 def promote(*values: Any) -> list[Any]:
@@ -182,8 +182,8 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 
     Notes
     -----
-    The derivative by `x` is 1 inside the interval and at the limits, and 0 outside. Outside, the
-    gradient belongs to the limit if this is an array.
+    The derivative by `x` is 1 inside the interval and at the limits, and 0 outside. The derivative
+    by a limit that is an array is 1 where `x` is beyond it, else 0.
     """
     if not (a_min is None and a_max is None) and not (min is None and max is None):
         raise ValueError("clip: pass a_min and a_max, or min and max, but not both")

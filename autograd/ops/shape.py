@@ -59,8 +59,9 @@ def array_and_axes(
 
 def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
     """Return the shape after a reduction over `axes`."""
-    reduced = (1,) if keepdims else ()
-    return tuple([m for a, n in enumerate(shape) for m in (reduced if a in axes else (n,))])
+    if keepdims:
+        return tuple([1 if a in axes else n for a, n in enumerate(shape)])
+    return tuple([n for a, n in enumerate(shape) if a not in axes])
 
 
 @primitive(x=lambda g, x_shape: reshape(g, x_shape))
@@ -73,7 +74,8 @@ def reshape(x: Any, *shape: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     *shape : int or tuple of int
         The new shape: a tuple, or several integers. One length may be -1, which stands for the
         length that keeps the number of elements.
@@ -81,6 +83,7 @@ def reshape(x: Any, *shape: Any) -> Any:
     Returns
     -------
     Tensor or array
+        Array of the new shape.
 
     Raises
     ------
@@ -102,11 +105,13 @@ def ravel(x: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
 
     Returns
     -------
     Tensor or array, shape (x.size,)
+        Flattened array.
     """
     return _reshape(x, shape=-1)
 
@@ -131,7 +136,8 @@ def transpose(x: Any, *axes: Any) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     *axes : int or tuple of int
         The axes of `x` in their new order: a tuple, or several integers. Without them, or for None,
         the order is reversed.
@@ -139,6 +145,7 @@ def transpose(x: Any, *axes: Any) -> Any:
     Returns
     -------
     Tensor or array
+        Array with permuted axes.
 
     Raises
     ------
@@ -155,12 +162,15 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis1, axis2 : int
+        Axes to exchange.
 
     Returns
     -------
     Tensor or array
+        Array with exchanged axes.
 
     Raises
     ------
@@ -179,7 +189,8 @@ def moveaxis(x: Any, source: Axis, destination: Axis) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     source : int or tuple of int
         The axes to move.
     destination : int or tuple of int
@@ -188,6 +199,7 @@ def moveaxis(x: Any, source: Axis, destination: Axis) -> Any:
     Returns
     -------
     Tensor or array
+        Array with moved axes.
 
     Raises
     ------
@@ -217,7 +229,8 @@ def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int
         The axis to move.
     start : int, default 0
@@ -226,6 +239,7 @@ def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
     Returns
     -------
     Tensor or array
+        Array with the moved axis.
 
     Raises
     ------
@@ -248,13 +262,15 @@ def squeeze(x: Any, axis: Axis = None) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int, optional
         The axes to remove. The default is all axes of length 1.
 
     Returns
     -------
     Tensor or array
+        Array without the removed axes.
 
     Raises
     ------
@@ -272,13 +288,15 @@ def expand_dims(x: Any, axis: Axis) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int
         The positions of the new axes in the result.
 
     Returns
     -------
     Tensor or array
+        Array with the new axes.
 
     Raises
     ------
@@ -303,12 +321,15 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     shape : tuple of int
+        Shape of the result.
 
     Returns
     -------
-    Tensor or array, shape `shape`
+    Tensor or array
+        Array of the given shape, which shares the memory of `x`.
 
     Raises
     ------

@@ -24,7 +24,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         Integers and booleans are converted to float64.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
@@ -34,12 +34,16 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     Returns
     -------
     Tensor or array
-        -inf where all elements are -inf, or there are none.
+        Result over the axes; -inf where all elements are -inf, and for an empty array.
 
     Notes
     -----
     The maximum is subtracted first, so nothing overflows. The gradient is ``softmax(x)``, or 0
     where the result is -inf.
+
+    References
+    ----------
+    Blanchard, Higham & Higham 2021, "Accurately computing the log-sum-exp and softmax functions".
     """
     x, axes = array_and_axes(x, axis, keepdims)
     x, peak = as_floating(x), 0.0
@@ -64,17 +68,19 @@ def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
 
 @with_half_upcast
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """Return the logarithm of `softmax` along an axis, also of probabilities that underflow.
+    """Return the logarithm of `softmax` along an axis, accurate even if probabilities underflow.
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         Unnormalized log-probabilities (logits). Integers and booleans are converted to float64.
     axis : int, default -1
+        Axis of the classes.
 
     Returns
     -------
-    Tensor or array, shape of `x`
+    Tensor or array
+        Log-probabilities of the shape of `x`.
 
     Notes
     -----
@@ -90,13 +96,14 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
         Unnormalized log-probabilities (logits). Integers and booleans are converted to float64.
     axis : int, default -1
+        Axis of the classes.
 
     Returns
     -------
-    Tensor or array, shape of `x`
-        Probabilities, which add up to 1 along `axis`.
+    Tensor or array
+        Probabilities of the shape of `x`, which sum to 1 along `axis`.
     """
     return exp(log_softmax(x, axis=axis))

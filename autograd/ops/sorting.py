@@ -5,7 +5,6 @@ The gradient of each follows the permutation: it goes to the elements that were 
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from ..core.tensor import Axis
@@ -14,7 +13,7 @@ from .declaration import primitive
 from .indexing import gather, getitem
 from .logic import isnan
 from .movement import flip
-from .reduction import mean
+from .reduction import element_count, mean
 from .selection import where
 from .shape import array_and_axes, array_and_axis, reduced_shape, reshape
 
@@ -36,15 +35,16 @@ def argsort(x: Any, axis: int | None = -1) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or None, default -1
         None sorts the flattened array.
 
     Returns
     -------
     Tensor or array of int
-        Equal elements keep their order (the sort is stable), and nan comes last. It has no
-        gradient.
+        Sorting indices. Equal elements keep their order (the sort is stable), and nan comes last.
+        The result has no gradient.
     """
     x, axis = array_and_axis(x, axis, allow_scalar=True)
     return _argsort(x, axis=axis)
@@ -55,14 +55,15 @@ def sort(x: Any, axis: int | None = -1) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or None, default -1
         None sorts the flattened array.
 
     Returns
     -------
     Tensor or array
-        The elements in ascending order along `axis`; nan comes last.
+        Elements in ascending order along `axis`; nan comes last.
 
     Notes
     -----
@@ -77,7 +78,8 @@ def argpartition(x: Any, kth: Any, axis: int | None = -1) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     kth : int or sequence of int
         The sorted position of the element that separates smaller elements from larger ones.
     axis : int or None, default -1
@@ -86,7 +88,7 @@ def argpartition(x: Any, kth: Any, axis: int | None = -1) -> Any:
     Returns
     -------
     Tensor or array of int
-        It has no gradient.
+        Partitioning indices. The result has no gradient.
     """
     x, axis = array_and_axis(x, axis, allow_scalar=True)
     return _argpartition(x, kth=kth, axis=axis)
@@ -97,7 +99,8 @@ def partition(x: Any, kth: Any, axis: int | None = -1) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     kth : int or sequence of int
         The sorted position of the element that separates smaller elements from larger ones.
     axis : int or None, default -1
@@ -122,17 +125,19 @@ def top_k(x: Any, k: int, axis: int = -1) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     k : int
-        From 0 to the length of the axis.
+        Number of elements, from 0 to the length of the axis.
     axis : int, default -1
+        Axis along which elements are compared.
 
     Returns
     -------
     values : Tensor or array
-        In descending order; nan counts as the largest.
+        Largest elements in descending order; nan counts as the largest.
     indices : Tensor or array of int
-        The first of several equal elements comes first.
+        Indices of the values. Equal elements keep their order.
 
     Raises
     ------
@@ -159,7 +164,8 @@ def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
     Parameters
     ----------
-    x : array_like
+    x : Tensor or array_like
+        Input of any shape.
     axis : int or tuple of int, optional
         The axes to reduce. The default is all axes.
     keepdims : bool, default False
@@ -168,17 +174,17 @@ def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     Returns
     -------
     Tensor or array
-        The middle element in sorted order, or the mean of the middle two. nan if an element is nan,
-        or there are none.
+        Middle element in sorted order, or mean of the middle two; nan if an element is nan, or if
+        the array is empty.
 
     Notes
     -----
-    The gradient goes to the middle element, or in halves to the middle two.
+    The gradient goes to the middle element, or half each to the middle two.
     """
     x, axes = array_and_axes(x, axis, keepdims)
     other_axes = tuple(a for a in range(x.ndim) if a not in axes)
     shape = tuple(x.shape[a] for a in other_axes)
-    n = prod(x.shape[a] for a in axes)
+    n = element_count(x, axes)
     rows = reshape(x.transpose(*other_axes, *axes) if x.ndim else x, (*shape, n))
     if not n:
         return mean(x, axis, keepdims)

@@ -1,6 +1,6 @@
 """The operators, array methods and conversions of Tensors.
 
-Operators and array methods are operations of this package, bound to a name.
+Operators and array methods are operations of this package.
 
 `Tensor` gets the attributes of `TensorMethods` from `core.install`; type checkers see them as a
 base class. The tracer arrays of the compiler inherit from `ArrayMethods`.
@@ -196,7 +196,7 @@ class TensorMethods(ArrayMethods):
         Returns
         -------
         Tensor
-            This tensor itself if it is already there.
+            Converted tensor; this tensor itself if it has the device or dtype already.
         """
         is_device = isinstance(target, str) and not backend.is_dtype_name(target.partition(":")[0])
         tensor: Any = self
