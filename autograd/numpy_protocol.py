@@ -2,8 +2,8 @@
 
 NumPy dispatches on its arguments: ufuncs through `__array_ufunc__` (NEP 13), other functions
 through `__array_function__` (NEP 18). Both call the operation of the same name, after NumPy's
-arguments are translated to the operation's. Functions that have no derivative by nature compute on
-the arrays. Every other function raises TypeError, because its result would have no gradient.
+arguments are translated to the operation's. Functions without a derivative compute on the arrays.
+Every other function raises TypeError, because its result would have no gradient.
 
 Limitations: NumPy does not dispatch on the elements of a list that it converts to an array, as in
 `np.mean([t, u])`. The result is a plain array, and RuntimeError is raised if a gradient would be
@@ -90,9 +90,8 @@ _OPERATIONS: dict[Any, Callable[..., Any]] = {
     np.where: _where,
 }
 
-# Functions that have no derivative by nature. They compute on the arrays, with all of NumPy's
-# arguments.
-_PLAIN = {
+# Functions without a derivative. They compute on the arrays, with all of NumPy's arguments.
+_ARRAY_FUNCTIONS = {
     getattr(np, name)
     for name in (
         *("allclose", "argwhere", "array2string", "array_equal", "array_equiv"),
@@ -101,14 +100,14 @@ _PLAIN = {
         *("iscomplexobj", "isin", "isreal", "isrealobj", "may_share_memory", "min_scalar_type"),
         *("ndim", "nonzero", "ones_like", "result_type", "searchsorted", "shape"),
         *("shares_memory", "size", "zeros_like"),
-        *("arange", "eye", "full", "ones", "zeros"),  # by like=
+        *("arange", "eye", "full", "ones", "zeros"),  # dispatched by like=
     )
 }
-for _function in _PLAIN:
+for _function in _ARRAY_FUNCTIONS:
     _OPERATIONS.pop(_function, None)
 
 # Values of arguments that affect NumPy's algorithm but not the result; they are ignored.
-_IGNORED: dict[str, tuple[Any, ...]] = {
+_IGNORED_VALUES: dict[str, tuple[Any, ...]] = {
     "argsort.kind": ("quicksort", "heapsort", "mergesort", "stable"),
     "argsort.stable": (True, False),
     "astype.copy": (False,),
@@ -118,8 +117,8 @@ _IGNORED: dict[str, tuple[Any, ...]] = {
     "sort.stable": (True, False),
 }
 # Functions whose `axis` must not be a list in NumPy. The engine's operations accept lists.
-_ONE_OR_TUPLE = {np.all, np.any, np.sum, np.prod, np.max, np.min, np.amax, np.amin}
-_ONE_OR_TUPLE |= {np.mean, np.std, np.var, np.squeeze, np.linalg.norm}
+_WITHOUT_AXIS_LIST = {np.all, np.any, np.sum, np.prod, np.max, np.min, np.amax, np.amin}
+_WITHOUT_AXIS_LIST |= {np.mean, np.std, np.var, np.squeeze, np.linalg.norm}
 _UFUNC_DEFAULTS = {
     "casting": "same_kind",
     "order": "K",
@@ -131,7 +130,7 @@ _UFUNC_DEFAULTS = {
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
     options = {k: v for k, v in options.items() if v is not _UFUNC_DEFAULTS.get(k)}
-    if options:  # `array += t` asks for out=
+    if options:  # `array += t` passes out=
         names = ", ".join(options)
         raise TypeError(f"np.{name} of a Tensor returns a new Tensor and does not support {names}=")
     if method != "__call__" or ufunc not in _OPERATIONS:
@@ -142,10 +141,10 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options:
 def _array_function(self: Tensor, function: Any, types: Any, args: Any, options: Any) -> Any:
     module = function.__module__.removeprefix("numpy").removeprefix(".")
     name = f"{module}.{function.__name__}" if module else function.__name__
-    if function not in _OPERATIONS and function not in _PLAIN:
+    if function not in _OPERATIONS and function not in _ARRAY_FUNCTIONS:
         raise _unsupported(name)
     try:
-        if function in _PLAIN:
+        if function in _ARRAY_FUNCTIONS:
             _check_no_gradient(function, args, options)
             function = getattr(backend.of_array(self._data).xp, function.__name__, function)
             return tree_map(_wrap, function(*_unwrap(args), **_unwrap(options)))
@@ -158,16 +157,16 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, options:
 
 def _unsupported(name: str) -> TypeError:
     """Return an error that names the function and the most similar supported one."""
-    supported = sorted(function.__name__ for function in (*_OPERATIONS, *_PLAIN))
+    supported = sorted(function.__name__ for function in (*_OPERATIONS, *_ARRAY_FUNCTIONS))
     replacements = {"add.reduce": "sum", "multiply.reduce": "prod", "add.accumulate": "cumsum"}
     replacements |= {"average": "mean", "multiply.accumulate": "cumprod"}
-    last = name.removeprefix("linalg.").partition(".")[0]  # of "add.outer": "add"
-    part = sorted((k for k in supported if k in last), key=len)[-1:]  # of "nansum": "sum"
-    similar = part or get_close_matches(last, supported, 1)
-    similar = [replacements[name]] if name in replacements else similar
+    base_name = name.removeprefix("linalg.").partition(".")[0]  # of "add.outer": "add"
+    substrings = sorted((k for k in supported if k in base_name), key=len)  # of "nansum": "sum"
+    suggestions = substrings[-1:] or get_close_matches(base_name, supported, 1)
+    suggestions = [replacements[name]] if name in replacements else suggestions
     return TypeError(
         f"np.{name} of a Tensor is not supported; use "
-        + (f"np.{similar[0]}, other " if similar else "")
+        + (f"np.{suggestions[0]}, other " if suggestions else "")
         + "operations of `autograd`, or t.numpy() for an array without a gradient"
     )
 
@@ -226,11 +225,11 @@ def _translate(
             by_position.append(value)
         elif value is parameter.default:
             continue
-        elif key == "axis" and isinstance(value, list) and function in _ONE_OR_TUPLE:
+        elif key == "axis" and isinstance(value, list) and function in _WITHOUT_AXIS_LIST:
             raise TypeError(f"np.{name}: axis must be an integer or a tuple, got {value}")
         elif key in supported:
             by_name[key] = value
-        elif not any(value is allowed for allowed in _IGNORED.get(f"{name}.{key}", ())):
+        elif not any(value is allowed for allowed in _IGNORED_VALUES.get(f"{name}.{key}", ())):
             raise TypeError(f"np.{name} of a Tensor does not support {key}={value!r}")
     return by_position, by_name
 

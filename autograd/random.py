@@ -1,8 +1,8 @@
 """Seeded streams of random numbers, the same on every backend.
 
 The generator is the counter-based Philox4x64-10: its n-th block of four words is a function of the
-seed and n only. So the state of a stream is two integers, and a device computes any part of the
-stream on its own. Words, integers, uniform numbers and masks are computed on the device where they
+seed and n only. The state of a stream is therefore two integers, and each device can compute any
+part of the stream. Words, integers, uniform numbers and masks are computed on the device where they
 are needed. Normal numbers are computed on the host, because logarithms and cosines differ between
 libraries.
 
@@ -62,7 +62,7 @@ class Generator:
     --------
     >>> generator = ag.Generator(seed=0)
     >>> x = generator.normal((3, 4))
-    >>> state = generator.state  # assign it to continue from here again
+    >>> state = generator.state  # `generator.state = state` repeats the numbers from here on
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -76,7 +76,7 @@ class Generator:
 
     @property
     def state(self) -> dict[str, int]:
-        """Position in the stream: the integers "seed" and "block"; assign it to return there."""
+        """Position in the stream: the integers "seed" and "block". It can be assigned."""
         position = self._position
         return {"seed": position.seed, "block": position.block}
 
@@ -302,12 +302,24 @@ def manual_seed(seed: int) -> None:
 
 
 def get_state() -> dict[str, int]:
-    """Return the position in the default stream, for `set_state`."""
+    """Return the position in the default stream.
+
+    Returns
+    -------
+    dict
+        Integers "seed" and "block".
+    """
     return default_generator.state
 
 
 def set_state(state: dict[str, int]) -> None:
-    """Return to a position in the default stream that `get_state` returned."""
+    """Restore a position in the default stream.
+
+    Parameters
+    ----------
+    state : dict
+        Result of `get_state`.
+    """
     default_generator.state = state
 
 
@@ -315,6 +327,16 @@ def replay(state: dict[str, int]) -> Block[_Position | None]:
     """Return a context manager in which the default stream continues from `state`.
 
     Outside of the context the position in the default stream does not change.
+
+    Parameters
+    ----------
+    state : dict
+        Result of `get_state`.
+
+    Returns
+    -------
+    context manager
+        Context of the restored position.
     """
     position = _Position()
     position.seed, position.block = state["seed"], state["block"]

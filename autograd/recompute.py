@@ -88,7 +88,7 @@ class Recompute:
     evaluate : callable
         Evaluates the function with recording on. It depends on no node except `parents`.
     positions : list of int
-        Which of the leaves of the function's result are the results of the node.
+        The positions of the node's results among the leaves of the function's result.
     parents : iterable of Node
         The nodes outside the function that it depends on.
     """
@@ -133,13 +133,13 @@ class Recompute:
         return [gradients.get(node) for node in self.parents]
 
     def _check_parents(self, outer: set[Node]) -> None:
-        """Raise RuntimeError if the second evaluation used nodes that the first had not."""
+        """Raise RuntimeError if the second evaluation used nodes that the first did not use."""
         if unknown := outer - set(self.parents):
             shapes = ", ".join(str(node.shape) for node in unknown)
             raise RuntimeError(
-                "under checkpointing, the second evaluation used tensors that the first had not: "
-                f"of shape {shapes}; the function must be pure, and a step of scan must use the "
-                "same tensors at every step"
+                "under checkpointing, the second evaluation used tensors that the first did not "
+                f"use, of shape {shapes}; the function must be pure, and a step of scan must use "
+                "the same tensors at every step"
             )
 
     def _check_writes(self, subgraph: set[Node], intervals: Iterable[tuple[int, int]]) -> None:

@@ -68,8 +68,9 @@ def get(device: str | Backend | None = None) -> Backend:
 
     Parameters
     ----------
-    device : str, optional
-        Name such as "cpu", "cuda" or "cuda:1"; by default the default device.
+    device : str or Backend, optional
+        Name such as "cpu", "cuda" or "cuda:1"; by default the default device. A backend is returned
+        unchanged.
 
     Returns
     -------
@@ -127,7 +128,7 @@ def of_array(array: Array) -> Backend:
 
 
 def of_type(array_type: type) -> Backend:
-    """Return the backend of an array type; NumPy's for types that no backend knows."""
+    """Return the backend of an array type, and the NumPy backend for unknown types."""
     for backend in _backends.values():
         if issubclass(array_type, backend.array_type):
             return backend
@@ -202,12 +203,12 @@ _default_dtype: Any = np.dtype(np.float32)
 
 
 def set_default_dtype(dtype: Any) -> None:
-    """Set the dtype that Python floats become in `tensor`, `zeros` and similar functions.
+    """Set the default dtype, to which functions such as `tensor` convert Python floats.
 
     Parameters
     ----------
     dtype : dtype_like
-        Floating dtype; float32 at the start of a program.
+        Floating dtype. The initial default is float32.
 
     Raises
     ------
@@ -221,7 +222,7 @@ def set_default_dtype(dtype: Any) -> None:
 
 
 def get_default_dtype() -> Any:
-    """Return the dtype that Python floats become.
+    """Return the default dtype, to which Python floats are converted.
 
     Returns
     -------

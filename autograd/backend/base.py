@@ -20,7 +20,7 @@ Array = Any
 
 
 class DeviceError(RuntimeError):
-    """A device is not available, or an operation mixes devices."""
+    """Raised if a device is not available, or if an operation mixes devices."""
 
 
 class Backend(ABC):
@@ -35,7 +35,7 @@ class Backend(ABC):
     array_type : type
         Class of its arrays.
     wraps_indices : bool
-        True if index arrays out of range wrap around, where NumPy raises an error.
+        True if out-of-range entries of index arrays wrap around instead of raising an error.
     supports_kernels : bool
         True if `elementwise_kernel` is implemented.
     """
@@ -189,12 +189,12 @@ class Backend(ABC):
         raise NotImplementedError(f"the backend of {self.device} does not support kernels")
 
     def for_rows(self, kernel: Callable[[slice], None], rows: int, columns: int) -> None:
-        """Call a function for slices that cover all rows of an array; in threads on a CPU.
+        """Call a kernel for slices that cover all rows of an array, on a CPU in several threads.
 
         Parameters
         ----------
         kernel : callable
-            Function of a slice of rows.
+            Function of a slice that computes these rows.
         rows, columns : int
             Shape of the array.
         """

@@ -12,7 +12,7 @@ from .base import Array, Backend, DeviceError
 _REMEDY = "on a machine with an NVIDIA GPU, `pip install tinygrad-rnn[cuda13]` (or [cuda12])"
 
 # Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). Each thread computes a
-# block of four words. Constants and order are NumPy's, which increments the counter before use.
+# block of four words. Constants and order match NumPy, which increments the counter before use.
 _PHILOX = r"""
 extern "C" __global__
 void philox(unsigned long long key, unsigned long long block, unsigned long long* words,

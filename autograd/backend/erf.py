@@ -14,10 +14,10 @@ from typing import Any
 BLOCK = 1 << 14
 """Elements per block: temporaries fit into the cache."""
 
-_SMALL = 0.84375
-_ONE = 6.0  # erf(x) rounds to 1 for larger x
+_SMALL_LIMIT = 0.84375
+_SATURATION = 6.0  # erf(x) rounds to 1 for larger x
 
-# Coefficients of polynomials, highest power first: in x^2 for |x| < _SMALL, in |x| for larger |x|.
+# Coefficients of polynomials, highest power first: in x^2 for |x| < _SMALL_LIMIT, else in |x|.
 _SMALL_NUMERATOR = (
     -2.37630166566501626084e-05,
     -5.77027029648944159157e-03,
@@ -62,7 +62,7 @@ def erf(xp: Any, x: Any) -> Any:
     y = xp.empty(x.shape, x.dtype)
     for start in range(0, len(x), BLOCK):
         block = x[start : start + BLOCK]
-        values, is_large = _erf_small(xp.clip(block, -1, 1)), ~(xp.absolute(block) < _SMALL)
+        values, is_large = _erf_small(xp.clip(block, -1, 1)), ~(xp.absolute(block) < _SMALL_LIMIT)
         # Double precision: the error in float32 would be 2.2 ulp.
         values[is_large] = _erf_large(xp, block[is_large].astype("float64"))
         y[start : start + BLOCK] = values
@@ -81,7 +81,7 @@ def _erf_small(x: Any) -> Any:
 
 def _erf_large(xp: Any, x: Any) -> Any:
     """Return 1 - exp(-x^2) P(|x|) / Q(|x|), with the sign of x."""
-    z = xp.minimum(xp.absolute(x), _ONE)
+    z = xp.minimum(xp.absolute(x), _SATURATION)
     y = _polynomial(_LARGE_NUMERATOR, z)
     y /= _polynomial(_LARGE_DENOMINATOR, z)
     y *= xp.exp(-z * z)

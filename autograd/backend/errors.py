@@ -14,7 +14,7 @@ def prefix_error(text: str, error: BaseException) -> BaseException:
     """Return `error` with `text` in front of its message.
 
     Built-in exceptions are rebuilt. An exception whose constructor may take other arguments, such
-    as NumPy's `_UFuncNoLoopError`, is returned itself, with `text` as a note.
+    as NumPy's `_UFuncNoLoopError`, is returned unchanged, with `text` as a note.
     """
     if type(error) in _REBUILT:
         return type(error)(f"{text}: {error}")
@@ -24,19 +24,19 @@ def prefix_error(text: str, error: BaseException) -> BaseException:
 
 
 def operation_error(name: str, error: BaseException, arguments: Any) -> BaseException:
-    """Return the exception that an operation raises instead of `error` of its forward function.
+    """Convert an error of a forward function to the error that the operation raises.
 
-    It names the operation, its arguments and, where they differ, their devices.
+    The new error names the operation, its arguments and, if they differ, their devices.
     """
     arrays = [x for x in arguments if hasattr(x, "dtype")]
-    real = [x for x in arrays if x.dtype.kind != "c"]
-    devices = sorted({of_array(x).device for x in real})
+    real_arrays = [x for x in arrays if x.dtype.kind != "c"]
+    devices = sorted({of_array(x).device for x in real_arrays})
     if len(devices) > 1:
         return DeviceError(
             f"{name}: arguments on different devices, {' and '.join(devices)}; "
             f"move one with .to({devices[0]!r})"
         )
-    if len(real) < len(arrays):
+    if len(real_arrays) < len(arrays):
         error = TypeError("complex arrays are not supported")
     call = f"{name}({', '.join(map(_describe, arguments))})" if arguments else name
     return prefix_error(call, error)

@@ -11,7 +11,7 @@ import numpy as np
 from .base import Array, Backend
 from .threads import for_rows
 
-# For each dtype an x for which exp(x) is finite and sigmoid(x) rounds to 1, and 1 in that dtype.
+# For each dtype: an x at which exp(x) is finite and sigmoid(x) rounds to 1, and the number 1.
 _EXP_LIMITS = {
     np.dtype(name): (np.array(limit, name), np.array(1, name))
     for name, limit in (("longdouble", 11355), ("float16", 11), ("float32", 88), ("float64", 709))
@@ -75,14 +75,12 @@ class NumpyBackend(Backend):
         """Do nothing: NumPy returns when the work is finished."""
 
     def memory(self) -> int:
+        import resource  # does not exist on Windows
+
         try:
             with open("/proc/self/statm") as file:
-                import resource
-
                 return int(file.read().split()[1]) * resource.getpagesize()
         except OSError:  # no /proc: the standard library gives only the peak
-            import resource
-
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             return peak if sys.platform == "darwin" else peak * 1024
 
@@ -91,7 +89,7 @@ class NumpyBackend(Backend):
 
 
 def _add_rows(target: Array, rows: Array, values: Array) -> None:
-    """Scatter-add whole rows: sort them, sum equal ones, add the sums; faster than `np.add.at`."""
+    """Scatter-add rows: sort them, sum equal rows and add the sums. Faster than `np.add.at`."""
     rows = rows.astype(np.intp) % len(target)  # negative indices wrap around
     order = np.argsort(rows, kind="stable")
     rows = rows[order]

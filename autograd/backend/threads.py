@@ -2,7 +2,7 @@
 
 BLAS uses all cores for matrix products, but NumPy's elementwise functions use one thread. A kernel
 that computes each row independently can distribute its rows over threads, because NumPy releases
-the global interpreter lock. Every row has the same bits for any number of threads.
+the global interpreter lock. Results are bitwise identical for any number of threads.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def set_num_threads(count: int) -> None:
 
     Notes
     -----
-    Results have the same bits for any number of threads. BLAS has a separate setting; see
+    Results are bitwise identical for any number of threads. BLAS has a separate setting; see
     threadpoolctl.
     """
     if index(count) < 1:

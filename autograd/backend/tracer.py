@@ -22,9 +22,9 @@ class TracerArray:
 
     @staticmethod
     def apply(primitive: Any, *arrays: Any, **static: Any) -> Any:
-        """Record one application of a primitive and return its result, a tracer or several."""
+        """Record one application of a primitive, and return its result: one or several tracers."""
         raise NotImplementedError
 
     def constant(self, array: Any) -> Any:
-        """Return an array, which the caller may change later, as a constant of the traced graph."""
+        """Return an array, which the caller may change, as a constant for gradient rules."""
         raise NotImplementedError

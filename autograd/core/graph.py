@@ -9,6 +9,11 @@ users of the node, and the node's gradient is complete.
 Nodes refer to arrays and other nodes, never to the Tensors that they belong to. There are no
 reference cycles, so a graph is freed when its last output is dropped. Nothing here recurses, so a
 graph may be a million nodes deep.
+
+References
+----------
+Baydin, Pearlmutter, Radul & Siskind 2018, "Automatic differentiation in machine learning: a
+survey", JMLR 18.
 """
 
 from __future__ import annotations
@@ -48,8 +53,11 @@ class Node:
     accumulator : Accumulator or None
         Receives the gradient of a leaf, or of a result with hooks or `retain_grad`.
 
+    Notes
+    -----
     An operation with several results has one node, with tuples as `shape` and `dtype`. Each result
-    has a node of its own as well, with the primitive `GET_OUTPUT` and its index as `residuals`.
+    also has its own node, with the primitive `GET_OUTPUT` and the index of the result as
+    `residuals`.
     """
 
     __slots__ = ("accumulator", "dtype", "number", "parents", "primitive", "residuals", "shape")
@@ -120,7 +128,7 @@ class enable_grad(Block[bool]):
 
 
 monitors: list[Monitor] = []
-"""Observers of all operations, usually none; see `debug/monitor.py`."""
+"""The active monitors, usually none; see `debug/monitor.py`."""
 
 
 # --- the backward pass ----------------------------------------------------------------------------
@@ -137,11 +145,12 @@ def backward_pass(
 
     `seeds` are the outputs, as pairs of a node and the gradient with respect to it. Without
     `targets`, gradients are added to the `accumulator` of every reachable leaf. With `targets`, the
-    result is a dict of their gradients, as far as the outputs depend on them, and the pass visits
+    result is a dict of the gradients of all targets that the outputs depend on, and the pass visits
     only nodes between outputs and targets.
 
-    Residuals are freed as soon as they are used, unless `retain_graph`. With `create_graph`, which
-    implies it, VJP rules run on Tensors and are recorded, for higher derivatives.
+    Residuals are freed as soon as they are used, unless `retain_graph` is True. With
+    `create_graph`, which implies `retain_graph`, VJP rules run on Tensors and are recorded, for
+    higher derivatives.
 
     A caller that knows the nodes between outputs and targets passes them as `subgraph`. The pass is
     then a part of an enclosing one: gradients stop at the targets, whose hooks do not run.
@@ -196,16 +205,16 @@ class _PendingGradients:
     def __init__(self, in_place: bool) -> None:
         self.in_place = in_place
         self.sums: dict[Node, Any] = {}  # a list for a node with several results
-        self.owned: set[Node] = set()  # nodes to whose sum no other reference exists
+        self.owned: set[Node] = set()  # nodes whose sum has no other reference
         self.heap: list[tuple[int, Node]] = []  # the greatest number first
 
     def add(self, parents: Any, terms: Any, node: Any = None, gradient: Any = None) -> None:
         """Add one term to the gradient of each of `parents`.
 
-        The terms are what the VJP rules of `node` returned for its gradient, or the seeds.
+        The terms are the results of the VJP rules of `node` for its `gradient`, or the seeds.
         """
         sums, owned = self.sums, self.owned
-        fresh = node is not None and self.in_place and node.primitive.fresh_gradients
+        is_fresh = node is not None and self.in_place and node.primitive.fresh_gradients
         for parent, term in zip(parents, terms):
             if parent is None:
                 continue
@@ -220,7 +229,7 @@ class _PendingGradients:
             if parent not in sums:
                 sums[parent] = term
                 heappush(self.heap, (-parent.number, parent))
-                if fresh:
+                if is_fresh:
                     owned.add(parent)
                 continue
             total = sums[parent]
@@ -245,7 +254,7 @@ class _PendingGradients:
         gradients[i] = gradient if gradients[i] is None else gradients[i] + gradient
 
     def pop(self) -> tuple[Node, Any, bool]:
-        """Return the next node, its gradient, and True if no other reference to that exists."""
+        """Return the next node, its gradient, and True if the gradient has no other reference."""
         node = heappop(self.heap)[1]
         gradient, owned = self.sums.pop(node), node in self.owned
         if owned:
@@ -275,8 +284,8 @@ def _between(outputs: Iterable[Node], targets: set[Node]) -> set[Node]:
     reachable, _ = ancestors_since(oldest, outputs)
     relevant: set[Node] = set()
     for node in sorted(reachable, key=lambda node: node.number):  # parents before their users
-        freed = node.residuals is None and node.primitive is not None  # its parents are unknown
-        if freed or node in targets or any(parent in relevant for parent in node.parents):
+        is_freed = node.residuals is None and node.primitive is not None  # parents are unknown
+        if is_freed or node in targets or any(parent in relevant for parent in node.parents):
             relevant.add(node)
     return relevant
 

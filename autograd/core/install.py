@@ -1,8 +1,9 @@
-"""The connection between the core and the operations, which are written in terms of it.
+"""Registration of the operations that the core uses.
 
-The backward pass calls one operation, `unbroadcast`, and the conversion of arguments another one,
-`stack`. The operators and methods of `Tensor` are operations, too. `autograd.ops` passes all of
-them to `install`, once, when it is imported.
+The core is imported before the operations, which are written in terms of it. It uses some of them:
+the backward pass calls `unbroadcast`, the conversion of arguments calls `stack`, and the operators
+and methods of `Tensor` are operations, too. `autograd.ops` passes them to `install` when it is
+imported.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 
 class Operations:
-    """Operations that modules call which are imported before the operations are defined.
+    """The operations that modules call which are imported before `autograd.ops`.
 
     `unbroadcast(g, shape, dtype)` sums a gradient down to the shape of its tensor and casts it;
     `stack(arrays)` joins arrays of one shape along a new first axis.
@@ -34,10 +35,9 @@ def install(
     unbroadcast: Callable[[Any, tuple[int, ...], Any], Any],
     stack: Callable[[list[Any]], Any],
 ) -> None:
-    """Set the `operations`, and copy everything that `methods` defines to `tensor_class`.
+    """Set the `operations`, and copy all attributes of `methods` to `tensor_class`.
 
-    The attributes belong to the class itself then, so an operator costs no more than if it were
-    defined there.
+    A copied operator is as fast as one that is defined in the class body.
     """
     operations.unbroadcast, operations.stack = unbroadcast, stack
     for base in reversed(methods.__mro__[:-1]):  # without `object`

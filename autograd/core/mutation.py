@@ -1,8 +1,8 @@
 """In-place writes, tracked by version counters.
 
 Nodes of the graph and writes draw their numbers from one counter, `next_version`. An array that a
-gradient needs is stale if it was written after its node was recorded, which is a comparison of two
-numbers. The backward pass makes it (`check_versions`) and raises an error for stale arrays.
+gradient needs is stale if its last write has a greater number than the node that saved it. The
+backward pass compares these numbers (`check_versions`) and raises an error for stale arrays.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ and needs no lock.
 """
 
 _writes: dict[int, tuple[int, weakref.ref[Any]]] = {}
-"""The version of the last write into each block of memory, by the identity of its owner."""
+"""The version of the last write into each block of memory, by the `id` of its owner."""
 
 growth_hooks: list[Callable[[int], None]] = []
-"""Functions that `record_write` calls with the version when that has doubled since the last call.
-They can search for graphs that grow without bound, at a cost that vanishes per operation.
+"""Functions that `record_write` calls with the version each time the version has doubled.
+They search for graphs that grow without bound, at a negligible amortized cost per operation.
 """
 
 next_growth_check = 10_000

@@ -23,7 +23,7 @@ from .pytree import flatten
 from .tensor import Tensor, snapshot
 
 Rule = Callable[..., Any]
-"""A VJP rule, `rule(g, *residuals)`, returns the gradient of an argument for the result's, `g`."""
+"""A VJP rule: `rule(g, *residuals)` maps the gradient `g` of a result to an argument gradient."""
 
 
 class TracingError(BaseException):
@@ -95,15 +95,15 @@ class Primitive:
         Names of the residuals of all rules.
     save_residuals, vjp : callable
         Functions generated from the rules. `save_residuals(arrays, y, static, parents)` returns the
-        residuals, and `vjp(g, residuals, parents)` the gradient of each argument. Both return None
-        for what only arguments without a parent need. For `multiply`, with the rules
+        residuals, and `vjp(g, residuals, parents)` the gradient of each argument. Values that only
+        arguments without a parent need are replaced by None. For `multiply`, with the rules
         `a=lambda g, b: g * b` and `b=lambda g, a: g * a`, they evaluate
 
             (arrays[1] if parents[0] else None, arrays[0] if parents[1] else None)
             (rule_a(g, residuals[0]) if parents[0] else None,
              rule_b(g, residuals[1]) if parents[1] else None)
     pointwise : bool
-        True if each element of the result depends on the same element of each argument only.
+        True if each element of the result depends only on the same element of each argument.
     fresh_gradients : bool
         True if the rules always return new arrays. The backward pass then adds to them in place.
     """
@@ -128,7 +128,7 @@ class Primitive:
         self.residual_names = list(dict.fromkeys(chain.from_iterable(names.values())))
 
         def if_required(code: str, keys: list[str]) -> str:
-            """Return code for a value that only the arguments `keys` need."""
+            """Return code for a value that is needed only by the rules of the arguments `keys`."""
             if keys == list(rules):
                 return code  # a node has at least one parent
             parents = " or ".join(f"parents[{arguments.index(key)}]" for key in keys)
@@ -204,7 +204,7 @@ def _compile(text: str) -> CodeType:
 
 
 def _function(parameters: str, body: str, names: dict[str, Any]) -> Callable[..., Any]:
-    """Return a function with generated code, in which `names` are defined."""
+    """Compile an expression to a function of `parameters`, with `names` as globals."""
     function: Callable[..., Any] = eval(_compile(f"lambda {parameters}: {body}"), names)
     return function
 

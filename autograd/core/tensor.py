@@ -1,7 +1,7 @@
 """The Tensor: an array with a place in the recorded graph.
 
-This file defines what makes a Tensor differentiable. Its operators, array methods and conversions
-are defined in `ops/tensor_methods.py`, because they are operations.
+This module defines the data of a Tensor, its node in the graph, and its gradient. The operators,
+array methods and conversions are defined in `ops/tensor_methods.py`, because they are operations.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Tensor(TensorMethods):
 
     @property
     def data(self) -> Array:
-        """The backend's array. Writes into it are not visible to graphs that saved it."""
+        """Array of the backend. The backward pass does not detect writes into it."""
         return self._data
 
     @data.setter
@@ -259,7 +259,7 @@ class Tensor(TensorMethods):
         """Return this tensor's node and the gradient with which a backward pass starts there."""
         if self._node is None:
             raise RuntimeError(
-                "nothing to differentiate: no tensor that this one came from requires a gradient"
+                "nothing to differentiate: no tensor that this one depends on requires a gradient"
             )
         array_backend = backend.of_array(self._data)
         if gradient is None:
@@ -298,9 +298,9 @@ class Accumulator:
     Attributes
     ----------
     gradient : Tensor or None
-        Sum of the gradients of all backward passes, if `retains_grad`: what `Tensor.grad` returns.
+        The value of `Tensor.grad`: the sum of the gradients of all backward passes.
     hooks : dict
-        Functions that see the gradient first and may replace it.
+        Functions that are called with the gradient first and may replace it.
     """
 
     __slots__ = ("gradient", "hooks", "retains_grad")
@@ -313,8 +313,8 @@ class Accumulator:
     def receive(self, node: Node, gradient: Any, owned: bool, accumulate: bool) -> tuple[Any, bool]:
         """Run the hooks and, if asked, accumulate the gradient of a backward pass.
 
-        `gradient` is an array, or a Tensor if the pass is recorded; `owned` is True if no other
-        reference to it exists. Return both as the hooks leave them.
+        `gradient` is an array, or a Tensor if the pass is recorded. `owned` is True if no other
+        reference to it exists. Return the new values of both.
         """
         for hook in list(self.hooks.values()) if self.hooks else ():
             gradient = unshared(gradient, owned)  # the hook may keep it or write into it
@@ -357,7 +357,7 @@ def unwrap(value: Any) -> Any:
 snapshot_observer: ContextVariable[Callable[[Any], None] | None] = ContextVariable(
     "snapshot_observer", default=None
 )
-"""Called with every copy that `snapshot` makes, while a function runs that will be recomputed."""
+"""Function that is called with each copy of `snapshot` while a checkpointed function runs."""
 
 _CONSTANTS = frozenset((bool, int, float, str, type(None), type(...), type))
 

@@ -1,8 +1,8 @@
 """`detect_anomaly`: find the operation that creates the first nan or infinity.
 
-It watches the forward and the backward pass, and writes into raw arrays that a graph still needs. A
-monitor observes kernels, nodes and backward passes while a block is open in any thread. The first
-operation after the last block deactivates it, if an interrupt prevented that.
+It checks the forward and the backward pass, and detects writes into arrays that a graph still
+needs. A monitor observes kernels, nodes and backward passes while a block is open in any thread. If
+an interrupt prevents its deactivation, the next operation deactivates it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _open_blocks: list[Setting] = []
 
 
 class AnomalyError(FloatingPointError):
-    """Raised by `detect_anomaly`. Its message is complete; the engine adds nothing to it."""
+    """Raised by `detect_anomaly`. The engine does not add the operation and its arguments to it."""
 
 
 class detect_anomaly(Block[bool]):
@@ -50,7 +50,7 @@ class detect_anomaly(Block[bool]):
     >>> with detect_anomaly():
     ...     log(tensor(-1.0))
     Traceback (most recent call last):
-    autograd.debug.anomaly.AnomalyError: log made a nan in a result of shape (), at ...
+    autograd.debug.anomaly.AnomalyError: log created a nan in a result of shape (), at ...
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class _AnomalyMonitor(Monitor):
             for result in y if type(y) in (tuple, list) else (y,):
                 if anomaly := _created(result, inputs, primitive.pointwise):
                     raise AnomalyError(
-                        f"{primitive.name} made {anomaly} in a result of shape {result.shape}, "
+                        f"{primitive.name} created {anomaly} in a result of shape {result.shape}, "
                         f"at {user_line()}"
                     )
             return y
@@ -161,14 +161,14 @@ class _AnomalyObserver(BackwardObserver):
         for gradient in gradients:
             if anomaly := _created(gradient, flatten((g, residuals))):
                 raise AnomalyError(
-                    f"the gradient rule of {primitive.name} made {anomaly} for an argument of "
+                    f"the gradient rule of {primitive.name} created {anomaly} for an argument of "
                     f"shape {gradient.shape}; the operation was {line}"
                 )
             self._is_finite = self._is_finite and not _created(gradient, ())
         return gradients
 
 
-# --- what creates a nan or an infinity ------------------------------------------------------------
+# --- detection of created values ------------------------------------------------------------------
 
 
 def _created(y: Any, inputs: Iterable[Any], pointwise: bool = False) -> str:

@@ -76,18 +76,19 @@ def draw(
     --------
     >>> ag.draw(ag.tanh(w * x).sum(), {"w": w, "x": x}).save("graph.svg")
     """
-    roots, named = _roots(tensors), _named(names)
-    tensors = unrolled([*roots, *[tensor for _, tensor in named]])
+    roots, name_pairs = _roots(tensors), _name_pairs(names)
+    tensors = unrolled([*roots, *[tensor for _, tensor in name_pairs]])
     roots, named_tensors = tensors[: len(roots)], tensors[len(roots) :]
-    named = [(name, tensor) for (name, _), tensor in zip(named, named_tensors, strict=True)]
-    shown = {tensor._node for tensor in tensors}
-    nodes = _reachable(roots, shown)
+    names = [name for name, _ in name_pairs]
+    name_pairs = list(zip(names, named_tensors, strict=True))
+    shown_nodes = {tensor._node for tensor in tensors}
+    nodes = _reachable(roots, shown_nodes)
     operations = [node for node in nodes if node.primitive is not None]
-    loops = _find_loops(operations, shown) if fold else []
+    loops = _find_loops(operations, shown_nodes) if fold else []
     _check_size(len(nodes) - sum(loop.period * loop.steps - 1 for loop in loops), fold)
-    writer = _BoxWriter(roots, named, _node_values(nodes, tensors) if values else None)
+    writer = _BoxWriter(roots, name_pairs, _node_values(nodes, tensors) if values else None)
     boxes, box_of = _boxes(nodes, operations, loops, writer)
-    links = _links(operations, box_of, shown, gradients)
+    links = _links(operations, box_of, shown_nodes, gradients)
     return Drawing(boxes, links)
 
 
@@ -124,40 +125,40 @@ def _roots(tensors: Any) -> list[Tensor]:
     return roots
 
 
-def _named(names: Any) -> list[tuple[str, Tensor]]:
-    """Return the named tensors that belong to a graph, with their names."""
+def _name_pairs(names: Any) -> list[tuple[str, Tensor]]:
+    """Return (name, tensor) for each named tensor that belongs to a graph."""
     names = {} if names is None else names
     pairs = getattr(names, "named_parameters", getattr(names, "items", None))
     if pairs is None:
         raise TypeError(f"names must be a dict of Tensors or a module, got {type(names).__name__}")
-    named = list(pairs())
-    for name, tensor in named:
+    name_pairs = list(pairs())
+    for name, tensor in name_pairs:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"names[{name!r}] must be a Tensor, got {type(tensor).__name__}")
-    return [(str(name), tensor) for name, tensor in named if tensor._node is not None]
+    return [(str(name), tensor) for name, tensor in name_pairs if tensor._node is not None]
 
 
 def _is_freed(node: Node) -> bool:
     return node.primitive is not None and node.residuals is None
 
 
-def _inputs(node: Node, shown: set[Any]) -> Iterator[tuple[Any, int | None, Any]]:
+def _inputs(node: Node, shown_nodes: set[Any]) -> Iterator[tuple[Any, int | None, Any]]:
     """Yield the inputs of a node: the source node, the position of the result, and its shape.
 
-    One of several results has a box only if it is `shown`; else the source is the operation.
+    A result of several has a box only if it is in `shown_nodes`; else the source is the operation.
     """
     for parent in node.parents:
         if parent is None:
             continue
         if node.primitive is GET_OUTPUT:
             yield parent, node.residuals, node.shape
-        elif parent.primitive is GET_OUTPUT and parent not in shown:
+        elif parent.primitive is GET_OUTPUT and parent not in shown_nodes:
             yield parent.parents[0], parent.residuals, parent.shape
         else:
             yield parent, None, parent.shape
 
 
-def _reachable(roots: list[Tensor], shown: set[Any]) -> list[Node]:
+def _reachable(roots: list[Tensor], shown_nodes: set[Any]) -> list[Node]:
     """Return all nodes to draw, inputs before the operations that use them."""
     reachable: set[Node] = set()
     stack: list[Any] = [root._node for root in roots]
@@ -165,7 +166,7 @@ def _reachable(roots: list[Tensor], shown: set[Any]) -> list[Node]:
         node = stack.pop()
         if node not in reachable:
             reachable.add(node)
-            stack += [source for source, _, _ in _inputs(node, shown)]
+            stack += [source for source, _, _ in _inputs(node, shown_nodes)]
     return sorted(reachable, key=lambda node: node.number)
 
 
@@ -198,13 +199,13 @@ class _BoxWriter:
     def __init__(
         self,
         roots: list[Tensor],
-        named: list[tuple[str, Tensor]],
+        name_pairs: list[tuple[str, Tensor]],
         node_values: dict[Any, Any] | None,
     ) -> None:
         self.root_nodes = {root._node for root in roots}
         self.node_values = node_values
         self.names: dict[Any, str] = {}
-        for name, tensor in named:
+        for name, tensor in name_pairs:
             node = tensor._node
             self.names[node] = f"{self.names[node]}, {name}" if node in self.names else name
 
@@ -269,7 +270,7 @@ def _boxes(
 
 
 def _value(array: Any) -> str:
-    """Return a small array on one line, and "" for larger ones."""
+    """Return a small array as one line of text, and "" for a larger array."""
     if getattr(array, "size", MAX_ELEMENTS + 1) > MAX_ELEMENTS:
         return ""
     host = backend.of_array(array).to_host(array)
@@ -285,17 +286,17 @@ def _size(value: Any) -> str:
 
 
 def _abbreviate(items: list[str]) -> str:
-    """Return the items as a list, without the middle of a long one."""
+    """Join the items by commas; the middle of a long list is left out."""
     return ", ".join(items if len(items) < 6 else [*items[:2], "…", items[-1]])
 
 
 def _links(
-    operations: list[Node], box_of: dict[Node, int], shown: set[Any], gradients: bool
+    operations: list[Node], box_of: dict[Node, int], shown_nodes: set[Any], gradients: bool
 ) -> list[Link]:
     """Return one link for all values that flow from one box to another."""
     flows: dict[tuple[int, int], list[tuple[int | None, Any]]] = {}
     for node in operations:
-        for source, position, shape in _inputs(node, shown):
+        for source, position, shape in _inputs(node, shown_nodes):
             if box_of[source] != box_of[node]:
                 flows.setdefault((box_of[source], box_of[node]), []).append((position, shape))
     return [
@@ -330,7 +331,7 @@ class _Loop(NamedTuple):
     steps: int
 
 
-def _find_loops(operations: list[Node], shown: set[Any]) -> list[_Loop]:
+def _find_loops(operations: list[Node], shown_nodes: set[Any]) -> list[_Loop]:
     """Return the steps to fold.
 
     The last step of a loop is drawn. So is the first, unless a step of the same operations with
@@ -345,8 +346,8 @@ def _find_loops(operations: list[Node], shown: set[Any]) -> list[_Loop]:
     indices: dict[int, list[int]] = {}  # the operations of each kind
     ranks: list[int] = []  # position of each operation in the list of its kind
     for i, node in enumerate(operations):
-        kind, node_counters = _signature(node, index_of, shown)
-        if node in shown and node is not operations[-1]:
+        kind, node_counters = _signature(node, index_of, shown_nodes)
+        if node in shown_nodes and node is not operations[-1]:
             kind = (i,)  # unique, so that it is drawn; the last operation is drawn anyway
         kinds.append(numbers.setdefault(kind, len(numbers)))
         counters.append(node_counters)
@@ -394,7 +395,7 @@ def _loop_end(start: int, period: int, kinds: list[int], counters: list[list[int
 
 
 def _signature(
-    node: Node, index_of: dict[Node, int], shown: set[Any]
+    node: Node, index_of: dict[Node, int], shown_nodes: set[Any]
 ) -> tuple[tuple[Any, ...], list[int]]:
     """Return the properties that are equal in equal steps, and the node's counters.
 
@@ -404,7 +405,7 @@ def _signature(
     kind = [_operation(node), node.shape, node.dtype]
     kind += [parent is None for parent in node.parents]
     counters: list[int] = []
-    for source, position, _ in _inputs(node, shown):
+    for source, position, _ in _inputs(node, shown_nodes):
         kind.append("operation" if source in index_of else id(source))  # leaves must be identical
         counters += [index_of[source], position or 0] if source in index_of else ()
     static: list[Any] = []

@@ -1,9 +1,9 @@
 """Detection of graphs that grow without bound, and of the tensor that keeps them alive.
 
 The usual cause is a state, or a running total of losses, that is carried from step to step without
-`detach()`. When weights are written, the graphs of earlier steps are no longer needed, so that is
-the time to count the nodes that are alive. This happens each time the number of recorded operations
-has doubled, so its cost per operation vanishes.
+`detach()`. When weights are written, the graphs of earlier steps are no longer needed, so the nodes
+that are alive are counted then. The count runs each time the number of recorded operations has
+doubled, so its amortized cost per operation is negligible.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _check_growth(version: int) -> None:
         warnings.warn(
             f"the recorded graph grows from step to step: {len(nodes):,} operations are alive, "
             f"{last_count:,} were when half as many had been recorded; {holder}. "
-            "detach() what is carried from one step to the next; of losses, sum up the .item()",
+            "detach() the state that is carried from step to step, and sum losses by .item()",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -54,7 +54,7 @@ def _describe_holder(objects: list[object], nodes: list[Node], version: int) -> 
         n for n in holders if (n.primitive.name, n.shape) == (oldest.primitive.name, oldest.shape)
     ]
     others = f" and {len(similar) - 1:,} more like it keep them" if similar[1:] else " keeps them"
-    return f"a tensor of shape {oldest.shape} made by {oldest.primitive.name}{others}"
+    return f"a tensor of shape {oldest.shape} created by {oldest.primitive.name}{others}"
 
 
 def warn_of_graph_growth() -> None:

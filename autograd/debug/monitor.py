@@ -1,4 +1,4 @@
-"""Monitors: observers of every operation of the engine, such as the one behind `detect_anomaly`.
+"""Monitors: observers of every operation of the engine, such as the monitor of `detect_anomaly`.
 
 The core calls the monitors in `core.graph.monitors`. Without an active monitor they cost nothing:
 kernels are then looked up by `dict` itself, in C. Only while a monitor is active does `Kernels`
@@ -43,14 +43,14 @@ class BackwardObserver:
 
 
 def activate(monitor: Monitor) -> None:
-    """Let a monitor observe all threads, if it does not already."""
+    """Let a monitor observe all threads. Has no effect if the monitor is active."""
     if monitor not in monitors:
         monitors.append(monitor)
     Kernels.__getitem__ = Kernels.monitored  # type: ignore[method-assign, assignment]
 
 
 def deactivate(monitor: Monitor) -> None:
-    """Remove a monitor. It may call this again if an interrupt prevented the removal."""
+    """Remove a monitor. Can be called again if an interrupt prevented the removal."""
     if monitors == [monitor] and "__getitem__" in vars(Kernels):
         del Kernels.__getitem__
     if monitor in monitors:

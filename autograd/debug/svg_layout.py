@@ -64,13 +64,13 @@ def compute_layout(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:
     """Return the positions of boxes and links; inputs come first in `boxes`."""
     ranks = _ranks(len(boxes), links)
     rows, routes = _rows(ranks, links)
-    entering: list[list[int]] = [[] for _ in boxes]
+    links_to: list[list[int]] = [[] for _ in boxes]
     for i, link in enumerate(links):
-        entering[link.target].append(i)
+        links_to[link.target].append(i)
     has_gradients = any(link.gradient is not None for link in links)
     widths = [
         _width(box, [links[i] for i in numbers])
-        for box, numbers in zip(boxes, entering, strict=True)
+        for box, numbers in zip(boxes, links_to, strict=True)
     ]
     widths += [2 * OFFSET if has_gradients else 0.0] * (sum(map(len, rows)) - len(boxes))
     x = _columns(rows, routes, widths, len(boxes))
@@ -80,7 +80,7 @@ def compute_layout(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:
     tops = list(accumulate((height + gap for height in heights), initial=MARGIN))
     frames = [(x[i], tops[rank] + heights[rank] / 2, widths[i]) for i, rank in enumerate(ranks)]
     paths: list[Points] = [[] for _ in links]
-    for target, numbers in enumerate(entering):
+    for target, numbers in enumerate(links_to):
         for k, i in enumerate(sorted(numbers, key=lambda i: x[routes[i][-2]])):
             source, *bends, _ = routes[i]
             port = x[target] + widths[target] * ((k + 0.5) / len(numbers) - 0.5)
@@ -95,20 +95,20 @@ def compute_layout(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:
     return Layout(right + MARGIN, tops[-1] - gap + MARGIN, frames, paths)
 
 
-def _width(box: Box, entering: list[Link]) -> float:
-    """Return the width of a box: enough for its text and for the labels of entering links."""
+def _width(box: Box, incoming_links: list[Link]) -> float:
+    """Return the width of a box: enough for its text and for the labels of its incoming links."""
     lines = [sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in s) for s in box.lines]
-    label = max((len(link.label + (link.gradient or "")) for link in entering), default=0)
+    label = max((len(link.label + (link.gradient or "")) for link in incoming_links), default=0)
     return max(
         TITLE * CHARACTER * max(lines) + 2 * LINE,
-        min(len(entering), 8) * (SMALL * CHARACTER * label + 3 * OFFSET),
+        min(len(incoming_links), 8) * (SMALL * CHARACTER * label + 3 * OFFSET),
     )
 
 
 def _ranks(size: int, links: Sequence[Link]) -> list[int]:
     """Return the row of every box: the first row below all its inputs.
 
-    A box with more leaving than entering links moves down, next to its first user. Links from
+    A box with more outgoing than incoming links moves down, next to its first user. Links from
     leaves do not count, because leaves can move too.
     """
     above: list[list[int]] = [[] for _ in range(size)]

@@ -27,7 +27,7 @@ class Segment(NamedTuple):
     """Consecutive steps of a scan.
 
     Only the first carry of a segment with `recompute` is stored. The backward pass recomputes the
-    segment by `schedule`, or in one piece if that is None.
+    segment by `schedule`, or all at once if `schedule` is None.
     """
 
     length: int

@@ -43,11 +43,13 @@ class CheckpointedScan:
     Parameters
     ----------
     run_steps : callable
-        ``run_steps(start, stop, carry, xs) -> (carry, ys)`` executes some steps. Steps are
-        numbered in the order of execution. `xs` has the inputs of these steps only, in the order of
-        the input.
+        ``run_steps(start, stop, carry, xs) -> (carry, ys)`` executes steps `start` to `stop`, which
+        are numbered in the order of execution. `xs` has the inputs of these steps only, in the
+        order of the input.
     steps : int
+        Number of steps.
     reverse : bool
+        True if the last input belongs to the first step.
     """
 
     run_steps: Callable[[int, int, Any, Any], tuple[Any, Any]]
@@ -63,7 +65,7 @@ class CheckpointedScan:
         """Execute all steps; see `scan` for the arguments."""
         if checkpoint is not None and memory_budget is not None:
             raise ValueError("scan: checkpoint and memory_budget cannot be used together")
-        if eager_execution.get() or checkpoint is memory_budget is None:
+        if eager_execution.get() or (checkpoint is None and memory_budget is None):
             return self.run_steps(0, self.steps, carry, xs)
         if memory_budget is not None:
             return self._execute_within_budget(memory_budget, carry, xs)
@@ -116,7 +118,7 @@ class CheckpointedScan:
     def _measure(self, steps: int, carry: Any, xs: Any) -> tuple[set[Node], int]:
         """Record the first steps to measure them.
 
-        Returns the nodes that they use besides carry and xs, and the size of their graph in bytes.
+        Return the nodes that they use besides carry and xs, and the size of their graph in bytes.
         """
         inputs = slice(-steps, None) if self.reverse else slice(steps)
         start = next_version()

@@ -20,8 +20,8 @@ def prepare_inputs(xs: Any, length: int | None) -> tuple[Any, int]:
     Raises
     ------
     ValueError
-        If the leaves of `xs` and `length` disagree on the number of steps, or none of them is
-        given.
+        If the leaves of `xs` and `length` disagree on the number of steps, or if there is neither a
+        leaf nor a `length`.
     """
     xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(_copy_if_shared(x)), xs)
     lengths = {len(leaf) for leaf in flatten(xs)}
@@ -47,18 +47,21 @@ def _copy_if_shared(x: Any) -> Any:
 
 
 class LengthMask:
-    """The mask of a ragged batch: which sequences are still running at each step.
+    """Mask of a ragged batch: True where a sequence is running.
 
     Parameters
     ----------
     lengths : array_like of int, shape (B,)
+        The length of each sequence.
     steps : int
         The number of steps T.
     carry : nested arrays, each of shape (B, ...)
+        The initial carry, whose batch axis is checked.
 
     Attributes
     ----------
     array : array of bool, shape (T, B)
+        The mask.
     is_full : list of bool, length T
         True for each step at which all sequences are running.
     """
@@ -101,6 +104,7 @@ def masked_step(mask: Any, carry: Any, new_carry: Any, y: Any) -> tuple[Any, Any
     mask : array of bool, shape (B,)
         False for each sequence that has ended: it keeps its `carry`, and its output is 0.
     carry, new_carry, y : nested arrays, each of shape (B, ...)
+        The carry before and after the step, and its output.
     """
 
     def aligned(like: Any) -> Any:

@@ -60,12 +60,12 @@ def scan(
         Run from the last step to the first one; each sequence of a ragged batch starts at its own
         end. The ys stay in the order of `xs`.
     precompute : callable, optional
-        ``precompute(xs)`` computes, for many steps at once, what does not depend on the carry.
-        `step` then receives slices of its result. It may also be called on the slice of one step,
-        so it must treat each step alike.
+        ``precompute(xs)`` computes the part of the step that does not depend on the carry, for many
+        steps at once. `step` then receives slices of its result. It may also be called on the slice
+        of one step, so it must process each step independently.
     checkpoint : int or "sqrt", optional
         Store only the carry after every `checkpoint` steps in the forward pass, and recompute the
-        steps between in the backward pass. "sqrt" uses the square root of the number of steps [2]_.
+        other steps in the backward pass. "sqrt" uses the square root of the number of steps [2]_.
     memory_budget : int, optional
         Store as much as fits into this number of bytes, besides `xs` and the ys, and recompute as
         few steps as possible [3]_.
@@ -85,7 +85,7 @@ def scan(
     ------
     ValueError
         If `xs` and `length` disagree on the number of steps, `lengths` does not match the batch, a
-        step changes the nesting of its carry or output, `memory_budget` is too little for a single
+        step changes the nesting of its carry or output, `memory_budget` is too small for a single
         step, or an option is out of range.
     TypeError
         If `step` does not return a pair.

@@ -9,6 +9,11 @@ to the function (x, v) -> v'J.
 The differences are central, at two step sizes, and extrapolated to step size 0 (Richardson 1911).
 Their error is O(step^4): about 12 correct digits for a function that varies on a scale of 1, and 8
 on a scale of 0.1.
+
+References
+----------
+Richardson 1911, "The approximate arithmetical solution by finite differences of physical problems
+involving differential equations".
 """
 
 from __future__ import annotations
@@ -22,8 +27,8 @@ from .. import backend
 from ..core.graph import enable_grad
 from ..core.pytree import flatten
 from ..core.tensor import Tensor
-from ..ops.creation import zeros_like
-from ..transforms import gradients, jvp
+from ..transforms import jvp
+from ..transforms.reverse import weighted_gradients
 
 Function = Callable[..., Any]
 
@@ -60,8 +65,8 @@ def check_gradients(
     Raises
     ------
     AssertionError
-        If an entry differs by more than the tolerance; the message names it. Also if a gradient has
-        another shape or dtype than its argument.
+        If an entry differs by more than the tolerance, which the message names, or if a gradient
+        does not have the shape and dtype of its argument.
     TypeError
         If an argument or result is not float64.
     ValueError
@@ -131,7 +136,7 @@ class _Jacobian:
     def row(self, v: np.ndarray) -> np.ndarray:
         """Return v'J from reverse mode."""
         weights = [_tensor(part) for part in _parts(v, self.outputs)]
-        computed = _weighted_gradients(self.outputs, self.inputs, weights)
+        computed = weighted_gradients(self.outputs, self.inputs, weights, record=False)
         for i, (gradient, x) in enumerate(zip(computed, self.inputs, strict=True)):
             if (gradient.shape, gradient.dtype) != (x.shape, x.dtype):
                 raise AssertionError(
@@ -163,13 +168,13 @@ class _Jacobian:
         return products
 
     def difference(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return Ju from differences, and the distance of its two estimates: large at a kink."""
+        """Return Ju from differences, and its uncertainty, which is large at a kink."""
 
         def f(step: float) -> np.ndarray:
-            moved = [
+            shifted_points = [
                 p + step * part for p, part in zip(self.points, _parts(u, self.points), strict=True)
             ]
-            return _flat(_outputs(self.f, [_tensor(p) for p in moved]))
+            return _flat(_outputs(self.f, [_tensor(p) for p in shifted_points]))
 
         coarse = (f(STEP) - f(-STEP)) / (2 * STEP)
         fine = (f(STEP / 2) - f(-STEP / 2)) / STEP
@@ -202,23 +207,6 @@ def _outputs(f: Function, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [result for result in results if result.dtype.kind == "f"]
 
 
-def _weighted_gradients(
-    outputs: list[Tensor],
-    inputs: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    create_graph: bool = False,
-) -> list[Tensor]:
-    """Return v'J for weights v, one array per input; zeros if no output depends on it."""
-    weighted = [(y, v) for y, v in zip(outputs, weights, strict=True) if y.requires_grad]
-    computed: tuple[Tensor | None, ...] = (None,) * len(inputs)
-    if weighted:
-        ys, vs = zip(*weighted, strict=True)
-        computed = gradients(ys, inputs, vs, True, create_graph, allow_unused=True)
-    return [
-        zeros_like(x.detach()) if g is None else g for x, g in zip(inputs, computed, strict=True)
-    ]
-
-
 def _gradient_of(f: Function, count: int) -> Function:
     """Return the function (x, v) -> v'J for an f of `count` arguments.
 
@@ -226,12 +214,10 @@ def _gradient_of(f: Function, count: int) -> Function:
     """
 
     def gradient(*arguments: Tensor) -> list[Tensor]:
-        recorded = any(argument.requires_grad for argument in arguments)
+        is_recorded = any(argument.requires_grad for argument in arguments)
         with enable_grad():
             xs = [x if x.requires_grad else x.detach().requires_grad_() for x in arguments[:count]]
-            return _weighted_gradients(
-                _outputs(f, xs), xs, arguments[count:], create_graph=recorded
-            )
+            return weighted_gradients(_outputs(f, xs), xs, list(arguments[count:]), is_recorded)
 
     return gradient
 
@@ -253,10 +239,10 @@ def _compare(
     us = _probes(rng, sum(x.size for x in jacobian.inputs))
     analytic = jacobian.products(mode, vs, us)
     numeric = vs @ np.stack([jacobian.difference(u)[0] for u in us]).T
-    wrong = ~(np.abs(analytic - numeric) <= atol + rtol * np.abs(numeric))
-    if not wrong.any():
+    is_wrong = ~(np.abs(analytic - numeric) <= atol + rtol * np.abs(numeric))
+    if not is_wrong.any():
         return None
-    i, j = np.argwhere(wrong)[0]
+    i, j = np.argwhere(is_wrong)[0]
     v, u = vs[i], _worst_entry(jacobian, mode, vs[i], us[j])
     column, uncertainty = jacobian.difference(u)
     exact = jacobian.products(mode, v[None], u[None]).item() / u.sum()

@@ -32,7 +32,7 @@ MARGIN = 0.05
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3
 ) -> SearchStrategy[Shape]:
-    """Draw shapes, including shapes of 0-d and empty arrays, and shapes with equal sides.
+    """Draw shapes, including shapes of 0-d and empty arrays, and shapes with equal lengths.
 
     Parameters
     ----------
@@ -232,6 +232,12 @@ def _mixed_indices(draw: Draw, shape: Shape) -> tuple[Any, ...]:
 
 # --- programs -------------------------------------------------------------------------------------
 
+
+def _sine_by_unstack(a: Any) -> Any:
+    """Return sin(a) as one of several results of an operation."""
+    return ops.joining.unstack(ops.joining.stack([a, -a, ops.trigonometric.sin(a)]))[2]
+
+
 # Smooth steps that broadcast. Values and derivatives remain of magnitude 1 after many steps.
 _STEPS: dict[str, Callable[..., Any]] = {
     "average": lambda a, b: (a + b) / 2,
@@ -241,9 +247,7 @@ _STEPS: dict[str, Callable[..., Any]] = {
     "flip": lambda a: ops.movement.flip(a),
     "gate": lambda a, b: a * ops.activations.sigmoid(b),
     "middle": lambda a: ops.reduction.mean(a, -1 if a.ndim else None, keepdims=True),
-    "outwards": lambda a: ops.joining.unstack(ops.joining.stack([a, -a, ops.trigonometric.sin(a)]))[
-        2
-    ],
+    "outwards": _sine_by_unstack,
     "product": lambda a, b: a * b / 4,
     "quotient": lambda a, b: a / (2 + b * b),
     "running": lambda a: ops.cumulative.cumsum(a, -1) / a.shape[-1] if a.ndim else a,

@@ -20,18 +20,18 @@ Argnums = int | tuple[int, ...] | list[int]
 
 
 class Call:
-    """A call of a function with copies of some of its arguments that have nodes of their own.
+    """A call of a function in which selected arguments are replaced by copies with new nodes.
 
     Attributes
     ----------
     arguments : list
-        The copied arguments, flat, as the caller passed them.
+        The leaves of the selected arguments, as the caller passed them.
     leaves : list of Tensors
-        Their copies.
+        The copies of these leaves.
     out : Any
         The result of the function.
     outputs : list
-        The result, flat.
+        The leaves of the result.
     outer : set of Nodes
         The nodes of the results that depend on a node outside the call.
     """
@@ -75,9 +75,9 @@ class Call:
 
 
 def _dependents_since(version: int, nodes: list[Node], outer: Container[Node] = ()) -> set[Node]:
-    """Return `nodes` and their ancestors that depend on a node outside.
+    """Return `nodes` and their ancestors that depend on an outer node.
 
-    Outside are the nodes from before `version` and those in `outer`, which are returned too.
+    Outer nodes are older than `version` or contained in `outer`. They are returned, too.
     """
     recent, dependents = graph.ancestors_since(version, nodes, outer)
     for node in sorted(recent, key=lambda node: node.number) if dependents else ():
@@ -122,7 +122,7 @@ def as_tensor(value: Any) -> Tensor:
 
 
 def like_arguments(call: Call, trees: Any, values: list[Tensor]) -> tuple[Any, ...]:
-    """Return values, one per leaf, in the nesting and types of the arguments."""
+    """Return `values`, one per leaf, in the nesting and with the types of the arguments."""
     remaining = iter(values)
     return tuple(
         tree_map(lambda argument: call.convert_like(argument, next(remaining)), tree)
@@ -131,7 +131,7 @@ def like_arguments(call: Call, trees: Any, values: list[Tensor]) -> tuple[Any, .
 
 
 def argument_positions(argnums: Argnums) -> tuple[bool, tuple[int, ...]]:
-    """Return whether `argnums` is a tuple or list, and the positions in it."""
+    """Return True if `argnums` is a tuple or list, and the positions as a tuple."""
     is_tuple = isinstance(argnums, (tuple, list))
     numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
     return is_tuple, tuple([check_integer("argnums", number) for number in numbers])

@@ -19,6 +19,7 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     Parameters
     ----------
     f : callable
+        Function to differentiate.
     primals : tuple
         The arguments of `f`. A single argument need not be in a tuple.
     tangents : tuple
@@ -38,7 +39,13 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
 
     Notes
     -----
-    The product is the vector-Jacobian product of the vector-Jacobian product, which is linear.
+    Computed by two backward passes: the vector-Jacobian product u'J is linear in u, and its own
+    vector-Jacobian product is Jv [1]_.
+
+    References
+    ----------
+    .. [1] J. Townsend, "A new trick for calculating Jacobian vector products", 2017,
+       https://j-towns.github.io/2017/06/12/A-new-trick.html.
 
     Examples
     --------

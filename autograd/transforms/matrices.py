@@ -29,6 +29,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     Parameters
     ----------
     f : callable
+        Function to differentiate.
     argnums : int or tuple of int, default 0
         The positional arguments to differentiate with respect to.
 
@@ -42,7 +43,8 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
 
     Notes
     -----
-    It takes one backward pass per element of the result or of the arguments, whichever are fewer.
+    The computation takes one backward pass per element of the result or of the arguments,
+    whichever are fewer.
 
     Examples
     --------

@@ -194,6 +194,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     Parameters
     ----------
     f : callable
+        Function to differentiate.
     *primals : array_like or nested arrays
         The arguments of `f`.
 
@@ -203,7 +204,8 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
         The result of `f`.
     pullback : callable
         ``pullback(u)``, for `u` with the nesting and shapes of the result, returns u'J as a tuple
-        with one entry per primal. It may be called several times.
+        with one entry per primal. It may be called several times, and raises ValueError if `u` has
+        another nesting or shape.
 
     Examples
     --------

@@ -228,7 +228,7 @@ def test_random_graphs_equal_pytorch(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.host
-def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_gradient_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(UNARY, "tanh", (lambda x: ag.tanh(x.detach()) + x - x.detach(), torch.tanh))
     with pytest.raises(AssertionError, match="gradient of order 1"):
         main(100)

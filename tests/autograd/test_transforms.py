@@ -241,8 +241,8 @@ def test_results_have_the_type_of_the_argument(argument: Any) -> None:
     result_type = float if isinstance(argument, (float, np.float32)) else type(argument)
     value, gradient = ag.value_and_grad(f)(argument)
     _, tangent = ag.jvp(ag.square, (argument,), (argument,))
-    (pulled_back,) = ag.vjp(ag.square, argument)[1](argument)
-    for result in (gradient, tangent, pulled_back, ag.hvp(f, (argument,), (argument,))):
+    (vector_product,) = ag.vjp(ag.square, argument)[1](argument)
+    for result in (gradient, tangent, vector_product, ag.hvp(f, (argument,), (argument,))):
         assert isinstance(result, result_type)
         is_float = result_type is float
         assert is_float or getattr(result, "dtype", None) == getattr(argument, "dtype", None)
@@ -347,18 +347,18 @@ def test_derivatives_with_respect_to_integers_are_errors(transform: Any) -> None
 
 @pytest.mark.parametrize("transform", [by_reverse, by_forward, by_jacobian, by_checkpoint])
 def test_an_exception_restores_the_state(transform: Any) -> None:
-    def broken(x: Any) -> Any:
+    def fail(x: Any) -> Any:
         with ag.no_grad():
             raise ZeroDivisionError
 
     x = ag.tensor(1.0, requires_grad=True)
     with pytest.raises(ZeroDivisionError):
-        transform(lambda x: x * transform(broken)(x))(x)
+        transform(lambda x: x * transform(fail)(x))(x)
     assert (x * 2).requires_grad
     assert not ag.grad(ag.sin)(x.detach()).requires_grad  # no transform is active
     with ag.no_grad():
         with pytest.raises(ZeroDivisionError):
-            transform(broken)(x)
+            transform(fail)(x)
         assert not (x * 2).requires_grad
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import autograd as ag
-from autograd.numpy_protocol import _OPERATIONS, _PLAIN
+from autograd.numpy_protocol import _ARRAY_FUNCTIONS, _OPERATIONS
 
 SAME, UNSUPPORTED = "same", "unsupported"
 
@@ -32,7 +32,7 @@ def name_of(function: Any) -> str:
     )
 
 
-PROTOCOL = {name_of(function): function for function in (*_OPERATIONS, *_PLAIN)}
+PROTOCOL = {name_of(function): function for function in (*_OPERATIONS, *_ARRAY_FUNCTIONS)}
 PROTOCOL["angle"] = np.angle
 
 

@@ -240,7 +240,7 @@ def test_conversion_to_numpy_copies(copy: bool | None) -> None:
         np.array(x, copy=False)
 
 
-class Foreign:
+class ForeignArray:
     """Array on a device without a backend."""
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -252,6 +252,6 @@ class Foreign:
 
 def test_import_of_unsupported_arrays_raises() -> None:
     with pytest.raises(DeviceError, match=r"CPU .*type 1\) or on CUDA \(2\), got .* type 10"):
-        ag.from_dlpack(Foreign())
+        ag.from_dlpack(ForeignArray())
     with pytest.raises(TypeError, match="complex128"):
         ag.from_dlpack(np.zeros(2, complex))

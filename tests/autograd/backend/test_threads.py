@@ -17,7 +17,7 @@ pytestmark = pytest.mark.host
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
+def restore_threads() -> Iterator[None]:
     before = ag.get_num_threads()
     yield
     ag.set_num_threads(before)
@@ -75,12 +75,12 @@ def test_small_arrays_are_computed_in_the_calling_thread() -> None:
     assert names == [threading.current_thread()]
 
 
-@pytest.mark.parametrize("failing", [0, 1, 2])
-def test_errors_of_all_threads_are_propagated(failing: int) -> None:
+@pytest.mark.parametrize("failing_part", [0, 1, 2])
+def test_errors_of_all_threads_are_propagated(failing_part: int) -> None:
     ag.set_num_threads(3)
 
     def kernel(part: slice) -> None:
-        if part.start == failing * 10:
+        if part.start == failing_part * 10:
             raise ZeroDivisionError("here")
 
     for _ in range(3):  # the threads remain usable

@@ -16,12 +16,12 @@ Case = tuple[Callable[[Any, Any], Any], Callable[[], Any]]
 
 
 @ag.primitive(x=lambda g, options: g * options["weights"][0][1])
-def with_options(xp: Any, x: Any, *, options: Any) -> Any:
+def scale_by_option(xp: Any, x: Any, *, options: Any) -> Any:
     return x * options["weights"][0][1]
 
 
 @ag.primitive(x=lambda g, weights: g * weights[0][1])
-def weighted(xp: Any, x: Any, *, weights: Any) -> Any:
+def scale_by_weight(xp: Any, x: Any, *, weights: Any) -> Any:
     return x * weights[0][1]
 
 
@@ -29,16 +29,16 @@ def array(*values: Any) -> Callable[[], Any]:
     return lambda: on_device(np.array(values))
 
 
-def scanned(step: Callable[[Any, Any], Any], **options: Any) -> Callable[[Any, Any], Any]:
+def scan_with(step: Callable[[Any, Any], Any], **options: Any) -> Callable[[Any, Any], Any]:
     """Return a function of x and a: a scan of four steps that close over a."""
     return lambda x, a: ag.scan(lambda h, _: (step(h, a), None), x, None, length=4, **options)[0]
 
 
-def over(x: Any, xs: Any, **options: Any) -> Any:
+def scan_products(x: Any, xs: Any, **options: Any) -> Any:
     return ag.scan(lambda h, t: (h * t, None), x, xs, **options)[0]
 
 
-def embedded(x: Any, indices: Any) -> Any:
+def embed(x: Any, indices: Any) -> Any:
     layer = nn.Embedding(3, 2, padding_idx=1)
     layer.weight = x.reshape(3, 2)
     return layer(indices)
@@ -84,22 +84,22 @@ CASES: dict[str, Case] = {
         lambda x, n: ag.sliding_window_view(x.reshape(2, 3), n, (0, 1)) ** 2,
         lambda: [2, 2],
     ),
-    "a static parameter": (lambda x, w: weighted(x, weights=(w,)), NUMBERS),
-    "a static list": (lambda x, w: weighted(x, weights=[w]), lambda: [1.0, 3.0]),
-    "a static dict": (lambda x, w: with_options(x, options={"weights": [w]}), NUMBERS),
+    "a static parameter": (lambda x, w: scale_by_weight(x, weights=(w,)), NUMBERS),
+    "a static list": (lambda x, w: scale_by_weight(x, weights=[w]), lambda: [1.0, 3.0]),
+    "a static dict": (lambda x, w: scale_by_option(x, options={"weights": [w]}), NUMBERS),
     "an argument of a checkpoint": (lambda x, i: ag.checkpoint(lambda x, i: x[i])(x, i), INDICES),
     "a nested argument of a checkpoint": (
         lambda x, i: ag.checkpoint(lambda x, i: x[i["indices"][0]])(x, i={"indices": [i]}),
         lambda: [1, 2],
     ),
-    "inputs of a scan": (over, ROWS),
-    "inputs of an eager scan": (lambda x, xs: over(x, xs, compile=False), ROWS),
-    "inputs of a checkpointed scan": (lambda x, xs: over(x, xs, checkpoint=1), ROWS),
-    "a factor in a scan": (scanned(lambda h, a: h * a), NUMBERS),
-    "a factor in an eager scan": (scanned(lambda h, a: h * a, compile=False), NUMBERS),
-    "indices in a scan": (scanned(lambda h, i: h[i] * 2), array(1, 2, 2, 0, 5, 4)),
-    "a condition in a scan": (scanned(lambda h, c: ag.where(c, h, 2 * h)), MASK),
-    "an embedding": (lambda x, i: embedded(x, i), array(0, 2, 2)),
+    "inputs of a scan": (scan_products, ROWS),
+    "inputs of an eager scan": (lambda x, xs: scan_products(x, xs, compile=False), ROWS),
+    "inputs of a checkpointed scan": (lambda x, xs: scan_products(x, xs, checkpoint=1), ROWS),
+    "a factor in a scan": (scan_with(lambda h, a: h * a), NUMBERS),
+    "a factor in an eager scan": (scan_with(lambda h, a: h * a, compile=False), NUMBERS),
+    "indices in a scan": (scan_with(lambda h, i: h[i] * 2), array(1, 2, 2, 0, 5, 4)),
+    "a condition in a scan": (scan_with(lambda h, c: ag.where(c, h, 2 * h)), MASK),
+    "an embedding": (lambda x, i: embed(x, i), array(0, 2, 2)),
 }  # fmt: skip
 
 
@@ -117,11 +117,11 @@ RECOMPUTED = {name for name in CASES if name.endswith("in a scan")}
 """Cases whose step is evaluated again for second derivatives."""
 
 
-def gradient(name: str, change: bool, create_graph: bool) -> Any:
-    f, make = CASES[name]
-    x, argument = leaf(0.5, 1.5, 2.0, 2.5, 3.0, 4.0), make()
+def gradient(name: str, overwrite_argument: bool, create_graph: bool) -> Any:
+    f, make_argument = CASES[name]
+    x, argument = leaf(0.5, 1.5, 2.0, 2.5, 3.0, 4.0), make_argument()
     y = f(x, argument)
-    if change:
+    if overwrite_argument:
         overwrite(argument)
     return on_host(ag.gradients(ag.sum(y), x, create_graph=create_graph)[0])
 
@@ -129,13 +129,13 @@ def gradient(name: str, change: bool, create_graph: bool) -> Any:
 @pytest.mark.parametrize("create_graph", [False, True], ids=["first order", "recorded"])
 @pytest.mark.parametrize("name", CASES)
 def test_changed_arguments_do_not_change_the_gradient(name: str, create_graph: bool) -> None:
-    expected = gradient(name, change=False, create_graph=create_graph)
+    expected = gradient(name, overwrite_argument=False, create_graph=create_graph)
     assert expected.any()
     if create_graph and name in RECOMPUTED:
         with pytest.raises(RuntimeError, match="written in place"):
-            gradient(name, change=True, create_graph=create_graph)
+            gradient(name, overwrite_argument=True, create_graph=create_graph)
         return
-    actual = gradient(name, change=True, create_graph=create_graph)
+    actual = gradient(name, overwrite_argument=True, create_graph=create_graph)
     np.testing.assert_array_equal(actual, expected)
 
 
@@ -177,8 +177,8 @@ def test_the_data_of_tensors_is_not_copied() -> None:
         lambda x, i: ag.checkpoint(lambda x: ag.checkpoint(lambda x: x[i])(x * x))(x),
         lambda x, i: ag.checkpoint(lambda x: x[on_host(i).tolist()])(x),
         lambda x, i: ag.checkpoint(lambda x: x[:4] * (i * 2))(x),
-        lambda x, i: scanned(lambda h, i: h * i, checkpoint=2)(x[:4], i),
-        lambda x, i: scanned(lambda h, i: h * (i * 2), checkpoint=1, compile=False)(x[:4], i),
+        lambda x, i: scan_with(lambda h, i: h * i, checkpoint=2)(x[:4], i),
+        lambda x, i: scan_with(lambda h, i: h * (i * 2), checkpoint=1, compile=False)(x[:4], i),
         lambda x, i: ag.scan(lambda h, _: (h * i, h * h), x[:4], None, length=6, checkpoint=2)[1][
             1
         ],

@@ -91,9 +91,9 @@ def test_a_recorded_tensor_cannot_be_assigned_into() -> None:
 
 
 def test_a_recorded_value_cannot_be_assigned() -> None:
-    plain = ag.zeros(2)
+    target = ag.zeros(2)
     with pytest.raises(TypeError, match=r"ag\.index_update"):
-        plain[0:1] = leaf(1.0) * 2
+        target[0:1] = leaf(1.0) * 2
 
 
 def test_a_leaf_cannot_be_written_in_place_while_recording() -> None:
@@ -242,9 +242,9 @@ def test_functions_that_join_arrays_need_a_sequence(join: str, arrays: Any) -> N
 
 def test_grad_must_have_the_shape_and_dtype_of_its_tensor() -> None:
     x = leaf(1.0, 2.0)
-    for wrong in (np.ones(3), np.ones(2, np.float32)):
+    for invalid_gradient in (np.ones(3), np.ones(2, np.float32)):
         with pytest.raises(ValueError, match=r"\(2,\) float64, got"):
-            x.grad = wrong
+            x.grad = invalid_gradient
 
 
 FAILURES: dict[str, Callable[[], Any]] = {
@@ -274,7 +274,7 @@ def test_errors_name_the_operation_and_the_shapes(message: str) -> None:
         FAILURES[message]()
 
 
-class Coded(ValueError):
+class CodedError(ValueError):
     """An exception whose constructor has two parameters."""
 
     def __init__(self, code: int, detail: str) -> None:
@@ -282,22 +282,22 @@ class Coded(ValueError):
         self.code = code
 
 
-def out_of_memory(xp: Any, x: Any) -> Any:
+def raise_memory_error(xp: Any, x: Any) -> Any:
     raise np._core._exceptions._ArrayMemoryError((2**60,), np.dtype(float))
 
 
-def coded(xp: Any, x: Any) -> Any:
-    raise Coded(7, "odd")
+def raise_coded_error(xp: Any, x: Any) -> Any:
+    raise CodedError(7, "odd")
 
 
-UNUSUAL: dict[str, tuple[type[Exception], Callable[[Any], Any], str]] = {
+UNUSUAL_ERRORS: dict[str, tuple[type[Exception], Callable[[Any], Any], str]] = {
     "no loop of a ufunc": (TypeError, lambda t: t * np.array(["a", "b"]), "multiply"),
     "no loop of a comparison": (TypeError, lambda t: t < np.array(["a", "b"]), "less"),
     "no loop in np.dot": (TypeError, lambda t: np.dot(t, np.array(["a", "b"])), "np.dot"),
     "no loop in np.kron": (TypeError, lambda t: np.kron(t, np.array(["a"])), "np.kron"),
     "no loop in np.outer": (TypeError, lambda t: np.outer(np.array(["a"]), t), "np.outer"),
-    "out of memory": (MemoryError, ag.primitive()(out_of_memory), "out_of_memory"),
-    "another constructor": (Coded, ag.primitive()(coded), "coded"),
+    "out of memory": (MemoryError, ag.primitive()(raise_memory_error), "raise_memory_error"),
+    "another constructor": (CodedError, ag.primitive()(raise_coded_error), "raise_coded_error"),
     "a number too large": (OverflowError, lambda t: t.astype(np.uint8) + 300, "add"),
     "a string": (TypeError, lambda t: t + "a", "add"),
     "a complex number": (TypeError, lambda t: t * 1j, "multiply"),
@@ -307,9 +307,9 @@ UNUSUAL: dict[str, tuple[type[Exception], Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("kind", UNUSUAL)
+@pytest.mark.parametrize("kind", UNUSUAL_ERRORS)
 def test_exceptions_keep_their_type_and_name_the_operation(kind: str) -> None:
-    error_type, call, name = UNUSUAL[kind]
+    error_type, call, name = UNUSUAL_ERRORS[kind]
     with pytest.raises(error_type) as caught:
         call(ag.tensor([1.0, 2.0]))
     words = [str(caught.value), *getattr(caught.value, "__notes__", [])]
@@ -330,7 +330,7 @@ def test_equality_with_other_objects_is_a_bool(t: Any, other: Any) -> None:
 @pytest.mark.parametrize(
     "other", [["a", "b"], ("a",), [None], (1, "a"), [{}], np.array(["a", "b"])]
 )
-def test_equality_with_sequences_of_other_things_is_false(other: Any) -> None:
+def test_equality_with_sequences_of_other_objects_is_false(other: Any) -> None:
     t = ag.tensor([1.0, 2.0])
     assert not np.any(t == other)
     assert np.all(t != other)
@@ -360,8 +360,8 @@ def test_a_rule_must_not_ask_for_unknown_values() -> None:
     ("rule", "received"), [(lambda g: 2.0, "2.0"), (lambda g: ag.ones(7), r"\(7,\)")]
 )
 def test_a_rule_must_return_an_array_of_a_suitable_shape(rule: Any, received: str) -> None:
-    operation = ag.primitive(x=rule)(twice)
-    with pytest.raises(ValueError, match=rf"rule of twice returned .*{received} .*\(2,\)"):
+    operation = ag.primitive(x=rule)(double)
+    with pytest.raises(ValueError, match=rf"rule of double returned .*{received} .*\(2,\)"):
         operation(leaf(1, 2)).sum().backward()
 
 
@@ -374,7 +374,7 @@ def test_several_results_are_a_tuple_or_a_list(sequence: Any) -> None:
     assert x.grad.tolist() == [3, 3]
 
 
-def twice(xp: Any, x: Any) -> Any:
+def double(xp: Any, x: Any) -> Any:
     return 2 * x
 
 

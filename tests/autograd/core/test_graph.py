@@ -68,17 +68,17 @@ GRADIENTS: dict[str, Callable[[ag.Tensor, list[ag.Tensor]], Any]] = {
 
 
 @pytest.mark.parametrize("gradients", GRADIENTS.values(), ids=GRADIENTS)
-@pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
-def test_a_node_is_visited_once_not_once_per_path(gradients: Any, wrapped: Any) -> None:
+@pytest.mark.parametrize("wrapper", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
+def test_a_node_is_visited_once_not_once_per_path(gradients: Any, wrapper: Any) -> None:
     """The graph of 40 doublings has 2^40 paths."""
 
-    def doubled(y: Any) -> Any:
+    def double_repeatedly(y: Any) -> Any:
         for _ in range(40):
             y = y + y
         return y
 
     x = leaf(1.0)
-    (derivative,) = gradients(wrapped(doubled)(x), [x])
+    (derivative,) = gradients(wrapper(double_repeatedly)(x), [x])
     assert derivative.tolist() == [2.0**40]
 
 
@@ -90,15 +90,15 @@ def test_forward_mode_visits_a_node_once_too() -> None:
 @pytest.mark.parametrize("shape", [(), (2,), (2, 3)])
 def test_gradients_share_no_memory(gradients: Any, shape: tuple[int, ...]) -> None:
     a, b = ag.ones(shape, requires_grad=True), ag.ones(shape, requires_grad=True)
-    whole = ag.ones(shape)
+    factor = ag.ones(shape)
     seen: list[ag.Tensor] = []
     b.register_hook(seen.append)
-    first, second = gradients((a + b * whole).sum(), [a, b])
+    first, second = gradients((a + b * factor).sum(), [a, b])
     first.data[...] = 7
     second.data[...] = 8
     assert (first.numpy() == 7).all()
     assert (seen[0].numpy() == 1).all()
-    assert (whole.numpy() == 1).all()
+    assert (factor.numpy() == 1).all()
 
 
 def test_the_gradient_passed_to_backward_is_copied() -> None:
@@ -133,7 +133,7 @@ def test_indices_of_any_integer_type(dtype: Any) -> None:
     np.testing.assert_array_equal(x.grad.numpy(), counts)
 
 
-ONCE: dict[str, Any] = {
+UNIQUE_INDICES: dict[str, Any] = {
     "an integer": 1,
     "a slice": slice(None, None, -2),
     "a newaxis": (None, 1),
@@ -142,16 +142,16 @@ ONCE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("index", ONCE)
+@pytest.mark.parametrize("index", UNIQUE_INDICES)
 def test_indices_that_cannot_repeat_need_no_scatter_add(
     index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """scatter_add is slow."""
     monkeypatch.delattr(type(ag.backend.current()), "scatter_add")
     x: Any = ag.zeros((3, 2), requires_grad=True)
-    x[ONCE[index]].sum().backward()
+    x[UNIQUE_INDICES[index]].sum().backward()
     expected = np.zeros((3, 2))
-    expected[ONCE[index]] = 1
+    expected[UNIQUE_INDICES[index]] = 1
     np.testing.assert_array_equal(x.grad.numpy(), expected)
 
 
@@ -202,7 +202,7 @@ def two_results(y: Any) -> Any:
     return first - second * 2
 
 
-DEEP: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
+DEEP_STEPS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     # name: a step with derivative -1, and a function that computes the gradient
     "with history": (ag.negative, lambda y, x: ag.gradients(y, x, create_graph=True)[0]),
     "between two tensors": (ag.negative, lambda y, x: ag.gradients(y, x)[0]),
@@ -212,9 +212,9 @@ DEEP: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("case", DEEP)
+@pytest.mark.parametrize("case", DEEP_STEPS)
 def test_deep_graphs_of_other_nodes(case: str) -> None:
-    step, gradient = DEEP[case]
+    step, gradient = DEEP_STEPS[case]
 
     def work() -> None:
         y = x = leaf(1.0)
@@ -235,19 +235,19 @@ def no_gc() -> Iterator[None]:
     gc.enable()
 
 
-def unstacked(inner: Any) -> Any:
+def multiply_parts(inner: Any) -> Any:
     first, second = ag.unstack(inner)
     return first * second
 
 
-def scanned(inner: Any) -> Any:
+def scan_products(inner: Any) -> Any:
     return ag.scan(lambda c, x: (c * x, c + x), ag.tensor(1.0, dtype=float), inner)
 
 
 GRAPHS: dict[str, Callable[[Any], Any]] = {
     "an operation": lambda inner: (inner * inner).sum(),
-    "several results": unstacked,
-    "scan": lambda inner: scanned(inner)[1].sum(),
+    "several results": multiply_parts,
+    "scan": lambda inner: scan_products(inner)[1].sum(),
     "ragged scan": lambda inner: ag.scan(
         lambda c, x: (c * x, c), ag.ones(1, float), inner.reshape(2, 1), lengths=[1]
     )[0].sum(),
@@ -258,7 +258,7 @@ GRAPHS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def recorded(graph: Callable[[Any], Any] = GRAPHS["an operation"]) -> tuple[Any, Any, Any]:
+def record_graph(graph: Callable[[Any], Any] = GRAPHS["an operation"]) -> tuple[Any, Any, Any]:
     """Return a result, its leaf, and a weak reference to an array that only the graph refers to."""
     x = leaf(1.0, 2.0)
     inner = ag.exp(x)
@@ -269,20 +269,20 @@ def recorded(graph: Callable[[Any], Any] = GRAPHS["an operation"]) -> tuple[Any,
 @pytest.mark.parametrize("history", [False, True])
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_a_dropped_graph_is_freed_immediately(graph: Any, history: bool) -> None:
-    y, x, saved = recorded(graph)
+    y, x, array_reference = record_graph(graph)
     gradients = ag.gradients(y, x, create_graph=True) if history else ()
-    assert saved() is not None
+    assert array_reference() is not None
     del y, gradients
-    assert saved() is None
+    assert array_reference() is None
 
 
 @pytest.mark.usefixtures("no_gc")
 @pytest.mark.parametrize("retain", [False, True])
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_backward_frees_the_graph_unless_retained(graph: Any, retain: bool) -> None:
-    y, _, saved = recorded(graph)
+    y, _, array_reference = record_graph(graph)
     y.backward(retain_graph=retain)
-    assert (saved() is not None) == retain
+    assert (array_reference() is not None) == retain
 
 
 @pytest.mark.host
@@ -302,7 +302,7 @@ def test_ten_thousand_training_steps_do_not_grow() -> None:
             optimizer.step()
 
     def size() -> tuple[int, int]:
-        nodes = sum(isinstance(thing, graph.Node) for thing in gc.get_objects())
+        nodes = sum(isinstance(x, graph.Node) for x in gc.get_objects())
         return nodes, len(mutation._writes)
 
     steps(5_000)  # fills the free lists of Python
@@ -312,18 +312,18 @@ def test_ten_thousand_training_steps_do_not_grow() -> None:
     assert size() == before
 
 
-CARRIED: dict[str, tuple[Callable[..., Any], str]] = {
+CARRIED_VALUES: dict[str, tuple[Callable[..., Any], str]] = {
     "a state": (
         lambda total, state, loss: (total, state),
-        r"shape \(2,\) made by tanh keeps them",
+        r"shape \(2,\) created by tanh keeps them",
     ),
     "a running total": (
         lambda total, state, loss: (total + loss, state.detach()),
-        r"shape \(\) made by add keeps them",
+        r"shape \(\) created by add keeps them",
     ),
     "a list of losses": (
         lambda total, state, loss: ([*total, loss] if total else [loss], state.detach()),
-        r"shape \(\) made by divide and [\d,]+ more like it keep them",
+        r"shape \(\) created by divide and [\d,]+ more like it keep them",
     ),
 }
 
@@ -352,9 +352,9 @@ def train(carry: Callable[..., Any], steps: int = 2000) -> None:
 
 @pytest.mark.host
 @pytest.mark.usefixtures("counting_from_now")
-@pytest.mark.parametrize("carried", CARRIED)
+@pytest.mark.parametrize("carried", CARRIED_VALUES)
 def test_a_graph_that_grows_from_step_to_step_warns(carried: str) -> None:
-    carry, holder = CARRIED[carried]
+    carry, holder = CARRIED_VALUES[carried]
     with pytest.warns(RuntimeWarning, match=rf"grows from step to step: .*{holder}\. detach\(\)"):
         train(carry)
 
@@ -363,9 +363,9 @@ def test_a_graph_that_grows_from_step_to_step_warns(carried: str) -> None:
 @pytest.mark.usefixtures("counting_from_now")
 @pytest.mark.filterwarnings("error")
 def test_a_graph_that_does_not_grow_does_not_warn() -> None:
-    keep = [ag.exp(leaf(1.0)) for _ in range(500)]
+    graphs = [ag.exp(leaf(1.0)) for _ in range(500)]
     train(lambda total, state, loss: (total + loss.item(), state.detach()))
-    assert len(keep) == 500
+    assert len(graphs) == 500
 
 
 def test_a_state_that_was_not_detached_is_named() -> None:
@@ -385,14 +385,14 @@ def test_a_second_backward_raises() -> None:
         y.backward()
 
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("several_results", [False, True])
 @pytest.mark.parametrize("allow_unused", [False, True])
 def test_a_freed_part_between_outputs_and_inputs_is_reported(
-    several: bool, allow_unused: bool
+    several_results: bool, allow_unused: bool
 ) -> None:
     """The freed part may have led to the inputs, so they must not be reported as unused."""
     x = leaf(1, 2)
-    h, *_ = ag.split(x * x, 2) if several else [x * x]
+    h, *_ = ag.split(x * x, 2) if several_results else [x * x]
     (h * h).sum().backward()
     y = (h * 2).sum() + x.sum()
     with pytest.raises(RuntimeError, match="was freed by an earlier backward"):
@@ -438,7 +438,7 @@ def test_a_copy_of_a_leaf_is_an_independent_leaf(kind: Any, duplicate: Any) -> N
     assert x.item() == 2.0
 
 
-class Named(ag.Tensor):
+class NamedTensor(ag.Tensor):
     """A Tensor with an additional attribute."""
 
     def __init__(self, data: Any, name: str) -> None:
@@ -450,8 +450,8 @@ class Named(ag.Tensor):
     "duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 )
 def test_a_copy_keeps_the_attributes_of_a_subclass(duplicate: Any) -> None:
-    x = duplicate(Named(on_device(np.ones(2)), "weight"))
-    assert type(x) is Named
+    x = duplicate(NamedTensor(on_device(np.ones(2)), "weight"))
+    assert type(x) is NamedTensor
     assert x.name == "weight"
 
 

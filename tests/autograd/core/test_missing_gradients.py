@@ -18,25 +18,25 @@ Function = Callable[..., Any]
 IGNORE_WARNINGS = pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 
 
-def infinite(x: Any) -> Any:
+def zero_with_infinite_gradient(x: Any) -> Any:
     """Return 0, with an infinite derivative with respect to x."""
     return ag.sqrt(x * 0)
 
 
-def doubled_and_infinite(x: Any) -> Any:
-    return x * 2, infinite(x)
+def double_and_zero(x: Any) -> Any:
+    return x * 2, zero_with_infinite_gradient(x)
 
 
-def last_of(x: Any, **options: Any) -> Any:
+def last_carry(x: Any, **options: Any) -> Any:
     """Return the last carry of a scan whose unused ys have infinite derivatives."""
     xs = ag.stack([x, x, x])
-    return ag.scan(lambda h, t: (h + t, infinite(t) * h), x, xs, **options)[0]
+    return ag.scan(lambda h, t: (h + t, zero_with_infinite_gradient(t) * h), x, xs, **options)[0]
 
 
-def ys_of(x: Any, **options: Any) -> Any:
+def scan_outputs(x: Any, **options: Any) -> Any:
     """Return the ys of a scan; an unused part of its last carry has infinite derivatives."""
     xs = ag.stack([x, x, x])
-    step = lambda h, t: ((h[0] + t, infinite(t)), h[0] * 2)  # noqa: E731
+    step = lambda h, t: ((h[0] + t, zero_with_infinite_gradient(t)), h[0] * 2)  # noqa: E731
     return ag.scan(step, (x, x), xs, **options)[1]
 
 
@@ -47,35 +47,37 @@ def ys_of(x: Any, **options: Any) -> Any:
         if gradient is not None
     )
 )
-def of_two_results(xp: Any, x: Any) -> Any:
+def two_results(xp: Any, x: Any) -> Any:
     return 2 * x, 0 * x
 
 
-UNUSED: dict[str, tuple[Function, float]] = {
-    "checkpoint": (lambda x: ag.checkpoint(doubled_and_infinite)(x)[0], 2),
+UNUSED_RESULTS: dict[str, tuple[Function, float]] = {
+    "checkpoint": (lambda x: ag.checkpoint(double_and_zero)(x)[0], 2),
     "checkpoint in a checkpoint": (
-        lambda x: ag.checkpoint(lambda x: ag.checkpoint(doubled_and_infinite)(x))(x)[0],
+        lambda x: ag.checkpoint(lambda x: ag.checkpoint(double_and_zero)(x))(x)[0],
         2,
     ),
     "nested results": (
-        lambda x: ag.checkpoint(lambda x: {"a": [x * 2], "b": (infinite(x), x * 3)})(x)["a"][0],
+        lambda x: ag.checkpoint(
+            lambda x: {"a": [x * 2], "b": (zero_with_infinite_gradient(x), x * 3)}
+        )(x)["a"][0],
         2,
     ),
-    "compiled scan": (last_of, 4),
-    "eager scan": (lambda x: last_of(x, compile=False), 4),
-    "checkpointed scan": (lambda x: last_of(x, checkpoint=2), 4),
-    "scan in a checkpoint": (lambda x: ag.checkpoint(last_of)(x), 4),
-    "ys of a compiled scan": (ys_of, 2 * (3 + 3)),
-    "ys of an eager scan": (lambda x: ys_of(x, compile=False), 2 * (3 + 3)),
-    "ys of a checkpointed scan": (lambda x: ys_of(x, checkpoint=2), 2 * (3 + 3)),
-    "primitive": (lambda x: of_two_results(x)[0], 2),
+    "compiled scan": (last_carry, 4),
+    "eager scan": (lambda x: last_carry(x, compile=False), 4),
+    "checkpointed scan": (lambda x: last_carry(x, checkpoint=2), 4),
+    "scan in a checkpoint": (lambda x: ag.checkpoint(last_carry)(x), 4),
+    "ys of a compiled scan": (scan_outputs, 2 * (3 + 3)),
+    "ys of an eager scan": (lambda x: scan_outputs(x, compile=False), 2 * (3 + 3)),
+    "ys of a checkpointed scan": (lambda x: scan_outputs(x, checkpoint=2), 2 * (3 + 3)),
+    "primitive": (lambda x: two_results(x)[0], 2),
 }
 
 
 @IGNORE_WARNINGS
-@pytest.mark.parametrize("name", UNUSED)
+@pytest.mark.parametrize("name", UNUSED_RESULTS)
 def test_unused_results_have_no_gradient(name: str) -> None:
-    f, expected = UNUSED[name]
+    f, expected = UNUSED_RESULTS[name]
     x = leaf(3.0, 4.0)
     f(x).sum().backward()
     assert x.grad is not None
@@ -125,13 +127,13 @@ def test_arguments_that_affect_only_unused_results_of_a_scan_have_no_gradient(
 
 
 @IGNORE_WARNINGS
-@pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
+@pytest.mark.parametrize("wrapper", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
 @pytest.mark.parametrize("part", [0, 1])
-def test_an_unused_part_of_an_array_has_zero_gradient(wrapped: Any, part: int) -> None:
+def test_an_unused_part_of_an_array_has_zero_gradient(wrapper: Any, part: int) -> None:
     """The array that was split has one gradient."""
     for parts in (lambda x: ag.split(x, 2), lambda x: ag.unstack(x.reshape(2, 2))):
         x = leaf(1.0, 2.0, 3.0, 4.0)
-        f = wrapped(lambda x, parts=parts: parts(x * x)[part])
+        f = wrapper(lambda x, parts=parts: parts(x * x)[part])
         f(x).sum().backward()
         expected = np.where(np.arange(4) // 2 == part, 2.0 * np.arange(1, 5), 0)
         np.testing.assert_array_equal(on_host(x.grad), expected)
@@ -139,10 +141,10 @@ def test_an_unused_part_of_an_array_has_zero_gradient(wrapped: Any, part: int) -
 
 
 @IGNORE_WARNINGS
-@pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
-def test_other_arguments_have_no_tangent_in_a_jacobian(wrapped: Any) -> None:
+@pytest.mark.parametrize("wrapper", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
+def test_other_arguments_have_no_tangent_in_a_jacobian(wrapper: Any) -> None:
     """The derivative with respect to the second argument is infinite."""
-    f = wrapped(lambda x, y: ag.stack([x * 2, x * 3 + ag.sqrt(y), x * 4]))
+    f = wrapper(lambda x, y: ag.stack([x * 2, x * 3 + ag.sqrt(y), x * 4]))
     x_jacobian, y_jacobian = ag.jacobian(f, (0, 1))(
         on_device(np.array(1.0)), on_device(np.array(0.0))
     )
@@ -181,11 +183,11 @@ def test_a_wrong_rule_does_not_stop_a_scan_that_is_not_differentiated(rule: Any)
 
 def test_a_rule_may_return_none_for_a_missing_gradient() -> None:
     @ag.primitive(a=lambda g: g[0], b=lambda g: g[1])
-    def both(xp: Any, a: Any, b: Any) -> Any:
+    def copy_both(xp: Any, a: Any, b: Any) -> Any:
         return a * 1, b * 1
 
     a, b = leaf(1.0), leaf(2.0)
-    both(a, b)[1].backward()
+    copy_both(a, b)[1].backward()
     assert a.grad is None
     assert b.grad is not None
     assert b.grad.tolist() == [1.0]
@@ -193,7 +195,7 @@ def test_a_rule_may_return_none_for_a_missing_gradient() -> None:
 
 # --- the gradients that rules return --------------------------------------------------------------
 
-WRONG: dict[str, tuple[Function, str]] = {
+INVALID_GRADIENTS: dict[str, tuple[Function, str]] = {
     "a scalar": (lambda g: g.sum(), r"array of shape \(\)"),
     "a shorter axis": (lambda g: g[:, :1], r"array of shape \(2, 1\)"),
     "an axis less": (lambda g: g[0], r"array of shape \(3,\)"),
@@ -218,9 +220,9 @@ TRANSFORMS: dict[str, Function] = {
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", INVALID_GRADIENTS)
 def test_the_gradient_of_a_rule_is_checked(name: str, transform: str) -> None:
-    rule, received = WRONG[name]
+    rule, received = INVALID_GRADIENTS[name]
 
     @ag.primitive(a=lambda g: g, b=rule)
     def operation(xp: Any, a: Any, b: Any) -> Any:
@@ -266,10 +268,10 @@ def test_the_error_of_a_rule_for_all_arguments_names_the_argument() -> None:
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (4, 2, 3), (4, 2, 1)])
 def test_a_rule_may_return_a_shape_that_its_argument_broadcasts_to(shape: Any) -> None:
-    for small in [(), (1,), shape[-1:], (1, *shape[1:])]:
-        x = ag.tensor(on_device(np.ones(small)), requires_grad=True)
+    for small_shape in [(), (1,), shape[-1:], (1, *shape[1:])]:
+        x = ag.tensor(on_device(np.ones(small_shape)), requires_grad=True)
         operation = ag.primitive(x=lambda g: g * 2)(lambda xp, x, *, shape: x + xp.ones(shape))
         operation(x, shape=shape).sum().backward()
         np.testing.assert_array_equal(
-            on_host(x.grad), np.full(small, 2.0 * np.prod(shape) / x.size)
+            on_host(x.grad), np.full(small_shape, 2.0 * np.prod(shape) / x.size)
         )

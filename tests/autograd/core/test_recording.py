@@ -50,14 +50,14 @@ def fail_later() -> Callable[[Any], Any]:
     return lambda x: next(calls, fail_in_a_context)(x)
 
 
-def hooked(x: Any) -> Any:
+def add_failing_hook(x: Any) -> Any:
     y = x * 1
     y.register_hook(fail)
     return y
 
 
-recorded = ag.enable_grad()  # a decorator, for a graph also inside no_grad
-plain_init = ag.Tensor.__init__
+record_always = ag.enable_grad()  # a decorator, for a graph also inside no_grad
+tensor_init = ag.Tensor.__init__
 
 FAILURES: dict[str, Callable[[], Any]] = {
     "no_grad": ag.no_grad()(fail),
@@ -74,17 +74,17 @@ FAILURES: dict[str, Callable[[], Any]] = {
     "hessian": lambda: ag.hessian(fail)(1.0),
     "hvp": lambda: ag.hvp(fail, (1.0,), (1.0,)),
     "checkpoint": lambda: ag.checkpoint(fail)(leaf(1.0)),
-    "checkpoint, recomputation": lambda: recorded(ag.checkpoint(fail_later()))(
+    "checkpoint, recomputation": lambda: record_always(ag.checkpoint(fail_later()))(
         leaf(1.0)
     ).backward(),
     "checkpoint in grad, recomputation": lambda: ag.grad(ag.checkpoint(fail_later()))(1.0),
     "scan": lambda: ag.scan(fail, leaf(1.0), leaf(1.0, 2.0)),
     "scan in grad": lambda: ag.grad(lambda c: ag.scan(fail, c, leaf(1.0)))(1.0),
-    "backward": lambda: recorded(fail_in_backward)(leaf(1.0)).backward(),
-    "backward with history": lambda: recorded(fail_in_backward)(leaf(1.0)).backward(
+    "backward": lambda: record_always(fail_in_backward)(leaf(1.0)).backward(),
+    "backward with history": lambda: record_always(fail_in_backward)(leaf(1.0)).backward(
         create_graph=True
     ),
-    "a hook": lambda: recorded(hooked)(leaf(1.0)).backward(),
+    "a hook": lambda: record_always(add_failing_hook)(leaf(1.0)).backward(),
     "a forward function": lambda: ag.primitive()(lambda xp, x: fail())(leaf(1.0)),
 }
 
@@ -97,7 +97,7 @@ def test_an_exception_restores_the_recording_mode(failure: Any, recording: bool)
             failure()
         assert is_recording() == recording
         assert isinstance(ag.grad(lambda x: x * x)(3.0), float)  # a Tensor inside another transform
-        assert ag.Tensor.__init__ is plain_init  # no anomaly detection
+        assert ag.Tensor.__init__ is tensor_init  # no anomaly detection
     assert is_recording()
 
 
@@ -108,10 +108,12 @@ def test_threads_do_not_see_each_others_no_grad() -> None:
     assert seen == [True]
 
 
-@pytest.mark.parametrize(("context", "on"), [(ag.no_grad, False), (ag.enable_grad, True)])
-@pytest.mark.parametrize("first_leaves_first", [True, False])
+@pytest.mark.parametrize(
+    ("context", "expected_mode"), [(ag.no_grad, False), (ag.enable_grad, True)]
+)
+@pytest.mark.parametrize("first_leaves_early", [True, False])
 def test_a_decorated_function_runs_in_two_threads_at_once(
-    context: Any, on: bool, first_leaves_first: bool
+    context: Any, expected_mode: bool, first_leaves_early: bool
 ) -> None:
     entered = [threading.Event(), threading.Event()]
     left = [threading.Event(), threading.Event()]
@@ -121,7 +123,7 @@ def test_a_decorated_function_runs_in_two_threads_at_once(
     def work(number: int) -> None:
         entered[number].set()
         assert entered[1 - number].wait(10)
-        if (number == 0) != first_leaves_first:
+        if (number == 0) != first_leaves_early:
             assert left[1 - number].wait(10)
         seen.append(is_recording())
 
@@ -133,11 +135,13 @@ def test_a_decorated_function_runs_in_two_threads_at_once(
         seen.append(is_recording())
 
     at_once([partial(run, 0), partial(run, 1)])
-    assert sorted(seen) == sorted([on, on, True, True])
+    assert sorted(seen) == sorted([expected_mode, expected_mode, True, True])
 
 
-@pytest.mark.parametrize(("context", "on"), [(ag.no_grad, False), (ag.enable_grad, True)])
-def test_a_decorated_function_may_call_itself(context: Any, on: bool) -> None:
+@pytest.mark.parametrize(
+    ("context", "expected_mode"), [(ag.no_grad, False), (ag.enable_grad, True)]
+)
+def test_a_decorated_function_may_call_itself(context: Any, expected_mode: bool) -> None:
     seen = []
 
     @context()
@@ -148,7 +152,7 @@ def test_a_decorated_function_may_call_itself(context: Any, on: bool) -> None:
         seen.append(is_recording())
 
     work(4)
-    assert seen == [on] * 5
+    assert seen == [expected_mode] * 5
     assert is_recording()
 
 
@@ -163,7 +167,7 @@ def test_threads_do_not_see_each_others_transforms() -> None:
     assert isinstance(seen[0], float)  # within a transform it would be a Tensor
 
 
-def twisted(w: Any, x: Any) -> Any:
+def nonlinear_loss(w: Any, x: Any) -> Any:
     """Compute a nonlinear function with a scan and a checkpoint."""
     carry, ys = ag.scan(lambda c, row: (ag.tanh(c * w + row), ag.sin(c)), w, x)
     return (ag.checkpoint(lambda c: ag.exp(-c * c) * w)(carry)).sum() + ys.sum()
@@ -172,18 +176,18 @@ def twisted(w: Any, x: Any) -> Any:
 def by_backward(w: Any, x: Any) -> Any:
     """Return the gradient by a leaf of this thread, through operations on the shared leaf."""
     local_leaf = ag.tensor(x, requires_grad=True)
-    (gradient,) = ag.gradients(twisted(w, local_leaf), local_leaf)
+    (gradient,) = ag.gradients(nonlinear_loss(w, local_leaf), local_leaf)
     return gradient
 
 
 DERIVATIVES: dict[str, Callable[[Any, Any], Any]] = {
-    "gradients by the shared leaf": lambda w, x: ag.gradients(twisted(w, x), w)[0],
+    "gradients by the shared leaf": lambda w, x: ag.gradients(nonlinear_loss(w, x), w)[0],
     "gradients by a leaf of the thread": by_backward,
     "gradients of gradients": lambda w, x: ag.gradients(
-        ag.gradients(twisted(w, x), w, create_graph=True)[0].sum(), w
+        ag.gradients(nonlinear_loss(w, x), w, create_graph=True)[0].sum(), w
     )[0],
-    "grad": lambda w, x: ag.grad(lambda x: twisted(w.detach(), x))(x),
-    "jvp": lambda w, x: ag.jvp(twisted, (w.detach(), x), (x[0], x))[1],
+    "grad": lambda w, x: ag.grad(lambda x: nonlinear_loss(w.detach(), x))(x),
+    "jvp": lambda w, x: ag.jvp(nonlinear_loss, (w.detach(), x), (x[0], x))[1],
 }
 
 
@@ -293,10 +297,10 @@ def test_a_hook_may_write_into_the_gradient() -> None:
     assert a.grad.tolist() == [3.0, 4.0]
 
 
-@pytest.mark.parametrize("wrong", [ag.ones(3), ag.ones((3, 2)), 1.0, [1.0, 1.0]])
-def test_the_result_of_a_hook_must_have_the_shape_of_the_gradient(wrong: Any) -> None:
+@pytest.mark.parametrize("replacement", [ag.ones(3), ag.ones((3, 2)), 1.0, [1.0, 1.0]])
+def test_the_result_of_a_hook_must_have_the_shape_of_the_gradient(replacement: Any) -> None:
     x = leaf(1.0, 2.0)
-    x.register_hook(lambda gradient: wrong)
+    x.register_hook(lambda gradient: replacement)
     with pytest.raises(
         ValueError, match=r"a hook must return a Tensor of the gradient.s shape, \(2,\)"
     ):

@@ -22,7 +22,7 @@ def lines_of(error: BaseException) -> list[str]:
     return [linecache.getline(path, int(number)).strip() for path, number in places]
 
 
-def caught(f: Callable[[], Any]) -> FloatingPointError:
+def anomaly_error(f: Callable[[], Any]) -> FloatingPointError:
     with pytest.raises(FloatingPointError) as caught_error, ag.detect_anomaly():
         f()
     return caught_error.value
@@ -35,15 +35,15 @@ def test_an_error_names_the_forward_line() -> None:
         z = ag.log(x)  # here
         return (y + z).sum()
 
-    error = caught(f)
-    assert str(error).startswith("log made a nan in a result of shape (2,)")
+    error = anomaly_error(f)
+    assert str(error).startswith("log created a nan in a result of shape (2,)")
     assert lines_of(error)[0].endswith("# here")
     assert f.__name__ in str(error)
 
 
 def test_an_infinity_is_distinguished_from_a_nan() -> None:
-    assert "divide made an infinity" in str(caught(lambda: 1 / leaf(0, 1)))
-    assert "subtract made a nan" in str(caught(lambda: leaf(np.inf) - np.inf))
+    assert "divide created an infinity" in str(anomaly_error(lambda: 1 / leaf(0, 1)))
+    assert "subtract created a nan" in str(anomaly_error(lambda: leaf(np.inf) - np.inf))
 
 
 def test_an_error_of_a_rule_names_the_forward_line() -> None:
@@ -52,8 +52,8 @@ def test_an_error_of_a_rule_names_the_forward_line() -> None:
         y = ag.sqrt(x)  # here
         (y * 2).sum().backward()
 
-    error = caught(f)
-    assert "gradient rule of sqrt made an infinity" in str(error)
+    error = anomaly_error(f)
+    assert "gradient rule of sqrt created an infinity" in str(error)
     assert "shape (2,)" in str(error)
     assert lines_of(error)[0].endswith("# here")
 
@@ -68,17 +68,17 @@ def test_an_error_of_a_rule_names_the_forward_line() -> None:
     ],
 )
 def test_in_transforms(differentiate: Any) -> None:
-    error = caught(lambda: differentiate(lambda x: ag.sum(ag.sqrt(x)), np.array([0.0, 1.0])))
+    error = anomaly_error(lambda: differentiate(lambda x: ag.sum(ag.sqrt(x)), np.array([0.0, 1.0])))
     assert "gradient rule of sqrt" in str(error)
     assert any("sqrt(x)" in line for line in lines_of(error))
 
 
 def test_operations_of_several_arguments_and_results() -> None:
     def f() -> None:
-        top, _ = ag.split(leaf(0, 1, 2, 3), 2)
-        ag.concatenate([ag.sqrt(top), top]).sum().backward()
+        first_half, _ = ag.split(leaf(0, 1, 2, 3), 2)
+        ag.concatenate([ag.sqrt(first_half), first_half]).sum().backward()
 
-    assert "gradient rule of sqrt" in str(caught(f))
+    assert "gradient rule of sqrt" in str(anomaly_error(f))
 
 
 def test_in_a_scan() -> None:
@@ -86,8 +86,8 @@ def test_in_a_scan() -> None:
         h = ag.log(h * x)  # here
         return h, h
 
-    error = caught(lambda: ag.scan(step, leaf(1.0), leaf(2.0, -2.0)))
-    assert "log made a nan" in str(error)
+    error = anomaly_error(lambda: ag.scan(step, leaf(1.0), leaf(2.0, -2.0)))
+    assert "log created a nan" in str(error)
     assert lines_of(error)[0].endswith("# here")
 
 
@@ -111,15 +111,15 @@ def test_infinities_in_the_input_are_not_reported() -> None:
 @pytest.mark.parametrize("operation", [ag.multiply, ag.divide, ag.logaddexp])
 def test_a_write_into_data_that_a_gradient_needs_raises(operation: Any) -> None:
     with ag.detect_anomaly():
-        x, needed = leaf(1, 2), ag.ones(2)
-        y = operation(x, needed)  # here
+        x, factor = leaf(1, 2), ag.ones(2)
+        y = operation(x, factor)  # here
         y.sum().backward(retain_graph=True)
-        needed.data[...] = 0
+        factor.data[...] = 0
         with pytest.raises(
             RuntimeError, match=r"\(2,\) that its gradient needs was overwritten"
-        ) as caught:
+        ) as anomaly_error:
             y.sum().backward()
-    assert lines_of(caught.value)[0].endswith("# here")
+    assert lines_of(anomaly_error.value)[0].endswith("# here")
 
 
 def test_a_nan_among_residuals_is_not_reported_as_a_write() -> None:
@@ -132,10 +132,10 @@ def test_the_engine_is_unchanged_before_and_after() -> None:
     def hooks() -> tuple[Any, ...]:
         return ag.Tensor.__init__, Node.__init__, Kernels.__getitem__, [*monitors]
 
-    unchanged = hooks()
+    initial_hooks = hooks()
     with pytest.raises(ZeroDivisionError), ag.detect_anomaly(), ag.detect_anomaly():
-        1 / (hooks() == unchanged)
-    assert hooks() == unchanged
+        1 / (hooks() == initial_hooks)
+    assert hooks() == initial_hooks
     assert ag.log(leaf(-1.0)).requires_grad
 
 
@@ -173,16 +173,16 @@ def test_other_threads_are_not_checked() -> None:
         lambda x: ag.no_grad()(ag.exp)(leaf(1e4)),
     ],
 )
-def test_overflows_of_tensors_that_do_not_require_grad_are_found(overflow: Any) -> None:
-    caught(lambda: overflow(leaf(1, 2, 3).detach()))
+def test_overflows_of_tensors_that_do_not_require_grad_are_reported(overflow: Any) -> None:
+    anomaly_error(lambda: overflow(leaf(1, 2, 3).detach()))
 
 
 @pytest.mark.parametrize("value", [1e6, [1e6], np.float64(1e300), [1.0, -1e300], "tensor"])
-def test_overflows_of_assigned_values_are_found(value: Any) -> None:
+def test_overflows_of_assigned_values_are_reported(value: Any) -> None:
     t = leaf(1, 2).detach().astype("float16")
     index = slice(None) if isinstance(value, list) and len(value) == 2 else slice(1)
     value = leaf(1e6).detach() if value == "tensor" else value
-    assert "made an infinity" in str(caught(lambda: t.__setitem__(index, value)))
+    assert "created an infinity" in str(anomaly_error(lambda: t.__setitem__(index, value)))
     with ag.detect_anomaly():
         t[0] = np.inf
         t[:] = [np.nan, 2]
@@ -220,9 +220,9 @@ def test_infinities_that_inputs_explain_are_not_reported(masked: Any, recorded: 
         ("exp", lambda x: ag.exp(ag.where([True, True, False], x * 1000, -np.inf)) * 0),
     ],
 )
-def test_only_the_operation_that_creates_the_first_is_reported(name: str, f: Any) -> None:
+def test_only_the_operation_that_creates_the_first_anomaly_is_reported(name: str, f: Any) -> None:
     for x in (leaf(1, 2, 3), leaf(1, 2, 3).detach()):
-        assert str(caught(lambda x=x: f(x))).startswith(f"{name} made")
+        assert str(anomaly_error(lambda x=x: f(x))).startswith(f"{name} created")
 
 
 def test_a_sum_of_gradients_that_overflows() -> None:

@@ -329,13 +329,13 @@ def step(h: Any, x: Any) -> Any:
     return ag.tanh(h * x), h
 
 
-def repeated(f: Any, x: Any, times: int = 8) -> Any:
+def repeat(f: Any, x: Any, times: int = 8) -> Any:
     for _ in range(times):
         x = f(x)
     return x
 
 
-def running(x: Any, **options: Any) -> Any:
+def scan_steps(x: Any, **options: Any) -> Any:
     return ag.scan(step, x, ag.ones((8, 3)), **options)
 
 
@@ -345,7 +345,7 @@ NODES: dict[str, tuple[Any, str]] = {
         lambda x: ag.checkpoint(lambda x: {"a": x * 2, "b": [x * 3]})(x),
         "result 1 of checkpoint",
     ),
-    "checkpoints in a row": (lambda x: repeated(ag.checkpoint(ag.tanh), x), "checkpoint"),
+    "checkpoints in a row": (lambda x: repeat(ag.checkpoint(ag.tanh), x), "checkpoint"),
     "a checkpoint in a checkpoint": (
         lambda x: ag.checkpoint(lambda x: ag.checkpoint(ag.tanh)(x) * 2)(x),
         "checkpoint",
@@ -354,9 +354,9 @@ NODES: dict[str, tuple[Any, str]] = {
         lambda x: ag.gradients(ag.checkpoint(lambda x: (x * x * x).sum())(x), x, create_graph=True),
         "multiply",
     ),
-    "a compiled scan": (running, "tanh"),
-    "an eager scan": (lambda x: running(x, compile=False), "tanh"),
-    "a checkpointed scan": (lambda x: running(x, checkpoint=2), "checkpoint"),
+    "a compiled scan": (scan_steps, "tanh"),
+    "an eager scan": (lambda x: scan_steps(x, compile=False), "tanh"),
+    "a checkpointed scan": (lambda x: scan_steps(x, checkpoint=2), "checkpoint"),
     "a scan within a budget": (
         lambda x: ag.scan(step, x, ag.ones((60, 3)), memory_budget=20_000, compile=False),
         "checkpoint",
@@ -372,11 +372,11 @@ NODES: dict[str, tuple[Any, str]] = {
         "checkpoint",
     ),
     "an operation of any number of arguments": (
-        lambda x: repeated(lambda x: weighted_sum(x, 2.0 * x, weights=[2.0]), x),
+        lambda x: repeat(lambda x: weighted_sum(x, 2.0 * x, weights=[2.0]), x),
         "weighted_sum",
     ),
     "an operation of several results": (
-        lambda x: repeated(lambda x: with_copy(x, options={"a": [1, {2}]})[1], x),
+        lambda x: repeat(lambda x: with_copy(x, options={"a": [1, {2}]})[1], x),
         "result 1 of with_copy",
     ),
 }

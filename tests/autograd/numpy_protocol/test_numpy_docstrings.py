@@ -1,11 +1,11 @@
 """Examples from NumPy's docstrings, with Tensors instead of arrays.
 
 Each example runs twice: with NumPy, and in a namespace whose `np` returns Tensors wherever NumPy
-returns arrays of numbers. Both results must be equal, or the second a clear error.
+returns arrays of numbers. Both results must be equal, or the second run must raise a clear error.
 
     python tests/autograd/numpy_protocol/test_numpy_docstrings.py [-v]
 
-prints the counts, with -v each unsupported example too.
+prints the counts, and with -v each unsupported example.
 """
 
 import ast
@@ -36,7 +36,7 @@ NOT_APPLICABLE = {
     "v[0,1] = 10": "a result is never a view",
 }
 # The namespace defines `np`; the other examples need much time or memory.
-IGNORED = (
+IGNORED_SOURCES = (
     *("import numpy as np", "for iteration in range(500):", "t1 = timeit(", "t2 = timeit("),
     *("np.shares_memory(x1, x2", "x = np.zeros([192163377]", "x1 = as_strided", "x2 = as_strided"),
 )
@@ -94,7 +94,7 @@ LISTS_OF_ARRAYS = {"arrays", "arys", "choicelist", "condlist", "tup"}
 
 
 def _with_tensors(function: Any, args: Any) -> Any:
-    """The arguments of a function of the protocol, with Tensors for lists and numbers."""
+    """Return the arguments of a function of the protocol, with Tensors for lists and numbers."""
     if function not in PROTOCOL.values():
         return args
     unary = isinstance(outcome(lambda: signature(function)), Exception)  # in C, before NumPy 2.4
@@ -121,7 +121,7 @@ def verdicts(function: Any) -> Iterator[tuple[str, str]]:
     stale: set[str] = set()  # variables that only the run with NumPy has set or modified
     for example in doctest.DocTestParser().get_examples(function.__doc__ or ""):
         source = example.source.strip()
-        if source.startswith(IGNORED):
+        if source.startswith(IGNORED_SOURCES):
             continue
         before = with_numpy | copy.deepcopy(arrays_in(with_numpy))
         expected = outcome(partial(run, source, with_numpy))

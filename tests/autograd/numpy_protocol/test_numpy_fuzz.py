@@ -33,7 +33,7 @@ def partition(a: Any, kth: Any, axis: Any = -1, *args: Any, **options: Any) -> A
 
 
 def argsort(a: Any, axis: Any = -1, *args: Any, **options: Any) -> Any:
-    """NumPy's function, in stable order, because NumPy leaves the order of ties open."""
+    """NumPy's function, in stable order, because NumPy does not define the order of ties."""
     np.argsort(a, axis, *args, **options)
     return np.argsort(a, axis, kind="stable")
 
@@ -63,7 +63,7 @@ def check(name: str, seed: int, function: Any = None) -> tuple[str, str]:
         tensors = ag.tree_map(as_tensor, (args, options))
     expected = outcome(lambda: REFERENCES[name](*args, **options))
     actual = outcome(lambda: function(*tensors[0], **tensors[1]))
-    words = [*map(described, tensors[0]), *(f"{k}={described(v)}" for k, v in tensors[1].items())]
+    words = [*map(describe, tensors[0]), *(f"{k}={describe(v)}" for k, v in tensors[1].items())]
     if name in UNDEFINED and isinstance(actual, ag.Tensor):
         expected, actual = np.zeros_like(expected), ag.zeros_like(actual)
     result = verdict(expected, actual)
@@ -112,9 +112,9 @@ def as_tensor(leaf: Any, d: Draw | None = None) -> Any:
     return ag.tensor(leaf, requires_grad=leaf.dtype.kind == "f" and not (vary and d.chance(0.3)))
 
 
-def described(value: Any) -> str:
+def describe(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return f"{type(value).__name__}({', '.join(map(described, value))})"
+        return f"{type(value).__name__}({', '.join(map(describe, value))})"
     if isinstance(value, (np.ndarray, ag.Tensor)):
         return f"{type(value).__name__} {value.dtype}{list(value.shape)}{value.tolist()}"
     return repr(value)
@@ -134,15 +134,15 @@ def all_verdicts(cases: int) -> Iterator[tuple[str, str, str]]:
 def test_functions_agree_with_numpy_or_are_unsupported(request: pytest.FixtureRequest) -> None:
     cases = request.config.getoption("--cases")
     counts: Counter[str] = Counter()
-    agreeing, different = set(), []
+    agreeing_names, differences = set(), []
     for name, source, result in all_verdicts(cases):
         counts[result] += 1
         if result in (SAME, DERIVATIVES):
-            agreeing.add(name)
+            agreeing_names.add(name)
         elif result != UNSUPPORTED:
-            different.append(f"{source}: {result}")
-    assert not different, "\n".join(different)
-    assert agreeing == set(NAMES) or cases < 10 * len(NAMES)
+            differences.append(f"{source}: {result}")
+    assert not differences, "\n".join(differences)
+    assert agreeing_names == set(NAMES) or cases < 10 * len(NAMES)
     assert counts[UNSUPPORTED] < 0.15 * cases
     assert counts[DERIVATIVES] > 0.15 * cases
 
@@ -155,14 +155,14 @@ def test_every_argument_can_be_drawn() -> None:
             strategy(name, option)(d)
 
 
-def plain(t: Any) -> Any:
+def as_array(t: Any) -> Any:
     return t.numpy() if isinstance(t, ag.Tensor) else t
 
 
-WRONG: dict[str, tuple[str, Any]] = {
+WRONG_FUNCTIONS: dict[str, tuple[str, Any]] = {
     "ignores keepdims": ("sum", lambda a, *args, keepdims=None, **kw: np.sum(a, *args, **kw)),
     "ignores ddof": ("var", lambda a, *args, ddof=0, **kw: np.var(a, *args, **kw)),
-    "returns an array": ("exp", lambda x, **kw: np.exp(plain(x), **kw)),
+    "returns an array": ("exp", lambda x, **kw: np.exp(as_array(x), **kw)),
     "returns another dtype": (
         "mean",
         lambda a, *args, **kw: ag.astype(np.mean(a, *args, **kw), "f4"),
@@ -176,7 +176,7 @@ WRONG: dict[str, tuple[str, Any]] = {
     "accepts too much": ("dot", lambda a, b, **kw: np.sum(np.multiply(a, b, **kw))),
     "fails by accident": ("cumsum", lambda a, *args, **kw: a.missing),
     "raises an error without a name": ("sort", lambda a, *args, **kw: int("sort")),
-    "has a wrong gradient": ("sinh", lambda x, **kw: x + ag.tensor(plain(np.sinh(x, **kw) - x))),
+    "has a wrong gradient": ("sinh", lambda x, **kw: x + ag.tensor(as_array(np.sinh(x, **kw) - x))),
     "has no gradient": (
         "max",
         lambda a, *args, **kw: np.max(a, *args, **kw) * ag.tensor(1.0) ** 0 + 0 * np.sum(a),
@@ -185,9 +185,9 @@ WRONG: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("mistake", WRONG)
+@pytest.mark.parametrize("mistake", WRONG_FUNCTIONS)
 def test_a_wrong_function_is_detected(mistake: str) -> None:
-    name, function = WRONG[mistake]
+    name, function = WRONG_FUNCTIONS[mistake]
     results = [check(name, seed, function)[1] for seed in range(40)]
     assert set(results) - {SAME, UNSUPPORTED, DERIVATIVES}
 
@@ -197,7 +197,7 @@ def main(cases: int) -> None:
     counts: Counter[str] = Counter()
     for _, source, result in all_verdicts(cases):
         is_expected = result in (SAME, DERIVATIVES, UNSUPPORTED)
-        counts[result if is_expected else "different"] += 1
+        counts[result if is_expected else "differences"] += 1
         if not is_expected or ("-v" in sys.argv and result == UNSUPPORTED):
             print(f"{source}: {result}")
     print(f"{len(NAMES)} functions, {counts.total()} calls: ", end="")

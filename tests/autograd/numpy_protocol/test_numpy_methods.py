@@ -47,7 +47,7 @@ VALUES: dict[str, list[Any]] = {
 
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:
-    """The parameters of an ndarray's method with defaults, from its docstring."""
+    """Return the parameters of an ndarray's method with defaults, from its docstring."""
     lines = getattr(np.ndarray, name).__doc__.split("\n")
     text = next(line for line in lines if "(" in line).partition("(")[2].rpartition(")")[0]
     function = eval(f"lambda {text.replace('<no value>', 'None')}: None") if text else lambda: None

@@ -78,7 +78,7 @@ def test_numpys_calling_conventions(f: Any) -> None:
 
 # --- functions without a derivative -------------------------------------------------------------
 
-PLAIN: dict[str, Any] = {
+ARRAY_FUNCTIONS: dict[str, Any] = {
     "all": lambda x: np.all(x > 0, axis=0),
     "allclose": lambda x: np.allclose(x, x),
     "any": lambda x: np.any(x > 0),
@@ -103,12 +103,12 @@ PLAIN: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
 @given(x=arrays(shapes(2, 2)))
 def test_functions_without_a_derivative_compute_on_arrays(name: str, x: np.ndarray) -> None:
     """Compare values; scalars of NumPy may be arrays on a device, as in CuPy."""
-    results = ag.flatten(PLAIN[name](ag.tensor(x, requires_grad=True)))
-    for actual, expected in zip(results, ag.flatten(PLAIN[name](x)), strict=True):
+    results = ag.flatten(ARRAY_FUNCTIONS[name](ag.tensor(x, requires_grad=True)))
+    for actual, expected in zip(results, ag.flatten(ARRAY_FUNCTIONS[name](x)), strict=True):
         if isinstance(actual, ag.Tensor):
             assert not actual.requires_grad
             assert actual.dtype == np.asarray(expected).dtype

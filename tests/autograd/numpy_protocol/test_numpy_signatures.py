@@ -9,7 +9,7 @@ import pytest
 
 import autograd as ag
 from autograd import numpy_protocol
-from autograd.numpy_protocol import _OPERATIONS, _PLAIN
+from autograd.numpy_protocol import _ARRAY_FUNCTIONS, _OPERATIONS
 
 pytestmark = pytest.mark.host
 
@@ -111,9 +111,9 @@ def name_of(function: Any) -> str:
     return f"{module}.{function.__name__}" if module == "linalg" else function.__name__
 
 
-FUNCTIONS = {name_of(f): f for f in {*_OPERATIONS, *_PLAIN} if not isinstance(f, np.ufunc)} | {
-    "linspace": np.linspace
-}
+FUNCTIONS = {
+    name_of(f): f for f in {*_OPERATIONS, *_ARRAY_FUNCTIONS} if not isinstance(f, np.ufunc)
+} | {"linspace": np.linspace}
 PAIRS = sorted(
     (name, parameter)
     for name, function in FUNCTIONS.items()

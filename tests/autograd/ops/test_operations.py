@@ -42,9 +42,9 @@ def test_every_operation_is_in_a_table() -> None:
     public = {name: getattr(ag, name) for name in ag.__all__}
     operations = {
         name
-        for name, thing in public.items()
-        if hasattr(thing, "primitive")
-        or str(getattr(thing, "__module__", "")).startswith("autograd.ops.")
+        for name, public_value in public.items()
+        if hasattr(public_value, "primitive")
+        or str(getattr(public_value, "__module__", "")).startswith("autograd.ops.")
     }
     assert "add" in operations
     assert "sum" in operations

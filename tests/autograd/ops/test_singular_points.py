@@ -217,7 +217,7 @@ def test_half_precision_accumulates_in_single_precision(n: int) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-6), (np.float64, 1e-14)])
-def test_sigmoid_is_precise_for_negative_inputs(dtype: Any, rtol: float) -> None:
+def test_sigmoid_is_accurate_for_negative_inputs(dtype: Any, rtol: float) -> None:
     x = np.array([-1, -15, -17, -20, -38, -80, 0, 20], dtype)
     expected = [1 / (1 + math.exp(-float(value))) for value in x]
     t = ag.tensor(x, requires_grad=True)

@@ -84,13 +84,13 @@ def test_second_derivatives_repeat_the_dropout_mask() -> None:
 def test_an_exception_during_recomputation_restores_the_random_stream() -> None:
     calls = []
 
-    def fails_later(x: Any) -> Any:
+    def fail_in_recomputation(x: Any) -> Any:
         calls.append(dropout(x))
         if len(calls) > 1:
             raise ZeroDivisionError
         return x * x
 
-    y = ag.checkpoint(fails_later)(ag.ones(3, requires_grad=True))
+    y = ag.checkpoint(fail_in_recomputation)(ag.ones(3, requires_grad=True))
     dropout(y)
     before = ag.random.get_state()
     with pytest.raises(ZeroDivisionError):

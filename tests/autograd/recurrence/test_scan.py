@@ -1,4 +1,4 @@
-"""`scan` equals a loop written by hand, for ragged batches and both directions too."""
+"""`scan` equals an explicit loop, also for ragged batches and in both directions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -128,7 +128,7 @@ def test_a_long_sequence() -> None:
 def test_the_work_of_a_scan_grows_linearly() -> None:
     assert growth(lambda n: executed(lambda: sum_by_scan(n)), 1000) < 1.2
     assert growth(bytes_written(sum_by_scan), 1000) < 1.2
-    assert growth(bytes_written(sum_by_indexing), 100) > 1.5  # the measure finds quadratic work
+    assert growth(bytes_written(sum_by_indexing), 100) > 1.5  # the measure detects quadratic work
 
 
 # --- ragged batches -------------------------------------------------------------------------------

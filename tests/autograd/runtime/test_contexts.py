@@ -124,7 +124,7 @@ def test_a_block_may_end_in_another_context(
     assert state() == before
 
 
-def test_an_async_generator_closed_by_another_task_turns_recording_on_again() -> None:
+def test_an_async_generator_closed_by_another_task_restores_recording() -> None:
     async def numbers() -> AsyncIterator[int]:
         with ag.no_grad():
             yield 1
@@ -234,7 +234,7 @@ def test_contexts_entered_without_with() -> None:
     ],
 )
 @pytest.mark.parametrize("action", ["always", "default"])
-def test_floating_point_warnings_name_the_line_of_the_user(
+def test_floating_point_warnings_name_the_line_of_user_code(
     warn: Callable[[], Any], action: Any
 ) -> None:
     code = warn.__code__

@@ -102,12 +102,12 @@ def device() -> None:
     DEVICE = backend.current().device
 
 
-def interrupted(body: Callable[[], Any], at_most: int, check: Callable[[], None]) -> int:
-    """Interrupt `body` at `at_most` evenly spaced lines; return the number of interrupts."""
+def interrupt_evenly(body: Callable[[], Any], max_count: int, check: Callable[[], None]) -> int:
+    """Interrupt `body` at `max_count` evenly spaced lines; return the number of interrupts."""
     body()
     lines, _ = run(body, 0)
     interrupts = 0
-    count = min(lines, at_most)
+    count = min(lines, max_count)
     for n in [1 + i * lines // count for i in range(count)]:
         executed, interrupt = run(body, n)
         interrupts += executed >= n  # Python ignores an exception in a finalizer
@@ -162,7 +162,7 @@ def all_contexts() -> None:
         (leaf(1.0) * 2).backward()
 
 
-def decorated() -> None:
+def decorated_function() -> None:
     ag.no_grad()(lambda: leaf(1.0) * 2)()
 
 
@@ -171,7 +171,7 @@ def decorated_generator() -> None:
         assert (leaf(1.0) * 2).requires_grad
 
 
-def raising() -> None:
+def exception_in_contexts() -> None:
     with pytest.raises(ZeroDivisionError), ag.no_grad(), ag.detect_anomaly():
         raise ZeroDivisionError
 
@@ -181,7 +181,7 @@ def evaluation() -> None:
         assert not MODEL.training
 
 
-def capturing() -> None:
+def capture() -> None:
     with insight.capture(MODEL) as runs:
         MODEL(ag.ones((1, 1, 2)))
     assert runs
@@ -212,11 +212,11 @@ CONTEXTS: list[tuple[Callable[[], None], Callable[[], None]]] = [
         detect_anomaly,
         default_device,
         all_contexts,
-        decorated,
+        decorated_function,
         decorated_generator,
-        raising,
+        exception_in_contexts,
     )
-] + [(evaluation, check_model), (capturing, check_model), (threads, check_threads)]
+] + [(evaluation, check_model), (capture, check_model), (threads, check_threads)]
 
 
 def test_contexts_interrupted_at_every_line_leave_no_state_behind(
@@ -226,7 +226,7 @@ def test_contexts_interrupted_at_every_line_leave_no_state_behind(
 
     def interrupt_all() -> None:
         for body, check in CONTEXTS:
-            counts[body.__name__] = interrupted(body, 1000, check)
+            counts[body.__name__] = interrupt_evenly(body, 1000, check)
 
     in_thread(interrupt_all)  # CPython does not forget an exception whose handler is interrupted
     record_property("interrupts", counts)
@@ -293,7 +293,7 @@ def write_in_place() -> None:
         x[0] = 1
 
 
-def watched_layers() -> None:
+def captured_layers() -> None:
     lstm = nn.LSTM(2, 2)
     insight.gradient_flow(lstm, ag.ones((3, 1, 2)), loss=lambda out: out[0].sum())
 
@@ -308,16 +308,16 @@ OTHERS = (
     jacobian,
     optimizer_step,
     write_in_place,
-    watched_layers,
+    captured_layers,
 )
 
 
 @pytest.mark.parametrize("body", OTHERS)
 def test_computations_interrupted_anywhere_leave_no_state_behind(body: Callable[[], None]) -> None:
-    assert interrupted(body, 40, lambda: None) > 30
+    assert interrupt_evenly(body, 40, lambda: None) > 30
 
 
-@pytest.mark.parametrize("body", [checkpoint_with_dropout, watched_layers])
+@pytest.mark.parametrize("body", [checkpoint_with_dropout, captured_layers])
 def test_recomputation_never_moves_the_random_stream(body: Callable[[], None]) -> None:
     ag.manual_seed(1)
     body()
@@ -345,7 +345,7 @@ def test_an_interrupted_save_unlocks_the_folder_and_keeps_the_file(tmp_path: Pat
         with lock_folder(tmp_path):
             assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
-    assert interrupted(body, 60, check) > 30
+    assert interrupt_evenly(body, 60, check) > 30
 
 
 @pytest.mark.host
@@ -359,4 +359,4 @@ def test_signal_handlers_are_restored() -> None:
     def check() -> None:
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
-    assert interrupted(body, 100, check) > 10
+    assert interrupt_evenly(body, 100, check) > 10

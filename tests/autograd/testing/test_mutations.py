@@ -65,7 +65,7 @@ def if_square(change: Callable[[Any], Any]) -> Callable[[Rule], Rule]:
     return wrong
 
 
-def transposed(x: Any) -> Any:
+def transpose_result(x: Any) -> Any:
     return ag.swapaxes(x, -1, -2)
 
 
@@ -98,7 +98,7 @@ def overwrite(scatter_add: Any) -> Any:
     return wrong
 
 
-def rolled(rule: Rule) -> Rule:
+def roll_gradients(rule: Rule) -> Rule:
     """Return a rule that shifts the gradients of several results by one."""
     return lambda g, *residuals: rule((*g[1:], g[0]), *residuals)
 
@@ -147,8 +147,8 @@ def convention(name: str) -> Callable[[], None]:
 
 
 def ties(f: Any, *rest: Any) -> Callable[[], None]:
-    tied = np.array([[1.0, 1.0, 0.0]])
-    return lambda: f.hypothesis.inner_test(tied, *rest)
+    values_with_ties = np.array([[1.0, 1.0, 0.0]])
+    return lambda: f.hypothesis.inner_test(values_with_ties, *rest)
 
 
 MUTATIONS: dict[str, tuple[Any, Callable[[], None]]] = {
@@ -188,14 +188,14 @@ MUTATIONS: dict[str, tuple[Any, Callable[[], None]]] = {
     ),
     "wrong dtype": (attribute(operations, "unbroadcast", unbroadcast_uncast), dtypes("multiply")),
     "transposed product": (
-        instead(matmul._matmul, if_square(transposed)),
+        instead(matmul._matmul, if_square(transpose_result)),
         derivatives("matmul"),
     ),
     "transposed weight": (
-        instead(matmul._linear, if_square(transposed), argument=1),
+        instead(matmul._linear, if_square(transpose_result), argument=1),
         derivatives("linear"),
     ),
-    "wrong axis": (instead(reduction._sum, if_square(transposed)), derivatives("sum")),
+    "wrong axis": (instead(reduction._sum, if_square(transpose_result)), derivatives("sum")),
     "the permutation, not its inverse": (
         instead(shape._transpose, lambda rule: lambda g, axes: ag.transpose(g, axes)),
         derivatives("transpose"),
@@ -208,8 +208,8 @@ MUTATIONS: dict[str, tuple[Any, Callable[[], None]]] = {
         instead_of_joint(joining._stack, lambda rule: lambda g, axis: rule(g, axis)[::-1]),
         derivatives("stack"),
     ),
-    "split off by one": (instead(joining._split, rolled), derivatives("split")),
-    "unstack off by one": (instead(joining._unstack, rolled), derivatives("unstack")),
+    "split off by one": (instead(joining._split, roll_gradients), derivatives("split")),
+    "unstack off by one": (instead(joining._unstack, roll_gradients), derivatives("unstack")),
     "scatter that overwrites": (
         backend_method("scatter_add", overwrite),
         derivatives("getitem"),
