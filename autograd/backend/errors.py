@@ -34,7 +34,8 @@ def operation_error(name: str, error: BaseException, arguments: Any) -> BaseExce
     if len(devices) > 1:
         return DeviceError(
             f"{name}: arguments on different devices, {' and '.join(devices)}; "
-            f"move one with .to({devices[0]!r})"
+            f"move one with x.to({devices[-1]!r}), or if it is a NumPy array, create it with "
+            f"ag.tensor(x, device={devices[-1]!r})"
         )
     if len(real_arrays) < len(arrays):
         error = TypeError("complex arrays are not supported")

@@ -75,6 +75,10 @@ SILENT: dict[str, tuple[str, str]] = {
         'ag.tensor([1, 2]).astype("float32") / 2',
     ),
     "np.float64(2) * t": ("np.float64(2) * t", "float(np.float64(2)) * t"),
+    "torch.tensor(np.float64(2)) * t": (
+        "torch.tensor(np.float64(2)) * t",
+        "ag.tensor(np.float64(2)).astype(t.dtype) * t",
+    ),
     "torch.tensor([np.float64(1)])": (
         "torch.tensor([np.float64(1)])",
         "ag.tensor(np.array([1.0]))",
@@ -107,6 +111,24 @@ def test_float64_input_of_float32_modules() -> None:
     assert nn.Linear(3, 2)(MATRIX.astype("float64")).dtype == "float64"
     with pytest.raises(RuntimeError, match="same dtype"):
         torch.nn.Linear(3, 2)(torch.tensor(MATRIX.astype("float64")))
+
+
+@pytest.mark.host
+def test_augmented_assignment_to_a_recorded_result() -> None:
+    y = ag.tensor(MATRIX, requires_grad=True) * 2
+    alias, view = y, y[0]
+    y += 1
+    np.testing.assert_array_equal(alias.numpy(), 2 * MATRIX)
+    np.testing.assert_array_equal(view.numpy(), 2 * MATRIX[0])
+    np.testing.assert_array_equal(y.numpy(), 2 * MATRIX + 1)
+
+
+@pytest.mark.host
+def test_the_state_of_a_module_is_a_copy() -> None:
+    module = nn.Linear(3, 2)
+    weight = module.weight.numpy()
+    module.state_dict()["weight"][:] = 0
+    np.testing.assert_array_equal(module.weight.numpy(), weight)
 
 
 MISSING = re.findall(r"^\| `(.+?)`.*? \| `(.+?)`", section("Names that are missing"), re.MULTILINE)

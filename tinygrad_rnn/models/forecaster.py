@@ -102,7 +102,7 @@ class Forecaster(nn.Module):
         state : Any
             The final state of the recurrent layer.
         """
-        past = past if isinstance(past, Tensor) else tensor(past)
+        past = self._to_tensor(past)
         hidden, state = self.recurrent(past, state)
         forecast = self.readout(self.dropout(hidden))
         return forecast if self.skip is None else self.skip(past) + forecast, state

@@ -105,7 +105,7 @@ class Attention(Module):
         ValueError
             If shapes do not match, the memory is empty, or lengths are out of range.
         """
-        values = memory if isinstance(memory, Tensor) else tensor(memory)
+        values = self._to_tensor(memory)
         if values.ndim != 3 or values.shape[-1] != self.memory_size:
             order = "(B, T, C)" if self.batch_first else "(T, B, C)"
             raise ValueError(
@@ -158,7 +158,7 @@ class Attention(Module):
         ValueError
             If shapes do not match.
         """
-        query = query if isinstance(query, Tensor) else tensor(query)
+        query = self._to_tensor(query)
         if not isinstance(memory, Memory):
             memory = self.prepare(memory, lengths)
         is_single, is_time_major = query.ndim == 2, query.ndim == 3 and not self.batch_first

@@ -175,7 +175,7 @@ class Linear(Module):
                 f"Linear({self.extra_repr()}) expects one array, got a tuple; a recurrent layer "
                 "returns its outputs and its last state: `outputs, state = layer(x)`"
             )
-        x, features = input if hasattr(input, "shape") else tensor(input), self.weight.shape[1]
+        x, features = self._to_tensor(input), self.weight.shape[1]
         if x.shape[-1:] != (features,):
             raise ValueError(
                 f"the last axis of the input of Linear({self.extra_repr()}) must have {features} "

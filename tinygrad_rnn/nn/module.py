@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
-from autograd import Tensor
+from autograd import Tensor, tensor
 
 from .hooks import HookedCallable
 from .module_state import ModuleState
@@ -101,6 +101,12 @@ class Module(HookedCallable, ModuleState):
         """
         for _, module in self.named_modules():
             yield module
+
+    def _to_tensor(self, input: Any) -> Tensor:
+        """Return an input as a Tensor. Anything else is copied to the device of the parameters."""
+        if isinstance(input, Tensor):
+            return input
+        return tensor(input, device=next((p.device for p in self.parameters()), None))
 
     def _direct_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Iterate over the attributes that are parameters."""

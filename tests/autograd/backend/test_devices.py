@@ -1,5 +1,6 @@
 """Devices: the CPU and the fake CuPy in one program, and DLPack."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_the_old_name_of_of_array_warns() -> None:
 
 
 def test_mixed_devices_raise_an_error_that_names_the_operation() -> None:
-    with pytest.raises(DeviceError, match=r"multiply: .* cpu and strict:0; move one with .to"):
+    with pytest.raises(DeviceError, match=r"multiply: .* cpu and strict:0; move one .*'strict:0'"):
         ag.ones(2) * ag.ones(2, device="strict")
 
 
@@ -111,6 +112,27 @@ def test_a_module_moves_with_its_parameters() -> None:
     on_cpu.load_state_dict(on_device.state_dict())
     x = ag.ones((4, 2))
     np.testing.assert_array_equal(on_cpu(x).numpy(), on_device(x.to("strict")).numpy())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [nn.Linear(2, 3), nn.LSTM(2, 3), nn.GRUCell(2, 3), nn.Sequential(nn.Linear(2, 3), nn.Tanh())],
+    ids=repr,
+)
+def test_modules_copy_numpy_inputs_to_their_device(module: nn.Module) -> None:
+    module = copy.deepcopy(module).to("strict")
+    x = np.ones((4, 2), "float32")
+    for y, expected in zip(
+        ag.flatten(module(x)), ag.flatten(module(ag.tensor(x, device="strict"))), strict=True
+    ):
+        assert y.device == STRICT
+        np.testing.assert_array_equal(y.numpy(), expected.numpy())
+
+
+def test_attention_copies_numpy_inputs_to_its_device() -> None:
+    attention = nn.AdditiveAttention(2, 3, 4).to("strict")
+    query, memory = np.ones((1, 2), "float32"), np.ones((5, 1, 3), "float32")
+    assert attention(query, memory, lengths=[4])[0].device == STRICT
 
 
 def train(device: str, file: Path) -> tuple[list[float], str]:

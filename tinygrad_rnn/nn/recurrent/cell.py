@@ -16,7 +16,7 @@ import math
 from itertools import islice
 from typing import Any, Self
 
-from autograd import Tensor, flatten, linear, tensor, tree_map, zeros
+from autograd import Tensor, flatten, linear, tree_map, zeros
 from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import init
@@ -285,7 +285,7 @@ class Cell(Module):
         ValueError
             If shapes do not match.
         """
-        x = input if isinstance(input, Tensor) else tensor(input)
+        x = self._to_tensor(input)
         if x.ndim not in (1, 2):
             raise ValueError(
                 f"input must have 1 dimension (without a batch) or 2, got shape {x.shape}"

@@ -251,7 +251,7 @@ class Recurrent(Module):
         """
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx, lengths)
-        xs = input if isinstance(input, Tensor) else tensor(input)
+        xs = self._to_tensor(input)
         if xs.ndim not in (2, 3):
             raise ValueError(
                 f"input must have 2 dimensions (without a batch) or 3, got shape {xs.shape}"
