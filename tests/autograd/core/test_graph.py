@@ -182,7 +182,9 @@ SMALL_STACK = 256 * 1024  # bytes: about a thousand nested calls
 
 
 @pytest.mark.host  # the graph does not depend on the device, and a million launches take long
-@pytest.mark.parametrize("free", ["by backward", "by dropping"])
+@pytest.mark.parametrize(
+    "free", ["by backward", pytest.param("by dropping", marks=pytest.mark.thorough)]
+)
 def test_a_million_operations_deep(free: str) -> None:
     def work() -> None:
         x = leaf(1.0)
