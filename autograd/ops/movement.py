@@ -144,7 +144,7 @@ def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     k : int, default 1
         The number of rotations by 90 degrees.
     axes : (int, int), default (0, 1)
-        The plane of the rotation, from the first axis toward the second one.
+        The plane of the rotation, from the first axis toward the second axis.
 
     Returns
     -------

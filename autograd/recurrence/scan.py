@@ -2,7 +2,7 @@
 
     carry, ys = scan(step, carry, xs)         with         step(carry, x) -> (carry, y)
 
-Eager execution calls `step` once per time step and records the graph, so that back-propagation
+Eager execution calls `step` once per time step and records the graph, so that backpropagation
 through time is the ordinary backward pass over it. Where `compile` can trace the step, a compiled
 loop computes the same results.
 """
@@ -70,7 +70,7 @@ def scan(
         Store as much as fits into this number of bytes, besides `xs` and the ys, and recompute as
         few steps as possible [3]_.
     detach_every : int, optional
-        Detach the carry after every `detach_every` steps (truncated back-propagation through time).
+        Detach the carry after every `detach_every` steps (truncated backpropagation through time).
     compile : bool, optional
         False selects eager execution. By default, steps are compiled where that is possible.
 
@@ -92,7 +92,7 @@ def scan(
 
     Notes
     -----
-    Gradients are computed by back-propagation through time [1]_. Results and gradients do not
+    Gradients are computed by backpropagation through time [1]_. Results and gradients do not
     depend on `checkpoint`, `memory_budget` and `compile`, except for rounding.
 
     With `checkpoint` or `memory_budget`, `step` must be a pure function that uses the same Tensors

@@ -1,6 +1,6 @@
 """A word-level language model: an LSTM with tied weights, trained on the documentation of Python.
 
-Training uses dropout, truncated back-propagation through time, gradient clipping, and a learning
+Training uses dropout, truncated backpropagation through time, gradient clipping, and a learning
 rate that falls when the validation loss does not; `--help` shows the options.
 """
 

@@ -1,4 +1,4 @@
-"""The demo of truncated back-propagation: its streams and its gradients."""
+"""The demo of truncated backpropagation: its streams and its gradients."""
 
 import numpy as np
 import pytest

@@ -86,11 +86,11 @@ def test_heat_map_has_a_color_bar_and_names_if_given() -> None:
 def test_images_keep_their_aspect_ratio_and_have_no_axes() -> None:
     figure, axes = subplots()
     with style():
-        draw_image(axes, np.full((2, 3), 0.5), "grey")
+        draw_image(axes, np.full((2, 3), 0.5), "gray")
     assert axes.get_aspect() == 1
     assert not axes.axison
     assert axes.images[0].get_clim() == (0, 1)
-    assert axes.get_title() == "grey"
+    assert axes.get_title() == "gray"
     assert to_png(figure).startswith(b"\x89PNG")
 
 

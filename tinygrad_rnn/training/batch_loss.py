@@ -46,7 +46,7 @@ def weighted_loss(loss: Any) -> tuple[ag.Tensor, float]:
 
 
 def mean_loss(loss: Loss, model: Any, batches: Iterable[Any]) -> float:
-    """Return the mean loss of some batches, weighted by their sample counts."""
+    """Return the mean loss of several batches, weighted by their sample counts."""
     total = weight = 0.0
     for batch in batches:
         value, count = weighted_loss(loss(model, batch))

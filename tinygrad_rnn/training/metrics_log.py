@@ -35,7 +35,7 @@ class MetricsLog:
         self._pending.append(record)
 
     def flush(self) -> None:
-        """Write the pending records to the file, if there is one."""
+        """Write the pending records to the file, if the log has a file."""
         if self.path is not None:
             append(self.path, "".join(json.dumps(r) + "\n" for r in self._pending).encode())
             self.count += len(self._pending)

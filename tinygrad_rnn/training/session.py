@@ -85,14 +85,14 @@ class Position:
 class Limits:
     """Limits of training. The first one that is reached ends it; None means no limit.
 
-    Limits do not affect the results on the way, so a run may be resumed with others.
+    Limits do not affect the results up to the limit, so a run may be resumed with other limits.
 
     Parameters
     ----------
     epochs : int, optional
-        Number of epochs, including those before a resume.
+        Number of epochs, including epochs before a resume.
     max_steps : int, optional
-        Number of updates, including those before a resume.
+        Number of updates, including updates before a resume.
     max_seconds : float, optional
         Training time in seconds, including the time before a resume.
     patience : int, optional

@@ -60,14 +60,14 @@ class Trainer:
     schedule : optim.lr_scheduler.LRScheduler, optional
         Learning-rate schedule. `ReduceLROnPlateau` receives the validation loss of each epoch.
     schedule_per : {"epoch", "step"}, default "epoch"
-        When the schedule advances.
+        Unit in which the schedule advances.
     clip : float, optional
-        Maximum norm of the gradient (gradient clipping; Pascanu et al., 2013).
+        Maximum norm of the gradient (gradient clipping; Pascanu et al. 2013).
     accumulate : int, default 1
         Number of batches per update. The gradient equals the gradient of one large batch.
     bptt : TruncatedBPTT, optional
-        Truncated backpropagation through time. Each batch continues the streams of the batch
-        before, and streams begin with the epoch. The loss receives a function `inputs -> outputs`
+        Truncated backpropagation through time. Each batch continues the streams of the previous
+        batch, and streams start with the epoch. The loss receives a function `inputs -> outputs`
         as its model.
     evaluate_every : int, optional
         Number of updates between evaluations within an epoch.
@@ -225,7 +225,7 @@ class Trainer:
 
     @property
     def evaluated(self) -> bool:
-        """True if the current weights were evaluated, and always without validation data."""
+        """True if the current weights were evaluated, or if `validation` is None."""
         return self.validation is None or self.position.evaluated_step == self.position.step
 
     @property
@@ -301,9 +301,9 @@ class Trainer:
         Parameters
         ----------
         epochs : int, optional
-            Number of epochs, including those before a resume.
+            Number of epochs, including epochs before a resume.
         max_steps : int, optional
-            Number of updates, including those before a resume.
+            Number of updates, including updates before a resume.
         max_seconds : float, optional
             Training time in seconds, including the time before a resume.
         patience : int, optional

@@ -4,9 +4,8 @@ The gradient of the outputs of each `k1` steps reaches back `k2` steps.
 
 References
 ----------
-Williams, R. J. and Peng, J. (1990), "An efficient gradient-based algorithm for on-line training of
-recurrent network trajectories". Sutskever, I. (2013), "Training recurrent neural networks", section
-2.8.6.
+Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of recurrent
+network trajectories". Sutskever 2013, "Training recurrent neural networks", section 2.8.6.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ class TruncatedBPTT:
     k1 : int
         Maximum number of steps of a chunk.
     k2 : int, optional
-        Number of steps that gradients reach back, at least `k1`. Default: `k1`, the usual case, in
-        which nothing is recomputed.
+        Number of steps that gradients reach back, at least `k1`. The default is `k1`, the usual
+        case, which requires no recomputation.
     batch_first : bool, default False
         True if inputs and outputs are (B, T, ...) instead of (T, B, ...).
 
@@ -97,7 +96,7 @@ class TruncatedBPTT:
         ----------
         model : callable
             Function `(inputs, state) -> (outputs, state)`.
-        inputs : array or Tensor, shape (T, B, ...)
+        inputs : Tensor or array_like, shape (T, B, ...)
             The chunk, with 1 to `k1` steps.
 
         Returns
@@ -108,8 +107,8 @@ class TruncatedBPTT:
         Raises
         ------
         ValueError
-            If the chunk has no steps or more than `k1`, or its shape differs from the chunk before
-            in another axis than time.
+            If the chunk has no steps or more than `k1`, or its shape differs from the previous
+            chunk in an axis other than time.
         """
         inputs = to_model_device(model, inputs)
         new = inputs.shape[self.axis]
@@ -154,16 +153,16 @@ class TruncatedBPTT:
         ----------
         model : callable
             Function `(inputs, state) -> (outputs, state)`.
-        inputs : array or Tensor, shape (T, B, ...)
+        inputs : Tensor or array_like, shape (T, B, ...)
             The sequence.
-        targets : array or Tensor, shape (T, ...)
+        targets : Tensor or ndarray, shape (T, ...)
             The targets.
 
         Yields
         ------
         outputs : Tensor, shape (k1, B, ...)
             Outputs of a chunk. The last chunk may be shorter.
-        targets : array or Tensor, shape (k1, ...)
+        targets : Tensor or ndarray, shape (k1, ...)
             Targets of the same steps.
 
         Raises
@@ -214,8 +213,8 @@ class TruncatedBPTT:
         Parameters
         ----------
         saved : dict
-            State that `state_dict` returned. Lists, which tuples become in a file, are converted to
-            tuples.
+            State that `state_dict` returned. Lists are converted to tuples, since files store
+            tuples as lists.
         model : nn.Module
             Model on whose device the state is restored.
 

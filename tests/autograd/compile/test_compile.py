@@ -104,7 +104,7 @@ def test_every_option(kind: str, dtype: str, options: dict[str, Any]) -> None:
 @all_kinds
 @pytest.mark.parametrize(("T", "B"), [(1, 1), (2, 3), (3, 0), (1, 0), (50, 2)])
 def test_every_length_and_batch(kind: str, dtype: str, T: int, B: int) -> None:
-    check_layer(kind, dtype, T=T, B=B, seed=4)  # no state that is normalised is nearly constant
+    check_layer(kind, dtype, T=T, B=B, seed=4)  # no state that is normalized is nearly constant
 
 
 @dtypes

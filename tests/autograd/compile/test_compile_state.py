@@ -275,7 +275,7 @@ def set_weight(layer: Any) -> None:
     layer.weight_hh_l0 = nn.Parameter(layer.weight_hh_l0.detach() * 0.5)
 
 
-def optimise(layer: Any) -> None:
+def run_optimizer(layer: Any) -> None:
     for parameter in layer.parameters():
         parameter.grad = ag.ones_like(parameter)
     optim.SGD(layer.parameters(), lr=0.1).step()
@@ -296,7 +296,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "the step": lambda layer: setattr(layer.cells[0], "step", lambda s, x: (s * x, s)),
     "the mask": lambda layer: setattr(layer.cells[0], "recurrent_mask", ag.tensor([0.0, 2.0])),
     "a weight": set_weight,
-    "all weights, in place": optimise,
+    "all weights, in place": run_optimizer,
     "all weights, loaded": lambda layer: layer.load_state_dict(
         {name: value * 0.3 for name, value in layer.state_dict().items()}
     ),

@@ -1,4 +1,4 @@
-"""The commands `train`, `sample`, `eval` and `info`, each in a process of its own."""
+"""The commands `train`, `sample`, `eval` and `info`, each in a separate process."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """Errors of the command line: one line on standard error, exit code 2, and no changed files.
 
-Each test runs the command in a process of its own.
+Each test runs the command in a separate process.
 """
 
 import importlib.util

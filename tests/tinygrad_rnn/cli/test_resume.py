@@ -35,15 +35,15 @@ def work_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def assert_same_run(one: Path, other: Path) -> None:
+def assert_same_run(run: Path, reference: Path) -> None:
     """Assert that weights, moments, states and records are identical, except for times."""
     for name in ("model.safetensors", "last.safetensors"):
-        assert_same_tensors(one, other, name)
-    assert metrics(one) == metrics(other)
+        assert_same_tensors(run, reference, name)
+    assert metrics(run) == metrics(reference)
 
 
-def assert_same_tensors(one: Path, other: Path, name: str) -> None:
-    actual, expected = load_file(one / name), load_file(other / name)
+def assert_same_tensors(run: Path, reference: Path, name: str) -> None:
+    actual, expected = load_file(run / name), load_file(reference / name)
     assert actual.keys() == expected.keys()
     for key in actual:
         np.testing.assert_array_equal(actual[key], expected[key], key)

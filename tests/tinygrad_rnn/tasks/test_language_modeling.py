@@ -114,7 +114,7 @@ def test_the_state_is_carried_within_an_epoch() -> None:
     assert carried[-1] is None
 
 
-def test_every_epoch_has_another_shift() -> None:
+def test_every_epoch_has_a_different_shift() -> None:
     trainer = LanguageTraining(SMALL, CORPUS)
     shifts = []
     for epoch in range(1, 9):
@@ -175,7 +175,7 @@ def test_a_folder_of_a_killed_process_can_be_overwritten(tmp_path: Path) -> None
 def test_checkpoints_are_seconds_apart_and_do_not_affect_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the clock of the test, an update takes about a second."""
+    """The clock of the test advances by about a second per update."""
     make_session(tmp_path / "quick", SMALL).train(NoProgress())
     session = make_session(tmp_path / "slow", SMALL)
     now, saved_at = [0.0], []
@@ -200,7 +200,7 @@ def test_checkpoints_are_seconds_apart_and_do_not_affect_results(
 def test_a_full_disk_at_any_write_loses_no_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever write fails first, the resumed run gives identical results."""
+    """The resumed run gives identical results after a failure of any write."""
     options = Options(hidden=4, embed=2, batch=4, seq_len=8, max_steps=3)
     make_session(tmp_path / "undisturbed", options).train(NoProgress())
     expected = (tmp_path / "undisturbed/model.safetensors").read_bytes()

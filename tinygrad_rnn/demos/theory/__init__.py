@@ -1,1 +1,1 @@
-"""Demos of how recurrent networks work: back-propagation through time, its cost and its limits."""
+"""Demos of how recurrent networks work: backpropagation through time, its cost and its limits."""

@@ -1,4 +1,4 @@
-"""Back-propagation through time: the recorded graph computes the sums of the textbook.
+"""Backpropagation through time: the recorded graph computes the sums of the textbook.
 
     tinygrad-rnn demo bptt
 
@@ -18,7 +18,7 @@ from tinygrad_rnn.plotting import draw_heat_map, draw_network, find_links, subpl
 
 CLAIM = (
     "dE/dW is the sum over t and k <= t of dE_t/ds_t, times the product of ds_j/ds_(j-1) for j "
-    "from k+1 to t, times ds_k/dW with s_(k-1) held constant. Ordinary back-propagation through "
+    "from k+1 to t, times ds_k/dW with s_(k-1) held constant. Ordinary backpropagation through "
     "the unrolled network computes this sum."
 )
 

@@ -1,8 +1,8 @@
-"""Truncated back-propagation through time: what it can learn, its cost, and its gradient error.
+"""Truncated backpropagation through time: what it can learn, its cost, and its gradient error.
 
     tinygrad-rnn demo tbptt
 
-This demo varies the two parameters of truncated back-propagation through time: every k1 steps, the
+This demo varies the two parameters of truncated backpropagation through time: every k1 steps, the
 gradient of the newest k1 outputs is propagated through the newest k2 steps only (Williams & Peng
 1990, "An efficient gradient-based algorithm for on-line training of recurrent network
 trajectories"). The task is to output the bit that was read 5 steps ago, so k2 = 6 covers the lag.

@@ -85,8 +85,8 @@ def closed_gradients(net: Elman, first: Callable[[int], int] = lambda t: 1) -> t
         error = softmax(net.V @ s[t]) - np.eye(len(net.V))[net.targets[t - 1]]  # dE_t/dz_t
         dV += np.outer(error, s[t])
         for k in range(first(t), t + 1):
-            backwards = [step_jacobian(net, s[j]) for j in range(t, k, -1)]
-            ds_t_ds_k = reduce(np.matmul, backwards, np.eye(len(net.W)))
+            jacobians = [step_jacobian(net, s[j]) for j in range(t, k, -1)]
+            ds_t_ds_k = reduce(np.matmul, jacobians, np.eye(len(net.W)))
             dE_t_ds_k = error @ net.V @ ds_t_ds_k
             dW += np.tensordot(dE_t_ds_k, immediate(s[k], s[k - 1]), 1)
             dU += np.tensordot(dE_t_ds_k, immediate(s[k], x[k]), 1)
