@@ -174,7 +174,6 @@ def _tell(step: Callable[..., Any], why: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_ENGINE):
         level, frame = level + 1, frame.f_back
     warnings.warn(
-        f"scan records every step of {name} instead of compiling them: {why}; "
-        "compile=False says that this is wanted",
+        f"scan runs {name} eagerly: {why}; pass compile=False to silence this warning",
         stacklevel=level,
     )

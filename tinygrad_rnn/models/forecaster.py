@@ -10,6 +10,7 @@ import numpy.typing as npt
 from autograd import Tensor, concatenate, no_grad, tensor
 
 from .. import nn
+from ..nn.module import to_model_device
 
 Floats = npt.NDArray[np.floating]
 
@@ -102,7 +103,7 @@ class Forecaster(nn.Module):
         state : Any
             The final state of the recurrent layer.
         """
-        past = self._to_tensor(past)
+        past = to_model_device(self, past)
         hidden, state = self.recurrent(past, state)
         forecast = self.readout(self.dropout(hidden))
         return forecast if self.skip is None else self.skip(past) + forecast, state

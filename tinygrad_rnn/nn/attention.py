@@ -17,7 +17,7 @@ from autograd import Tensor, arange, expand_dims, matmul, softmax, swapaxes, tan
 
 from ..summary import summary_repr
 from .layers import Linear
-from .module import Module
+from .module import Module, to_model_device
 from .parameter import check_sizes
 
 
@@ -105,7 +105,7 @@ class Attention(Module):
         ValueError
             If shapes do not match, the memory is empty, or lengths are out of range.
         """
-        values = self._to_tensor(memory)
+        values = to_model_device(self, memory)
         if values.ndim != 3 or values.shape[-1] != self.memory_size:
             order = "(B, T, C)" if self.batch_first else "(T, B, C)"
             raise ValueError(
@@ -158,7 +158,7 @@ class Attention(Module):
         ValueError
             If shapes do not match.
         """
-        query = self._to_tensor(query)
+        query = to_model_device(self, query)
         if not isinstance(memory, Memory):
             memory = self.prepare(memory, lengths)
         is_single, is_time_major = query.ndim == 2, query.ndim == 3 and not self.batch_first

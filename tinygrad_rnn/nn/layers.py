@@ -10,7 +10,7 @@ from autograd import Tensor, backend, expand_dims, no_grad, relu, sigmoid, take,
 
 from ..scalars import check_probability, to_python
 from . import functional, init
-from .module import Module
+from .module import Module, to_model_device
 from .parameter import Parameter, check_sizes, zero_parameter
 
 
@@ -175,7 +175,7 @@ class Linear(Module):
                 f"Linear({self.extra_repr()}) expects one array, got a tuple; a recurrent layer "
                 "returns its outputs and its last state: `outputs, state = layer(x)`"
             )
-        x, features = self._to_tensor(input), self.weight.shape[1]
+        x, features = to_model_device(self, input), self.weight.shape[1]
         if x.shape[-1:] != (features,):
             raise ValueError(
                 f"the last axis of the input of Linear({self.extra_repr()}) must have {features} "

@@ -102,12 +102,6 @@ class Module(HookedCallable, ModuleState):
         for _, module in self.named_modules():
             yield module
 
-    def _to_tensor(self, input: Any) -> Tensor:
-        """Return an input as a Tensor. Anything else is copied to the device of the parameters."""
-        if isinstance(input, Tensor):
-            return input
-        return tensor(input, device=next((p.device for p in self.parameters()), None))
-
     def _direct_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Iterate over the attributes that are parameters."""
         for name, value in vars(self).items():
@@ -299,6 +293,14 @@ class Module(HookedCallable, ModuleState):
             + ("\n" if children else "")
         )
         return f"{type(self).__name__}({body})"
+
+
+def to_model_device(model: Any, values: Any) -> Tensor:
+    """Return values as a Tensor. Arrays are moved to the device of the model's weights."""
+    if isinstance(values, Tensor):
+        return values
+    weights = model.parameters() if isinstance(model, Module) else iter(())
+    return tensor(values, device=next((weight.device for weight in weights), None))
 
 
 def _unique(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:

@@ -16,18 +16,10 @@ from typing import Any
 import autograd as ag
 from autograd import Tensor
 
-from .. import nn
+from ..nn.module import to_model_device
 from ..scalars import to_python
 
 Model = Callable[[Any, Any], tuple[Any, Any]]
-
-
-def to_model_device(model: Any, values: Any) -> Tensor:
-    """Return values as a Tensor. Arrays are moved to the device of the model's weights."""
-    if isinstance(values, Tensor):
-        return values
-    weights = model.parameters() if isinstance(model, nn.Module) else iter(())
-    return ag.tensor(values, device=next((weight.device for weight in weights), None))
 
 
 class TruncatedBPTT:

@@ -52,7 +52,7 @@ def test_a_step_that_is_recorded_says_so_once() -> None:
         return ag.tanh(h @ W) * h.max().item(), h
 
     make = of_steps(reads)
-    with pytest.warns(UserWarning, match=r"records every step .*host.* compile=False") as caught:
+    with pytest.warns(UserWarning, match=r"runs .* eagerly: .*host.* compile=False") as caught:
         ag.scan(*make()[:3])
     assert caught[0].filename == __file__
     assert warned(lambda: make().scan()) == []

@@ -21,7 +21,7 @@ from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import init
 from ..functional import apply_mask
-from ..module import Module
+from ..module import Module, to_model_device
 from ..parameter import Parameter, check_sizes, zero_parameter
 
 
@@ -285,7 +285,7 @@ class Cell(Module):
         ValueError
             If shapes do not match.
         """
-        x = self._to_tensor(input)
+        x = to_model_device(self, input)
         if x.ndim not in (1, 2):
             raise ValueError(
                 f"input must have 1 dimension (without a batch) or 2, got shape {x.shape}"

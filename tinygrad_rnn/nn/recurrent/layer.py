@@ -31,7 +31,7 @@ from autograd.runtime.context import ContextVariable
 from ...scalars import check_probability, to_python
 from .. import functional
 from ..containers import ModuleList
-from ..module import Module, join_names
+from ..module import Module, join_names, to_model_device
 from ..parameter import Parameter, check_sizes
 from .cell import Cell, check_input_size, check_state
 from .packing import PackedSequence, pad_packed_sequence
@@ -251,7 +251,7 @@ class Recurrent(Module):
         """
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx, lengths)
-        xs = self._to_tensor(input)
+        xs = to_model_device(self, input)
         if xs.ndim not in (2, 3):
             raise ValueError(
                 f"input must have 2 dimensions (without a batch) or 3, got shape {xs.shape}"

@@ -17,7 +17,7 @@ from ...data import Vocabulary
 from ...data.vocabulary import Ids
 from ...models import LanguageModel
 from ...models.decoding import generate_tokens
-from ...training.truncated_bptt import to_model_device
+from ...nn.module import to_model_device
 
 
 def generate(

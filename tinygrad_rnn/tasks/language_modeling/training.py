@@ -22,9 +22,10 @@ from ... import nn, optim
 from ...data import Loader, StatefulBatches, TextCorpus, evaluation_streams
 from ...data.vocabulary import Ids
 from ...models import LanguageModel
+from ...nn.module import to_model_device
 from ...training.batch_loss import evaluation_mode, ignore_float_errors
 from ...training.trainer import Trainer
-from ...training.truncated_bptt import TruncatedBPTT, to_model_device
+from ...training.truncated_bptt import TruncatedBPTT
 from .options import Options
 
 STREAMS, CONTEXT, CHUNK = 32, 128, 64
