@@ -26,5 +26,5 @@ class TracerArray:
         raise NotImplementedError
 
     def constant(self, array: Any) -> Any:
-        """Return an array, which the caller may change, as a constant for gradient rules."""
+        """Return an array, which the caller may change, as a constant for VJP rules."""
         raise NotImplementedError

@@ -75,7 +75,7 @@ class Symbol(TracerArray, ArrayMethods):
         return self
 
     def constant(self, array: Any) -> Any:
-        """An array that a gradient rule needs, and that the caller may change until then."""
+        """An array that a VJP rule needs, and that the caller may change until then."""
         self.program.mutable.add(id(array))
         return array
 

@@ -1,7 +1,7 @@
 """One step of a recurrence as a program, forward and backward.
 
 The step is called once, on symbols. The operations leave their nodes in the recorded graph as ever;
-running the engine's own gradient rules on these nodes, with symbols for gradients, writes down the
+running the engine's own VJP rules on these nodes, with symbols for gradients, writes down the
 backward step.
 
 Where a primitive works element by element, its gradient is g times a factor that does not depend on

@@ -302,7 +302,7 @@ def apply_vjp(
     except (AttributeError, TypeError) as error:
         if missing := _missing(gradient):
             raise TypeError(
-                f"the gradient rule of {primitive.name} failed: {error}. g is None for results "
+                f"the VJP rule of {primitive.name} failed: {error}. g is None for results "
                 f"without a gradient, here {missing}; the rule must handle that"
             ) from error
         raise
@@ -347,7 +347,7 @@ def _mismatch(node: Any, parents: Any, terms: Any, parent: Node, term: Any) -> s
     names = getattr(node.primitive, "arguments", ())
     name = names[index] if len(names) == len(parents) else index
     return (
-        f"the gradient rule of {node.primitive.name} returned {received} for argument {name} of "
+        f"the VJP rule of {node.primitive.name} returned {received} for argument {name} of "
         f"shape {parent.shape}; it must return an array of this shape, or of a larger one that "
         "the argument broadcasts to"
     )

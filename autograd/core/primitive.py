@@ -215,7 +215,7 @@ def _check_joint_gradients(name: str, gradients: Any, parents: tuple[Node | None
     if not is_sequence or len(gradients) != len(parents):
         received = f"{len(gradients)} gradients" if is_sequence else f"a {type(gradients).__name__}"
         raise ValueError(
-            f"the gradient rule of {name} returned {received} for {len(parents)} arguments; "
+            f"the VJP rule of {name} returned {received} for {len(parents)} arguments; "
             "it must return a tuple or list with one gradient for each"
         )
     return gradients

@@ -36,7 +36,7 @@ class AnomalyError(FloatingPointError):
 class detect_anomaly(Block[bool]):
     """Context manager that finds the operation that creates the first nan or infinity.
 
-    The operation, or its gradient rule, raises FloatingPointError. The message names the operation
+    The operation, or its VJP rule, raises FloatingPointError. The message names the operation
     and the line of your code. An operation creates an infinity if its inputs are finite, and a nan
     if no input is nan: the log of 0 is reported, a mask of -inf is not. Operations are checked
     whether they are recorded or not. If an array that a gradient needs was overwritten, the
@@ -75,7 +75,7 @@ def _stop_if_unused() -> None:
 
 
 class _AnomalyMonitor(Monitor):
-    """Checks the results of kernels and gradient rules, in threads where `anomaly_mode` is on."""
+    """Checks the results of kernels and VJP rules, in threads where `anomaly_mode` is on."""
 
     def node_created(self, node: Node) -> None:
         """Attach to a node the line of user code, and copies of the arrays that it saves."""
@@ -143,7 +143,7 @@ class _AnomalyObserver(BackwardObserver):
     def _checked_vjp(
         self, vjp: Callable[..., Any], primitive: Any, g: Any, residuals: Any, parents: Any
     ) -> Any:
-        """Apply a gradient rule, and check its residuals before and its result after."""
+        """Apply a VJP rule, and check its residuals before and its result after."""
         line = f"recorded at {getattr(primitive, 'line', 'a line outside of detect_anomaly')}"
         for array, copied in getattr(primitive, "copies", ()):
             if not bool(((array == copied) | (copied != copied)).all()):
@@ -155,13 +155,11 @@ class _AnomalyObserver(BackwardObserver):
             with _in_vjp.block(True):
                 gradients = vjp(primitive, g, residuals, parents)
         except FloatingPointError as error:  # of a backward pass inside the rule
-            raise AnomalyError(
-                f"in the gradient rule of {primitive.name}, {line}: {error}"
-            ) from error
+            raise AnomalyError(f"in the VJP rule of {primitive.name}, {line}: {error}") from error
         for gradient in gradients:
             if anomaly := _created(gradient, flatten((g, residuals))):
                 raise AnomalyError(
-                    f"the gradient rule of {primitive.name} created {anomaly} for an argument of "
+                    f"the VJP rule of {primitive.name} created {anomaly} for an argument of "
                     f"shape {gradient.shape}; the operation was {line}"
                 )
             self._is_finite = self._is_finite and not _created(gradient, ())

@@ -1,4 +1,4 @@
-"""The operations: tables of primitives with their gradient rules, and functions composed of them.
+"""The operations: tables of primitives with their VJP rules, and functions composed of them.
 
 `public` gathers them under NumPy's names, and `tensor_methods` binds them to operators and methods.
 The call below registers the operations that the core uses.

@@ -141,7 +141,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 def _add_bias(y: Any, bias: Any) -> Any:
     """Return y + bias, computed in the memory of `y` if possible.
 
-    That is safe for a new product: no other reference to it exists, and no gradient rule reads it.
+    That is safe for a new product: no other reference to it exists, and no VJP rule reads it.
     """
     out, b = unwrap(y), unwrap(bias)
     array_backend = backend.of_array(out)

@@ -1,7 +1,7 @@
 """Operations that move elements without changing them: flip, roll, tile, pad, diag, and so on.
 
 Most of them share one primitive, whose forward function is the function of the array module. The
-gradient rule applies the same function to the positions of the elements, which yields the source of
+VJP rule applies the same function to the positions of the elements, which yields the source of
 each element of the result, and adds the gradient of each element at its source.
 """
 

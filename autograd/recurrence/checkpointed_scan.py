@@ -1,7 +1,7 @@
 """Checkpointed scan: stores some of the carries, and recomputes the segments between them.
 
 `checkpoint_schedule` divides a scan into segments. A recomputed segment is executed without a graph
-and becomes one node, whose gradient rule executes the segment again and differentiates it.
+and becomes one node, whose VJP rule executes the segment again and differentiates it.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def test_a_rule_receives_none_for_results_without_a_gradient() -> None:
 
 def test_the_error_of_a_rule_mentions_missing_gradients() -> None:
     operation = ag.primitive(x=lambda g: g[0] + g[1])(lambda xp, x: (x * 1, x * 1))
-    with pytest.raises(TypeError, match=r"(?s)gradient rule of <lambda>.*None.*\[1\]"):
+    with pytest.raises(TypeError, match=r"(?s)VJP rule of <lambda>.*None.*\[1\]"):
         operation(leaf(1.0))[0].backward()
 
 
@@ -177,7 +177,7 @@ def test_the_error_of_a_rule_mentions_missing_gradients() -> None:
 def test_a_wrong_rule_does_not_stop_a_scan_that_is_not_differentiated(rule: Any) -> None:
     operation = ag.primitive(x=rule)(lambda xp, x: (x * 1, x * 1))
     last, _ = ag.scan(lambda h, _: (operation(h)[0], None), leaf(1.0, 2.0), None, length=3)
-    with pytest.raises((TypeError, ValueError), match="gradient rule of <lambda>"):
+    with pytest.raises((TypeError, ValueError), match="VJP rule of <lambda>"):
         last.sum().backward()
 
 

@@ -40,7 +40,7 @@ def fail_in_a_context(*_: Any) -> Any:
 
 
 def fail_in_backward(x: Any) -> Any:
-    """Compute a result whose gradient rule fails."""
+    """Compute a result whose VJP rule fails."""
     return ag.primitive(x=lambda g: fail())(lambda xp, x: x * 1)(x)
 
 

@@ -53,7 +53,7 @@ def test_an_error_of_a_rule_names_the_forward_line() -> None:
         (y * 2).sum().backward()
 
     error = anomaly_error(f)
-    assert "gradient rule of sqrt created an infinity" in str(error)
+    assert "VJP rule of sqrt created an infinity" in str(error)
     assert "shape (2,)" in str(error)
     assert lines_of(error)[0].endswith("# here")
 
@@ -69,7 +69,7 @@ def test_an_error_of_a_rule_names_the_forward_line() -> None:
 )
 def test_in_transforms(differentiate: Any) -> None:
     error = anomaly_error(lambda: differentiate(lambda x: ag.sum(ag.sqrt(x)), np.array([0.0, 1.0])))
-    assert "gradient rule of sqrt" in str(error)
+    assert "VJP rule of sqrt" in str(error)
     assert any("sqrt(x)" in line for line in lines_of(error))
 
 
@@ -78,7 +78,7 @@ def test_operations_of_several_arguments_and_results() -> None:
         first_half, _ = ag.split(leaf(0, 1, 2, 3), 2)
         ag.concatenate([ag.sqrt(first_half), first_half]).sum().backward()
 
-    assert "gradient rule of sqrt" in str(anomaly_error(f))
+    assert "VJP rule of sqrt" in str(anomaly_error(f))
 
 
 def test_in_a_scan() -> None:

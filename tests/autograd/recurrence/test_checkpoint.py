@@ -156,7 +156,7 @@ def test_a_write_before_the_recomputation_is_an_error() -> None:
 
 @pytest.mark.parametrize("recompute", [ag.checkpoint, None])
 def test_a_write_into_a_tensor_that_is_not_a_residual_is_an_error(recompute: Any) -> None:
-    """No gradient rule saves b, but the recomputation would use its new value."""
+    """No VJP rule saves b, but the recomputation would use its new value."""
     x, b = leaf(1, 2), leaf(3, 4)
 
     def step(h: Any, _: Any) -> Any:
