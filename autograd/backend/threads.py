@@ -109,12 +109,12 @@ def for_rows(kernel: Callable[[slice], None], rows: int, elements: int) -> None:
         kernel(slice(0, rows))
         return
     bounds = [rows * i // parts for i in range(parts + 1)]
-    first, *others = (slice(a, b) for a, b in pairwise(bounds))
+    first_part, *other_parts = (slice(a, b) for a, b in pairwise(bounds))
     pending: list[Future[None]] = []
     try:
         pool = run_locked(_lock, partial(_workers, parts - 1))
-        pending.extend(pool.submit(copy_context().run, kernel, part) for part in others)
-        kernel(first)
+        pending.extend(pool.submit(copy_context().run, kernel, part) for part in other_parts)
+        kernel(first_part)
     finally:
         wait(pending)  # after an exception too, so that no thread writes to the arrays later
     for future in pending:

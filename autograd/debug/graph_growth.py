@@ -53,8 +53,8 @@ def _describe_holder(objects: list[object], nodes: list[Node], version: int) -> 
     similar = [
         n for n in holders if (n.primitive.name, n.shape) == (oldest.primitive.name, oldest.shape)
     ]
-    others = f" and {len(similar) - 1:,} more like it keep them" if similar[1:] else " keeps them"
-    return f"a tensor of shape {oldest.shape} created by {oldest.primitive.name}{others}"
+    ending = f" and {len(similar) - 1:,} more like it keep them" if similar[1:] else " keeps them"
+    return f"a tensor of shape {oldest.shape} created by {oldest.primitive.name}{ending}"
 
 
 def warn_of_graph_growth() -> None:

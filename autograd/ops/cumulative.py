@@ -146,8 +146,8 @@ def prod(
         x = reshape(x.sum(0) + xp.ones(shape, x.dtype), (1, *shape))
     while x.shape[0] > 1:
         half = x.shape[0] // 2
-        rest = getitem(x, slice(2 * half, None))
+        odd_element = getitem(x, slice(2 * half, None))
         x = getitem(x, slice(None, half)) * getitem(x, slice(half, 2 * half))
-        x = concatenate([x, rest]) if rest.shape[0] else x
+        x = concatenate([x, odd_element]) if odd_element.shape[0] else x
     x = reshape(x, result_shape)
     return x if initial is None else x * initial_value(initial, x)

@@ -37,13 +37,14 @@ def _einsum_vjp(g: Any, operands: Any, operands_shape: Any, inputs: Any, output:
     """
     gradients = []
     for i, labels in enumerate(inputs):
-        others = inputs[:i] + inputs[i + 1 :]
-        shared = "".join(c for c in labels if c in output or any(c in other for other in others))
+        other_inputs = inputs[:i] + inputs[i + 1 :]
+        other_labels = output + "".join(other_inputs)
+        shared = "".join(c for c in labels if c in other_labels)
         contraction = _einsum(
             g,
             *operands[:i],
             *operands[i + 1 :],
-            inputs=(output, *others),
+            inputs=(output, *other_inputs),
             output=shared,
         )
         shape = operands_shape[i]
