@@ -46,8 +46,8 @@ class Node:
     parents : tuple of Node or None
         The node of each array argument; None where no gradient is required.
     residuals : tuple or None
-        The values that the VJP rules need, None once the backward pass has freed them. For a leaf,
-        the array that owns its memory.
+        The values that the VJP rules need, None once the backward pass has freed them. A leaf has
+        the array that owns its memory here, and a result of an operation with several its index.
     shape, dtype
         Shape and dtype of the result, and so of its gradient.
     accumulator : Accumulator or None

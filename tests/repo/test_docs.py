@@ -18,6 +18,7 @@ pytestmark = pytest.mark.host
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "autograd" / "core" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
@@ -66,6 +67,7 @@ def test_every_demo_is_in_the_gallery() -> None:
     page = (ROOT / "docs" / "gallery.md").read_text()
     parts = re.findall(r"^### (\w+)\n\n!\[.+?\]\((.+?)\)\n\n(.+?)\n\n?(?=#|\Z)", page, re.M | re.S)
     assert sorted(name for name, _, _ in parts) == sorted(find_scripts())
+    assert f"The {len(parts)} demos" in (ROOT / "README.md").read_text()
     for name, figure, text in parts:
         assert (ROOT / "docs" / figure).is_file()
         assert Path(figure).name.startswith(name)
