@@ -135,6 +135,7 @@ def plans() -> Iterator[list[Any]]:
         yield seen
 
 
+@pytest.mark.host
 @all_kinds
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_every_layer_and_option_compiles(kind: str, options: dict[str, Any]) -> None:
@@ -160,10 +161,11 @@ def test_second_derivatives_of_random_cells(cell: Any) -> None:
     check(cell.make, order=2)
 
 
-def test_two_hundred_cells_of_which_nearly_all_compile() -> None:
-    """In float32 too; always the same ones, so that no value comes to lie at a kink by chance."""
+@pytest.mark.parametrize("count", [80, pytest.param(200, marks=pytest.mark.thorough)])
+def test_nearly_all_cells_compile(count: int) -> None:
+    """In float32 too; the cells are fixed, so that no value is at a kink by chance."""
     recorded = []
-    for seed in range(200):
+    for seed in range(count):
         cell = random_cell(random.Random(seed))
         for dtype, tolerance in TOLERANCE.items():
             check(lambda cell=cell, dtype=dtype: cell.make(dtype), tolerance)
@@ -171,7 +173,7 @@ def test_two_hundred_cells_of_which_nearly_all_compile() -> None:
         assert plan.compiled == (not plan.why)
         if not plan.compiled and "on the host" not in plan.why:  # indices, where they wrap around
             recorded.append(f"{cell}\n# {plan.why}")
-    assert len(recorded) <= 10, "\n\n".join(recorded)
+    assert len(recorded) <= count // 20, "\n\n".join(recorded)
 
 
 @given(cells, st.data())
