@@ -4,9 +4,12 @@ The subpackages `nn`, `optim`, `data`, `models`, `training`, `insight` and `task
 demand.
 """
 
+import sys
 import warnings
 from importlib import util
 from pathlib import Path
+
+from .compatibility import OldPathFinder
 
 __version__ = "0.1.0"
 
@@ -42,3 +45,4 @@ def _check_engine() -> None:
 
 
 _check_engine()
+sys.meta_path.append(OldPathFinder())

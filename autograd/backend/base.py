@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.exceptions import AxisError as AxisError
 
+from ..runtime.deprecation import RenamedAttribute, renamed_class_attributes
 from .erf import erf
 
 Array = Any
@@ -45,6 +46,10 @@ class Backend(ABC):
     array_type: type
     wraps_indices = False
     supports_kernels = False
+
+    wraps = RenamedAttribute("wraps_indices")
+    fuses = RenamedAttribute("supports_kernels")
+    __init_subclass__ = renamed_class_attributes(wraps="wraps_indices", fuses="supports_kernels")
 
     @abstractmethod
     def asarray(self, data: Any, dtype: Any = None) -> Array:

@@ -37,7 +37,7 @@ def moved_names(module: str, targets: Mapping[str, str]) -> Callable[[str], Any]
 
 
 class RenamedAttribute:
-    """Old name of an attribute or method: `at = RenamedAttribute("position")`.
+    """Old name of an attribute or method of an instance or class.
 
     Parameters
     ----------
@@ -52,10 +52,29 @@ class RenamedAttribute:
         self._old = f"{owner.__name__}.{old_name}"
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
         _warn(self._old, self._name)
-        return getattr(instance, self._name)
+        return getattr(owner if instance is None else instance, self._name)
+
+
+def renamed_class_attributes(**new_names: str) -> Any:
+    """Return an `__init_subclass__` that accepts overrides under the old names of attributes.
+
+    Parameters
+    ----------
+    **new_names
+        The new name of each attribute, by its old name.
+
+    Examples
+    --------
+    >>> __init_subclass__ = renamed_class_attributes(figure="metric_name")
+    """
+
+    def __init_subclass__(cls: type) -> None:
+        for old in new_names.keys() & vars(cls).keys():
+            _warn(f"{cls.__name__}.{old}", new_names[old])
+            setattr(cls, new_names[old], vars(cls)[old])
+
+    return classmethod(__init_subclass__)
 
 
 def renamed_parameters(**new_names: str) -> Callable[[F], F]:

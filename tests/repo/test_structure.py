@@ -23,9 +23,10 @@ ENGINE = [
     {"compile"},
     {"recurrence"},
     {"testing", "debug"},
-    {""},
+    {"", "_tensor"},
 ]
 LIBRARY = [
+    {"compatibility"},
     {"", "errors", "plotting", "scalars", "summary"},
     {"nn", "optim", "data"},
     {"insight"},

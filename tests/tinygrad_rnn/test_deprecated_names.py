@@ -1,11 +1,16 @@
-"""Deprecated names of the data package and of the models."""
+"""Deprecated names, old module paths and old pickles of the library."""
 
+import importlib
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tinygrad_rnn import data, models, nn
+import autograd as ag
+from tinygrad_rnn import data, insight, models, nn, optim, training
+from tinygrad_rnn.compatibility import MOVED_MODULES
+from tinygrad_rnn.data.formats.midi import NoteVocabulary
 
 pytestmark = pytest.mark.host
 
@@ -66,3 +71,106 @@ def test_deprecated_parameters() -> None:
     with pytest.warns(DeprecationWarning, match="feature_size"):
         model = models.Captioner(nn.Identity(), 4, nn.GRUCell(2, 3), picture_size=5)
     assert model.feature_size == 5
+    vocabulary = data.TokenVocabulary(("a",))
+    with pytest.warns(DeprecationWarning, match=r"encode\(words=...\) is deprecated"):
+        assert vocabulary.encode(words=["a"]).tolist() == [4]  # type: ignore[call-arg]
+    trainer = _trainer()
+    with pytest.warns(DeprecationWarning, match=r"reached\(at=...\) is deprecated"):
+        reached = training.Limits().reached(at=trainer.position, seconds=0)  # type: ignore[call-arg]
+    assert reached is None
+    with pytest.warns(DeprecationWarning, match=r"__init__\(training=...\) is deprecated"):
+        session = training.Session(None, training=trainer, limits=training.Limits(1))  # type: ignore[call-arg]
+    assert session.trainer is trainer
+
+
+def _trainer() -> training.Trainer:
+    model = nn.Linear(2, 3)
+    return training.Trainer(model, optim.SGD(model.parameters(), lr=0.1), lambda *_: None, [1, 2])
+
+
+@pytest.mark.parametrize("module", MOVED_MODULES)
+def test_old_modules_resolve_their_names(module: str) -> None:
+    old = importlib.import_module(f"tinygrad_rnn.{module}")
+    for name, target in MOVED_MODULES[module].items():
+        owner, _, attribute = target.rpartition(".")
+        with pytest.warns(DeprecationWarning, match=f"{module}.{name} is deprecated; use {target}"):
+            value = getattr(old, name)
+        assert value is getattr(importlib.import_module(owner), attribute)
+
+
+def test_old_modules_are_imported_by_statement() -> None:
+    with pytest.warns(DeprecationWarning, match=r"use tinygrad_rnn.plotting.COLORS") as caught:
+        from tinygrad_rnn.pictures import COLOURS  # type: ignore[import-not-found]
+    assert caught[0].filename == __file__
+    assert COLOURS
+    with pytest.raises(ImportError, match="cannot import name 'missing'"):
+        from tinygrad_rnn.pictures import missing  # noqa: F401
+    with pytest.raises(ModuleNotFoundError, match=r"tinygrad_rnn.picture"):
+        import tinygrad_rnn.picture  # type: ignore[import-not-found]  # noqa: F401
+
+
+def test_deprecated_class_methods() -> None:
+    with pytest.warns(DeprecationWarning, match=r"Vocabulary.of is deprecated; use from_texts"):
+        assert data.TokenVocabulary.of([["a"]]).tokens == ("a",)
+    with pytest.warns(DeprecationWarning, match=r"Vocabulary.of is deprecated; use from_pieces"):
+        assert NoteVocabulary.of([]).tokens == ()
+
+
+@pytest.mark.parametrize(
+    ("base", "old", "new"),
+    [
+        (ag.backend.Backend, "wraps", "wraps_indices"),
+        (ag.backend.Backend, "fuses", "supports_kernels"),
+        (training.Trainer, "figure", "metric_name"),
+        (training.Trainer, "counted", "count_name"),
+        (training.Trainer, "unit", "metric_scale"),
+        (optim.Optimizer, "arrays", "state_arrays"),
+        (optim.Optimizer, "counters", "state_counters"),
+        (optim.Optimizer, "decoupled", "decoupled_weight_decay"),
+        (optim.lr_scheduler.LRScheduler, "kept", "state_names"),
+        (optim.lr_scheduler.LRScheduler, "options", "option_names"),
+    ],
+)
+def test_deprecated_attributes_of_base_classes(base: type, old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{old} is deprecated; use {new}"):
+        assert getattr(base, old) == getattr(base, new)
+    with pytest.warns(DeprecationWarning, match=f"Custom.{old} is deprecated; use {new}"):
+        custom = type("Custom", (base,), {old: "override"})
+    assert getattr(custom, new) == "override"
+
+
+def test_traces_accept_the_old_name_of_a_parameter() -> None:
+    model = nn.RNN(2, 3)
+    with insight.capture(model) as traces:
+        output = model(ag.ones((4, 1, 2)))[0].sum()
+    with pytest.warns(DeprecationWarning, match=r"gradient\(of=...\) is deprecated"):
+        gradient = traces[0].gradient(of=output, name="h")  # type: ignore[call-arg]
+    assert gradient.shape == (4, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "old", "new"),
+    [
+        (lambda: nn.LSTMCell(2, 3), "_made_from", "_constructor_arguments"),
+        (lambda: data.TokenVocabulary(("a",)), "words", "tokens"),
+        (lambda: data.LabeledText(["a"], ["b"]), "lexicon", "vocabulary"),
+        (lambda: data.ParallelText(["a"], ["b"]), "source_lexicon", "source_vocabulary"),
+        (
+            lambda: models.Captioner(nn.Linear(2, 3), 4, nn.GRUCell(2, 3)),
+            "picture_size",
+            "feature_size",
+        ),
+        (
+            lambda: optim.lr_scheduler.StepLR(optim.SGD(nn.Linear(2, 3).parameters(), lr=0.1), 1),
+            "_set",
+            "_applied_rates",
+        ),
+    ],
+)
+def test_pickles_with_old_names_of_attributes(make: Callable[[], Any], old: str, new: str) -> None:
+    content = pickle.dumps(make(), protocol=2)
+    old_name, new_name = (b"X" + len(n).to_bytes(4, "little") + n.encode() for n in (old, new))
+    assert new_name in content
+    restored = pickle.loads(content.replace(new_name, old_name, 1))
+    assert old not in vars(restored)
+    assert new in vars(restored)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 import autograd as ag
+from autograd.runtime.deprecation import moved_names
 
 from ..scalars import check_count, to_python
 from .collation import Collate, collate
@@ -321,3 +322,14 @@ class GeneratedBatches(Loader):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._seed = check_count("seed", state["seed"], 0)
         super().load_state_dict(state)
+
+
+__getattr__ = moved_names(
+    __name__,
+    {
+        "Generated": f"{__name__}.GeneratedBatches",
+        "Subset": "tinygrad_rnn.data.Subset",
+        "pad_collate": "tinygrad_rnn.data.pad_collate",
+        "random_split": "tinygrad_rnn.data.random_split",
+    },
+)

@@ -15,6 +15,7 @@ import numpy as np
 
 from autograd.runtime.deprecation import RenamedAttribute
 
+from ..compatibility import renamed_state
 from ..errors import InputError
 from .delimited import format_names, read_table
 from .files import PathLike, read_labeled_folder
@@ -63,6 +64,7 @@ class LabeledText:
     """
 
     lexicon = RenamedAttribute("vocabulary")
+    __setstate__ = renamed_state(lexicon="vocabulary")
 
     def __init__(
         self,
@@ -228,6 +230,9 @@ class ParallelText:
 
     source_lexicon = RenamedAttribute("source_vocabulary")
     target_lexicon = RenamedAttribute("target_vocabulary")
+    __setstate__ = renamed_state(
+        source_lexicon="source_vocabulary", target_lexicon="target_vocabulary"
+    )
 
     def __init__(
         self,

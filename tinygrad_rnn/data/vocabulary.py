@@ -9,8 +9,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from autograd.runtime.deprecation import RenamedAttribute
+from autograd.runtime.deprecation import (
+    RenamedAttribute,
+    renamed_parameters,
+)
 
+from ..compatibility import renamed_state
 from ..errors import InputError
 from ..summary import summary_repr
 
@@ -135,6 +139,8 @@ class TokenVocabulary:
     __repr__ = summary_repr
     words = RenamedAttribute("tokens")
     framed = RenamedAttribute("encode_target")
+    of = RenamedAttribute("from_texts")
+    __setstate__ = renamed_state(words="tokens")
 
     @classmethod
     def from_texts(cls, texts: Iterable[Iterable[str]]) -> TokenVocabulary:
@@ -159,6 +165,7 @@ class TokenVocabulary:
     def _ids(self) -> dict[str, int]:
         return {token: number for number, token in enumerate(self.tokens, NUM_SPECIAL)}
 
+    @renamed_parameters(words="tokens")
     def encode(self, tokens: Iterable[str]) -> Ids:
         """Return the ids of tokens.
 
@@ -175,6 +182,7 @@ class TokenVocabulary:
         ids = self._ids
         return np.array([ids.get(token, UNKNOWN) for token in tokens], dtype=np.int64)
 
+    @renamed_parameters(words="tokens")
     def encode_target(self, tokens: Iterable[str]) -> Ids:
         """Return the ids of tokens between `BEGIN` and `END`, as decoders require them.
 

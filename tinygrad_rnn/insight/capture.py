@@ -23,7 +23,7 @@ from autograd import (
 )
 from autograd.compile import eager_execution
 from autograd.runtime.context import contextmanager
-from autograd.runtime.deprecation import RenamedAttribute
+from autograd.runtime.deprecation import RenamedAttribute, renamed_parameters
 
 from .. import nn
 from ..nn.module import join_names
@@ -134,6 +134,7 @@ class LayerTrace:
             raise KeyError(f"{self.name} has no {name!r} at every step; it has {self.names}")
         return [step[name] for step in self.steps]
 
+    @renamed_parameters(of="output")
     def gradient(self, output: Tensor, name: str) -> Tensor:
         """Return the gradient of a scalar with respect to a variable at each time step.
 

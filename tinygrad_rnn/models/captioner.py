@@ -10,6 +10,7 @@ from autograd import Tensor, flatten, mean, tree_map
 from autograd.runtime.deprecation import RenamedAttribute, renamed_parameters
 
 from .. import nn
+from ..compatibility import renamed_state
 from .decoder import Decoder
 
 
@@ -83,6 +84,7 @@ class Captioner(Decoder):
         super().__init__(symbols, cell, 1, C, attention, dropout)
 
     picture_size = RenamedAttribute("feature_size")
+    __setstate__ = renamed_state(picture_size="feature_size")
 
     @renamed_parameters(picture="image")
     def forward(self, image: Any, target: Any) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, enable_grad, no_grad, tree_map, zeros_like
+from autograd.runtime.deprecation import RenamedAttribute, renamed_class_attributes
 
 from ..scalars import check_count, to_python
 
@@ -62,6 +63,13 @@ class Optimizer:
     """Names of the arrays in the state of a parameter, each with the option that requires it
     (None: always required).
     """
+
+    decoupled = RenamedAttribute("decoupled_weight_decay")
+    counters = RenamedAttribute("state_counters")
+    arrays = RenamedAttribute("state_arrays")
+    __init_subclass__ = renamed_class_attributes(
+        decoupled="decoupled_weight_decay", counters="state_counters", arrays="state_arrays"
+    )
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = self._to_python(defaults)

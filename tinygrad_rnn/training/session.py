@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from autograd.runtime.deprecation import RenamedAttribute
+from autograd.runtime.deprecation import RenamedAttribute, renamed_parameters
 
 from ..errors import TrainingDiverged
 from ..nn import Module
@@ -117,6 +117,7 @@ class Limits:
             seconds = check_non_negative("max_seconds", self.max_seconds)
             object.__setattr__(self, "max_seconds", seconds)
 
+    @renamed_parameters(at="position")
     def reached(self, position: Position, seconds: float) -> str | None:
         """Return the name of a limit that is reached, or None.
 
@@ -203,6 +204,7 @@ class Session:
 
     training = RenamedAttribute("trainer")
 
+    @renamed_parameters(training="trainer")
     def __init__(
         self,
         folder: Path | None,

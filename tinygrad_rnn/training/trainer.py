@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import autograd as ag
-from autograd.runtime.deprecation import RenamedAttribute
+from autograd.runtime.deprecation import (
+    RenamedAttribute,
+    renamed_class_attributes,
+)
 
 from .. import nn, optim
 from ..data import DataLoader
@@ -101,6 +104,13 @@ class Trainer:
     metric_scale = 1.0
 
     at = RenamedAttribute("position")
+    pace = RenamedAttribute("work_done")
+    figure = RenamedAttribute("metric_name")
+    counted = RenamedAttribute("count_name")
+    unit = RenamedAttribute("metric_scale")
+    __init_subclass__ = renamed_class_attributes(
+        figure="metric_name", counted="count_name", unit="metric_scale", pace="work_done"
+    )
 
     def __init__(
         self,

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from autograd.runtime.deprecation import RenamedAttribute
+
 from ...errors import InputError
 from ...summary import summary_repr
 from ..files import PathLike, display_name, read_bytes
@@ -178,6 +180,7 @@ class NoteVocabulary:
     tokens: tuple[int, ...]
 
     __repr__ = summary_repr
+    of = RenamedAttribute("from_pieces")
 
     @classmethod
     def from_pieces(cls, pieces: Iterable[Sequence[Note]]) -> NoteVocabulary:

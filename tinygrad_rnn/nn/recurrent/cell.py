@@ -19,6 +19,7 @@ from typing import Any, Self
 from autograd import Tensor, flatten, linear, tree_map, zeros
 from autograd.runtime.deprecation import RenamedAttribute
 
+from ...compatibility import renamed_state
 from .. import init
 from ..functional import apply_mask
 from ..module import Module, to_model_device
@@ -86,6 +87,7 @@ class Cell(Module):
         return cell
 
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    __setstate__ = renamed_state(_made_from="_constructor_arguments")
 
     def __init__(
         self,

@@ -6,6 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from autograd.runtime.deprecation import (
+    RenamedAttribute,
+    renamed_class_attributes,
+)
+
+from ...compatibility import renamed_state
 from ...scalars import check_count, to_python, warn_changed_options
 from ..optimizer import Group, Optimizer
 
@@ -33,6 +39,11 @@ class LRScheduler:
     """Names of the attributes that change and are saved."""
     option_names: tuple[str, ...] = ()
     """Names of the attributes that the constructor sets; they are saved for comparison."""
+
+    kept = RenamedAttribute("state_names")
+    options = RenamedAttribute("option_names")
+    __init_subclass__ = renamed_class_attributes(kept="state_names", options="option_names")
+    __setstate__ = renamed_state(_set="_applied_rates")
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
