@@ -303,7 +303,7 @@ def apply_vjp(
         if missing := _missing(gradient):
             raise TypeError(
                 f"the VJP rule of {primitive.name} failed: {error}. g is None for results "
-                f"without a gradient, here {missing}; the rule must handle that"
+                f"without a gradient (here {missing}), and the rule must handle None"
             ) from error
         raise
 
@@ -359,7 +359,7 @@ def _check_residuals(node: Node) -> None:
         raise RuntimeError(
             f"{node.primitive.name}: this part of the graph, with a result of shape {node.shape}, "
             "was freed by an earlier backward. If it is a state carried over from an earlier "
-            "step, detach() it there; to go through the same graph again, pass "
+            "step, detach() it there; to differentiate the same graph again, pass "
             "retain_graph=True to the first backward"
         )
     mutation.check_versions(node.primitive.name, flatten(node.residuals), node.number)
