@@ -1,4 +1,4 @@
-"""`checkpoint`: free the graph of a function, and recompute it during the backward pass."""
+"""Gradient checkpointing of a function: free its graph, and recompute it in the backward pass."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class CheckpointedScan:
         self.segment_length = length
         if self.steps > length and graph.recording.get():
             self.parameters, _ = self._measure(1, carry, xs)
-        return self.run(0, self.steps, carry, xs, equal_segments(length))
+        return self.run_segments(0, self.steps, carry, xs, equal_segments(length))
 
     def _execute_within_budget(self, budget: int, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Store as many carries as fit into `budget` bytes besides the graph of a segment."""
@@ -113,7 +113,7 @@ class CheckpointedScan:
                 f"graph of a step takes about {step_bytes} bytes, and each of several stored "
                 f"carries {carry_bytes}; increase the budget"
             )
-        return self.run(0, self.steps, carry, xs, revolve(states, self.segment_length))
+        return self.run_segments(0, self.steps, carry, xs, revolve(states, self.segment_length))
 
     def _measure(self, steps: int, carry: Any, xs: Any) -> tuple[set[Node], int]:
         """Record the first steps to measure them.
@@ -130,7 +130,7 @@ class CheckpointedScan:
         step_nodes, outer_nodes = recorded_since(start, out)
         return outer_nodes, graph_bytes(step_nodes)
 
-    def run(
+    def run_segments(
         self,
         start: int,
         stop: int,
@@ -154,7 +154,9 @@ class CheckpointedScan:
         for i, segment in enumerate(segments):
             x, last = unflatten(xs, [column[i] for column in columns]), first + segment.length
             if segment.recompute and graph.recording.get():
-                carry, ys = self._run_recomputed(first, last, carry, x, segment.schedule, outputs)
+                carry, ys = self._run_without_graph(
+                    first, last, carry, x, segment.schedule, outputs
+                )
             else:
                 carry, ys = self.run_steps(first, last, carry, x)
                 ys = outputs.write(first, last, ys)
@@ -162,7 +164,7 @@ class CheckpointedScan:
             first = last
         return carry, outputs.join(start, stop, chunks)
 
-    def _run_recomputed(
+    def _run_without_graph(
         self,
         start: int,
         stop: int,
@@ -172,7 +174,7 @@ class CheckpointedScan:
         outputs: OutputBuffer,
     ) -> Any:
         """Execute a segment without its graph, which the backward pass recomputes."""
-        run = replayable(lambda: self.run(start, stop, carry, xs, schedule))
+        run = replayable(lambda: self.run_segments(start, stop, carry, xs, schedule))
 
         def recompute() -> Any:
             if self.check_unchanged is not None:
@@ -182,7 +184,7 @@ class CheckpointedScan:
         inputs = {leaf._node for leaf in flatten((carry, xs)) if is_recorded(leaf)}
         with no_grad():
             schedule_without_graph = equal_segments(self.segment_length)
-            out = self.run(start, stop, carry, xs, schedule_without_graph, outputs)
+            out = self.run_segments(start, stop, carry, xs, schedule_without_graph, outputs)
         return record_as_one_node(out, _is_computed, inputs | self.parameters, recompute)
 
 

@@ -1,4 +1,7 @@
-"""Sequence lengths of a scan: the number of steps, and the mask of a ragged batch."""
+"""Sequence lengths of a scan: the number of steps, and the mask of a ragged batch.
+
+The loops that apply the mask are in `scan`.
+"""
 
 from __future__ import annotations
 

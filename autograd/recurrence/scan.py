@@ -64,8 +64,9 @@ def scan(
         steps at once. `step` then receives slices of its result. It may also be called on the slice
         of one step, so it must process each step independently.
     checkpoint : int or "sqrt", optional
-        Store only the carry after every `checkpoint` steps in the forward pass, and recompute the
-        other steps in the backward pass. "sqrt" uses the square root of the number of steps [2]_.
+        Gradient checkpointing: store only the carry after every `checkpoint` steps in the forward
+        pass, and recompute all segments but the last one in the backward pass. "sqrt" uses the
+        square root of the number of steps [2]_.
     memory_budget : int, optional
         Store as much as fits into this number of bytes, besides `xs` and the ys, and recompute as
         few steps as possible [3]_.

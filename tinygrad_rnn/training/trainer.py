@@ -285,7 +285,7 @@ class Trainer:
                 return float(value)
             except (TypeError, ValueError) as error:
                 raise TypeError(f"validation(model) must return a number, got {value!r}") from error
-        model = self._bind_model(None if self.bptt is None else self.bptt.reader())
+        model = self._bind_model(None if self.bptt is None else self.bptt.for_evaluation())
         self.validation.load_state_dict(self.validation_start)
         with evaluation_mode(self.model), ag.no_grad():
             return mean_loss(self.loss, model, self.validation) / self.metric_scale

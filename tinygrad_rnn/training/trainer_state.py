@@ -37,7 +37,11 @@ class TrainerParts(Protocol):
 
 
 def get_state(trainer: TrainerParts) -> dict[str, Any]:
-    """Return the state as nested dicts of arrays and JSON values."""
+    """Return the state as nested dicts of arrays and JSON values.
+
+    The keys are part of the file format: "at" is the position, "carried" the stream of the
+    truncated BPTT.
+    """
     return {
         "at": asdict(trainer.position),
         "options": _options(trainer),

@@ -15,6 +15,7 @@ from typing import Any
 
 import autograd as ag
 from autograd import Tensor
+from autograd.runtime.deprecation import RenamedAttribute
 
 from ..nn.module import to_model_device
 from ..scalars import to_python
@@ -107,7 +108,7 @@ class TruncatedBPTT:
         if not 1 <= new <= self.k1:
             raise ValueError(
                 f"a chunk must have 1 to k1={self.k1} steps, got {new} on axis {self.axis} of "
-                f"inputs of shape {inputs.shape}; windows() splits a whole sequence into chunks"
+                f"inputs of shape {inputs.shape}; chunks() splits a whole sequence"
             )
         if self._window is not None:
             past = self._window.shape[self.axis]
@@ -128,7 +129,7 @@ class TruncatedBPTT:
                 outputs, state = model(self._slice(inputs, start, end), state)
                 segments.append(outputs)
             if end == boundary:
-                self._next_state = ag.tree_map(_detach, state)
+                self._next_state = ag.tree_map(_detach, state)  # gradients stop here
         self._window = inputs.detach()
         outputs = segments[0] if len(segments) == 1 else ag.concatenate(segments, self.axis)
         newest: Tensor = self._slice(outputs, steps - new, steps)
@@ -138,7 +139,7 @@ class TruncatedBPTT:
         """Return where, in a window of `steps` steps, the window of the next full chunk starts."""
         return max(steps + self.k1 - self.k2, 0)
 
-    def windows(self, model: Model, inputs: Any, targets: Any) -> Iterator[tuple[Tensor, Any]]:
+    def chunks(self, model: Model, inputs: Any, targets: Any) -> Iterator[tuple[Tensor, Any]]:
         """Start a new stream and read a whole sequence in chunks of `k1` steps.
 
         Parameters
@@ -174,7 +175,7 @@ class TruncatedBPTT:
             outputs = self(model, self._slice(inputs, start, end))
             yield outputs, self._slice(targets, start, end)
 
-    def reader(self) -> TruncatedBPTT:
+    def for_evaluation(self) -> TruncatedBPTT:
         """Return a copy at the start of a stream, for evaluation without gradients.
 
         Returns
@@ -184,6 +185,9 @@ class TruncatedBPTT:
         """
         return TruncatedBPTT(self.k1, batch_first=bool(self.axis))
 
+    windows = RenamedAttribute("chunks")
+    reader = RenamedAttribute("for_evaluation")
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the stream.
 
@@ -192,6 +196,7 @@ class TruncatedBPTT:
         dict
             Options, and host copies of inputs and model states.
         """
+        # The keys are part of the file format: "read" is the window, "later" the next state.
         values = {"read": self._window, "state": self._state, "later": self._next_state}
         arrays = {name: ag.tree_map(_to_host, value) for name, value in values.items()}
         return arrays | {"options": self._options()}

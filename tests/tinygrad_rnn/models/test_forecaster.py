@@ -84,7 +84,7 @@ def test_a_forecaster_learns_and_continues_streams() -> None:
     schedule = optim.lr_scheduler.ExponentialLR(optimizer, 0.85)
     bptt = training.TruncatedBPTT(k1=20)
     for _ in range(25):
-        for forecast, target in bptt.windows(model, waves[:200], waves[1:201]):
+        for forecast, target in bptt.chunks(model, waves[:200], waves[1:201]):
             optimizer.zero_grad()
             F.mse_loss(forecast, target).backward()
             optimizer.step()

@@ -48,10 +48,8 @@ def test_gradients_of_all_chunks_sum_to_full_bptt(
     layer, inputs, targets = make_case(kind, steps, batch_first, num_layers=2)
     loss_of(layer(inputs)[0], targets).backward()
     expected = gradients(layer)
-    for outputs, window_targets in TruncatedBPTT(k1, k2, batch_first).windows(
-        layer, inputs, targets
-    ):
-        loss_of(outputs, window_targets).backward()
+    for outputs, chunk_targets in TruncatedBPTT(k1, k2, batch_first).chunks(layer, inputs, targets):
+        loss_of(outputs, chunk_targets).backward()
     for actual, full in zip(gradients(layer), expected, strict=True):
         np.testing.assert_allclose(actual, full, rtol=0, atol=1e-10)
 
@@ -80,16 +78,16 @@ def test_gradients_reach_back_exactly_k2_steps(k1: int, more: int, steps: int) -
     """The reference is a pass that starts from the state k2 steps before its end."""
     k2 = k1 + more
     layer, inputs, targets = make_case("GRU", steps)
-    windows = TruncatedBPTT(k1, k2).windows(layer, inputs, targets)
-    for end, (outputs, window_targets) in zip([*range(k1, steps, k1), steps], windows, strict=True):
-        loss_of(outputs, window_targets).backward()
+    chunks = TruncatedBPTT(k1, k2).chunks(layer, inputs, targets)
+    for end, (outputs, chunk_targets) in zip([*range(k1, steps, k1), steps], chunks, strict=True):
+        loss_of(outputs, chunk_targets).backward()
         actual = gradients(layer)
-        start = 0 if end <= k2 else end - len(window_targets) - (k2 - k1)
+        start = 0 if end <= k2 else end - len(chunk_targets) - (k2 - k1)
         with ag.no_grad():
             state = layer(inputs[:start])[1] if start else None
-        plain = layer(inputs[start:end], state)[0][-len(window_targets) :]
+        plain = layer(inputs[start:end], state)[0][-len(chunk_targets) :]
         np.testing.assert_allclose(plain.numpy(), outputs.numpy(), rtol=0, atol=1e-12)
-        loss_of(plain, window_targets).backward()
+        loss_of(plain, chunk_targets).backward()
         for pair in zip(actual, gradients(layer), strict=True):
             np.testing.assert_allclose(*pair, rtol=0, atol=1e-10)
 
@@ -139,11 +137,11 @@ def test_reset_starts_a_new_stream() -> None:
     np.testing.assert_array_equal(bptt(layer, inputs[:3]).numpy(), first)
 
 
-def test_windows_starts_a_new_stream() -> None:
+def test_chunks_starts_a_new_stream() -> None:
     layer, inputs, targets = make_case("GRU", 5)
     bptt = TruncatedBPTT(2, 3)
     first, second = (
-        [outputs.numpy() for outputs, _ in bptt.windows(layer, inputs, targets)] for _ in range(2)
+        [outputs.numpy() for outputs, _ in bptt.chunks(layer, inputs, targets)] for _ in range(2)
     )
     np.testing.assert_array_equal(np.concatenate(first), np.concatenate(second))
 
@@ -203,4 +201,13 @@ def test_a_chunk_of_fewer_streams_is_an_error() -> None:
 def test_targets_of_another_length_are_an_error() -> None:
     layer, inputs, targets = make_case("RNN", 5)
     with pytest.raises(ValueError, match="targets must have 5 steps"):
-        next(TruncatedBPTT(2).windows(layer, inputs, targets[:4]))
+        next(TruncatedBPTT(2).chunks(layer, inputs, targets[:4]))
+
+
+def test_old_names_warn() -> None:
+    bptt = TruncatedBPTT(2)
+    layer, inputs, targets = make_case("GRU", 5)
+    with pytest.warns(DeprecationWarning, match=r"TruncatedBPTT\.windows .* use chunks"):
+        assert len(list(bptt.windows(layer, inputs, targets))) == 3
+    with pytest.warns(DeprecationWarning, match="use for_evaluation"):
+        assert bptt.reader().k2 == 2

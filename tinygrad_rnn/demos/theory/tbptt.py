@@ -63,7 +63,7 @@ def train(demo, model, k2):
 def truncated_gradient(model, x, y, k1, k2):
     """Return the truncated gradient of the summed error of a stream, as one vector."""
     model.zero_grad()
-    for scores, bits in training.TruncatedBPTT(k1, k2).windows(model, x, y):
+    for scores, bits in training.TruncatedBPTT(k1, k2).chunks(model, x, y):
         (error(scores, bits) * len(bits)).backward()
     return np.concatenate([weight.grad.numpy().ravel() for weight in model.parameters()])
 

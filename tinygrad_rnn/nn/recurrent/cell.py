@@ -29,7 +29,7 @@ from ..parameter import Parameter, check_sizes, zero_parameter
 class Cell(Module):
     """Base class of recurrent cells. A subclass sets `gates` and defines `step`.
 
-    The weights consist of one block of H = hidden_size rows per gate. `step` receives
+    The weights consist of one block of H = hidden_size rows per gate or candidate. `step` receives
     W_ih x + b_ih + b_hh as its input and obtains W_hh h from `self.recurrent(h)`. The default state
     is h (B, R), initially zero. A subclass may override `more_parameters`, `precompute`,
     `initial_state` and `__init__`, which must set `input_size` and `output_size`.
@@ -39,7 +39,7 @@ class Cell(Module):
     input_size : int
         Number I of input features.
     hidden_size : int
-        Number H of rows of a gate.
+        Number H of hidden units.
     bias : bool, default True
         False omits the biases.
     device : str, optional
@@ -52,7 +52,7 @@ class Cell(Module):
     Attributes
     ----------
     gates : int
-        Number G of gates (class attribute).
+        Number G of blocks of H rows in the weights, one per gate or candidate (class attribute).
     weight_ih : Parameter, shape (G * H, I)
         Input weights. All parameters are initialized from U(-1/sqrt(H), 1/sqrt(H)).
     weight_hh : Parameter, shape (G * H, R)
@@ -111,7 +111,9 @@ class Cell(Module):
         self.more_parameters(bias)
 
     def more_parameters(self, bias: bool) -> None:
-        """Create parameters in addition to the two weights and their biases.
+        """Create further parameters, or initialize or delete the two weights and their biases.
+
+        The constructor calls this method last; the default does nothing.
 
         Parameters
         ----------

@@ -85,7 +85,8 @@ class Recurrent(Module):
     detach_every : int, optional
         Detach the state every `detach_every` steps: truncated backpropagation through time.
     checkpoint : int or "sqrt", optional
-        Checkpointing, see `autograd.scan`: recompute steps in the backward pass to save memory.
+        Gradient checkpointing, see `autograd.scan`: recompute steps in the backward pass to save
+        memory.
     memory_budget : int, optional
         Bytes that the residuals of a cell may occupy, see `autograd.scan`.
     compile : bool, optional
@@ -393,7 +394,8 @@ def _zoneout_rates(zoneout: Any, parts: int, cell_name: str) -> tuple[float, ...
 def _without_padding(xs: Tensor, lengths: Any) -> Tensor:
     """Return `xs` (T, B, I) with 0 beyond the length of each sequence.
 
-    A nan there would reach the gradient of the weights, since 0 * nan is nan.
+    A nan there would reach the gradient of the weights, since 0 * nan is nan. The state and the
+    outputs are masked by `autograd.recurrence.ragged`.
     """
     lengths = tensor(lengths, device=xs.device)
     if lengths.shape != xs.shape[1:2]:
