@@ -182,6 +182,7 @@ def test_the_learning_rate_falls_when_the_validation_loss_does_not(
     assert list(map(float, rates)) == [8, 8, 2]
 
 
+@pytest.mark.host
 def test_the_forecaster_runs(capsys: pytest.CaptureFixture[str]) -> None:
     load_program("sine").main([*LENGTH, "--steps", "2"])
     errors = [float(number) for number in re.findall(r"test (\S+)", capsys.readouterr().out)]

@@ -182,6 +182,7 @@ def test_the_same_program_gives_the_same_drawing() -> None:
     assert make() == make()
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("fold", [True, False])
 def test_the_work_of_drawing_grows_linearly(fold: bool) -> None:
     def work(steps: int) -> int:
@@ -191,6 +192,7 @@ def test_the_work_of_drawing_grows_linearly(fold: bool) -> None:
     assert growth(work, 6) < 1.4
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("fold", [True, False])
 def test_the_work_does_not_grow_with_the_number_of_paths(fold: bool) -> None:
     """The number of paths is 2^depth."""
@@ -204,6 +206,7 @@ def test_the_work_does_not_grow_with_the_number_of_paths(fold: bool) -> None:
     assert growth(work, 10) < 1.4
 
 
+@pytest.mark.host
 def test_large_graphs_are_drawn_and_too_large_ones_raise() -> None:
     last, _ = elman(600)
     parsed = parse(ag.draw(last, fold=False))
@@ -214,6 +217,7 @@ def test_large_graphs_are_drawn_and_too_large_ones_raise() -> None:
     assert len(parse(ag.draw(last)).lines) < 15
 
 
+@pytest.mark.host
 def test_deep_graphs_do_not_need_a_deep_stack() -> None:
     y = leaf(1)
     for _ in range(20_000):

@@ -145,6 +145,7 @@ def test_precompute_runs_segment_by_segment_without_a_graph(memory: dict[str, in
     assert ys.tolist() == list(range(1, 19, 2))
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("recording", [True, False])
 @pytest.mark.parametrize("memory", [{"checkpoint": 20}, {"memory_budget": 200_000}])
 @pytest.mark.parametrize("reverse", [True, False])

@@ -121,10 +121,12 @@ def bytes_written(work: Callable[[int], Any]) -> Callable[[int], int]:
     return measure
 
 
+@pytest.mark.host
 def test_a_long_sequence() -> None:
     assert (sum_by_scan(100_000).numpy() == 1).all()
 
 
+@pytest.mark.host
 def test_the_work_of_a_scan_grows_linearly() -> None:
     assert growth(lambda n: executed(lambda: sum_by_scan(n)), 1000) < 1.2
     assert growth(bytes_written(sum_by_scan), 1000) < 1.2

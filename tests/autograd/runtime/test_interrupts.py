@@ -219,6 +219,7 @@ CONTEXTS: list[tuple[Callable[[], None], Callable[[], None]]] = [
 ] + [(evaluation, check_model), (capture, check_model), (threads, check_threads)]
 
 
+@pytest.mark.host
 def test_contexts_interrupted_at_every_line_leave_no_state_behind(
     record_property: Callable[[str, object], None],
 ) -> None:

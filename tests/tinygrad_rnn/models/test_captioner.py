@@ -121,6 +121,7 @@ def test_a_wide_beam_finds_the_best_of_all_captions(attention: str) -> None:
         assert len(first.tokens) == max_length or likeliest[len(first.tokens)] == END
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_captioner_learns_to_name_pixels(attention: str) -> None:
     """The caption of three pixels, each 0 or 1, lists the pixels that are 1."""

@@ -136,6 +136,7 @@ def test_derivatives_of_labels_to_second_order(pooling: str | None, symbols: int
     check_parameters(model, lambda: model(x, [2, 0, 3]))
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_classifier_learns_the_order_of_two_symbols(pooling: str) -> None:
     """The symbols 1 and 2 among zeros, tested on 100 unseen sequences."""
@@ -159,6 +160,7 @@ def test_a_classifier_learns_the_order_of_two_symbols(pooling: str) -> None:
     assert np.mean(model(x, lengths).numpy().argmax(1) == label) > 0.95
 
 
+@pytest.mark.host
 def test_a_bidirectional_tagger_learns_from_both_neighbors() -> None:
     """The label is 1 if a symbol is greater than both neighbors."""
     rng = np.random.default_rng(0)

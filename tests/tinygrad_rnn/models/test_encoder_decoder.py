@@ -253,6 +253,7 @@ def test_logits_do_not_depend_on_later_symbols() -> None:
 # --- learning -------------------------------------------------------------------------------------
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("attention", ["dot", "additive"])
 def test_learning_to_reverse_words(attention: str) -> None:
     """Words of up to 5 letters, padded with the end symbol; tested on 200 unseen words."""

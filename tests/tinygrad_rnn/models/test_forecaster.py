@@ -75,6 +75,7 @@ def test_derivatives_of_forecasts_to_second_order() -> None:
     check_parameters(model, lambda: model(x))
 
 
+@pytest.mark.host
 def test_a_forecaster_learns_and_continues_streams() -> None:
     """The model is trained by truncated BPTT and forecasts 20 values of a wave."""
     t = np.arange(221)[:, None]

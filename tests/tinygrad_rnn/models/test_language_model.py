@@ -91,6 +91,7 @@ def test_dropout_is_off_in_eval() -> None:
     assert np.array_equal(model(x)[0].numpy(), evaluation)
 
 
+@pytest.mark.host
 def test_learning_a_period_that_one_token_does_not_determine() -> None:
     """1 and 2 alternate after 0, so the last token alone leaves half a bit per token."""
     text = np.tile([0, 1, 0, 2], 30)

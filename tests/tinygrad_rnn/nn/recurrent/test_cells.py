@@ -220,6 +220,7 @@ def test_gradients_of_every_cell_equal_finite_differences(kind: str) -> None:
     check_layer(make_case(kind, T=3, B=2, H=3, lengths=[2, 3], seed=1))
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("kind", ["tanh", "Jordan", "projected", "reset before"])
 @pytest.mark.parametrize(
     "options",
