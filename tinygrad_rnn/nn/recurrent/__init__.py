@@ -3,9 +3,9 @@
 from .cell import Cell
 from .gru_cells import GRUCell, MGUCell, MinGRUCell
 from .layer import Recurrent
-from .layers import GRU, LSTM, RNN, JordanRNN, LayerNormLSTM, PeepholeLSTM
 from .lstm_cells import CoupledLSTMCell, LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell
 from .rnn_cells import IRNNCell, JordanRNNCell, RNNCell
+from .standard_layers import GRU, LSTM, RNN, JordanRNN, LayerNormLSTM, PeepholeLSTM
 
 __all__ = [
     "Cell",

@@ -67,8 +67,7 @@ class Cell(Module):
     ...
     ...     def step(self, h, x):
     ...         a, n = ag.split(x + self.recurrent(h), 2, axis=-1)
-    ...         a = ag.sigmoid(a)
-    ...         h = (1 - a) * h + a * ag.tanh(n)
+    ...         h = h + ag.sigmoid(a) * (ag.tanh(n) - h)
     ...         return h, h
     >>> layer = nn.Recurrent(LeakyCell(3, 4), num_layers=2)
     """
