@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import autograd as ag
+from autograd.runtime.deprecation import renamed_parameters
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -155,6 +156,7 @@ def draw_heat_map(
         axes.set_xticks(range(len(columns)), columns)
 
 
+@renamed_parameters(picture="pixels")
 def draw_image(axes: Any, pixels: Any, title: str = "", **options: Any) -> None:
     """Draw an image of shape (H, W) or (H, W, 3) with values from 0 to 1, without axes.
 

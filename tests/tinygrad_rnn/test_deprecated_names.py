@@ -3,6 +3,7 @@
 import importlib
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import autograd as ag
 from tinygrad_rnn import data, insight, models, nn, optim, training
 from tinygrad_rnn.compatibility import MOVED_MODULES
 from tinygrad_rnn.data.formats.midi import NoteVocabulary
+from tinygrad_rnn.demos.runner import Demo, Measurement
+from tinygrad_rnn.tasks import language_modeling
 
 pytestmark = pytest.mark.host
 
@@ -41,6 +44,11 @@ def test_deprecated_names_of_modules(module: Any, old: str, new: str) -> None:
         assert getattr(module, old) is getattr(module, new)
 
 
+def _run() -> language_modeling.Run:
+    vocabulary = data.Vocabulary("ab")
+    return language_modeling.Run(Path(), language_modeling.Options(), vocabulary, {}, {})
+
+
 @pytest.mark.parametrize(
     ("make", "old", "new"),
     [
@@ -59,6 +67,14 @@ def test_deprecated_names_of_modules(module: Any, old: str, new: str) -> None:
             "picture_size",
             "feature_size",
         ),
+        (language_modeling.Options, "prolonged", "with_limits"),
+        (language_modeling.Options, "typed", "format_limit"),
+        (_run, "prolong", "update_options"),
+        (_run, "locked", "lock"),
+        (lambda: Measurement("accuracy", 0.5), "what", "name"),
+        (lambda: Measurement("accuracy", 0.5), "shown", "formatted"),
+        (lambda: Measurement("accuracy", 0.5), "wanted", "target"),
+        (lambda: Measurement("accuracy", 0.5), "reached", "passed"),
     ],
 )
 def test_deprecated_attributes(make: Callable[[], Any], old: str, new: str) -> None:
@@ -81,6 +97,13 @@ def test_deprecated_parameters() -> None:
     with pytest.warns(DeprecationWarning, match=r"__init__\(training=...\) is deprecated"):
         session = training.Session(None, training=trainer, limits=training.Limits(1))  # type: ignore[call-arg]
     assert session.trainer is trainer
+    demo = Demo("name", Path("folder"))
+    with pytest.warns(DeprecationWarning, match=r"record\(what=...\) is deprecated; use name="):
+        demo.record(what="accuracy", value=0.5)  # type: ignore[call-arg]
+    with pytest.warns(DeprecationWarning, match=r"path\(shows=...\) is deprecated; use caption="):
+        demo.path("a.png", shows="An image")  # type: ignore[call-arg]
+    assert demo.rows == [Measurement("accuracy", 0.5)]
+    assert demo.files == {"a.png": "An image"}
 
 
 def _trainer() -> training.Trainer:

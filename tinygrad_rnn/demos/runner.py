@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import autograd as ag
+from autograd.runtime.deprecation import RenamedAttribute, renamed_parameters
 
 from .. import plotting
 from ..data import GeneratedBatches
@@ -63,6 +64,11 @@ class Measurement:
     unit: str = ""
     at_least: float | None = None
     at_most: float | None = None
+
+    what = RenamedAttribute("name")
+    shown = RenamedAttribute("formatted")
+    wanted = RenamedAttribute("target")
+    reached = RenamedAttribute("passed")
 
     @property
     def formatted(self) -> str:
@@ -220,6 +226,7 @@ class Demo:
         """Print a line."""
         print(*values, flush=True)
 
+    @renamed_parameters(what="name")
     def record(
         self,
         name: str,
@@ -250,6 +257,7 @@ class Demo:
             at_most = quick if at_most is not None else None
         self.rows.append(Measurement(name, float(value), unit, at_least, at_most))
 
+    @renamed_parameters(shows="caption")
     def path(self, name: str, caption: str) -> Path:
         """Return the path of a new file in the folder, and record its caption."""
         path = self.folder / check_file_name(name, self.name)
@@ -258,6 +266,7 @@ class Demo:
         self.files[name] = caption
         return path
 
+    @renamed_parameters(shows="caption")
     def save_figure(self, name: str, figure: Any, caption: str) -> None:
         """Save a matplotlib figure as PNG."""
         write_file(self.path(name, caption), plotting.to_png(figure))

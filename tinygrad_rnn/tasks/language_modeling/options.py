@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from autograd.runtime.deprecation import RenamedAttribute
+
 from ...errors import InputError
 from ...models.language_model import RECURRENT_LAYERS
 from ...scalars import to_python
@@ -166,6 +168,9 @@ class Options:
             Values by name.
         """
         return asdict(self)
+
+    prolonged = RenamedAttribute("with_limits")
+    typed = RenamedAttribute("format_limit")
 
     def format_limit(self, name: str, factor: int = 1) -> str:
         """Return a limit as it is written on the command line.

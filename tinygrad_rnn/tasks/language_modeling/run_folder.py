@@ -21,6 +21,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from autograd.runtime.deprecation import RenamedAttribute
+
 from ...data import TextCorpus, Vocabulary
 from ...errors import InputError, check_fields
 from ...models import LanguageModel
@@ -72,6 +74,8 @@ class Run:
     versions: dict[str, str]
 
     __repr__ = summary_repr
+    prolong = RenamedAttribute("update_options")
+    locked = RenamedAttribute("lock")
 
     @classmethod
     def create(
