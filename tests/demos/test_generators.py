@@ -207,18 +207,20 @@ def test_translations_have_chinese_word_order() -> None:
         kinds.add((question, negative, relative))
         assert chinese.endswith("吗？") == question
         assert ("没" in chinese) == negative
-        verb = next(做 for do, did, 做 in sentences.DO if do in words or did in words)
-        for text, phrase in [*sentences.WHEN, *sentences.WHERE]:
+        verb = next(zh for verb, past, zh in sentences.VERBS if verb in words or past in words)
+        for text, phrase in [*sentences.TIMES, *sentences.PLACES]:
             if text and f"{text} " in f"{english.rstrip('.?')} ":
                 assert chinese.index(phrase) < chinese.index(verb), (english, chinese)
-        thing, measure = next(
-            (物, 只) for one, many, 只, 物 in sentences.THING if one in words or many in words
+        noun, measure = next(
+            (noun_zh, measure)
+            for singular, plural, measure, noun_zh in sentences.NOUNS
+            if singular in words or plural in words
         )
-        assert chinese.index(measure) < chinese.rindex(thing)
+        assert chinese.index(measure) < chinese.rindex(noun)
         if " two " in f" {english.lower()}" and not any(ten in words for ten in sentences.TENS):
             assert f"两{measure}" in chinese
         if relative:
-            assert chinese.index(verb) < chinese.rindex(thing)
+            assert chinese.index(verb) < chinese.rindex(noun)
             assert "的那" in chinese
         assert set(chinese) <= set(sentences.PINYIN)
     assert len(kinds) == 4

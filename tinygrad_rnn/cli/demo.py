@@ -234,7 +234,7 @@ def _cpu_count() -> int:
 
 
 def _run_all(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
-    """Run every demo in a process of its own, and print a summary when each ends."""
+    """Run every demo in a separate process, and print a summary when each ends."""
     parent, start, failed = arguments.out or RUNS_FOLDER / "demo", time.monotonic(), 0
     parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(options["jobs"]) as pool:

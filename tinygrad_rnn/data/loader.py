@@ -23,7 +23,7 @@ from .dataset import TensorDataset, draw_seed
 Indices = npt.NDArray[np.int64]
 
 BATCHES_PER_POOL = 50
-"""Number of batches whose examples are sorted by length together, if lengths are given."""
+"""Number of batches whose examples are sorted by length together, with the option `lengths`."""
 
 
 class Batches(Protocol):

@@ -310,7 +310,7 @@ def length_penalty(length: float, alpha: float) -> float:
 
 
 def _to_state_device(state: Any, tokens: Any) -> Tensor:
-    """Return symbols as a Tensor on the device of the state, or on their own device without one."""
+    """Return symbols as a Tensor on the device of the state, if the state contains Tensors."""
     devices = [leaf.device for leaf in ag.flatten((state, tokens)) if isinstance(leaf, Tensor)]
     return ag.tensor(tokens, device=devices[0] if devices else None)
 

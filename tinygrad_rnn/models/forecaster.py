@@ -171,7 +171,7 @@ class Forecaster(nn.Module):
         series : array_like, shape (n, C)
             The series.
         warm_up : int, default 0
-            Number of initial values that are excluded from the error, at least 1.
+            Number of initial values to exclude. The first value is always excluded.
 
         Returns
         -------

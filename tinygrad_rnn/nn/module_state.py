@@ -136,7 +136,7 @@ class ModuleState:
         Raises
         ------
         TypeError
-            If no target is given, or if the dtype is not a floating-point dtype.
+            If there is neither a device nor a dtype, or if the dtype is not a floating-point dtype.
         """
         all_targets = [target for target in (*targets, device, dtype) if target is not None]
         if not all_targets:

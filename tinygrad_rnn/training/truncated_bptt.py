@@ -104,23 +104,24 @@ class TruncatedBPTT:
             chunk in an axis other than time.
         """
         inputs = to_model_device(model, inputs)
-        new = inputs.shape[self.axis]
-        if not 1 <= new <= self.k1:
+        new_steps = inputs.shape[self.axis]
+        if not 1 <= new_steps <= self.k1:
             raise ValueError(
-                f"a chunk must have 1 to k1={self.k1} steps, got {new} on axis {self.axis} of "
-                f"inputs of shape {inputs.shape}; chunks() splits a whole sequence"
+                f"a chunk must have 1 to k1={self.k1} steps, got {new_steps} on axis {self.axis} "
+                f"of inputs of shape {inputs.shape}; chunks() splits a whole sequence"
             )
         if self._window is not None:
-            past = self._window.shape[self.axis]
+            past_steps = self._window.shape[self.axis]
             if self._shape_without_time(inputs) != self._shape_without_time(self._window):
                 raise ValueError(
                     f"a chunk of shape {inputs.shape} cannot continue a stream of chunks of shape "
                     f"{self._window.shape}: all axes but {self.axis} must agree; drop a smaller "
                     "last batch (drop_last=True) or start a new stream with reset()"
                 )
-            if past + new > self.k2:
+            if past_steps + new_steps > self.k2:
                 self._state = self._next_state
-                self._window = self._slice(self._window, self._next_start(past), past)
+                window_start = self._next_start(past_steps)
+                self._window = self._slice(self._window, window_start, past_steps)
             inputs = ag.concatenate((self._window, inputs), self.axis)
         steps = inputs.shape[self.axis]
         boundary, state, segments = self._next_start(steps), self._state, []
@@ -132,7 +133,7 @@ class TruncatedBPTT:
                 self._next_state = ag.tree_map(_detach, state)  # gradients stop here
         self._window = inputs.detach()
         outputs = segments[0] if len(segments) == 1 else ag.concatenate(segments, self.axis)
-        newest: Tensor = self._slice(outputs, steps - new, steps)
+        newest: Tensor = self._slice(outputs, steps - new_steps, steps)
         return newest
 
     def _next_start(self, steps: int) -> int:

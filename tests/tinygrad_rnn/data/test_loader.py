@@ -56,7 +56,7 @@ def test_an_epoch_has_every_example_once(
 
 @given(*sizes, *flags, st.integers(0, 60))
 def test_a_loader_resumes_from_any_position(
-    n: int, size: int, shuffle: bool, drop: bool, bucketed: bool, after: int
+    n: int, size: int, shuffle: bool, drop: bool, bucketed: bool, batches_read: int
 ) -> None:
     """A copy that restores the state after some batches continues like the original."""
     original = make_loader(n, size, shuffle, drop, bucketed)
@@ -66,7 +66,7 @@ def test_a_loader_resumes_from_any_position(
             yield from loader
 
     batches = stream(original)
-    for _ in range(after):
+    for _ in range(batches_read):
         next(batches)
     state = json.loads(json.dumps(original.state_dict()))
     copy = make_loader(n, size, shuffle, drop, bucketed, seed=99)

@@ -63,8 +63,8 @@ def test_captured_gates_satisfy_the_equations_of_the_cell() -> None:
     (trace,) = capture_traces(nn.PeepholeLSTM(I, H, dtype="float64"), values(T, B, I))
     i, f, g, o, c, h = (on_host(trace[name]) for name in "ifgoch")
     assert all(0 < gate.min() < gate.max() < 1 for gate in (i, f, o))
-    before = np.concatenate([np.zeros((1, B, H)), c[:-1]])
-    close(c, f * before + i * g)
+    previous_c = np.concatenate([np.zeros((1, B, H)), c[:-1]])
+    close(c, f * previous_c + i * g)
     close(h, o * np.tanh(c))
     (trace,) = capture_traces(nn.GRU(I, H, dtype="float64"), values(T, B, I))
     z, n, h = (on_host(trace[name]) for name in "znh")
@@ -261,23 +261,23 @@ def failing_loss(returned: Any) -> Any:
 def test_capturing_restores_all_state() -> None:
     model = models.LanguageModel(5, embed=3, hidden=H, layers=2, dropout=0.5)
     tokens = ag.tensor(np.array([[0, 1], [2, 3], [4, 0]]))
-    before = observable_state(model)
-    assert before[3:] == [None, False, None]
+    snapshot = observable_state(model)
+    assert snapshot[3:] == [None, False, None]
     insight.gradient_flow(model, tokens, loss=last_output)
-    assert observable_state(model) == before
+    assert observable_state(model) == snapshot
     insight.saliency(model, tokens, score=last_output)
-    assert observable_state(model) == before
+    assert observable_state(model) == snapshot
     with pytest.raises(KeyError, match="custom"):
         insight.gradient_flow(model, tokens, loss=failing_loss)
-    assert observable_state(model) == before
+    assert observable_state(model) == snapshot
     cell = FailingCell(I, H)
     cell.steps_left = 3
     layer = nn.Recurrent(cell)
-    before = observable_state(layer)
+    snapshot = observable_state(layer)
     with pytest.raises(KeyError, match="custom"):
         insight.gradient_flow(layer, values(T, B, I), loss=last_output)
     cell.steps_left = 3
-    assert observable_state(layer) == before
+    assert observable_state(layer) == snapshot
 
 
 def test_capturing_does_not_affect_random_numbers() -> None:

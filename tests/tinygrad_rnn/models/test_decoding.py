@@ -310,15 +310,15 @@ def test_equal_streams_give_equal_samples_on_every_device() -> None:
 
 def test_a_custom_stream_does_not_change_the_default_stream() -> None:
     tree = Tree(4, 5, seed=0)
-    before = ag.random.get_state()
+    random_state = ag.random.get_state()
     texts = [
         sample(tree.step, *tree.start(9), END, 5, generator=ag.Generator(seed))
         for seed in (1, 1, 2)
     ]
     assert texts[0] == texts[1] != texts[2]
-    assert ag.random.get_state() == before
+    assert ag.random.get_state() == random_state
     sample(tree.step, *tree.start(9), END, 5)
-    assert ag.random.get_state() != before
+    assert ag.random.get_state() != random_state
 
 
 @pytest.mark.parametrize("search", [partial(sample, temperature=0), beam_search])
@@ -348,8 +348,8 @@ def test_single_steps_of_a_language_model_equal_the_forward_pass() -> None:
     scores, _ = model(text)
     state = None
     for t, tokens in enumerate(text):
-        state, after = model.step(state, ag.tensor(tokens))
-        np.testing.assert_allclose(after.numpy(), scores.numpy()[t], rtol=1e-12)
+        state, step_scores = model.step(state, ag.tensor(tokens))
+        np.testing.assert_allclose(step_scores.numpy(), scores.numpy()[t], rtol=1e-12)
     widest = beam_search(model.step, state, [1, 2], END, 3, width=125)
     greedy = sample(model.step, state, [1, 2], END, 3, temperature=0)
     assert len(widest) == 2

@@ -245,9 +245,9 @@ def test_logits_do_not_depend_on_later_symbols() -> None:
     model, source, target = make_model(), tokens(4, 3, SOURCE), tokens(3, 3, TARGET)
     other = target.copy()
     other[2] = (target[2] + 1) % TARGET
-    before, after = model(source, None, target).numpy(), model(source, None, other).numpy()
-    np.testing.assert_array_equal(before[:2], after[:2])
-    assert (before[2] != after[2]).any()
+    scores, changed_scores = model(source, None, target).numpy(), model(source, None, other).numpy()
+    np.testing.assert_array_equal(scores[:2], changed_scores[:2])
+    assert (scores[2] != changed_scores[2]).any()
 
 
 # --- learning -------------------------------------------------------------------------------------

@@ -61,9 +61,9 @@ def test_logits_do_not_depend_on_later_tokens(t: int, seed: int) -> None:
     model, x = LanguageModel(V, embed=2, hidden=3, layers=2), tokens(6, 2, seed)
     other = x.copy()
     other[t:] = (x[t:] + 1) % V
-    before, after = model(x)[0].numpy(), model(other)[0].numpy()
-    np.testing.assert_array_equal(after[:t], before[:t])
-    assert (after[t] != before[t]).any()
+    scores, changed_scores = model(x)[0].numpy(), model(other)[0].numpy()
+    np.testing.assert_array_equal(changed_scores[:t], scores[:t])
+    assert (changed_scores[t] != scores[t]).any()
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

@@ -30,11 +30,13 @@ def witten_bell(text: np.ndarray, context: tuple[int, ...], order: int) -> list[
     if order > len(context):
         return shorter
     h = context[len(context) - order :]
-    after = Counter(int(text[i]) for i in range(order, len(text)) if (*text[i - order : i],) == h)
-    total, distinct = after.total(), len(after)
+    followers = Counter(
+        int(text[i]) for i in range(order, len(text)) if (*text[i - order : i],) == h
+    )
+    total, distinct = followers.total(), len(followers)
     if not total:
         return shorter
-    return [(after[c] + distinct * shorter[c]) / (total + distinct) for c in range(V)]
+    return [(followers[c] + distinct * shorter[c]) / (total + distinct) for c in range(V)]
 
 
 @given(texts, st.lists(characters, max_size=8), orders)

@@ -72,11 +72,11 @@ def test_load_state_dict_restores_all_parameters_in_place() -> None:
 
 def test_state_dict_returns_copies() -> None:
     net = Net()
-    state, before = net.state_dict(), state_of(net)
+    state, snapshot = net.state_dict(), state_of(net)
     net.load_state_dict(state)
     for array in state.values():
         array += 1
-    assert state_of(net) == before
+    assert state_of(net) == snapshot
 
 
 def test_load_state_dict_converts_the_dtype() -> None:
@@ -88,7 +88,7 @@ def test_load_state_dict_converts_the_dtype() -> None:
 
 def test_load_state_dict_lists_all_differences_and_changes_nothing() -> None:
     net = Net()
-    state, before = net.state_dict(), state_of(net)
+    state, snapshot = net.state_dict(), state_of(net)
     del state["scale"], state["tied.bias"]
     state |= {"last.weight": np.zeros((2, 3)), "more": np.zeros(1)}
     state["last.bias"] += 1
@@ -101,15 +101,15 @@ def test_load_state_dict_lists_all_differences_and_changes_nothing() -> None:
         "last.weight: expected shape (3, 2), got (2, 3)",
     ):
         assert part in str(error.value)
-    assert state_of(net) == before
-    words = {name: array for name, array in state.items() if name in before} | {
-        "scale": before["scale"],
+    assert state_of(net) == snapshot
+    words = {name: array for name, array in state.items() if name in snapshot} | {
+        "scale": snapshot["scale"],
         "tied.bias": ["a", "b", "c"],
-        "last.weight": before["last.weight"],
+        "last.weight": snapshot["last.weight"],
     }
     with pytest.raises(ValueError, match="could not convert string to float"):
         net.load_state_dict(words)
-    assert state_of(net) == before
+    assert state_of(net) == snapshot
 
 
 @pytest.mark.parametrize("options", [{}, {"checkpoint": 1}])
@@ -175,11 +175,11 @@ def test_apply_visits_children_before_parents() -> None:
 
 def test_to_changes_the_dtype_in_place() -> None:
     net = nn.LSTM(2, 3)
-    parameters, before = list(net.parameters()), state_of(net)
+    parameters, snapshot = list(net.parameters()), state_of(net)
     assert net.to("float64") is net
     assert all(p.dtype == np.float64 and p.requires_grad for p in parameters)
     assert all(a is b for a, b in zip(net.parameters(), parameters, strict=True))
-    assert state_of(net) == before
+    assert state_of(net) == snapshot
     y, _ = net(ag.tensor(np.ones((4, 1, 2))))
     y.sum().backward()
     assert y.dtype == np.float64
@@ -381,8 +381,8 @@ def test_a_copy_is_independent(make_copy: Any) -> None:
     net[-1].weight = net[0].weight
     net[0].register_forward_hook(add_one)
     sum((p * p).sum() for p in net.parameters()).backward()
-    before, other = state_of(net), make_copy(net)
-    assert state_of(other) == before
+    snapshot, other = state_of(net), make_copy(net)
+    assert state_of(other) == snapshot
     assert repr(other) == repr(net)
     assert other[-1].weight is other[0].weight
     assert not set(other.parameters()) & set(net.parameters())
@@ -392,7 +392,7 @@ def test_a_copy_is_independent(make_copy: Any) -> None:
     for p in other.parameters():
         nn.init.constant_(p, 7)
     other[1](ag.ones(2))
-    assert state_of(net) == before
+    assert state_of(net) == snapshot
 
 
 def test_a_missing_forward_raises() -> None:

@@ -307,10 +307,10 @@ def test_an_invalid_rate_raises_before_any_rate_is_set(rate: float) -> None:
     optimizer = two_groups()
     schedule = lr_scheduler.LambdaLR(optimizer, [lambda k: 1.0, lambda k: rate if k == 2 else 1.0])
     schedule.step()
-    before = schedule.get_last_lr()
+    snapshot = schedule.get_last_lr()
     with pytest.raises(ValueError, match=r"LambdaLR gives \[.*\] after 2 steps"):
         schedule.step()
-    assert schedule.get_last_lr() == before
+    assert schedule.get_last_lr() == snapshot
 
 
 @pytest.mark.parametrize(
@@ -326,9 +326,9 @@ def test_an_invalid_rate_raises_before_any_rate_is_set(rate: float) -> None:
 def test_an_invalid_state_changes_nothing(make: Any, change: dict[str, Any]) -> None:
     schedule = make(two_groups())
     schedule.step()
-    before, rates = schedule.state_dict(), schedule.get_last_lr()
+    snapshot, rates = schedule.state_dict(), schedule.get_last_lr()
     with pytest.raises(ValueError, match="malformed"):
-        schedule.load_state_dict(before | change)
-    assert schedule.state_dict() == before
+        schedule.load_state_dict(snapshot | change)
+    assert schedule.state_dict() == snapshot
     assert schedule.get_last_lr() == rates
     schedule.step()

@@ -284,11 +284,11 @@ def test_a_malformed_state_raises_and_changes_nothing(corruption: str) -> None:
     optimizer = after_steps(optim.Adam(parameters([1.0, 2.0], [3.0]), lr=0.25))
     saved = optimizer.state_dict()
     corrupt(saved)
-    before = json.dumps(optimizer.state_dict(), default=np.ndarray.tolist)
+    snapshot = json.dumps(optimizer.state_dict(), default=np.ndarray.tolist)
     with pytest.raises(ValueError, match=message) as caught:
         optimizer.load_state_dict(saved)
     assert "\n" not in str(caught.value)
-    assert json.dumps(optimizer.state_dict(), default=np.ndarray.tolist) == before
+    assert json.dumps(optimizer.state_dict(), default=np.ndarray.tolist) == snapshot
 
 
 @pytest.mark.parametrize(

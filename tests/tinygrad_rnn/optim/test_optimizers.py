@@ -174,11 +174,11 @@ def test_a_saved_state_is_a_copy() -> None:
     optimizer, other = two_groups(), two_groups()
     take_steps(optimizer, 0)
     saved = optimizer.state_dict()
-    before = json.dumps(saved, default=np.ndarray.tolist)
+    snapshot = json.dumps(saved, default=np.ndarray.tolist)
     other.load_state_dict(saved)
     take_steps(optimizer, 1)
     take_steps(other, 1)
-    assert json.dumps(saved, default=np.ndarray.tolist) == before
+    assert json.dumps(saved, default=np.ndarray.tolist) == snapshot
 
 
 def change_group_size(saved: dict[str, Any]) -> None:
@@ -207,10 +207,10 @@ def test_a_state_of_other_parameters_raises_and_changes_nothing(corrupt: Any, me
     take_steps(optimizer, 0)
     saved = optimizer.state_dict()
     corrupt(saved)
-    before = json.dumps(optimizer.state_dict(), default=np.ndarray.tolist)
+    snapshot = json.dumps(optimizer.state_dict(), default=np.ndarray.tolist)
     with pytest.raises(ValueError, match=message):
         optimizer.load_state_dict(saved)
-    assert json.dumps(optimizer.state_dict(), default=np.ndarray.tolist) == before
+    assert json.dumps(optimizer.state_dict(), default=np.ndarray.tolist) == snapshot
 
 
 # --- particular optimizers ------------------------------------------------------------------------

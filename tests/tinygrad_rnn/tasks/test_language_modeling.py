@@ -143,12 +143,12 @@ def test_diverged_training_leaves_the_weights_unchanged() -> None:
     trainer.update()
     readout = trainer.model.readout.bias
     readout.data[0] = np.inf
-    before = trainer.model.state_dict()
+    weights = trainer.model.state_dict()
     with pytest.raises(TrainingDiverged, match=r"diverged at step 2: the loss is .*--lr"):
         trainer.update()
     assert trainer.position.step == 1
     for name, array in trainer.model.state_dict().items():
-        np.testing.assert_array_equal(array, before[name])
+        np.testing.assert_array_equal(array, weights[name])
 
 
 def make_session(folder: Path, options: Options) -> Session:
@@ -234,10 +234,10 @@ def test_the_best_model_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     results = iter([2.0, 3.0])
     task = "tinygrad_rnn.tasks.language_modeling.training"
     monkeypatch.setattr(f"{task}.bits_per_character", lambda *arguments: next(results))
-    before = session.trainer.model.state_dict()
+    weights = session.trainer.model.state_dict()
     session.train(NoProgress())
     saved = serialization.read_arrays(tmp_path / "run/model.safetensors")[0]
-    for name, array in before.items():
+    for name, array in weights.items():
         np.testing.assert_array_equal(saved[name], array)
     records = map(json.loads, (tmp_path / "run/metrics.jsonl").open())
     assert [r["best"] for r in records if r["event"] == "evaluation"] == [True, False]

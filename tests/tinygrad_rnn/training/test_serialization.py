@@ -107,11 +107,11 @@ def test_a_damaged_file_leaves_the_module_unchanged(tmp_path: Path, value: int) 
     content[-3] = value if content[-3] != value else 1
     path.write_bytes(content)
     module = nn.Linear(2, 2)
-    before = module.state_dict()
+    weights = module.state_dict()
     with pytest.raises(InputError, match=r"model\.safetensors is damaged: .* checksum"):
         load(path, module)
     for name, array in module.state_dict().items():
-        np.testing.assert_array_equal(array, before[name])
+        np.testing.assert_array_equal(array, weights[name])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", ">f4", "int64", "bool"])
@@ -354,13 +354,13 @@ def test_files_of_other_formats_are_an_input_error(tmp_path: Path, content: byte
     """One of them is a pickle, which is not executed."""
     (tmp_path / "file").write_bytes(content)
     module = nn.Linear(1, 1)
-    before = module.state_dict()
+    weights = module.state_dict()
     with pytest.raises(InputError, match="is damaged or not a safetensors file"):
         load(tmp_path / "file", module)
     with pytest.raises(InputError, match="none is missing"):
         load(tmp_path / "none", module)
     for name, array in module.state_dict().items():
-        np.testing.assert_array_equal(array, before[name])
+        np.testing.assert_array_equal(array, weights[name])
 
 
 def test_a_permission_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,10 +116,10 @@ def test_the_last_model_is_saved_without_validation(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
     make_trainer().fit(1, folder=tmp_path, progress=False)
-    before = (tmp_path / "last.safetensors").read_bytes()
+    checkpoint = (tmp_path / "last.safetensors").read_bytes()
     with pytest.raises(InputError, match="resume=True"):
         make_trainer().fit(2, folder=tmp_path, progress=False)
-    assert (tmp_path / "last.safetensors").read_bytes() == before
+    assert (tmp_path / "last.safetensors").read_bytes() == checkpoint
 
 
 def test_a_checkpoint_of_another_model_is_an_error(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_second_signal_has_its_usual_effect(first: int, second: int) -> None:
     def act(number: int, frame: Any) -> None:
         raise ProcessLookupError(number)
 
-    before = {number: signal.signal(number, act) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, act) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         signals = SignalRecorder()
         with signals.recording():
@@ -176,9 +176,9 @@ def test_a_second_signal_has_its_usual_effect(first: int, second: int) -> None:
             assert signals.signal == first
             with pytest.raises(ProcessLookupError):
                 os.kill(os.getpid(), second)
-        assert {signal.getsignal(number) for number in before} == {act}
+        assert {signal.getsignal(number) for number in handlers} == {act}
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 

@@ -445,7 +445,7 @@ def test_weights_stay_on_their_device(device: str) -> None:
 @pytest.mark.host
 def test_the_example_program_learns() -> None:
     command = [sys.executable, ROOT / "examples/sequence_classifier.py"]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
-    actual = re.search(r"validation accuracy: ([\d.]+)%", done.stdout)
+    process = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    actual = re.search(r"validation accuracy: ([\d.]+)%", process.stdout)
     assert actual is not None
     assert float(actual[1]) > 95

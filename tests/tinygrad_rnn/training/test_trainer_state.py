@@ -24,9 +24,9 @@ MAKERS: dict[str, Any] = {
 }
 
 
-def assert_resume_fails(trainer: Trainer, folder: Path, says: str) -> None:
+def assert_resume_fails(trainer: Trainer, folder: Path, message: str) -> None:
     """Assert that resuming raises a one-line InputError that names the file."""
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         trainer.fit(5, folder=folder, resume=True, progress=False)
     assert str(caught.value).startswith(f"{folder / 'last.safetensors'} ")
     assert "\n" not in str(caught.value)
@@ -110,13 +110,13 @@ CHANGED: dict[str, tuple[Any, Any, str]] = {
 }
 
 
-@pytest.mark.parametrize(("saved", "current", "says"), CHANGED.values(), ids=CHANGED)
+@pytest.mark.parametrize(("saved", "current", "message"), CHANGED.values(), ids=CHANGED)
 def test_resuming_with_other_options_of_a_schedule_names_both(
-    tmp_path: Path, saved: Any, current: Any, says: str
+    tmp_path: Path, saved: Any, current: Any, message: str
 ) -> None:
     make_trainer(schedule=saved).fit(1, folder=tmp_path, progress=False)
     make_trainer(schedule=saved).fit(1, folder=tmp_path, resume=True, progress=False)
-    with pytest.warns(UserWarning, match=says):
+    with pytest.warns(UserWarning, match=message):
         make_trainer(schedule=current).fit(1, folder=tmp_path, resume=True, progress=False)
 
 

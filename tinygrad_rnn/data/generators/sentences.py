@@ -69,19 +69,19 @@ def _table(text: str) -> list[list[str]]:
     return [entry.split("/") for entry in text.split("|")]
 
 
-WHO = _table("I/我|you/你|he/他|she/她|we/我们|they/他们|my friend/我的朋友|the teacher/老师")
-DO = _table("buy/bought/买|sell/sold/卖|see/saw/看见|find/found/找到|lose/lost/丢|draw/drew/画")
-THING = _table(
+SUBJECTS = _table("I/我|you/你|he/他|she/她|we/我们|they/他们|my friend/我的朋友|the teacher/老师")
+VERBS = _table("buy/bought/买|sell/sold/卖|see/saw/看见|find/found/找到|lose/lost/丢|draw/drew/画")
+NOUNS = _table(
     "book/books/本/书|map/maps/张/地图|ticket/tickets/张/票|cat/cats/只/猫|bird/birds/只/鸟|"
     "car/cars/辆/车|shirt/shirts/件/衬衫|coat/coats/件/大衣|flower/flowers/朵/花|"
     "letter/letters/封/信|horse/horses/匹/马|pen/pens/支/笔|chair/chairs/把/椅子"
 )
-LIKE = _table("red /红|white /白|black /黑|new /新|old /旧|big /大|small /小|/")
-IS = _table("expensive/贵|cheap/便宜|beautiful/漂亮|new/新|old/旧|big/大|small/小")
-WHERE = _table(
+ADJECTIVES = _table("red /红|white /白|black /黑|new /新|old /旧|big /大|small /小|/")
+PREDICATES = _table("expensive/贵|cheap/便宜|beautiful/漂亮|new/新|old/旧|big/大|small/小")
+PLACES = _table(
     " in Beijing/在北京| in Shanghai/在上海| at the market/在市场| at school/在学校|/|/|/"
 )
-WHEN = _table(" yesterday/昨天| last week/上个星期| this morning/今天早上| on Friday/星期五|/")
+TIMES = _table(" yesterday/昨天| last week/上个星期| this morning/今天早上| on Friday/星期五|/")
 MONTHS = "January February March April May June July August September October November December"
 ONES = [
     "one",
@@ -124,34 +124,40 @@ def make_translation_pair(rng: Rng) -> tuple[str, str]:
     def pick(entries: list[Any]) -> Any:
         return entries[rng.integers(len(entries))]
 
-    (who, 谁), (do, did, 做), (one, many, 只, 物) = pick(WHO), pick(DO), pick(THING)
-    (like, 样), (where, 哪儿), (when, 何时) = pick(LIKE), pick(WHERE), pick(WHEN)
+    subject, subject_zh = pick(SUBJECTS)
+    verb, past, verb_zh = pick(VERBS)
+    singular, plural, measure, noun_zh = pick(NOUNS)
+    adjective, adjective_zh = pick(ADJECTIVES)
+    place, place_zh = pick(PLACES)
+    time, time_zh = pick(TIMES)
     if rng.random() < 0.3:
         month, day = int(rng.integers(12)), int(rng.integers(1, 29))
-        when, 何时 = (
+        time, time_zh = (
             f" on {day} {MONTHS.split()[month]}",
             f"{chinese_numeral(month + 1)}月{chinese_numeral(day)}日",
         )
     n = int(rng.choice([1, 2, int(rng.integers(3, 100))]))
     count = ONES[n - 1] if n < 20 else f"{TENS[n // 10 - 2]} {ONES[n % 10 - 1] * (n % 10 > 0)}"
-    which = f"{like}{one}" if n == 1 else f"{count.strip()} {like}{many}"
-    what = f"one {which}" if n == 1 else which
-    多少 = "两" if n == 2 else chinese_numeral(n)
-    样 += "的" * (len(样) > 1)
+    noun_phrase = f"{adjective}{singular}" if n == 1 else f"{count.strip()} {adjective}{plural}"
+    object_phrase = f"one {noun_phrase}" if n == 1 else noun_phrase
+    count_zh = "两" if n == 2 else chinese_numeral(n)
+    adjective_zh += "的" * (len(adjective_zh) > 1)
+    object_zh = f"{measure}{adjective_zh}{noun_zh}"
+    start_zh = f"{subject_zh}{time_zh}{place_zh}{verb_zh}"
     match rng.integers(4):
         case 0:
-            english = f"{who} {did} {what}{where}{when}."
-            chinese = f"{谁}{何时}{哪儿}{做}了{多少}{只}{样}{物}。"
+            english = f"{subject} {past} {object_phrase}{place}{time}."
+            chinese = f"{start_zh}了{count_zh}{object_zh}。"
         case 1:
-            english = f"{who} did not {do} the {like}{one}{where}{when}."
-            chinese = f"{谁}{何时}没{哪儿}{做}那{只}{样}{物}。"
+            english = f"{subject} did not {verb} the {adjective}{singular}{place}{time}."
+            chinese = f"{subject_zh}{time_zh}没{place_zh}{verb_zh}那{object_zh}。"
         case 2:
-            english = f"did {who} {do} {what}{where}{when}?"
-            chinese = f"{谁}{何时}{哪儿}{做}了{多少}{只}{样}{物}吗？"
+            english = f"did {subject} {verb} {object_phrase}{place}{time}?"
+            chinese = f"{start_zh}了{count_zh}{object_zh}吗？"
         case _:
-            be, (good, 好) = "is" if n == 1 else "are", pick(IS)
-            english = f"the {which} that {who} {did}{where}{when} {be} {good}."
-            chinese = f"{谁}{何时}{哪儿}{做}的那{'' if n == 1 else 多少}{只}{样}{物}很{好}。"
+            copula, (predicate, predicate_zh) = "is" if n == 1 else "are", pick(PREDICATES)
+            english = f"the {noun_phrase} that {subject} {past}{place}{time} {copula} {predicate}."
+            chinese = f"{start_zh}的那{'' if n == 1 else count_zh}{object_zh}很{predicate_zh}。"
     return english[0].upper() + english[1:], chinese
 
 

@@ -84,7 +84,7 @@ class Autoregression:
         series : array_like, shape (n, C)
             The series.
         warm_up : int, default 0
-            Number of initial values that are excluded from the error, at least `order`.
+            Number of initial values to exclude. The first `order` values are always excluded.
 
         Returns
         -------

@@ -197,8 +197,8 @@ def _entries_at_classes(log_p: Tensor, classes: Any, axis: int) -> Any:
 
 def _log_softmax_at_classes(input: Tensor, classes: Any, axis: int) -> Any:
     """Return log_softmax(input) of one class per position."""
-    wide = input.astype("float32") if input.dtype == "float16" else input
-    rows = moveaxis(wide, axis, -1).reshape(classes.size, input.shape[axis])
+    scores = input.astype("float32") if input.dtype == "float16" else input
+    rows = moveaxis(scores, axis, -1).reshape(classes.size, input.shape[axis])
     row_indices = backend.of_array(classes).xp.arange(classes.size)
     entries, _ = log_softmax_at(rows, target=(row_indices, classes.reshape(-1)))
     return entries.reshape(classes.shape).astype(input.dtype)

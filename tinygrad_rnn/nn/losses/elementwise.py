@@ -95,8 +95,8 @@ def huber_loss(input: Tensor, target: Any, reduction: str = "mean", delta: float
         raise ValueError(f"huber_loss does not support non-positive values for delta: got {delta}")
     distance = absolute(input - as_target(input, target))
     is_small = distance < delta
-    small = where(is_small, distance, 0)  # the gradient of the square of infinity is not finite
-    losses = where(is_small, 0.5 * square(small), delta * (distance - 0.5 * delta))
+    finite = where(is_small, distance, 0)  # the gradient of the square of infinity is not finite
+    losses = where(is_small, 0.5 * square(finite), delta * (distance - 0.5 * delta))
     return reduce_losses(losses, reduction)
 
 

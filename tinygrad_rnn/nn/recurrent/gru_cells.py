@@ -24,7 +24,7 @@ class GRUCell(Cell):
         n = tanh(W_in x + b_in + r * (W_hn h + b_hn))        reset_after=True: PyTorch, cuDNN
         n = tanh(W_in x + b_in + W_hn (r * h) + b_hn)        reset_after=False: Cho et al.
 
-    The products with x in r and z include the biases b_ih + b_hh. State and output are h (B, H).
+    The arguments of sigmoid also include the biases b_ih + b_hh. State and output are h (B, H).
     The two variants are different functions: weights learned with one do not work with the other.
 
     Parameters

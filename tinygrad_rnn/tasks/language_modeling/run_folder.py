@@ -322,8 +322,8 @@ def _list_runs() -> str:
     runs = existing_runs()
     if not runs:
         return f"{RUNS_FOLDER}{os.sep} contains no runs"
-    shown = ", ".join(runs[-8:])
-    return f"the runs in {RUNS_FOLDER}{os.sep} are {'... ' if len(runs) > 8 else ''}{shown}"
+    names = ", ".join(runs[-8:])
+    return f"the runs in {RUNS_FOLDER}{os.sep} are {'... ' if len(runs) > 8 else ''}{names}"
 
 
 def missing_run_message() -> str:

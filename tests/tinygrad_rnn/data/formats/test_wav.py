@@ -75,13 +75,13 @@ def test_damaged_wavs(tmp_path: Path) -> None:
 GUID = bytes.fromhex("000000001000800000aa00389b71")
 
 
-def riff(tag: int, bits: int, raw: bytes, *, extended: bool, before: bytes = b"") -> bytes:
+def riff(tag: int, bits: int, raw: bytes, *, extended: bool, leading_chunks: bytes = b"") -> bytes:
     """Return a WAV file of two channels; `before` are chunks before its samples."""
     block = 2 * ((bits + 7) // 8)
     form = struct.pack("<HHIIHH", 0xFFFE if extended else tag, 2, 8000, 8000 * block, block, bits)
     if extended:
         form += struct.pack("<HHIH", 22, bits, 3, tag) + GUID
-    chunks = before + b"fmt " + struct.pack("<I", len(form)) + form
+    chunks = leading_chunks + b"fmt " + struct.pack("<I", len(form)) + form
     chunks += b"data" + struct.pack("<I", len(raw)) + raw
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
@@ -114,9 +114,11 @@ def test_wav_formats(tmp_path: Path, tag: int, bits: int, extended: bool, suffix
 def test_chunks_of_odd_size_are_skipped_with_and_without_padding(
     tmp_path: Path, pad: bytes, size: int
 ) -> None:
-    before = b"LIST" + struct.pack("<I", size) + b"x" * size + pad
+    leading_chunks = b"LIST" + struct.pack("<I", size) + b"x" * size + pad
     path = tmp_path / "a.wav"
-    path.write_bytes(riff(1, 16, struct.pack("<4h", 1, 3, 5, 7), extended=False, before=before))
+    path.write_bytes(
+        riff(1, 16, struct.pack("<4h", 1, 3, 5, 7), extended=False, leading_chunks=leading_chunks)
+    )
     np.testing.assert_array_equal(data.read_wav(path)[0], np.array([2, 6]) / 2**15)
     path.write_bytes(path.read_bytes()[: 20 + size])
     assert_input_error(data.read_wav, path, "ends after", "within its header")
