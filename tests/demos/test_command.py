@@ -105,14 +105,14 @@ def test_predict_applies_the_saved_model(
 
 def test_overwrite_replaces_results_and_no_other_files(script: Path, tmp_path: Path) -> None:
     succeeds("demo", script, "--out", "out", cwd=tmp_path)
-    fails("demo", script, "--out", "out", cwd=tmp_path, says=["out is not empty", "--overwrite"])
+    fails("demo", script, "--out", "out", cwd=tmp_path, phrases=["out is not empty", "--overwrite"])
     (tmp_path / "out" / "notes.txt").write_text("notes")
     succeeds("demo", script, "--out", "out", "--overwrite", cwd=tmp_path)
     assert (tmp_path / "out" / "notes.txt").read_text() == "notes"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("notes")
     words = ["demo", script, "--out", "other", "--overwrite"]
-    fails(*words, cwd=tmp_path, says=["other is not empty and was not written by a demo"])
+    fails(*words, cwd=tmp_path, phrases=["other is not empty and was not written by a demo"])
 
 
 def test_an_interrupted_run_is_replaced(script: Path, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_an_earlier_run_is_restored_unless_the_new_run_finishes(
 def test_invalid_data_leaves_no_files(script: Path, tmp_path: Path) -> None:
     script.write_text(SCRIPT[: SCRIPT.index("def main")] + BAD_DATA)
     for _ in range(2):
-        fails("demo", script, "--out", "out", cwd=tmp_path, says=["bad data"])
+        fails("demo", script, "--out", "out", cwd=tmp_path, phrases=["bad data"])
 
 
 BAD_DATA = """
@@ -175,11 +175,11 @@ def test_other_files_are_not_overwritten(script: Path, tmp_path: Path) -> None:
     run_folder, words = tmp_path / "run", ["--overwrite", "--out"]
     run_folder.mkdir()
     (run_folder / "config.json").write_text('{"format": "another"}')
-    fails("demo", script, *words, "run", cwd=tmp_path, says=["was not written by a demo"])
+    fails("demo", script, *words, "run", cwd=tmp_path, phrases=["was not written by a demo"])
     assert [*run_folder.iterdir()] == [run_folder / "config.json"]
     for data, out in (("run", "run"), ("run", "run/in"), ("run/config.json", "run")):
-        says = ["must not contain each other"]
-        fails("demo", script, "--data", data, *words, out, cwd=tmp_path, says=says)
+        phrases = ["must not contain each other"]
+        fails("demo", script, "--data", data, *words, out, cwd=tmp_path, phrases=phrases)
     assert [*run_folder.iterdir()] == [run_folder / "config.json"]
 
 
@@ -187,12 +187,12 @@ def test_a_folder_is_locked_during_a_run(script: Path, tmp_path: Path) -> None:
     succeeds("demo", script, "--out", "out", cwd=tmp_path)
     with lock_folder(tmp_path / "out"):
         words = ["demo", script, "--out", "out", "--overwrite"]
-        fails(*words, cwd=tmp_path, says=["another process"])
+        fails(*words, cwd=tmp_path, phrases=["another process"])
     assert len(rows_in(tmp_path / "out")) == 3
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "phrases"),
     [
         (["demo"], ["expected one of NAME, --list and --all"]),
         (["demo", "elmann"], ["unknown demo 'elmann'; did you mean elman?"]),
@@ -224,7 +224,7 @@ def test_a_folder_is_locked_during_a_run(script: Path, tmp_path: Path) -> None:
     ],
 )
 def test_errors_are_one_line(
-    script: Path, tmp_path: Path, words: list[str], says: list[str]
+    script: Path, tmp_path: Path, words: list[str], phrases: list[str]
 ) -> None:
     (tmp_path / "plain.py").write_text("print('not a demo')\n")
     (tmp_path / "broken.py").write_text("CLAIM = (\n")
@@ -238,7 +238,7 @@ def test_errors_are_one_line(
     }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(content)
-    fails(*words, cwd=tmp_path, says=says)
+    fails(*words, cwd=tmp_path, phrases=phrases)
 
 
 def test_all_demos_run_in_processes_and_are_reported(

@@ -56,19 +56,19 @@ def run(*argv: Any, cwd: Path, **settings: Any) -> subprocess.CompletedProcess[s
 
 def succeeds(*argv: Any, cwd: Path, **settings: Any) -> str:
     """Run a command, assert that it succeeds without an error message, and return its output."""
-    done = run(*argv, cwd=cwd, **settings)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return str(done.stdout)
+    process = run(*argv, cwd=cwd, **settings)
+    assert (process.returncode, process.stderr) == (0, ""), process
+    return str(process.stdout)
 
 
-def fails(*argv: Any, cwd: Path, says: list[str], **settings: Any) -> None:
+def fails(*argv: Any, cwd: Path, phrases: list[str], **settings: Any) -> None:
     """Assert that a command prints a one-line error with all phrases and changes no file."""
-    before = contents(cwd)
-    done = run(*argv, cwd=cwd, **settings)
-    assert done.returncode == 2, done
-    assert is_one_line(done.stderr), done
-    assert not [phrase for phrase in says if phrase not in done.stderr], done
-    assert contents(cwd) == before
+    snapshot = contents(cwd)
+    process = run(*argv, cwd=cwd, **settings)
+    assert process.returncode == 2, process
+    assert is_one_line(process.stderr), process
+    assert not [phrase for phrase in phrases if phrase not in process.stderr], process
+    assert contents(cwd) == snapshot
 
 
 def is_one_line(error: str) -> bool:

@@ -205,28 +205,28 @@ def test_help_shows_every_default(work_dir: Path) -> None:
 
 def test_the_module_runs_without_being_installed(tmp_path: Path) -> None:
     """The source folder is on PYTHONPATH, and the project is not installed."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "tinygrad_rnn", "--version"],
         cwd=tmp_path,
         env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         encoding="utf-8",
     )
-    assert re.fullmatch(r"tinygrad-rnn \d+\.\d+.*\n", done.stdout)
+    assert re.fullmatch(r"tinygrad-rnn \d+\.\d+.*\n", process.stdout)
 
 
 def test_ctrl_c_during_startup_exits_quietly(tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
     environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    done = subprocess.run([*COMMAND, "info"], cwd=tmp_path, env=environment, capture_output=True)
-    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+    process = subprocess.run([*COMMAND, "info"], cwd=tmp_path, env=environment, capture_output=True)
+    assert (process.returncode, process.stdout, process.stderr) == (130, b"", b"")
 
 
 def test_warnings_are_printed_without_source_code(tmp_path: Path) -> None:
     lines = ["import warnings", 'CLAIM = "a"', "def main(demo):", '    warnings.warn("b")']
     (tmp_path / "own.py").write_text("\n".join(lines))
-    done = run("demo", "own.py", "--out", "out", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "tinygrad-rnn: warning: b\n")
+    process = run("demo", "own.py", "--out", "out", cwd=tmp_path)
+    assert (process.returncode, process.stderr) == (0, "tinygrad-rnn: warning: b\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
@@ -269,12 +269,12 @@ def test_characters_outside_the_output_encoding_are_escaped(tmp_path: Path) -> N
 
 def test_resuming_a_complete_run_prints_its_results_again(trained: tuple[Path, str]) -> None:
     folder, first = trained
-    before = (folder / "last.safetensors").read_bytes()
-    done = run("train", "--resume", "--out", folder, cwd=folder)
-    assert done.returncode == 0
-    assert "The run is complete: it has reached --epochs 1" in done.stdout
+    checkpoint = (folder / "last.safetensors").read_bytes()
+    process = run("train", "--resume", "--out", folder, cwd=folder)
+    assert process.returncode == 0
+    assert "The run is complete: it has reached --epochs 1" in process.stdout
     assert (
-        done.stdout.split("The best model is")[1].replace(str(folder), "done")
+        process.stdout.split("The best model is")[1].replace(str(folder), "done")
         == (first.split("The best model is")[1])
     )
-    assert (folder / "last.safetensors").read_bytes() == before
+    assert (folder / "last.safetensors").read_bytes() == checkpoint

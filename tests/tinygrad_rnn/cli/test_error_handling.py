@@ -137,21 +137,21 @@ FOLDERS = [
 ]
 
 
-@pytest.mark.parametrize(("line", "says"), ARGUMENTS + TEXTS + VALUES + FOLDERS)
-def test_invalid_input_is_a_one_line_error(work_dir: Path, line: str, says: list[str]) -> None:
-    fails(*line.split(), cwd=work_dir, says=says)
+@pytest.mark.parametrize(("line", "phrases"), ARGUMENTS + TEXTS + VALUES + FOLDERS)
+def test_invalid_input_is_a_one_line_error(work_dir: Path, line: str, phrases: list[str]) -> None:
+    fails(*line.split(), cwd=work_dir, phrases=phrases)
 
 
 @pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
 def test_an_empty_file_name_is_an_error(work_dir: Path, command: list[str]) -> None:
-    fails(*command, "", cwd=work_dir, says=["expected the name of a text file"])
+    fails(*command, "", cwd=work_dir, phrases=["expected the name of a text file"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="standard input closes differently")
 @pytest.mark.parametrize("command", [["train"], ["eval", "done"]])
 def test_closed_standard_input_is_an_error(work_dir: Path, command: list[str]) -> None:
-    says = ["standard input is closed"]
-    fails(*command, "-", cwd=work_dir, says=says, preexec_fn=lambda: os.close(0))
+    phrases = ["standard input is closed"]
+    fails(*command, "-", cwd=work_dir, phrases=phrases, preexec_fn=lambda: os.close(0))
 
 
 def test_an_unreadable_file_is_an_error(copy: Path) -> None:
@@ -162,23 +162,23 @@ def test_an_unreadable_file_is_an_error(copy: Path) -> None:
         secret = Path("/proc/self/mem")
     if not secret.exists():
         pytest.skip("all files are readable")
-    done = run("train", secret, cwd=copy)
-    assert done.returncode == 2
-    assert is_one_line(done.stderr)
-    assert f"error: {secret}: " in done.stderr
+    process = run("train", secret, cwd=copy)
+    assert process.returncode == 2
+    assert is_one_line(process.stderr)
+    assert f"error: {secret}: " in process.stderr
 
 
 def test_an_output_folder_that_cannot_be_created_is_an_error(work_dir: Path) -> None:
     if not Path("/proc/self").exists():
         pytest.skip("needs Linux's /proc")
-    says = ["cannot create /proc/nothing/here"]
-    fails("train", "text.txt", "--out", "/proc/nothing/here", cwd=work_dir, says=says)
+    phrases = ["cannot create /proc/nothing/here"]
+    fails("train", "text.txt", "--out", "/proc/nothing/here", cwd=work_dir, phrases=phrases)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
 def test_cuda_without_cupy_names_the_package_to_install(work_dir: Path) -> None:
-    says = ["--device cuda", "CuPy", "pip install"]
-    fails("train", "text.txt", "--device", "cuda", cwd=work_dir, says=says)
+    phrases = ["--device cuda", "CuPy", "pip install"]
+    fails("train", "text.txt", "--device", "cuda", cwd=work_dir, phrases=phrases)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_damaged_files_of_a_run_are_errors(
     path.write_bytes({"truncated": content[:-50], "foreign": b"{}{}" * 99}.get(damage, b""))
     if damage == "missing":
         path.unlink()
-    fails(*command, cwd=copy, says=[file])
+    fails(*command, cwd=copy, phrases=[file])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_checkpoint_of_another_program_is_an_error(
     copy: Path, file: str, command: list[str]
 ) -> None:
     save_file({"weight": np.ones((2, 3), np.float32)}, copy / "done" / file)
-    fails(*command, cwd=copy, says=[f"done/{file}"])
+    fails(*command, cwd=copy, phrases=[f"done/{file}"])
 
 
 def test_a_checkpoint_of_another_model_is_an_error(copy: Path) -> None:
@@ -220,9 +220,9 @@ def test_a_checkpoint_of_another_model_is_an_error(copy: Path) -> None:
     succeeds("train", "text.txt", *larger, "--out", "other", cwd=copy)
     for name in ("model.safetensors", "last.safetensors"):
         shutil.copy(copy / "other" / name, copy / "done" / name)
-    fails("sample", "done", cwd=copy, says=["model.safetensors belongs to another model"])
-    says = ["last.safetensors belongs to another model", "weight_hh_l0"]
-    fails("train", "--resume", "--out", "done", "--epochs", 99, cwd=copy, says=says)
+    fails("sample", "done", cwd=copy, phrases=["model.safetensors belongs to another model"])
+    phrases = ["last.safetensors belongs to another model", "weight_hh_l0"]
+    fails("train", "--resume", "--out", "done", "--epochs", 99, cwd=copy, phrases=phrases)
 
 
 @pytest.mark.parametrize(
@@ -235,20 +235,20 @@ def test_damaged_records_are_an_error(copy: Path, line: bytes) -> None:
     path = copy / "done" / "metrics.jsonl"
     lines = path.read_bytes().splitlines()
     path.write_bytes(b"\n".join([lines[0], line, *lines[2:], b""]))
-    says = ["done/metrics.jsonl, line 2 is damaged"]
-    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
+    phrases = ["done/metrics.jsonl, line 2 is damaged"]
+    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, phrases=phrases)
 
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_missing_records_are_an_error(copy: Path, count: int) -> None:
     path = copy / "done" / "metrics.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:count]))
-    says = ["metrics.jsonl is damaged", f"but the file has {count}"]
-    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
+    phrases = ["metrics.jsonl is damaged", f"but the file has {count}"]
+    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, phrases=phrases)
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         ({"vocabulary": ""}, "vocabulary"),
         ({"vocabulary": ["ab", "c"]}, "vocabulary"),
@@ -264,11 +264,11 @@ def test_missing_records_are_an_error(copy: Path, count: int) -> None:
     "command", ["train --resume --max-steps 9 --out done", "sample done", "eval done"]
 )
 def test_a_damaged_configuration_is_an_error(
-    copy: Path, command: str, damage: dict[str, object], says: str
+    copy: Path, command: str, damage: dict[str, object], message: str
 ) -> None:
     path = copy / "done" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | damage))
-    fails(*command.split(), cwd=copy, says=["done/config.json is damaged: ", says])
+    fails(*command.split(), cwd=copy, phrases=["done/config.json is damaged: ", message])
 
 
 def test_a_vocabulary_of_another_text_is_an_error(copy: Path) -> None:
@@ -276,21 +276,21 @@ def test_a_vocabulary_of_another_text_is_an_error(copy: Path) -> None:
     config = json.loads(path.read_text())
     config["vocabulary"] = config["vocabulary"][:-1] + "~"
     path.write_text(json.dumps(config))
-    says = ["done/config.json is damaged", "vocabulary", "done/corpus.txt"]
-    fails("eval", "done", cwd=copy, says=says)
-    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, says=says)
+    phrases = ["done/config.json is damaged", "vocabulary", "done/corpus.txt"]
+    fails("eval", "done", cwd=copy, phrases=phrases)
+    fails("train", "--resume", "--out", "done", "--max-steps", 9, cwd=copy, phrases=phrases)
 
 
 def test_a_changed_corpus_is_an_error(copy: Path) -> None:
     (copy / "done" / "corpus.txt").write_text(TEXT + "more")
-    says = ["corpus.txt has changed"]
-    fails("train", "--resume", "--out", "done", "--epochs", 99, cwd=copy, says=says)
+    phrases = ["corpus.txt has changed"]
+    fails("train", "--resume", "--out", "done", "--epochs", 99, cwd=copy, phrases=phrases)
 
 
 def test_resume_without_a_run_lists_the_existing_runs(copy: Path) -> None:
     for number in (2, 10):
         shutil.copytree(copy / "done", copy / "runs" / f"lstm-{number}")
-    fails("train", "--resume", cwd=copy, says=["--out", "runs/lstm-2, runs/lstm-10"])
+    fails("train", "--resume", cwd=copy, phrases=["--out", "runs/lstm-2, runs/lstm-10"])
 
 
 def test_two_processes_cannot_train_the_same_run(copy: Path) -> None:
@@ -301,17 +301,17 @@ def test_two_processes_cannot_train_the_same_run(copy: Path) -> None:
     )  # a shared lock conflicts with the exclusive lock of training
     for mode in ("--resume", "--overwrite"):
         argv = ["train", "text.txt", mode, "--out", "done"]
-        fails(*argv, cwd=copy, says=["done is locked: another process is training"])
+        fails(*argv, cwd=copy, phrases=["done is locked: another process is training"])
     os.close(handle)
 
 
 def test_divergence_names_the_step_and_keeps_the_best_model(copy: Path) -> None:
     argv = ["train", "text.txt", *SMALL, "--lr", "1e38", "--out", "wild"]
-    done = run(*argv, cwd=copy)
-    assert done.returncode == 2
-    assert is_one_line(done.stderr)
-    assert "diverged at step " in done.stderr
-    assert "--lr 1e+38" in done.stderr
+    process = run(*argv, cwd=copy)
+    assert process.returncode == 2
+    assert is_one_line(process.stderr)
+    assert "diverged at step " in process.stderr
+    assert "--lr 1e+38" in process.stderr
     assert len(succeeds("sample", "wild", "--length", 20, cwd=copy)) == 21
 
 
@@ -332,11 +332,11 @@ def test_a_full_disk_keeps_the_last_checkpoint(
 ) -> None:
     """The error names the file. With free space, the resumed run gives identical results."""
     argv = ["train", work_dir / "text.txt", *SMALL, "--max-steps", 200, "--out"]
-    done = run(*argv, "disk/full", cwd=tmp_path)
-    assert done.returncode == 2
-    assert is_one_line(done.stderr)
-    assert "disk/full/" in done.stderr
-    assert "No space left" in done.stderr
+    process = run(*argv, "disk/full", cwd=tmp_path)
+    assert process.returncode == 2
+    assert is_one_line(process.stderr)
+    assert "disk/full/" in process.stderr
+    assert "No space left" in process.stderr
     assert not list(small_disk.rglob(".*"))
     shutil.copytree(small_disk / "full", tmp_path / "roomy")
     assert len(succeeds("sample", "roomy", "--length", 9, cwd=tmp_path)) == 10
@@ -353,7 +353,9 @@ def test_a_disk_without_space_for_the_first_file_leaves_no_folder(
 ) -> None:
     (small_disk / "filler").write_bytes(bytes(32 * 1024))
     (tmp_path / "text.txt").write_text(TEXT)
-    fails("train", "text.txt", *SMALL, "--out", "disk/none", cwd=tmp_path, says=["No space left"])
+    fails(
+        "train", "text.txt", *SMALL, "--out", "disk/none", cwd=tmp_path, phrases=["No space left"]
+    )
 
 
 def test_overwriting_on_a_full_disk_keeps_the_previous_run(copy: Path) -> None:
@@ -364,19 +366,19 @@ def test_overwriting_on_a_full_disk_keeps_the_previous_run(copy: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
     argv = ["train", "text.txt", *SMALL, "--out", "done", "--overwrite"]
-    fails(*argv, cwd=copy, says=["done/", "File too large"], preexec_fn=limit)
+    fails(*argv, cwd=copy, phrases=["done/", "File too large"], preexec_fn=limit)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("argv", ["info", "sample done", "eval done", "train --resume --out done"])
 def test_unwritable_output_is_an_error(work_dir: Path, argv: str) -> None:
-    before = contents(work_dir)
+    snapshot = contents(work_dir)
     with open("/dev/full", "w") as full:
-        done = run(*argv.split(), cwd=work_dir, capture_output=False, stdout=full, stderr=-1)
-    assert done.returncode == 2
-    assert "cannot write the output: No space left" in done.stderr
-    assert is_one_line(done.stderr)
-    assert contents(work_dir) == before
+        process = run(*argv.split(), cwd=work_dir, capture_output=False, stdout=full, stderr=-1)
+    assert process.returncode == 2
+    assert "cannot write the output: No space left" in process.stderr
+    assert is_one_line(process.stderr)
+    assert contents(work_dir) == snapshot
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="closed pipes behave differently")

@@ -157,7 +157,7 @@ def test_demos_that_need_a_file_read_standard_input(
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "message"),
     [
         (["sample", "sentiment"], "tinygrad-rnn predict sentiment INPUT"),
         (["eval", "sentiment"], "tinygrad-rnn predict sentiment INPUT"),
@@ -170,12 +170,12 @@ def test_demos_that_need_a_file_read_standard_input(
     ],
 )
 def test_an_error_names_the_command_for_the_folder(
-    runs: Path, argv: list[str], says: str, capsys: Any
+    runs: Path, argv: list[str], message: str, capsys: Any
 ) -> None:
     assert cli.main(argv) == 2
     error = capsys.readouterr().err
     assert is_one_line(error)
-    assert says in error
+    assert message in error
 
 
 def test_folder_names_are_quoted_for_the_shell(runs: Path, capsys: Any) -> None:

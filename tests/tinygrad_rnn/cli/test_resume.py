@@ -164,11 +164,11 @@ def test_training_time_includes_earlier_sessions(work_dir: Path) -> None:
     records = [json.loads(line) for line in (work_dir / "timed/metrics.jsonl").open()]
     seconds = [record["seconds"] for record in records]
     assert seconds == sorted(seconds)
-    *before, _ = (record["seconds"] for record in records if record["event"] == "update")
-    assert max(before) <= limit  # every update starts before the limit; times are rounded
+    *start_seconds, _ = (record["seconds"] for record in records if record["event"] == "update")
+    assert max(start_seconds) <= limit  # every update starts before the limit; times are rounded
     assert load_tree(work_dir / "timed/last.safetensors")["seconds"] >= limit
-    done = run("train", "--resume", "--out", "timed", cwd=work_dir)
-    assert f"complete: it has reached --max-seconds {limit:g}" in done.stdout
+    process = run("train", "--resume", "--out", "timed", cwd=work_dir)
+    assert f"complete: it has reached --max-seconds {limit:g}" in process.stdout
 
 
 def test_a_run_killed_before_its_first_checkpoint_restarts(work_dir: Path) -> None:

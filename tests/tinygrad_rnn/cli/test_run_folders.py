@@ -56,12 +56,12 @@ def change_fields(work_dir: Path, file: str = "results.json", **fields: Any) -> 
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def fails(argv: list[str], capsys: Any, says: str = "") -> None:
+def fails(argv: list[str], capsys: Any, message: str = "") -> None:
     capsys.readouterr()
     assert cli.main(argv) == 2
     error = capsys.readouterr().err
     assert is_one_line(error), error
-    assert says in error
+    assert message in error
 
 
 OVERWRITE = ["demo", "quick.py", "--out", "out", "--overwrite"]
@@ -82,9 +82,9 @@ def test_file_names_in_results_cannot_leave_the_folder(
     (work_dir / "out" / "sub").mkdir()
     (work_dir / "out" / "sub" / "kept.txt").write_text("kept")
     change_fields(work_dir, files={name.format(outside=work_dir / "outside"): "a picture"})
-    before = contents(work_dir)
+    snapshot = contents(work_dir)
     fails(OVERWRITE, capsys, "is not a plain file name")
-    assert contents(work_dir) == before
+    assert contents(work_dir) == snapshot
 
 
 @pytest.mark.parametrize("name", ["../a.txt", "/tmp/a.txt", "a/b", ".."])
@@ -98,9 +98,9 @@ def test_a_backup_folder_that_is_a_link_is_an_error(
     work_dir: Path, target: str, capsys: Any
 ) -> None:
     (work_dir / "out" / ".earlier").symlink_to(work_dir / target)
-    before = contents(work_dir)
+    snapshot = contents(work_dir)
     fails(OVERWRITE, capsys, ".earlier is not a backup of an interrupted run")
-    assert contents(work_dir) == before
+    assert contents(work_dir) == snapshot
 
 
 @pytest.mark.parametrize("file", ["results.json", "config.json", "model.safetensors", "note.txt"])
@@ -115,9 +115,9 @@ def test_links_in_a_folder_are_replaced_and_not_followed(
     if target == "outside/{}":
         outside.write_bytes(content)
     path.symlink_to(outside)
-    before = contents(work_dir / "outside")
+    snapshot = contents(work_dir / "outside")
     code = cli.main(OVERWRITE)
-    assert contents(work_dir / "outside") == before
+    assert contents(work_dir / "outside") == snapshot
     if code == 0:
         assert not path.is_symlink()
     else:  # results.json is not readable
