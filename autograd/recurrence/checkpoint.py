@@ -37,9 +37,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Notes
     -----
-    The backward pass evaluates `f` a second time and differentiates it [1]_, [2]_. Derivatives of
-    any order are supported. The default random stream is restored for the second evaluation, so
-    that dropout repeats its mask.
+    This is gradient checkpointing, also called rematerialization: the backward pass evaluates `f` a
+    second time and differentiates it [1]_, [2]_. Derivatives of any order are supported. The
+    default random stream is restored for the second evaluation, so that dropout repeats its mask.
 
     Arguments are copied. Arrays and lists that `f` closes over must not change before the backward
     pass, which raises RuntimeError otherwise.

@@ -4,7 +4,8 @@
 
 Eager execution calls `step` once per time step and records the graph, so that backpropagation
 through time is the ordinary backward pass over it. Where `compile` can trace the step, a compiled
-loop computes the same results.
+loop computes the same results. `ragged` masks the steps beyond the length of a sequence, and
+`checkpointed_scan` executes a scan in segments.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import autograd as ag
 from tinygrad_rnn.demos.scripts import find_scripts
 
 pytestmark = pytest.mark.host
@@ -48,6 +49,15 @@ def test_python_blocks_print_what_the_page_says(page: Path) -> None:
             printed = stream.getvalue()
         elif is_output:
             assert content == printed
+
+
+def test_the_readme_runs_on_another_device() -> None:
+    names: dict[str, object] = {}
+    with ag.default_device("strict"):
+        for language, _, content, _ in blocks(ROOT / "README.md"):
+            if language == "python":
+                exec(content.replace("range(200)", "range(2)"), names)
+    assert str(names["loss"].device) == "strict:0"  # type: ignore[attr-defined]
 
 
 def test_pages_are_found() -> None:
