@@ -27,15 +27,16 @@ train: $(VENV)/train.stamp
 
 # One BLAS thread per worker: more threads would only wait for each other. The second run is on the
 # fake CuPy, which finds operations that would fail on a GPU.
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 test test-thorough lowest demos: export OMP_NUM_THREADS = 1
 test test-thorough lowest demos: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m 'not demo' $(ARGS)
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --device strict \
+	$(VENV)/bin/python -m pytest $(PARALLEL) -m 'not demo' $(ARGS)
+	$(VENV)/bin/python -m pytest $(PARALLEL) --device strict \
 	    --hypothesis-profile=quick -m 'not demo' $(ARGS)
 
 test-thorough: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --thorough -m 'not demo' $(ARGS)
+	$(VENV)/bin/python -m pytest $(PARALLEL) --thorough -m 'not demo' $(ARGS)
 
 # Tests of the code that depends on other packages: arrays, files, plots and the terminal.
 LOWEST_TESTS := \
@@ -47,12 +48,12 @@ LOWEST_TESTS := \
     tinygrad_rnn/test_plotting
 
 lowest: $(VENV)/lowest.stamp
-	$(VENV)/lowest/bin/python -m pytest -n auto --maxprocesses 8 --hypothesis-profile=quick \
+	$(VENV)/lowest/bin/python -m pytest $(PARALLEL) --hypothesis-profile=quick \
 	    $(LOWEST_TESTS:%=tests/%.py)
 
 demos: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --quick $(ARGS)
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m demo
+	$(VENV)/bin/python -m pytest $(PARALLEL) -m demo
 
 results: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tinygrad_rnn demo --all --seeds 3 --report docs/results.md $(ARGS)

@@ -16,7 +16,7 @@ import autograd as ag
 # No test may fail because of its duration, which depends on the load of the machine.
 timeless = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", timeless, max_examples=10)
-settings.register_profile("quick", timeless, max_examples=5)
+settings.register_profile("quick", timeless, max_examples=3)
 settings.register_profile("thorough", timeless, max_examples=100, print_blob=True)
 settings.load_profile("default")
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -51,6 +52,12 @@ MODULES = {
 }
 
 
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(module: str) -> set[str]:
     """Return the full names of all modules that a module imports, also inside its functions.
 
@@ -59,7 +66,7 @@ def imports(module: str) -> set[str]:
     path = MODULES[module]
     package = module.split(".") if path.stem == "__init__" else module.split(".")[:-1]
     found = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parse(path)
     for block in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
         if ast.unparse(block.test) == "TYPE_CHECKING":
             block.body = []
@@ -120,7 +127,7 @@ def test_state_is_set_in_blocks_and_locks_are_held_on_one_line() -> None:
     for module, path in MODULES.items():
         if module == "autograd.runtime.context":
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parse(path)
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         assert "ContextVar" not in names, f"{module}: use autograd.runtime.context.ContextVariable"
         blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
@@ -150,7 +157,7 @@ def lines_of(node: ast.AST) -> int:
 
 def test_no_function_or_class_is_long() -> None:
     for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parse(path)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 assert lines_of(node) <= 60, f"{module}.{node.name}"
             elif isinstance(node, ast.ClassDef):

@@ -267,6 +267,7 @@ def record_graph(graph: Callable[[Any], Any] = GRAPHS["an operation"]) -> tuple[
     return graph(inner), x, weakref.ref(inner.data)
 
 
+@pytest.mark.host
 @pytest.mark.usefixtures("no_gc")
 @pytest.mark.parametrize("history", [False, True])
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
@@ -278,6 +279,7 @@ def test_a_dropped_graph_is_freed_immediately(graph: Any, history: bool) -> None
     assert array_reference() is None
 
 
+@pytest.mark.host
 @pytest.mark.usefixtures("no_gc")
 @pytest.mark.parametrize("retain", [False, True])
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)

@@ -313,6 +313,7 @@ OTHERS = (
 )
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("body", OTHERS)
 def test_computations_interrupted_anywhere_leave_no_state_behind(body: Callable[[], None]) -> None:
     assert interrupt_evenly(body, 40, lambda: None) > 30

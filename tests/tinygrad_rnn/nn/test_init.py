@@ -154,6 +154,7 @@ def test_errors(call: Any, message: str) -> None:
         call()
 
 
+@pytest.mark.host
 def test_chrono() -> None:
     """The time constant 1 + exp(b_f) is uniform from 2 to `longest`."""
     units, longest = 5000, 1000

@@ -58,6 +58,7 @@ def test_resumed_training_equals_training_without_interruption(tmp_path: Path, s
         assert_same(one, other)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("options", [{"dropout": 0.3}, {"accumulate": 2}])
 @pytest.mark.parametrize("call", [1, 2, 5, 6, 7])
 def test_a_failed_update_can_be_repeated(call: int, options: dict[str, Any]) -> None:
@@ -232,6 +233,7 @@ def make_stream_trainer(k2: int) -> Trainer:
     )
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("k2", [5, 8])
 def test_training_on_a_stream_resumes_within_an_epoch(tmp_path: Path, k2: int) -> None:
     reference = make_stream_trainer(k2)

@@ -258,6 +258,7 @@ BROKEN_RULES = {
 }
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("broken", BROKEN_RULES.values(), ids=BROKEN_RULES)
 def test_the_check_detects_a_broken_rule(
     broken: tuple[Any, int, Any], monkeypatch: pytest.MonkeyPatch
