@@ -113,7 +113,8 @@ class Block(Generic[T]):
             self._entered_by_call.append(setting)
         self._opening(setting)
         setting.outer, setting.opened = self.variable.innermost(), True
-        if setting.outer is not self.value:
+        # `end` finds blocks entered by a call through the variable.
+        if setting.outer is not self.value or setting.exit is object:
             self.variable.set(setting)
 
     def exit_function(self) -> Callable[..., None]:
@@ -138,7 +139,12 @@ class Block(Generic[T]):
             raise RuntimeError(f"{type(self).__name__}: __exit__ was called without __enter__")
         setting = current if type(current) is Setting else self._entered_by_call[-1]
         self._entered_by_call.remove(setting)
-        _leave(setting)
+        self._close(setting)
+
+    def _close(self, setting: Setting) -> None:
+        setting.exit = _ended
+        self.variable.innermost()
+        self._closed()
 
     def _opening(self, setting: Setting) -> None:
         """Called before the variable is set."""
@@ -168,9 +174,7 @@ def _leave(setting: Setting, *exception: Any) -> None:
     the block.
     """
     if setting.opened:
-        setting.exit = _ended
-        setting.block.variable.innermost()
-        setting.block._closed()
+        setting.block._close(setting)
     else:
         setting.block.end()
 

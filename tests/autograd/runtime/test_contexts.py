@@ -154,6 +154,28 @@ def test_overlapping_blocks_end_independently(
     assert state() == before
 
 
+def test_a_call_of_exit_ends_the_block_of_its_thread() -> None:
+    shared = ag.enable_grad()
+    states = []
+    shared.__enter__()  # without effect: recording is on
+    entered, left = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with ag.no_grad(), ExitStack() as stack:
+            stack.enter_context(shared)
+            entered.set()
+            left.wait()
+            states.append(is_recording())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    entered.wait()
+    shared.__exit__(None, None, None)
+    left.set()
+    thread.join()
+    assert states == [True]
+
+
 @pytest.mark.parametrize(("context", "state", "inside"), CONTEXTS)
 def test_one_instance_in_two_threads_and_in_itself(
     context: Any, state: Callable[[], bool], inside: bool
