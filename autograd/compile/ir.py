@@ -6,8 +6,9 @@ are immutable: a pass that changes something returns a new object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -156,6 +157,18 @@ def producers(ops: Iterable[Op]) -> dict[Value, Op]:
     return {out: op for op in ops for out in op.outs}
 
 
+def unused_numbers(graph: StepGraph, backward: BackwardGraph | None = None) -> Iterator[int]:
+    """Return the numbers that no value of the graphs has, ascending: for new values."""
+    ops, constants = graph.ops, graph.constants
+    values = [*graph.carry, *graph.xs, *graph.captures]
+    if backward is not None:
+        ops, constants = (*ops, *backward.ops), (*constants, *backward.constants)
+        values += [g for g in (*backward.d_new_carry, *backward.d_ys) if g is not None]
+    values += [value for value, _ in constants]
+    values += [out for op in ops for out in op.outs]
+    return count(1 + max([value.number for value in values], default=-1))
+
+
 def verify(graph: StepGraph, backward: BackwardGraph | None = None) -> None:
     """Raise ValueError unless every value is defined once, and before its first use."""
     inputs = [*graph.carry, *graph.xs, *graph.captures, *(v for v, _ in graph.constants)]
@@ -199,5 +212,5 @@ def evaluate(ops: Iterable[Op], arrays: dict[Value, Any], array_backend: backend
         kernel = op.primitive.kernels[array_backend.array_type]
         static = {name: tree_map(lookup, value) for name, value in op.static.items()}
         result = kernel(*map(lookup, op.args), **static)
-        for out, array in zip(op.outs, result if op.returns_tuple else (result,), strict=True):
-            arrays[out] = array
+        results = result if op.returns_tuple else (result,)
+        arrays.update(zip(op.outs, results, strict=True))
