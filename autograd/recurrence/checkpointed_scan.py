@@ -23,6 +23,7 @@ from ..ops.arguments import as_integer
 from ..ops.joining import concatenate, record_concatenation, split
 from ..recompute import (
     eager_execution,
+    evaluate_replayable,
     evaluate_unchanged,
     evaluate_with_digests,
     record_as_one_node,
@@ -143,7 +144,7 @@ class CheckpointedScan:
 
         The ys are written to `outputs`, which may hold more steps than these.
         """
-        if schedule is None:
+        if schedule is None or start == stop:
             return self.run_steps(start, stop, carry, xs)
         segments = schedule(stop - start)
         outputs = outputs or OutputBuffer(start, stop, self.reverse)
@@ -174,18 +175,25 @@ class CheckpointedScan:
         outputs: OutputBuffer,
     ) -> Any:
         """Execute a segment without its graph, which the backward pass recomputes."""
-        run = replayable(lambda: self.run_segments(start, stop, carry, xs, schedule))
+
+        def run() -> Any:
+            without_graph = equal_segments(self.segment_length)
+            return self.run_segments(start, stop, carry, xs, without_graph, outputs)
+
+        def run_again() -> Any:
+            return self.run_segments(start, stop, carry, xs, schedule)
 
         def recompute() -> Any:
             if self.check_unchanged is not None:
                 self.check_unchanged()
-            return run()
+            return evaluate()
 
         inputs = {leaf._node for leaf in flatten((carry, xs)) if is_recorded(leaf)}
         with no_grad():
-            schedule_without_graph = equal_segments(self.segment_length)
-            out = self.run_segments(start, stop, carry, xs, schedule_without_graph, outputs)
-        return record_as_one_node(out, _is_computed, inputs | self.parameters, recompute)
+            out, evaluate = evaluate_replayable(run, run_again)
+        return record_as_one_node(
+            out, _is_computed, inputs | self.parameters, recompute, arguments=(carry, xs)
+        )
 
 
 class OutputBuffer:
@@ -234,12 +242,7 @@ class OutputBuffer:
 
 
 def join_outputs(join: Callable[[Any], Any], ys: list[Any], reverse: bool) -> Any:
-    """Join the ys of steps or segments, leaf by leaf, in the order of the input.
-
-    The result is None for an empty list.
-    """
-    if not ys:
-        return None
+    """Join the ys of steps or segments, leaf by leaf, in the order of the input."""
     columns = [flatten(y) for y in (ys[::-1] if reverse else ys)]
     return unflatten(ys[0], [join(column) for column in zip(*columns, strict=True)])
 

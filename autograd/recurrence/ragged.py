@@ -14,7 +14,36 @@ from ..core import graph
 from ..core.pytree import flatten, tree_map
 from ..core.tensor import Tensor, unwrap
 from ..ops.arguments import as_integer
+from ..ops.creation import full
 from ..ops.selection import where
+
+
+def prepare_carry(carry: Any, xs: Any) -> Any:
+    """Return an initial carry with Tensors in place of arrays and floats.
+
+    A float gets the dtype of the floating Tensors among the carry and `xs`, as in an operation on
+    them. Integers stay as they are, because their dtype depends on the step.
+    """
+    if isinstance(carry, Tensor):
+        return carry
+    carry = tree_map(lambda x: _as_tensor(x) if hasattr(x, "dtype") else x, carry)
+    leaves = flatten((carry, xs))
+    return tree_map(lambda x: _float_as_tensor(x, leaves) if type(x) is float else x, carry)
+
+
+def _float_as_tensor(x: float, leaves: list[Any]) -> Tensor:
+    """Return a float in the common floating dtype of some leaves, and on their device."""
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.dtype.kind == "f"]
+    dtype = np.result_type(*[leaf.dtype for leaf in tensors]) if tensors else None
+    return full((), x, dtype, tensors[0].device if tensors else None)
+
+
+def _as_tensor(x: Any) -> Tensor:
+    """Return an array as a Tensor that the caller cannot change before the backward pass."""
+    if isinstance(x, Tensor):
+        return x
+    array = backend.of_array(x).asarray(x)
+    return Tensor(array.copy() if array is x and graph.recording.get() else array)
 
 
 def prepare_inputs(xs: Any, length: int | None) -> tuple[Any, int]:
@@ -26,7 +55,7 @@ def prepare_inputs(xs: Any, length: int | None) -> tuple[Any, int]:
         If the leaves of `xs` and `length` disagree on the number of steps, or if there is neither a
         leaf nor a `length`.
     """
-    xs = tree_map(lambda x: x if isinstance(x, Tensor) else Tensor(_copy_if_shared(x)), xs)
+    xs = _as_tensor(xs) if hasattr(xs, "dtype") else tree_map(_as_tensor, xs)
     lengths = {len(leaf) for leaf in flatten(xs)}
     if length is not None:
         steps = as_integer(length)
@@ -43,12 +72,6 @@ def prepare_inputs(xs: Any, length: int | None) -> tuple[Any, int]:
     return xs, lengths.pop()
 
 
-def _copy_if_shared(x: Any) -> Any:
-    """Return an array that the caller cannot change before the backward pass."""
-    array = backend.of_array(x).asarray(x)
-    return array.copy() if array is x and graph.recording.get() else array
-
-
 class LengthMask:
     """Mask of a ragged batch: True where a sequence is running.
 
@@ -60,6 +83,8 @@ class LengthMask:
         The number of steps T.
     carry : nested arrays, each of shape (B, ...)
         The initial carry, whose batch axis is checked.
+    xs : nested arrays, each of shape (T, B, ...) or (T,)
+        The inputs, whose batch axis is checked.
 
     Attributes
     ----------
@@ -69,7 +94,7 @@ class LengthMask:
         True for each step at which all sequences are running.
     """
 
-    def __init__(self, lengths: Any, steps: int, carry: Any) -> None:
+    def __init__(self, lengths: Any, steps: int, carry: Any, xs: Any) -> None:
         array = unwrap(lengths)
         host = np.asarray(backend.of_array(array).to_host(array))
         if host.ndim != 1 or (host.size and host.dtype.kind not in "iu"):
@@ -83,11 +108,19 @@ class LengthMask:
                 f"got {host.min()} to {host.max()}"
             )
         for leaf in flatten(carry):
-            if leaf.shape[:1] != host.shape:
+            shape = getattr(leaf, "shape", ())
+            if shape[:1] != host.shape:
                 raise ValueError(
-                    f"scan: lengths has {host.size} entries, but a carry has shape {leaf.shape}; "
+                    f"scan: lengths has {host.size} entries, but a carry has shape {shape}; "
                     "its first axis must be the batch axis"
                 )
+        for leaf in flatten(xs):
+            if leaf.ndim > 1 and leaf.shape[1:2] != host.shape:
+                raise ValueError(
+                    f"scan: lengths has {host.size} entries, but xs has a leaf of shape "
+                    f"{leaf.shape}; its second axis must be the batch axis"
+                )
+        self.batch_shape = host.shape
         mask = np.arange(steps)[:, None] < host
         self.is_full = [bool(row.all()) for row in mask]
         leaves = flatten(carry)
@@ -97,6 +130,17 @@ class LengthMask:
     def rows(self, steps: slice) -> Tensor | None:
         """Return the mask of some steps, or None if all sequences are running at each of them."""
         return None if all(self.is_full[steps]) else Tensor(self.array[steps])
+
+    def check_outputs(self, y: Any) -> None:
+        """Raise ValueError if a leaf of the output of a step has no batch axis."""
+        for leaf in flatten(y):
+            shape = getattr(leaf, "shape", ())
+            if shape[:1] != self.batch_shape:
+                raise ValueError(
+                    f"scan: with lengths, the first axis of each output of the step must be the "
+                    f"batch axis of size {self.batch_shape[0]}, got an output of shape {shape}; "
+                    "return values for each sequence, and reduce the ys after the scan"
+                )
 
 
 def masked_step(mask: Any, carry: Any, new_carry: Any, y: Any) -> tuple[Any, Any]:
@@ -113,5 +157,8 @@ def masked_step(mask: Any, carry: Any, new_carry: Any, y: Any) -> tuple[Any, Any
     def aligned(like: Any) -> Any:
         return mask.reshape((-1,) + (1,) * (like.ndim - 1))
 
+    def masked(leaf: Any) -> Any:
+        return where(aligned(leaf), leaf, False if leaf.dtype == bool else 0)
+
     new_carry = tree_map(lambda new, old: where(aligned(new), new, old), new_carry, carry)
-    return new_carry, tree_map(lambda leaf: where(aligned(leaf), leaf, 0), y)
+    return new_carry, tree_map(masked, y)

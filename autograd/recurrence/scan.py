@@ -15,13 +15,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from .. import compile as compile_
+from .. import random
+from ..core.graph import no_grad
 from ..core.pytree import flatten, same_structure, structure, tree_map, unflatten
 from ..core.tensor import Tensor
 from ..ops.arguments import as_integer
+from ..ops.creation import zeros
 from ..ops.joining import stack, unstack
 from .checkpointed_scan import CheckpointedScan, join_outputs
-from .ragged import LengthMask, masked_step, prepare_inputs
+from .ragged import LengthMask, masked_step, prepare_carry, prepare_inputs
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -48,15 +53,17 @@ def scan(
         ``step(carry, x) -> (new_carry, y)``. It must keep the nesting, and should keep the shapes
         and dtypes, of the carry.
     carry : nested arrays or Tensors
-        The initial carry. With `lengths`, the first axis of each leaf is the batch axis.
+        The initial carry. With `lengths`, the first axis of each leaf is the batch axis. Arrays
+        and floats become Tensors.
     xs : nested arrays or Tensors, each of shape (T, ...), or None
-        The inputs. The first axis is time; with `lengths`, the second one is the batch axis. If
-        None, `step` is called with ``x=None``.
+        The inputs. The first axis is time; with `lengths`, the second one, if there is one, is the
+        batch axis. If None, `step` is called with ``x=None``.
     length : int, optional
         The number of steps T. Required if `xs` is None.
     lengths : array_like of int, shape (B,), optional
         The length of each sequence of a ragged batch, in any order, from 0 to T. After its last
-        step the carry of a sequence no longer changes, and its ys are 0.
+        step the carry of a sequence no longer changes, and its ys are 0. The first axis of each
+        leaf of the output of `step` must be the batch axis.
     reverse : bool, default False
         Run from the last step to the first one; each sequence of a ragged batch starts at its own
         end. The ys stay in the order of `xs`.
@@ -81,7 +88,8 @@ def scan(
     carry : nested Tensors
         The carry after the last step, with the nesting of the initial carry.
     ys : nested Tensors, each of shape (T, ...)
-        The stacked outputs, with the nesting of `y`. None for zero steps.
+        The stacked outputs, with the nesting of `y`. For T = 0, `step` is called once, on zeros and
+        without recording, to find their nesting, shapes and dtypes; the carry is unchanged.
 
     Raises
     ------
@@ -123,7 +131,7 @@ def scan(
     """
     loop = _Loop(step, carry, xs, length, lengths, reverse, precompute, detach_every, compile)
     checkpointed = CheckpointedScan(loop.run, loop.steps, reverse)
-    return checkpointed.execute(carry, loop.xs, checkpoint, memory_budget)
+    return checkpointed.execute(loop.carry, loop.xs, checkpoint, memory_budget)
 
 
 def explain(
@@ -162,7 +170,7 @@ def explain(
     """
     options = {k: v for k, v in options.items() if k not in ("checkpoint", "memory_budget")}
     loop = _Loop(step, carry, xs, **options)
-    return compile_.explain(loop.call(0, loop.steps, carry, loop.xs), device)
+    return compile_.explain(loop.call(0, loop.steps, loop.carry, loop.xs), device)
 
 
 @dataclass
@@ -188,12 +196,16 @@ class _Loop:
                 )
             self.detach_every = steps
         self.xs, self.steps = prepare_inputs(self.xs, self.length)
-        has_lengths = self.lengths is not None
-        self.length_mask = LengthMask(self.lengths, self.steps, self.carry) if has_lengths else None
+        self.carry = prepare_carry(self.carry, self.xs)
+        self.length_mask = None
+        if self.lengths is not None:
+            self.length_mask = LengthMask(self.lengths, self.steps, self.carry, self.xs)
         self.disabled_reason = compile_.disabled_reason(self.compile)
 
     def run(self, start: int, stop: int, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Execute steps `start` to `stop`, with the xs of these steps only."""
+        if start == stop:
+            return self.run_no_step(carry, xs)
         return compile_.run(self.call(start, stop, carry, xs))
 
     def call(self, start: int, stop: int, carry: Any, xs: Any) -> compile_.ScanCall:
@@ -222,6 +234,8 @@ class _Loop:
         if self.precompute is not None and x is not None:
             x = self.precompute(x)
         pair = self.step(carry, x)
+        if self.length_mask is not None:
+            self.length_mask.check_outputs(pair[1])
         return pair if mask is None else masked_step(mask, carry, *pair)
 
     def run_eagerly(self, start: int, stop: int, carry: Any, xs: Any) -> tuple[Any, Any]:
@@ -236,12 +250,27 @@ class _Loop:
             i = stop - 1 - n if self.reverse else n - start
             pair = self.step(carry, unflatten(xs, [column[i] for column in columns]))
             new_carry, y = _check_step(pair, carry, ys)
+            if self.length_mask is not None:
+                self.length_mask.check_outputs(y)
             t = self.steps - 1 - n if self.reverse else n
             if self.length_mask is not None and not self.length_mask.is_full[t]:
                 new_carry, y = masked_step(self.length_mask.array[t], carry, new_carry, y)
             carry = new_carry
             ys.append(y)
         return carry, join_outputs(stack, ys, self.reverse)
+
+    def run_no_step(self, carry: Any, xs: Any) -> tuple[Any, Any]:
+        """Return the carry and empty ys, whose form is that of the output of one step on zeros."""
+        # Zeros may be singular points, and a scan of no steps draws no random numbers.
+        with no_grad(), random.replay(random.get_state()), np.errstate(all="ignore"):
+            xs = tree_map(lambda leaf: zeros((1, *leaf.shape[1:]), leaf.dtype, leaf.device), xs)
+            if self.precompute is not None and xs is not None:
+                xs = self.precompute(xs)
+            x = tree_map(lambda leaf: leaf[0], xs)
+            _, y = _check_step(self.step(carry, x), carry, [])
+            if self.length_mask is not None:
+                self.length_mask.check_outputs(y)
+            return carry, tree_map(lambda leaf: stack([leaf])[:0], y)
 
 
 def _check_step(pair: Any, carry: Any, ys: list[Any]) -> tuple[Any, Any]:

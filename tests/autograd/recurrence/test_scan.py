@@ -88,11 +88,6 @@ def test_length_replaces_xs() -> None:
     assert ys[1] is None
 
 
-def test_zero_steps_return_the_carry() -> None:
-    carry = ag.ones((B, N))
-    assert run(carry, np.empty((0, B, N)))[0] is carry
-
-
 def sum_by_scan(steps: int) -> Any:
     x: Any = ag.ones(steps, requires_grad=True)
     carry, _ = ag.scan(lambda c, x: (c + x, None), ag.tensor(0.0), x)
@@ -202,6 +197,7 @@ def test_detach_every_truncates_the_gradient_only(every: int, reverse: bool) -> 
 # --- errors ---------------------------------------------------------------------------------------
 
 XS = np.ones((T, B, N))
+RAGGED = {"lengths": [1, 2, 4]}
 
 ERRORS: dict[str, tuple[Any, dict[str, Any]]] = {
     r"length is required if xs is None": (None, {}),
@@ -210,6 +206,9 @@ ERRORS: dict[str, tuple[Any, dict[str, Any]]] = {
     r"between 0 and 4, the number of steps, got 0 to 5": (XS, {"lengths": [5, 0, 1]}),
     r"between 0 and 4, the number of steps, got -1 to 1": (XS, {"lengths": [-1, 0, 1]}),
     r"lengths has 2 entries, but a carry has shape \(3, 2\)": (XS, {"lengths": [1, 2]}),
+    r"lengths has 3 entries, but xs has a leaf of shape \(4, 2, 2\)": (XS[:, 1:], RAGGED),
+    r"but xs has a leaf of shape \(4, 1, 2\)": ({"x": (XS, XS[:, :1])}, RAGGED),
+    r"but xs has a leaf of shape \(4, 2\)": (XS[:, 0], RAGGED),
     r"one integer per sequence, got .* float64": (XS, {"lengths": [1.0, 2.0, 3.0]}),
     r"one integer per sequence, got .* \(1, 3\)": (XS, {"lengths": [[1, 2, 3]]}),
     r"detach_every must be a positive integer, got 0": (XS, {"detach_every": 0}),

@@ -55,14 +55,14 @@ def uses_recurrent_mask(cell: Cell) -> bool:
 def zoneout_masks(rates: tuple[float, ...], training: bool, state: Any, steps: int) -> Any:
     """Return the zoneout mask of each Tensor of the state, with the steps as first axis.
 
-    A mask is boolean in training, and the zoneout probability in evaluation.
+    A mask is boolean in training. In evaluation it is the zoneout probability, of shape (steps,).
     """
     next_rate = iter(rates)
 
     def mask(leaf: Tensor) -> Tensor:
         rate = next(next_rate)
         if not training:
-            return full((steps, 1), rate, leaf.dtype, leaf.device)
+            return full((steps,), rate, leaf.dtype, leaf.device)
         return random.default_generator.mask((steps, *leaf.shape), rate, leaf.device)
 
     return tree_map(mask, state)
