@@ -35,11 +35,76 @@ class _Position:
     seed: int
     block: int
 
-    def advance(self, blocks: int) -> int:
-        """Advance by a number of blocks; return the number of the first of them."""
+    def __init__(self, seed: int = 0, block: int = 0) -> None:
+        self.move(seed, block)
+
+    def move(self, seed: int, block: int) -> None:
+        """Continue at another block, perhaps of another seed."""
+        self.seed, self.block = seed, block
+
+    def advance(self, blocks: int) -> tuple[int, int]:
+        """Advance by a number of blocks; return the seed and the number of the first of them."""
         first = self.block
         self.block = first + blocks
-        return first
+        return self.seed, first
+
+
+Draws = list[list[int]]
+"""Blocks that were drawn: runs of consecutive blocks, as [seed, first block, number of blocks]."""
+
+
+class _RecordedPosition(_Position):
+    """A position whose draws are added to `draws`. It moves another position."""
+
+    __slots__ = ("draws", "position")
+
+    def __init__(self, position: _Position, draws: Draws) -> None:
+        self.position, self.draws = position, draws
+        draws.append([position.seed, position.block, 0])
+
+    @property
+    def seed(self) -> int:  # type: ignore[override]
+        return self.position.seed
+
+    @property
+    def block(self) -> int:  # type: ignore[override]
+        return self.position.block
+
+    def move(self, seed: int, block: int) -> None:
+        self.position.move(seed, block)
+
+    def advance(self, blocks: int) -> tuple[int, int]:
+        seed, first = self.position.advance(blocks)
+        run = self.draws[-1]
+        if (run[0], run[1] + run[2]) == (seed, first):
+            run[2] += blocks
+        else:
+            self.draws.append([seed, first, blocks])
+        return seed, first
+
+
+class _ReplayedPosition(_Position):
+    """A position that repeats recorded draws, whatever moved the recorded position in between."""
+
+    __slots__ = ("remaining", "runs")
+
+    def __init__(self, draws: Draws) -> None:
+        self.runs = iter(draws)
+        self.seed, self.block, self.remaining = next(self.runs)
+
+    def move(self, seed: int, block: int) -> None:
+        pass
+
+    def advance(self, blocks: int) -> tuple[int, int]:
+        if blocks and not self.remaining:
+            self.seed, self.block, self.remaining = next(self.runs, (self.seed, self.block, 0))
+        self.remaining -= blocks
+        if self.remaining < 0:
+            raise RuntimeError(
+                "under checkpointing, the second evaluation drew more random numbers than the "
+                "first; the function must be pure, and modules must stay in the same mode"
+            )
+        return super().advance(blocks)
 
 
 class Generator:
@@ -87,8 +152,7 @@ class Generator:
             raise ValueError(
                 f"seed and block must be integers from 0 to 2**64 - 1, got {seed} and {block}"
             )
-        position = self._position
-        position.seed, position.block = seed, block
+        self._position.move(seed, block)
 
     def words(self, count: int, device: str | None = None) -> Array:
         """Draw 64-bit words.
@@ -105,9 +169,8 @@ class Generator:
         array of uint64
             Words of shape (count,); an array of the device's backend.
         """
-        position = self._position
-        block = run_locked(self._lock, partial(position.advance, -(-count // 4)))
-        return backend.get(device).random_words(position.seed, block, count)
+        seed, block = run_locked(self._lock, partial(self._position.advance, -(-count // 4)))
+        return backend.get(device).random_words(seed, block, count)
 
     def _tensor(self, array: Array, shape: Any) -> Tensor:
         return Tensor(array.reshape(shape))
@@ -279,12 +342,15 @@ def _count(shape: Any) -> int:
 class _DefaultGenerator(Generator):
     @property
     def _position(self) -> _Position:
-        return _replay_position.get() or self._own_position
+        return _context_position.get() or self._own_position
 
 
-_replay_position: ContextVariable[_Position | None] = ContextVariable(
-    "replay_position", default=None
+_context_position: ContextVariable[_Position | None] = ContextVariable(
+    "context_position", default=None
 )
+"""Inside `replay`, `record_draws` and `replay_draws`: a position in the default stream that other
+threads do not move.
+"""
 
 default_generator: Generator = _DefaultGenerator(0)
 """Stream for initialization and dropout, seeded by `manual_seed`."""
@@ -338,9 +404,23 @@ def replay(state: dict[str, int]) -> Block[_Position | None]:
     context manager
         Context of the restored position.
     """
-    position = _Position()
-    position.seed, position.block = state["seed"], state["block"]
-    return _replay_position.block(position)
+    return _context_position.block(_Position(state["seed"], state["block"]))
+
+
+def record_draws(draws: Draws) -> Block[_Position | None]:
+    """Return a context manager that adds all draws from the default stream to `draws`.
+
+    It records the draws of its own thread or async task. Other threads may draw at the same time.
+    """
+    return _context_position.block(_RecordedPosition(default_generator._position, draws))
+
+
+def replay_draws(draws: Draws) -> Block[_Position | None]:
+    """Return a context manager in which the default stream repeats the draws of `record_draws`.
+
+    Outside of the context the position in the default stream does not change.
+    """
+    return _context_position.block(_ReplayedPosition(draws))
 
 
 __getattr__ = moved_names(__name__, {"default": f"{__name__}.default_generator"})

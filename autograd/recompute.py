@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from . import backend, random
+from .backend import Array
 from .core import graph, mutation
 from .core.graph import Node, enable_grad
 from .core.mutation import next_version
@@ -43,6 +44,24 @@ def replayable(f: Callable[[], Any]) -> Callable[[], Any]:
             return f()
 
     return evaluate
+
+
+def evaluate_replayable(
+    f: Callable[[], Any], again: Callable[[], Any]
+) -> tuple[Any, Callable[[], Any]]:
+    """Return the result of `f`, and a function that evaluates `again` with recording.
+
+    Both evaluations draw the same random numbers, even if other threads draw at the same time.
+    """
+    draws: random.Draws = []
+    with random.record_draws(draws):
+        out = f()
+
+    def evaluate() -> Any:
+        with random.replay_draws(draws), enable_grad():
+            return again()
+
+    return out, evaluate
 
 
 def evaluate_with_digests(f: Callable[[], Any]) -> tuple[Any, set[bytes]]:
@@ -91,6 +110,9 @@ class Recompute:
         The positions of the node's results among the leaves of the function's result.
     parents : iterable of Node
         The nodes outside the function that it depends on.
+    arguments : list of array
+        The arrays that `evaluate` passes to the function. They must not be written in place before
+        the evaluation.
     """
 
     name = "checkpoint"
@@ -98,9 +120,13 @@ class Recompute:
     fresh_gradients = False
 
     def __init__(
-        self, evaluate: Callable[[], Any], positions: list[int], parents: Iterable[Node]
+        self,
+        evaluate: Callable[[], Any],
+        positions: list[int],
+        parents: Iterable[Node],
+        arguments: list[Array] | None = None,
     ) -> None:
-        self.evaluate, self.positions = evaluate, positions
+        self.evaluate, self.positions, self.arguments = evaluate, positions, arguments or []
         self.parents = sorted(parents, key=lambda node: node.number)
         self._outer_intervals, self._version = recompute_intervals.get(), next_version()
 
@@ -143,7 +169,10 @@ class Recompute:
             )
 
     def _check_writes(self, subgraph: set[Node], intervals: Iterable[tuple[int, int]]) -> None:
-        """Raise RuntimeError if a residual or a leaf was written between two evaluations."""
+        """Raise RuntimeError if an array that was read was written between two evaluations.
+
+        These are the arguments, the leaves, and the residuals of the operations.
+        """
         for first, second in intervals:
             if first >= mutation.latest_write[0]:
                 continue
@@ -152,7 +181,7 @@ class Recompute:
                     residuals = flatten(node.residuals)
                     mutation.check_versions(node.primitive.name, residuals, first, second)
             leaves = [node.residuals for node in self.parents if node.primitive is None]
-            mutation.check_versions(self.name, leaves, first, second)
+            mutation.check_versions(self.name, [*leaves, *self.arguments], first, second)
 
     def vjp(self, g: Any, residuals: Any, parents: tuple[Node | None, ...]) -> Any:
         return self.gradients(g)
@@ -162,18 +191,24 @@ class Recompute:
 
 
 def record_as_one_node(
-    out: Any, is_result: Callable[[Any], bool], inputs: set[Node], evaluate: Callable[[], Any]
+    out: Any,
+    is_result: Callable[[Any], bool],
+    inputs: set[Node],
+    evaluate: Callable[[], Any],
+    arguments: Any,
 ) -> Any:
     """Return `out` with one node in place of the graph of a function.
 
     The leaves of `out` that satisfy `is_result` become the results of a `Recompute` node with
-    `inputs` as parents. Without inputs, `out` is returned unchanged.
+    `inputs` as parents; `arguments` are the (nested) arguments of the function. Without inputs,
+    `out` is returned unchanged.
     """
     if not inputs:
         return out
     leaves = flatten(out)
     positions = [i for i, leaf in enumerate(leaves) if is_result(leaf)]
-    primitive = Recompute(evaluate, positions, inputs)
+    arrays = [leaf._data for leaf in flatten(arguments) if isinstance(leaf, Tensor)]
+    primitive = Recompute(evaluate, positions, inputs, arrays)
     shapes, dtypes = [leaves[i].shape for i in positions], [leaves[i].dtype for i in positions]
     node = Node(primitive, tuple(primitive.parents), (), tuple(shapes), tuple(dtypes))
     for k, i in enumerate(positions):

@@ -11,11 +11,11 @@ from ..core.pytree import tree_map
 from ..core.tensor import snapshot
 from ..recompute import (
     eager_execution,
+    evaluate_replayable,
     evaluate_unchanged,
     evaluate_with_digests,
     record_as_one_node,
     recorded_since,
-    replayable,
 )
 from ..transforms import is_recorded
 
@@ -38,8 +38,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     Notes
     -----
     This is gradient checkpointing, also called rematerialization: the backward pass evaluates `f` a
-    second time and differentiates it [1]_, [2]_. Derivatives of any order are supported. The
-    default random stream is restored for the second evaluation, so that dropout repeats its mask.
+    second time and differentiates it [1]_, [2]_. Derivatives of any order are supported. The second
+    evaluation repeats the numbers that the first one drew from the default random stream, so that
+    dropout repeats its mask.
 
     Arguments are copied. Arrays and lists that `f` closes over must not change before the backward
     pass, which raises RuntimeError otherwise.
@@ -62,9 +63,12 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         if eager_execution.get():
             return f(*args, **kwargs)
-        evaluate = replayable(lambda: f(*args, **kwargs))
+
+        def call() -> Any:
+            return f(*args, **kwargs)
+
         start = next_version()
-        out, digests = evaluate_with_digests(lambda: f(*args, **kwargs))
+        (out, evaluate), digests = evaluate_with_digests(partial(evaluate_replayable, call, call))
         if isinstance(out, (Generator, AsyncGenerator, Awaitable)):
             raise TypeError(
                 f"checkpoint: f must return its results, got a {type(out).__name__}, whose "
@@ -75,7 +79,11 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             args, kwargs = tree_map(snapshot, (args, kwargs))
         recompute = partial(evaluate_unchanged, evaluate, digests)
         return record_as_one_node(
-            out, lambda o: is_recorded(o) and o._node.number > start, inputs, recompute
+            out,
+            lambda o: is_recorded(o) and o._node.number > start,
+            inputs,
+            recompute,
+            arguments=(args, kwargs),
         )
 
     return run
