@@ -25,7 +25,6 @@ from ..recompute import eager_execution
 from ..runtime.context import run_locked
 from .executor import Compiled, ScanCall, execute
 from .explain import Explanation
-from .kernels import on_paper
 from .program import Untraceable
 from .state import Untouched
 from .trace import Step
@@ -74,11 +73,12 @@ def explain(it: ScanCall, device: str | None) -> Explanation:
         raise ValueError(f"explain knows the devices 'cpu' and 'cuda', not {device!r}")
     try:
         plan, traced = planned(it)
-        if kind is None or plan.backend.supports_kernels == (kind == "cuda"):
+        executor = {None: None, "cpu": "interpreter"}.get(kind, kind)
+        if executor in (None, plan.executable.executor):
             traced.drop()
         else:
-            plan = Compiled(traced, on_paper(plan.backend, kind == "cuda"))
-        return Explanation(plan, it.steps)
+            plan = Compiled(traced, executor)
+        return Explanation(plan.executable, it.steps)
     except Untraceable as error:
         return Explanation(None, it.steps, str(error))
 

@@ -1,32 +1,44 @@
-"""A plan as text: what is done when, what is kept, and the code that does it."""
+"""Explanations: how a scan is executed, as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from .executor import Compiled
-from .kernels import Kernel
-from .plan import Half
-from .program import Op, Symbol
+from .executors import Executable
+from .ir import Op, Value
+from .schedule import LoopSchedule
 
 SECTIONS = {
-    "once": "once, since it is the same at every step",
-    "before": "before the loop, for all steps of a chunk at once",
-    "loop": "at every step",
-    "after": "after the loop, for all steps of a chunk at once",
+    "hoisted": "once per call",
+    "prologue": "for all steps of a chunk at once, before its loop",
+    "body": "at every step",
+    "epilogue": "for all steps of a chunk at once, after its loop",
 }
 
 
 class Explanation:
-    """The execution of a recurrence: `compiled` or not, and `why` not; the `kernels` that it calls
-    on a GPU. `print` shows the whole plan.
+    """How a scan is executed. `print` shows the operations and the loop program.
+
+    Attributes
+    ----------
+    compiled : bool
+        True if the scan is compiled.
+    why : str
+        The reason why it is not compiled.
+    kernels : list
+        The fused kernels of the executor "cuda".
     """
 
-    def __init__(self, plan: Compiled | None, steps: int, why: str = "") -> None:
-        self.compiled, self.why = plan is not None, why
-        loops = [] if plan is None else [plan.forward, plan.backward]
-        self.kernels = [kernel for loop in loops if loop for kernel in _kernels(loop.half)]
-        self._text = f"recorded step by step: {why}" if plan is None else _text(plan, steps)
+    def __init__(self, executable: Executable | None, steps: int, why: str = "") -> None:
+        self.compiled, self.why = executable is not None, why
+        self.kernels: list[Any] = []
+        if executable is None:
+            self._text = f"executed eagerly, step by step: {why}"
+            return
+        instructions = [one for loop in executable.program.loops for one in loop.instructions]
+        self.kernels = [one.primitive for one in instructions if one.kind == "kernel"]
+        self._text = _text(executable, steps, self.kernels)
 
     def __str__(self) -> str:
         return self._text
@@ -37,55 +49,46 @@ class Explanation:
         return f"Explanation(compiled={self.compiled}{reason}; print() shows {lines} lines)"
 
 
-def _text(plan: Compiled, steps: int) -> str:
-    parts = [_head(plan, steps), *_half("forward", plan.plan.forward)]
-    if plan.plan.back is not None:
-        parts += [*_half("backward", plan.plan.back), _kept(plan)]
-    for loop in (plan.forward, plan.backward):
-        if loop is not None:
-            parts += [loop.source, *map(str, _kernels(loop.half))]
-    return "\n\n".join(parts)
+def _text(executable: Executable, steps: int, kernels: list[Any]) -> str:
+    schedule, program = executable.schedule, executable.program
+    parts = [_head(executable, steps), *_sections("forward", schedule.forward)]
+    if schedule.backward is not None:
+        parts += _sections("backward", schedule.backward)
+        residuals = [*schedule.graph.carry, *schedule.residuals]
+        size = sum(b.nbytes for b in program.buffers if b.kind == "history")
+        parts.append("\n".join([f"residuals: {size} bytes per step", *_values("", residuals)]))
+    return "\n\n".join([*parts, str(program), *map(str, kernels)])
 
 
-def _head(plan: Compiled, steps: int) -> str:
-    rows = plan.rows(steps)
-    ways = "forward and backward" if plan.backward else "forward only, since nothing is recorded"
+def _head(executable: Executable, steps: int) -> str:
+    graph = executable.schedule.graph
+    passes = "forward" if executable.program.backward is None else "forward and backward"
+    chunk = executable.layout(steps).chunk
+    title = f"compiled for the executor {executable.executor}, {passes}"
     return "\n".join(
         [
-            f"compiled, {ways}; {steps} steps in chunks of {rows}",
-            *_named("carry", plan.carry),
-            *_named("x", plan.step.xs),
-            *_named("from outside", plan.constants[: plan.step.inputs]),
-            *_named("carry of the next step", plan.new),
-            *_named("y", plan.ys),
+            f"{title}; {steps} steps in chunks of {min(chunk, steps)}",
+            *_values("carry", graph.carry),
+            *_values("x", graph.xs),
+            *_values("capture", graph.captures),
+            *_values("new carry", graph.new_carry),
+            *_values("y", graph.ys),
         ]
     )
 
 
-def _half(name: str, half: Half) -> Iterable[str]:
+def _sections(name: str, loop: LoopSchedule) -> Iterable[str]:
     for section, when in SECTIONS.items():
-        ops: list[Op] = getattr(half, section)
+        ops: tuple[Op, ...] = getattr(loop, section)
         if ops:
             yield "\n".join([f"{name}, {when}", *[line for op in ops for line in _lines(op)]])
 
 
 def _lines(op: Op) -> list[str]:
-    """An operation, and below a kernel the operations that it does."""
-    inner = op.primitive.ops if isinstance(op.primitive, Kernel) else []
+    """Return an operation and, below a fused kernel, its operations."""
+    inner = getattr(op.primitive, "ops", ())
     return [f"    {op}", *[f"        {one}" for one in inner]]
 
 
-def _kernels(half: Half) -> list[Kernel]:
-    called = [op.primitive for op in (*half.before, *half.loop, *half.after)]
-    return [primitive for primitive in called if isinstance(primitive, Kernel)]
-
-
-def _kept(plan: Compiled) -> str:
-    """Describe the residuals of the forward pass."""
-    kept = [*plan.carry, *plan.plan.kept]
-    size = sum(symbol.nbytes for symbol in plan.stacked)
-    return "\n".join([f"residuals: {size} bytes per step", *_named("", kept)])
-
-
-def _named(what: str, symbols: Iterable[Symbol]) -> list[str]:
-    return [f"    {s} {s.shape} {s.dtype}  {what}".rstrip() for s in symbols]
+def _values(title: str, values: Iterable[Value]) -> list[str]:
+    return [f"    {v} {v.shape} {v.dtype}  {title}".rstrip() for v in values]

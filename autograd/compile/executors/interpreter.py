@@ -1,0 +1,241 @@
+"""The interpreter: runs a loop program as calls of array functions.
+
+Every instruction becomes one or a few calls of functions that write into given arrays. The calls of
+the body are bound to the arrays of a workspace once, and then run as
+
+    for function, arguments in calls:
+        function(*arguments)
+
+Calls outside the body that refer to arguments or results of the scan are completed per call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
+from typing import Any, NamedTuple
+
+from ... import backend
+from ..loop_program import Loop, Operand, View
+from .calls import STEPS, Call, calls_of
+from .workspace import Workspace
+
+MAX_BOUND_STEPS = 4096
+"""Maximum number of steps whose calls a workspace stores; others are bound again when they run."""
+
+MAX_BOUND_CHUNKS = 256
+"""Maximum number of chunks whose prologue and epilogue a workspace stores."""
+
+
+class BoundCall(NamedTuple):
+    """A call with its arrays. `external` lists the positions of arguments that each call binds."""
+
+    function: Any
+    arguments: list[Any]
+    external: tuple[tuple[int, Operand], ...]
+
+
+class LoopCalls:
+    """The calls of a loop, with operands instead of arrays: shared by all workspaces."""
+
+    def __init__(self, loop: Loop, array_backend: backend.Backend) -> None:
+        self.loop, self.backend = loop, array_backend
+
+        def calls(instructions: Iterable[Any]) -> list[Call]:
+            return [call for one in instructions for call in calls_of(one, array_backend)]
+
+        self.hoisted, self.prologue, self.body = map(
+            calls, (loop.hoisted, loop.prologue, loop.body)
+        )
+        self.epilogue = calls((*loop.epilogue, *loop.advance))
+        self.block, self.detach = calls(loop.block), calls(loop.detach)
+        operands = [x for _, arguments in self.body for x in arguments if isinstance(x, Operand)]
+        self.depends_on_position = any(x.buffer.kind in ("history", "block") for x in operands)
+        """True if the body accesses other arrays in another chunk."""
+
+
+class BoundLoop:
+    """The calls of a loop, bound to the arrays of a workspace."""
+
+    def __init__(self, calls: LoopCalls, workspace: Workspace) -> None:
+        self.calls, self.arrays, self.layout = calls, workspace.arrays, workspace.layout
+        self._bodies: dict[int, list[Any]] = {}
+        self._chunks: dict[Any, tuple[list[BoundCall], list[BoundCall]]] = {}
+        self._hoisted = self._bind(calls.hoisted, 0, 0)
+        self._detach = [(f, tuple(arguments)) for f, arguments, _ in self._bind(calls.detach, 0, 0)]
+
+    def run(self, external: dict[Any, Any], steps: int, detach_points: Iterable[int] = ()) -> None:
+        """Run the loop for a number of steps.
+
+        Parameters
+        ----------
+        external : dict of Buffer to array
+            The arguments and results of the scan.
+        steps : int
+        detach_points : iterable of int
+            Steps before which the history of the carry ends (backward pass).
+        """
+        layout, backward = self.layout, self.calls.loop.backward
+        _run(self._hoisted, external, 0, steps)
+        starts = range(0, steps, layout.chunk)
+        for start in reversed(starts) if backward else starts:
+            stop = min(start + layout.chunk, steps)
+            before, after = self._chunk(start, stop)
+            _run(before, external, start, stop)
+            self._run_body(start, stop, [t for t in detach_points if start <= t < stop])
+            _run(after, external, start, stop)
+            if backward and self.calls.block and start % layout.block == 0:
+                stop = min(start + layout.block, steps)
+                _run(self._bind(self.calls.block, start, stop), external, start, stop)
+
+    def _run_body(self, start: int, stop: int, detach_points: list[int]) -> None:
+        count, chunk = len(self.calls.body), self.layout.chunk
+        if not count:
+            return
+        calls = self._body(start)
+        if not detach_points:
+            if stop - start < chunk:
+                last = (stop - start) * count
+                calls = calls[-last:] if self.calls.loop.backward else calls[:last]
+            for function, arguments in calls:
+                function(*arguments)
+            return
+        for t in range(stop - 1, start - 1, -1):  # backward
+            first = (chunk - 1 - (t - start)) * count
+            for function, arguments in calls[first : first + count]:
+                function(*arguments)
+            for function, arguments in self._detach if t in detach_points else ():
+                function(*arguments)
+
+    # --- binding ----------------------------------------------------------------------------------
+
+    def _body(self, start: int) -> list[Any]:
+        """Return the calls of all steps of a chunk, one after the other."""
+        key = start if self.calls.depends_on_position else 0
+        found = self._bodies.get(key)
+        if found is None:
+            columns: dict[Any, Any] = {}
+            calls = [
+                zip(
+                    repeat(function),
+                    zip(*[self._column(x, key, columns) for x in arguments], strict=False),
+                    strict=False,
+                )
+                for function, arguments in self.calls.body
+            ]
+            found = list(chain.from_iterable(zip(*calls, strict=True)))
+            if (len(self._bodies) + 1) * self.layout.chunk <= MAX_BOUND_STEPS:
+                self._bodies[key] = found
+        return found
+
+    def _column(self, argument: Any, start: int, columns: dict[Any, Any]) -> Iterable[Any]:
+        """Return an argument at each step of a chunk, in the order of execution."""
+        if not isinstance(argument, Operand):
+            return repeat(argument, self.layout.chunk)
+        key = argument.buffer, argument.offset, argument.span, repr(argument.views)
+        if key not in columns:
+            columns[key] = self._steps(argument, start)
+        return columns[key]  # type: ignore[no-any-return]
+
+    def _steps(self, operand: Operand, start: int) -> Iterable[Any]:
+        chunk, xp = self.layout.chunk, self.calls.backend.xp
+        array = self.arrays[operand.buffer]
+        if operand.buffer.kind in ("temporary", "hoisted", "constant"):
+            return [apply_views(xp, array, operand.views, None)] * chunk
+        first = self._position(operand, start)
+        array = apply_views(xp, array[first : first + chunk], operand.views, chunk, per_step=True)
+        array = array[::-1] if self.calls.loop.backward else array
+        return list(array) if array.ndim > 1 else [array[i, ...] for i in range(chunk)]
+
+    def _position(self, operand: Operand, start: int) -> int:
+        """Return the position of the first step of a chunk in a buffer."""
+        kind = operand.buffer.kind
+        first = start if kind == "history" else start % self.layout.block if kind == "block" else 0
+        return first + operand.offset
+
+    def _chunk(self, start: int, stop: int) -> tuple[list[BoundCall], list[BoundCall]]:
+        """Return the calls before and after the body of a chunk."""
+        found = self._chunks.get((start, stop))
+        if found is None:
+            found = (
+                self._bind(self.calls.prologue, start, stop),
+                self._bind(self.calls.epilogue, start, stop),
+            )
+            if len(self._chunks) >= MAX_BOUND_CHUNKS:
+                self._chunks = {}
+            self._chunks[start, stop] = found
+        return found
+
+    def _bind(self, calls: Sequence[Call], start: int, stop: int) -> list[BoundCall]:
+        """Bind calls to arrays of many steps, except for arguments and results of the scan."""
+        bound = []
+        for function, arguments in calls:
+            bound_arguments = list(arguments)
+            external = []
+            for i, x in enumerate(arguments):
+                if x is STEPS:
+                    bound_arguments[i] = stop - start
+                elif isinstance(x, Operand) and x.is_external:
+                    external.append((i, x))
+                elif isinstance(x, Operand):
+                    bound_arguments[i] = self._array(x, start, stop)
+            bound.append(BoundCall(function, bound_arguments, tuple(external)))
+        return bound
+
+    def _array(self, operand: Operand, start: int, stop: int) -> Any:
+        array, span, steps = self.arrays[operand.buffer], operand.span, stop - start
+        if span in ("whole", "step"):  # of detach: a temporary
+            return apply_views(self.calls.backend.xp, array, operand.views, None)
+        if span in ("first", "last"):
+            return array[0 if span == "first" else steps, ...]
+        first = self._position(operand, start)
+        array = array[first : first + steps]
+        return apply_views(self.calls.backend.xp, array, operand.views, steps)
+
+
+def _run(calls: list[BoundCall], external: dict[Any, Any], start: int, stop: int) -> None:
+    """Run calls with the arguments and results of the scan."""
+    for function, arguments, places in calls:
+        if places:
+            arguments = arguments.copy()
+            for i, operand in places:
+                arguments[i] = _external_array(operand, external, start, stop)
+        function(*arguments)
+
+
+def _external_array(operand: Operand, external: dict[Any, Any], start: int, stop: int) -> Any:
+    array = external[operand.buffer]
+    if operand.buffer.kind == "total":
+        return array
+    xp = None
+    if operand.views:
+        xp = backend.of_array(array).xp
+    if operand.span == "whole":
+        return apply_views(xp, array, operand.views, None)
+    return apply_views(xp, array[start:stop], operand.views, stop - start)
+
+
+def apply_views(
+    xp: Any, array: Any, views: Sequence[View], steps: int | None, per_step: bool = False
+) -> Any:
+    """Return a view of an array: of one step, or of a number of steps along its first axis.
+
+    With `per_step`, the view "rows" leaves the first axis as it is.
+    """
+    time: tuple[Any, ...] = () if steps is None else (slice(None),)
+    for view in views:
+        argument = view.argument
+        if view.kind == "index":
+            array = array[(*time, *argument, ...)]
+        elif view.kind == "transpose":
+            axes = argument if steps is None else (0, *[axis + 1 for axis in argument])
+            array = array.transpose(axes)
+        elif view.kind == "reshape":
+            array = array.reshape(argument if steps is None else (steps, *argument))
+        elif view.kind == "broadcast":
+            array = xp.broadcast_to(array, argument if steps is None else (steps, *argument))
+        elif view.kind == "rows":
+            array = array.reshape((steps, -1, argument) if per_step else (-1, argument))
+        else:
+            array = array.view(argument)
+    return array

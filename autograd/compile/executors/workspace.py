@@ -1,0 +1,134 @@
+"""Workspaces: the arrays of a loop program, for up to a number of steps, and the pool of them.
+
+A workspace belongs to one graph node as long as that exists, and returns to the pool afterwards.
+Arrays that the caller receives are never part of one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from ... import backend
+from ..buffers import Buffer
+from ..loop_program import Loop, LoopProgram
+
+CHUNK_BYTES = 1 << 20
+"""Approximate bytes of the buffers for the steps of a chunk: they remain in the cache."""
+
+KERNEL_CHUNK_BYTES = 1 << 25
+"""The same for kernels of a GPU: a launch costs more than a cache saves."""
+
+BLOCK_BYTES = 1 << 25
+"""Maximum number of bytes of the buffers for the steps of a block."""
+
+POOL_BYTES = 1 << 28
+"""Maximum number of bytes of unused workspaces in the pool."""
+
+MIN_CHUNK_STEPS = 4
+
+
+def loop_buffers(loop: Loop) -> list[Buffer]:
+    """Return the buffers that the instructions of a loop refer to."""
+    return list(dict.fromkeys(x.buffer for one in loop.instructions for x in one.operands))
+
+
+class Layout:
+    """The number of steps of the buffers of a program.
+
+    `capacity` steps in chunks of `chunk` steps, and blocks of `block` steps. Capacities are rounded
+    up, so that few workspaces serve calls of many lengths.
+    """
+
+    def __init__(self, program: LoopProgram, steps: int, chunk_bytes: int) -> None:
+        sizes = [
+            sum(b.nbytes for b in loop_buffers(loop) if b.kind in ("history", "chunk"))
+            for loop in program.loops
+        ]
+        most = max(chunk_bytes // max(*sizes, 1), MIN_CHUNK_STEPS)
+        if steps <= most:
+            self.chunk = self.capacity = min(1 << (steps - 1).bit_length(), most)
+        else:
+            self.chunk = most
+            chunks = -(-steps // most)
+            unit = 1 << max(chunks.bit_length() - 3, 0)  # round to three significant bits
+            self.capacity = -(-chunks // unit) * unit * most
+        block_size = sum(b.nbytes for b in program.buffers if b.kind == "block")
+        chunks = min(BLOCK_BYTES // max(block_size * self.chunk, 1), self.capacity // self.chunk)
+        self.block = max(chunks, 1) * self.chunk
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self.capacity, self.chunk, self.block
+
+
+class Workspace:
+    """The arrays of a program, allocated but not initialized."""
+
+    def __init__(
+        self, program: LoopProgram, array_backend: backend.Backend, layout: Layout
+    ) -> None:
+        self.program, self.layout = program, layout
+        self.lock = threading.Lock()
+        """Held by a backward pass: several threads may differentiate one graph."""
+        self.nbytes = 0
+        self.arrays: dict[Buffer, Any] = {}
+        lengths = {"history": layout.capacity, "chunk": layout.chunk, "block": layout.block}
+        for buffer in program.buffers:
+            shape = buffer.shape
+            if buffer.kind in lengths:
+                shape = (lengths[buffer.kind] + buffer.extra_steps, *shape)
+            elif buffer.kind not in ("temporary", "hoisted"):
+                continue
+            self.arrays[buffer] = array_backend.xp.empty(shape, buffer.dtype)
+            self.nbytes += self.arrays[buffer].nbytes
+        self.arrays.update(program.constants)
+        self.loops: list[Any] = []  # the loops of an executor, bound to these arrays
+
+    @property
+    def histories(self) -> list[Any]:
+        """The arrays of the carry and the residuals."""
+        return [array for buffer, array in self.arrays.items() if buffer.kind == "history"]
+
+
+class WorkspaceHandle:
+    """A reference to a workspace in use: the workspace is released when the handle is deleted."""
+
+    def __init__(
+        self, workspace: Workspace, steps: int, detach_points: tuple[int, ...] = ()
+    ) -> None:
+        self.workspace, self.steps, self.detach_points = workspace, steps, detach_points
+
+    def __del__(self) -> None:
+        release(self.workspace)
+
+
+_unused: list[Workspace] = []
+"""The unused workspaces, the newest last."""
+
+
+def acquire(program: LoopProgram, layout: Layout, create: Callable[[], Workspace]) -> Workspace:
+    """Return an unused workspace of the pool, or create one."""
+    for workspace in _unused[::-1]:
+        if workspace.program is program and workspace.layout.key == layout.key:
+            try:
+                _unused.remove(workspace)
+            except ValueError:  # another thread has taken it
+                continue
+            return workspace
+    return create()
+
+
+def release(workspace: Workspace) -> None:
+    """Return a workspace to the pool, which holds the newest ones, at most POOL_BYTES."""
+    room = POOL_BYTES - workspace.nbytes
+    if room < 0:
+        return
+    for other in _unused[::-1]:
+        room -= other.nbytes
+        if room < 0:
+            with suppress(ValueError):  # another thread has removed it
+                _unused.remove(other)
+    _unused.append(workspace)
