@@ -272,6 +272,8 @@ class _LoopLowering:
         if op.primitive in (CONCATENATE, STACK) and self._joins_by_copies(op, span):
             return self._copies_to_sections(op, outs[0], span)
         x, *others = op.args
+        if op.primitive is RESHAPE:  # of an array that may not be contiguous
+            return [_copy(outs[0].viewed(View("reshape", x.shape)), self.operand(x, span))]
         if op.primitive is LINEAR:
             weight = self._matrix(others[0], span, transposed=True)
             return [self._dot(x, weight, outs[0], span)]

@@ -24,6 +24,8 @@ from .workspace import (
     acquire,
 )
 
+__all__ = ["EXECUTORS", "Executable", "WorkspaceHandle", "compile_graph"]
+
 EXECUTORS = ("interpreter", "cuda")
 
 
@@ -154,7 +156,7 @@ class Executable:
     ) -> tuple[list[Any], list[Any], list[Any]]:
         program, xp = self.program, self.backend.xp
         arrays, steps = handle.workspace.arrays, handle.steps
-        external = dict(zip(program.xs, xs, strict=True))
+        external: dict[Any, Any] = dict(zip(program.xs, xs, strict=True))
         external.update(zip(program.captures, captures, strict=True))
         for buffer, gradient in zip(program.d_carry, d_last_carry, strict=True):
             if buffer is not None:

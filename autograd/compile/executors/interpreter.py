@@ -60,7 +60,7 @@ class BoundLoop:
     def __init__(self, calls: LoopCalls, workspace: Workspace) -> None:
         self.calls, self.arrays, self.layout = calls, workspace.arrays, workspace.layout
         self._bodies: dict[int, list[Any]] = {}
-        self._chunks: dict[Any, tuple[list[BoundCall], list[BoundCall]]] = {}
+        self._chunks: dict[int, tuple[int, list[BoundCall], list[BoundCall]]] = {}
         self._hoisted = self._bind(calls.hoisted, 0, 0)
         self._detach = [(f, tuple(arguments)) for f, arguments, _ in self._bind(calls.detach, 0, 0)]
 
@@ -155,16 +155,16 @@ class BoundLoop:
 
     def _chunk(self, start: int, stop: int) -> tuple[list[BoundCall], list[BoundCall]]:
         """Return the calls before and after the body of a chunk."""
-        found = self._chunks.get((start, stop))
-        if found is None:
-            found = (
-                self._bind(self.calls.prologue, start, stop),
-                self._bind(self.calls.epilogue, start, stop),
-            )
+        bound = self._chunks.get(start)
+        if bound is None or bound[0] != stop:
             if len(self._chunks) >= MAX_BOUND_CHUNKS:
                 self._chunks = {}
-            self._chunks[start, stop] = found
-        return found
+            before, after = (
+                self._bind(calls, start, stop)
+                for calls in (self.calls.prologue, self.calls.epilogue)
+            )
+            self._chunks[start] = bound = stop, before, after
+        return bound[1:]
 
     def _bind(self, calls: Sequence[Call], start: int, stop: int) -> list[BoundCall]:
         """Bind calls to arrays of many steps, except for arguments and results of the scan."""

@@ -22,7 +22,7 @@ from compiled import (
 )
 
 import autograd as ag
-from autograd.compile import executor
+from autograd.compile.executors import workspace
 
 Step = Callable[[Any, Any, Any], Any]
 
@@ -81,7 +81,7 @@ def test_elements_and_numbers(step: Step) -> None:
 
 
 def test_a_carry_of_no_dimension_over_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "CHUNK", 1)
+    monkeypatch.setattr(workspace, "CHUNK_BYTES", 1)
 
     def results(compile: bool | None) -> Any:
         with ag.no_grad():

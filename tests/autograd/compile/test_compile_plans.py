@@ -20,7 +20,8 @@ from helpers import at_once, on_device
 
 import autograd as ag
 from autograd import compile as compiler
-from autograd.compile import executor, program
+from autograd.compile import program
+from autograd.compile.executors import workspace
 from tinygrad_rnn import nn
 
 rnn = of_steps(lambda W, h, x: (ag.tanh(h @ W + x), h))
@@ -133,22 +134,27 @@ def test_caches_are_bounded() -> None:
         assert len(shapes) <= 21
 
 
-def test_idle_workspaces_are_few() -> None:
-    """Of a plan those for the last number of steps, as many as were in use at a time."""
-    idle = executor.Workspace.idle
-    idle.clear()
+def test_unused_workspaces_are_few() -> None:
+    """A workspace serves several lengths; as many exist as were in use at a time."""
+    pool = workspace._unused
+    pool.clear()
     graphs = [rnn().scan() for _ in range(3)]
-    assert idle == []
+    assert pool == []
     graphs.clear()
-    assert len(idle) == 3
+    assert len(pool) == 3
     outcome(rnn())
-    assert len(idle) == 3
-    one = rnn()
-    outcome(one._replace(xs=values(T + 2, B, H), inputs=[]))
-    assert [w.steps for w in idle] == [T + 2]
-    with mock.patch.object(executor, "IDLE", 0):
+    assert len(pool) == 3
+    for steps in (T - 1, T + 1, T + 2):
+        outcome(rnn()._replace(xs=values(steps, B, H), inputs=[]))
+    assert len(pool) == 3
+    outcome(rnn()._replace(xs=values(3 * T, B, H), inputs=[]))
+    assert sorted(w.layout.capacity for w in pool) == [8, 8, 8, 32]
+    with mock.patch.object(workspace, "POOL_BYTES", pool[-1].nbytes):
+        outcome(rnn()._replace(xs=values(3 * T, B, H), inputs=[]))
+        assert [w.layout.capacity for w in pool] == [32]
+    with mock.patch.object(workspace, "POOL_BYTES", 0):
         outcome(rnn())
-    assert idle == []
+    assert [w.layout.capacity for w in pool] == [32]
 
 
 # --- interruptions and threads --------------------------------------------------------------------
@@ -162,23 +168,19 @@ def raising(*_: Any, **__: Any) -> Any:
     raise Interrupted
 
 
-@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("loop", [0, 1])
 @pytest.mark.parametrize("after", [0, 2])
-def test_an_interrupted_run_leaves_nothing_broken(way: str, after: int) -> None:
+def test_an_interrupted_run_leaves_nothing_broken(loop: int, after: int) -> None:
     one = rnn()
     expected = outcome(one, False)
     same(outcome(one), expected)
-    plan = next(reversed(compiler._plans.values()))
-    loop = getattr(plan, way)
-    objects = loop.run.__globals__
-    real, calls = objects["dot"], []
-
-    def dot(*arguments: Any) -> Any:
-        calls.append(1)
-        return raising() if len(calls) > after else real(*arguments)
-
-    with mock.patch.dict(objects, dot=dot), pytest.raises(Interrupted):
+    (calls,) = workspace._unused[-1].loops[loop]._bodies.values()
+    (calls,) = workspace._unused[-1].loops[loop]._bodies.values()
+    place = -1 - after if loop else after  # a backward pass of few steps runs the last calls
+    real, calls[place] = calls[place], (raising, ())
+    with pytest.raises(Interrupted):
         outcome(one)
+    calls[place] = real
     same(outcome(one), expected)
 
 
@@ -327,16 +329,16 @@ def test_an_explanation_reads_like_the_plan() -> None:
     one = problem(lambda h, x: (ag.tanh(h @ W + ag.sin(x @ W.T)), ag.cos(h)), W)
     text = str(one.explain())
     before, rest = text.split("forward, at every step")
-    stepwise, after = rest.split("forward, after the loop")
+    stepwise, after = rest.split("forward, for all steps of a chunk at once, after its loop")
     assert "sin" in before
     assert "tanh" in stepwise
     assert "sin" not in stepwise
     assert "cos" in after
     assert "residuals: " in after
-    assert "def forward(" in after
-    assert "def backward(" in after
+    assert "history" in after
+    assert "backward, from the last step" in after
     with ag.no_grad():
-        assert "def backward(" not in str(one.explain())
+        assert "backward, from the last step" not in str(one.explain())
 
 
 def test_explaining_changes_nothing() -> None:
