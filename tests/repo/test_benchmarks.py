@@ -102,3 +102,16 @@ def test_language_model_step_reports_a_time(tmp_path: Path) -> None:
     (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
     assert (row["model"], row["vocabulary"]) == ("small", 10_000)
     assert row["tinygrad-rnn"] > 0
+
+
+def test_call_overhead_reports_multiples_of_tanh(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    words = "--cells", "elman,own-step", "--json", str(file)
+    done = run(BENCHMARKS / "call_overhead.py", *words)
+    assert done.returncode == 0, done
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert [row["cell"] for row in rows] == ["Elman", "own step"]
+    for row in rows:
+        assert row["tinygrad-rnn/np.tanh"] == row["tinygrad-rnn"] / row["np.tanh"]
+        assert row["target"] > 0
+        assert row["gradient difference"] <= 1e-4
