@@ -239,8 +239,7 @@ def record_operation(
     """
     is_tuple = type(y) in (tuple, list)
     results = [  # NumPy returns scalars for 0-d results
-        backend.of_array(r).asarray(r) if isinstance(r, np.generic) else r
-        for r in (y if is_tuple else (y,))
+        np.asarray(r) if isinstance(r, np.generic) else r for r in (y if is_tuple else (y,))
     ]
     y = tuple(results) if is_tuple else results[0]
     if not is_tuple and y.dtype.kind not in "biuf":

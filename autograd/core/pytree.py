@@ -68,14 +68,15 @@ def tree_map(fn: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 
 def _map(fn: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    if tree is None:
-        return None
+    if isinstance(tree, (tuple, list)):
+        if others:
+            items = [_map(fn, *children) for children in zip(tree, *others, strict=True)]
+        else:
+            items = [_map(fn, child) for child in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
     if isinstance(tree, dict):
         return {key: _map(fn, tree[key], *(other[key] for other in others)) for key in tree}
-    if isinstance(tree, (tuple, list)):
-        items = [_map(fn, *children) for children in zip(tree, *others, strict=True)]
-        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
-    return fn(tree, *others)
+    return None if tree is None else fn(tree, *others)
 
 
 def unflatten(tree: Any, leaves: Iterable[Any]) -> Any:

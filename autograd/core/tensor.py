@@ -268,7 +268,7 @@ class Tensor(TensorMethods):
                     "backward without a gradient needs a tensor of one element, got shape "
                     f"{self.shape}: pass gradient=, of the same shape, or reduce it first (.sum())"
                 )
-            gradient = array_backend.xp.ones_like(self._data)
+            gradient = array_backend.xp.ones(self.shape, self.dtype)
         if not isinstance(gradient, Tensor):
             gradient = Tensor(array_backend.asarray(gradient))
         if gradient.shape != self.shape:

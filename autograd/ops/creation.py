@@ -120,7 +120,7 @@ def zeros(
     Tensor
         Tensor of the given shape.
     """
-    return full(shape, 0.0, dtype, device, requires_grad)
+    return _create("zeros", shape, dtype, device).requires_grad_(requires_grad)
 
 
 def ones(
@@ -144,7 +144,13 @@ def ones(
     Tensor
         Tensor of the given shape.
     """
-    return full(shape, 1.0, dtype, device, requires_grad)
+    return _create("ones", shape, dtype, device).requires_grad_(requires_grad)
+
+
+def _create(name: str, shape: Any, dtype: Any, device: str | None) -> Tensor:
+    """Return a tensor made by a function of the array module, which is faster than `full`."""
+    array = getattr(backend.get(device).xp, name)(shape, dtype or get_default_dtype())
+    return Tensor(check_real(array))
 
 
 def full(

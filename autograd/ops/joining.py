@@ -92,7 +92,7 @@ def record_concatenation(tensors: Any, result: Any) -> Any:
 
 @primitive(lambda g, axis: unstack(g, axis))
 def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
-    return xp.stack(arrays, axis)
+    return xp.stack(arrays, axis) if axis or len(arrays) > 1 else arrays[0][None].copy()
 
 
 def stack(arrays: Any, axis: int = 0) -> Any:

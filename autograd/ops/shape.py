@@ -52,6 +52,8 @@ def array_and_axes(
     if type(keepdims) is not bool:
         check_flag("keepdims", keepdims)
     ndim = x.ndim
+    if axis is None:
+        return x, tuple(range(ndim))
     if type(axis) is int and -ndim <= axis < ndim:
         return x, (axis % ndim,)
     return x, () if allow_scalar and is_scalar_axis(axis, ndim) else normalize_axes(axis, ndim)

@@ -66,7 +66,7 @@ class CheckpointedScan:
         """Execute all steps; see `scan` for the arguments."""
         if checkpoint is not None and memory_budget is not None:
             raise ValueError("scan: checkpoint and memory_budget cannot be used together")
-        if eager_execution.get() or (checkpoint is None and memory_budget is None):
+        if eager_execution.get():
             return self.run_steps(0, self.steps, carry, xs)
         if memory_budget is not None:
             return self._execute_within_budget(memory_budget, carry, xs)

@@ -24,11 +24,15 @@ def prepare_carry(carry: Any, xs: Any) -> Any:
     A float gets the dtype of the floating Tensors among the carry and `xs`, as in an operation on
     them. Integers stay as they are, because their dtype depends on the step.
     """
-    if isinstance(carry, Tensor):
+    if _all_tensors(carry):
         return carry
     carry = tree_map(lambda x: _as_tensor(x) if hasattr(x, "dtype") else x, carry)
     leaves = flatten((carry, xs))
     return tree_map(lambda x: _float_as_tensor(x, leaves) if type(x) is float else x, carry)
+
+
+def _all_tensors(tree: Any) -> bool:
+    return all(isinstance(leaf, Tensor) for leaf in flatten(tree))
 
 
 def _float_as_tensor(x: float, leaves: list[Any]) -> Tensor:
@@ -55,8 +59,8 @@ def prepare_inputs(xs: Any, length: int | None) -> tuple[Any, int]:
         If the leaves of `xs` and `length` disagree on the number of steps, or if there is neither a
         leaf nor a `length`.
     """
-    xs = _as_tensor(xs) if hasattr(xs, "dtype") else tree_map(_as_tensor, xs)
-    lengths = {len(leaf) for leaf in flatten(xs)}
+    xs = xs if _all_tensors(xs) else tree_map(_as_tensor, xs)
+    lengths = {len(leaf._data) for leaf in flatten(xs)}
     if length is not None:
         steps = as_integer(length)
         if steps is None or steps < 0:

@@ -130,6 +130,8 @@ def scan(
     tensor([0., 0., 2., 9.])
     """
     loop = _Loop(step, carry, xs, length, lengths, reverse, precompute, detach_every, compile)
+    if checkpoint is None and memory_budget is None:
+        return loop.run(0, loop.steps, loop.carry, loop.xs)
     checkpointed = CheckpointedScan(loop.run, loop.steps, reverse)
     return checkpointed.execute(loop.carry, loop.xs, checkpoint, memory_budget)
 

@@ -99,8 +99,14 @@ class Module(HookedCallable, ModuleState):
         -------
         iterator of Module
         """
-        for _, module in self.named_modules():
-            yield module
+        seen: set[Module] = set()
+        remaining: list[Module] = [self]
+        while remaining:
+            module = remaining.pop()
+            if module not in seen:
+                seen.add(module)
+                yield module
+                remaining += [m for m in vars(module).values() if isinstance(m, Module)][::-1]
 
     def _direct_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Iterate over the attributes that are parameters."""

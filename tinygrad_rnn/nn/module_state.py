@@ -22,6 +22,9 @@ class IncompatibleKeys(NamedTuple):
 class ModuleState:
     """Base class of `Module`, which defines how its parameters and buffers are enumerated."""
 
+    def modules(self) -> Iterator[Any]:
+        raise NotImplementedError
+
     def parameters(self) -> Iterator[Parameter]:
         raise NotImplementedError
 
@@ -94,8 +97,9 @@ class ModuleState:
         set_to_none : bool, default True
             If False, replace existing gradients by zeros instead of None.
         """
-        for value in self.parameters():
-            value.grad = None if set_to_none or value.grad is None else zeros_like(value)
+        for module in self.modules():
+            for _, value in module._direct_parameters():
+                value.grad = None if set_to_none or value.grad is None else zeros_like(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Set `requires_grad` of all parameters.

@@ -297,7 +297,8 @@ class Recurrent(Module):
 
     def _run(self, xs: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
         """Run all layers over inputs (T, B, I)."""
-        states = self._initial_states(hx, xs.shape[1])
+        cells: list[Any] = list(self.cells)
+        states = self._initial_states(cells, hx, xs.shape[1])
         last_states = []
         for layer in range(self.num_layers):
             if layer and self.variational and self.training:
@@ -307,17 +308,16 @@ class Recurrent(Module):
             outputs = []
             for backward in range(self.directions):
                 k = layer * self.directions + backward
-                state, ys = self._run_cell(k, states[k], xs, lengths, bool(backward))
+                state, ys = self._run_cell(k, cells[k], states[k], xs, lengths, bool(backward))
                 outputs.append(ys)
                 last_states.append(state)
             xs = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=-1)
         return xs, tree_map(lambda *leaves: stack(leaves), last_states[0], *last_states[1:])
 
     def _run_cell(
-        self, k: int, state: Any, xs: Tensor, lengths: Any, reverse: bool
+        self, k: int, cell: Any, state: Any, xs: Tensor, lengths: Any, reverse: bool
     ) -> tuple[Any, Tensor]:
         """Run cell k over all steps."""
-        cell: Any = self.cells[k]
         if self.recurrent_dropout and self.training:
             mask = dropout_mask(flatten(state)[0], self.recurrent_dropout)
             cell = with_recurrent_mask(cell, mask)
@@ -338,9 +338,9 @@ class Recurrent(Module):
             **self.scan_options,
         )
 
-    def _initial_states(self, hx: Any, batch: int) -> list[Any]:
+    def _initial_states(self, cells: list[Any], hx: Any, batch: int) -> list[Any]:
         """Return the initial state of each cell, after checking `hx`."""
-        states = [cell.initial_state(batch) for cell in self.cells if isinstance(cell, Cell)]
+        states = [cell.initial_state(batch) for cell in cells]
         if hx is not None:
             hx = check_state(hx, states[0], (len(states),))
         elif self.learn_initial_state:
