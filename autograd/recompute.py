@@ -29,11 +29,6 @@ recompute_intervals: ContextVariable[tuple[tuple[int, int], ...]] = ContextVaria
 recomputations. A write between them would change the result.
 """
 
-eager_execution = ContextVariable("eager_execution", default=False)
-"""True where every operation is recorded as it is called: scans are not compiled and graphs are not
-freed for recomputation. Per thread and per async task.
-"""
-
 
 def replayable(f: Callable[[], Any]) -> Callable[[], Any]:
     """Return a function that evaluates `f` with recording, at the current random position."""

@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 
 from ..core import graph, mutation
 from ..core.graph import no_grad
+from ..core.modes import eager_execution
 from ..core.pytree import flatten, tree_map
-from ..recompute import eager_execution
 from ..runtime.context import run_locked
 from .executor import Compiled, ScanCall, execute
 from .explain import Explanation

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
 from typing import Any
 
+from ..core.modes import eager_execution
 from ..core.mutation import next_version
 from ..core.pytree import tree_map
 from ..core.tensor import snapshot
 from ..recompute import (
-    eager_execution,
     evaluate_replayable,
     evaluate_unchanged,
     evaluate_with_digests,

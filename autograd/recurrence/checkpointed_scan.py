@@ -16,13 +16,13 @@ from typing import Any
 from .. import backend
 from ..core import graph
 from ..core.graph import Node, no_grad
+from ..core.modes import eager_execution
 from ..core.mutation import memory_owner, next_version
 from ..core.pytree import flatten, tree_map, unflatten
 from ..core.tensor import Tensor, unwrap
 from ..ops.arguments import as_integer
 from ..ops.joining import concatenate, record_concatenation, split
 from ..recompute import (
-    eager_execution,
     evaluate_replayable,
     evaluate_unchanged,
     evaluate_with_digests,

@@ -21,7 +21,7 @@ from autograd import (
     where,
     zeros_like,
 )
-from autograd.compile import eager_execution
+from autograd.core.modes import eager_execution
 from autograd.runtime.context import contextmanager
 from autograd.runtime.deprecation import RenamedAttribute, renamed_parameters
 
