@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "support")]
 
 import fake_cupy  # noqa: E402, F401  # registers the device "strict"
 import numpy as np  # noqa: E402
-from compiled import in_order, kind_of, weighted  # noqa: E402
+from compiled import in_order, kind_of  # noqa: E402
 from helpers import on_host  # noqa: E402
 from random_scans import Program, random_scan  # noqa: E402
 
@@ -45,19 +45,29 @@ def used(program: Program, out: Any) -> Any:
     return out if program.used is None else (out[0], out[1][program.used])
 
 
+def weighted_sum(leaves: list[Any]) -> Any:
+    """Return the sum of all entries of recorded tensors, each with its own weight, or None."""
+    total = None
+    for i, leaf in enumerate(leaves):
+        if leaf is not None and leaf.requires_grad:
+            weight = np.random.default_rng(i).uniform(-1, 1, leaf.shape)
+            term = (leaf * ag.tensor(weight)).sum()
+            total = term if total is None else total + term
+    return total
+
+
 def derivatives(program: Program, names: dict[str, Any], order: int, **options: Any) -> list[Any]:
-    """Return the result of a program and its derivatives up to an order, None where there is none."""
+    """Return the result of a program and its derivatives up to an order, some of them None."""
     ag.manual_seed(3)
     out = names["run"](**options)
     tensors = [names[name] for name in program.inputs if names[name].requires_grad]
     found, leaves = [out], floats(used(program, out))
     for n in range(order):
-        leaves = [t for t in leaves if t is not None and t.requires_grad]
-        if not leaves:
+        total = weighted_sum(leaves)
+        if total is None:
             break
-        create = n < order - 1
-        leaves = ag.gradients(weighted(leaves), tensors, create_graph=create, allow_unused=True)
-        found.append(list(leaves))
+        leaves = list(ag.gradients(total, tensors, create_graph=n < order - 1, allow_unused=True))
+        found.append(leaves)
     return found
 
 

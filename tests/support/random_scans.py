@@ -90,7 +90,9 @@ ARRAYS: dict[str, Bound] = {
 }
 
 INNER: dict[str, str] = {
-    "a nested scan": "ag.scan(lambda c, r: (ag.tanh(c * {u} + r), c * r), {0}, ag.stack([{1}, {0}]))[0]",
+    "a nested scan": (
+        "ag.scan(lambda c, r: (ag.tanh(c * {u} + r), c * r), {0}, ag.stack([{1}, {0}]))[0]"
+    ),
     "ys of a nested scan": (
         "ag.scan(lambda c, r: (ag.tanh(c + r * {u}), c - r), {0}, "
         "ag.stack([{0}, {1}, {1}]), reverse=True)[1].mean(0)"
