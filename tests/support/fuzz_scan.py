@@ -65,8 +65,10 @@ def derivatives(program: Program, names: dict[str, Any], order: int, **options: 
     for n in range(order):
         total = weighted_sum(leaves)
         if total is None:
-            break
-        leaves = list(ag.gradients(total, tensors, create_graph=n < order - 1, allow_unused=True))
+            leaves = [None] * len(tensors)
+        else:
+            create_graph = n < order - 1
+            leaves = [*ag.gradients(total, tensors, create_graph=create_graph, allow_unused=True)]
         found.append(leaves)
     return found
 
