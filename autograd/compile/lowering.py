@@ -1,8 +1,8 @@
 """Lowering: from a schedule to a loop program.
 
 Each value becomes an operand of its buffer, or a view of one. The body reads no argument of the
-call: loop-invariant arguments are copied to buffers once per call, in the memory layout that the
-matrix product prefers, and other arguments once per chunk.
+call that is loop-invariant: these are copied to buffers once per call, in the memory layout that
+matrix products prefer.
 """
 
 from __future__ import annotations
@@ -178,15 +178,11 @@ class _LoopLowering:
         products = self.allocation.products
         epilogue += [self._sum(*pair) for pair in sums if pair[0] not in products]
         copies = [instruction for _, instruction in self.copies.values()]
-        per_call, per_chunk = (
-            [one for one in copies if (one.outputs[0].span == "whole") is is_whole]
-            for is_whole in (True, False)
-        )
         carry = [self.operand(value, "step") for value, _ in loop.carried]
         ends = [(Operand(c.buffer, "first"), Operand(c.buffer, "last")) for c in carry]
         return Loop(
-            hoisted=(*hoisted, *per_call),
-            prologue=(*per_chunk, *prologue),
+            hoisted=(*hoisted, *copies),
+            prologue=tuple(prologue),
             body=tuple(body),
             epilogue=tuple(epilogue),
             advance=tuple([_copy(*pair) for pair in ends]) if is_ring else (),
@@ -220,8 +216,6 @@ class _LoopLowering:
         if value in locations:
             location = locations[value]
             operand = Operand(location.buffer, span, location.offset)
-        elif span == "step":
-            operand = self._copy(value, Operand(self.given[value], "chunk"), "chunk", span)
         else:
             operand = Operand(self.given[value], span)
         return operand.viewed(*views[::-1])
@@ -231,7 +225,7 @@ class _LoopLowering:
         hoisted = self.allocation.locations["whole"].get(value)
         operand = Operand(self.invariant[value] if hoisted is None else hoisted.buffer, "whole")
         if span == "step" and operand.is_external:
-            return self._copy(value, operand, "hoisted", "whole")
+            return self._copy(value, operand)
         return operand
 
     def _matrix(self, value: Value, span: Span, transposed: bool = False) -> Operand:
@@ -240,20 +234,23 @@ class _LoopLowering:
         if span != "step" or value in self.loop.varying:
             return self.operand(value, span).viewed(*transpose)
         source = self.operand(value, "whole").viewed(*transpose)
-        if not source.views and not source.is_external:
+        if not source.views and source.buffer.kind == "hoisted":
             return source
-        return self._copy((value, transposed), source, "hoisted", "whole", transposed)
+        return self._copy(value, source, transposed, contiguous=True)
 
     def _copy(
-        self, key: Any, source: Operand, kind: Kind, span: Span, transposed: bool = False
+        self,
+        value: Value,
+        source: Operand,
+        transposed: bool = False,
+        contiguous: bool = False,
     ) -> Operand:
-        """Return a buffer for the body to read, to which an operand is copied before."""
+        """Return a buffer to which a loop-invariant operand is copied once per call."""
+        key = value, transposed, contiguous
         if key not in self.copies:
-            value = key[0] if isinstance(key, tuple) else key
             shape = value.shape[::-1] if transposed else value.shape
-            buffer = self.new_buffer(kind, shape, value.dtype)
-            target = Operand(buffer, source.span)
-            self.copies[key] = Operand(buffer, span), _copy(target, source)
+            operand = Operand(self.new_buffer("hoisted", shape, value.dtype), "whole")
+            self.copies[key] = operand, _copy(operand, source)
         return self.copies[key][0]
 
     def _copied_gradient(self, g: Value) -> Operand:

@@ -19,6 +19,7 @@ from .workspace import (
     CHUNK_BYTES,
     KERNEL_CHUNK_BYTES,
     Layout,
+    Layouts,
     Workspace,
     WorkspaceHandle,
     acquire,
@@ -72,12 +73,10 @@ class Executable:
         self.schedule, self.executor = schedule, executor
         self.program: LoopProgram = lower(schedule)
         self.backend = schedule.graph.backend
+        self.layouts = Layouts(
+            self.program, KERNEL_CHUNK_BYTES if executor == "cuda" else CHUNK_BYTES
+        )
         self._calls: list[LoopCalls] = []
-
-    def layout(self, steps: int) -> Layout:
-        """Return the sizes of the buffers for a number of steps."""
-        chunk_bytes = KERNEL_CHUNK_BYTES if self.executor == "cuda" else CHUNK_BYTES
-        return Layout(self.program, steps, chunk_bytes)
 
     def forward(
         self,
@@ -106,7 +105,7 @@ class Executable:
             For the backward pass.
         """
         program, xp = self.program, self.backend.xp
-        layout = self.layout(steps)
+        layout = self.layouts.layout(steps)
         workspace = acquire(program, layout, partial(self._new_workspace, layout))
         for buffer, array in zip(program.carry, carry, strict=True):
             workspace.arrays[buffer][0] = array

@@ -26,6 +26,11 @@ MAX_BOUND_STEPS = 4096
 MAX_BOUND_CHUNKS = 256
 """Maximum number of chunks whose prologue and epilogue a workspace stores."""
 
+MAX_COPIED_BYTES = 4096
+"""Maximum size at one step of an input that is copied once per chunk for the body. The calls of the
+body are bound to larger inputs in place: this takes less time than to copy them.
+"""
+
 
 class BoundCall(NamedTuple):
     """A call with its arrays. `external` lists the positions of arguments that each call binds."""
@@ -33,6 +38,17 @@ class BoundCall(NamedTuple):
     function: Any
     arguments: list[Any]
     external: tuple[tuple[int, Operand], ...]
+
+
+class BoundBody(NamedTuple):
+    """The calls of all steps of a chunk, one after the other.
+
+    `incomplete` has those calls of a step that refer to inputs in place: their position, function,
+    and columns of arguments at each step, where operands are not bound.
+    """
+
+    calls: list[Any]
+    incomplete: list[tuple[int, Any, list[Any]]]
 
 
 class LoopCalls:
@@ -52,19 +68,28 @@ class LoopCalls:
         operands = [x for _, arguments in self.body for x in arguments if isinstance(x, Operand)]
         self.depends_on_position = any(x.buffer.kind in ("history", "block") for x in operands)
         """True if the body accesses other arrays in another chunk."""
+        self.inputs = dict.fromkeys(x.buffer for x in operands if x.is_external)
+        """The inputs that the body reads."""
 
 
 class BoundLoop:
     """The calls of a loop, bound to the arrays of a workspace."""
 
     def __init__(self, calls: LoopCalls, workspace: Workspace) -> None:
-        self.calls, self.arrays, self.layout = calls, workspace.arrays, workspace.layout
-        self._bodies: dict[int, list[Any]] = {}
+        self.calls, self.layout = calls, workspace.layout
+        self.copies = {
+            buffer: calls.backend.xp.empty((self.layout.chunk, *buffer.shape), buffer.dtype)
+            for buffer in calls.inputs
+            if buffer.nbytes <= MAX_COPIED_BYTES
+        }
+        self.arrays = {**workspace.arrays, **self.copies}
+        self._bodies: dict[int, BoundBody] = {}
         self._chunks: dict[int, tuple[int, list[BoundCall], list[BoundCall]]] = {}
+        self._blocks: dict[int, tuple[int, list[BoundCall]]] = {}
         self._hoisted = self._bind(calls.hoisted, 0, 0)
         self._detach = [(f, tuple(arguments)) for f, arguments, _ in self._bind(calls.detach, 0, 0)]
 
-    def run(self, external: dict[Any, Any], steps: int, detach_points: Iterable[int] = ()) -> None:
+    def run(self, external: dict[Any, Any], steps: int, detach_points: Sequence[int] = ()) -> None:
         """Run the loop for a number of steps.
 
         Parameters
@@ -72,80 +97,107 @@ class BoundLoop:
         external : dict of Buffer to array
             The arguments and results of the scan.
         steps : int
-        detach_points : iterable of int
+        detach_points : sequence of int
             Steps before which the history of the carry ends (backward pass).
         """
-        layout, backward = self.layout, self.calls.loop.backward
+        chunk, backward = self.layout.chunk, self.calls.loop.backward
         _run(self._hoisted, external, 0, steps)
-        starts = range(0, steps, layout.chunk)
+        starts = range(0, steps, chunk)
         for start in reversed(starts) if backward else starts:
-            stop = min(start + layout.chunk, steps)
+            stop = min(start + chunk, steps)
             before, after = self._chunk(start, stop)
             _run(before, external, start, stop)
-            self._run_body(start, stop, [t for t in detach_points if start <= t < stop])
+            if self.calls.body:
+                calls = self._body_calls(external, start, stop)
+                if detach_points:
+                    self._run_with_detach(calls, start, stop, detach_points)
+                else:
+                    for function, arguments in calls:
+                        function(*arguments)
             _run(after, external, start, stop)
-            if backward and self.calls.block and start % layout.block == 0:
-                stop = min(start + layout.block, steps)
-                _run(self._bind(self.calls.block, start, stop), external, start, stop)
+            if self.calls.block and start % self.layout.block == 0:
+                stop = min(start + self.layout.block, steps)
+                _run(self._block(start, stop), external, start, stop)
 
-    def _run_body(self, start: int, stop: int, detach_points: list[int]) -> None:
-        count, chunk = len(self.calls.body), self.layout.chunk
-        if not count:
-            return
-        calls = self._body(start)
-        if not detach_points:
-            if stop - start < chunk:
-                last = (stop - start) * count
-                calls = calls[-last:] if self.calls.loop.backward else calls[:last]
-            for function, arguments in calls:
-                function(*arguments)
-            return
-        for t in range(stop - 1, start - 1, -1):  # backward
-            first = (chunk - 1 - (t - start)) * count
+    def _run_with_detach(
+        self, calls: list[Any], start: int, stop: int, detach_points: Sequence[int]
+    ) -> None:
+        """Run the calls of a chunk backward; set the gradient of a detached carry to 0."""
+        count = len(self.calls.body)
+        for t in range(stop - 1, start - 1, -1):
+            first = (stop - 1 - t) * count
             for function, arguments in calls[first : first + count]:
                 function(*arguments)
             for function, arguments in self._detach if t in detach_points else ():
                 function(*arguments)
 
+    def _body_calls(self, external: dict[Any, Any], start: int, stop: int) -> list[Any]:
+        """Return the calls of the body for a chunk, with the inputs of the scan."""
+        body, count, steps = self._body(start), len(self.calls.body), stop - start
+        for buffer, copy in self.copies.items():
+            copy[:steps] = external[buffer][start:stop]
+        calls = body.calls
+        part = slice(0, steps)  # of the steps of a chunk, in the order of execution
+        if steps < self.layout.chunk:
+            if self.calls.loop.backward:
+                part = slice(self.layout.chunk - steps, self.layout.chunk)
+            calls = calls[part.start * count : part.stop * count]
+        elif body.incomplete:
+            calls = calls.copy()
+        for i, function, columns in body.incomplete:
+            bound = [
+                self._in_order(_external_array(x, external, start, stop, per_step=True), steps)
+                if isinstance(x, Operand)
+                else x[part]
+                for x in columns
+            ]
+            calls[i::count] = zip(repeat(function), zip(*bound, strict=True), strict=False)
+        return calls
+
     # --- binding ----------------------------------------------------------------------------------
 
-    def _body(self, start: int) -> list[Any]:
-        """Return the calls of all steps of a chunk, one after the other."""
+    def _body(self, start: int) -> BoundBody:
+        """Return the calls of all steps of a chunk."""
         key = start if self.calls.depends_on_position else 0
         found = self._bodies.get(key)
         if found is None:
-            columns: dict[Any, Any] = {}
-            calls = [
-                zip(
-                    repeat(function),
-                    zip(*[self._column(x, key, columns) for x in arguments], strict=False),
-                    strict=False,
-                )
-                for function, arguments in self.calls.body
-            ]
-            found = list(chain.from_iterable(zip(*calls, strict=True)))
+            known: dict[Any, list[Any]] = {}
+            calls, incomplete = [], []
+            for i, (function, arguments) in enumerate(self.calls.body):
+                columns = [self._column(x, key, known) for x in arguments]
+                is_complete = not any(isinstance(x, Operand) for x in columns)
+                steps = zip(*columns, strict=True) if is_complete else repeat(None)
+                calls.append(zip(repeat(function, self.layout.chunk), steps, strict=False))
+                if not is_complete:
+                    incomplete.append((i, function, columns))
+            found = BoundBody(list(chain.from_iterable(zip(*calls, strict=True))), incomplete)
             if (len(self._bodies) + 1) * self.layout.chunk <= MAX_BOUND_STEPS:
                 self._bodies[key] = found
         return found
 
-    def _column(self, argument: Any, start: int, columns: dict[Any, Any]) -> Iterable[Any]:
-        """Return an argument at each step of a chunk, in the order of execution."""
+    def _column(self, argument: Any, start: int, known: dict[Any, list[Any]]) -> Any:
+        """Return an argument at each step of a chunk; the operand of an input in place."""
+        chunk = self.layout.chunk
         if not isinstance(argument, Operand):
-            return repeat(argument, self.layout.chunk)
-        key = argument.buffer, argument.offset, argument.span, repr(argument.views)
-        if key not in columns:
-            columns[key] = self._steps(argument, start)
-        return columns[key]  # type: ignore[no-any-return]
+            return [argument] * chunk
+        if argument.buffer not in self.arrays:
+            return argument
+        key = argument.buffer, argument.offset, repr(argument.views)
+        if key not in known:
+            array, xp = self.arrays[argument.buffer], self.calls.backend.xp
+            if argument.buffer.kind in ("temporary", "hoisted", "constant"):
+                known[key] = [apply_views(xp, array, argument.views, None)] * chunk
+            else:
+                first = self._position(argument, start)
+                array = array[first : first + chunk]
+                array = apply_views(xp, array, argument.views, chunk, per_step=True)
+                known[key] = self._in_order(array, chunk)
+        return known[key]
 
-    def _steps(self, operand: Operand, start: int) -> Iterable[Any]:
-        chunk, xp = self.layout.chunk, self.calls.backend.xp
-        array = self.arrays[operand.buffer]
-        if operand.buffer.kind in ("temporary", "hoisted", "constant"):
-            return [apply_views(xp, array, operand.views, None)] * chunk
-        first = self._position(operand, start)
-        array = apply_views(xp, array[first : first + chunk], operand.views, chunk, per_step=True)
+    def _in_order(self, array: Any, steps: int) -> list[Any]:
+        """Return the arrays of single steps, in the order of execution."""
         array = array[::-1] if self.calls.loop.backward else array
-        return list(array) if array.ndim > 1 else [array[i, ...] for i in range(chunk)]
+        return list(array) if array.ndim > 1 else [array[i, ...] for i in range(steps)]
 
     def _position(self, operand: Operand, start: int) -> int:
         """Return the position of the first step of a chunk in a buffer."""
@@ -165,6 +217,15 @@ class BoundLoop:
             )
             self._chunks[start] = bound = stop, before, after
         return bound[1:]
+
+    def _block(self, start: int, stop: int) -> list[BoundCall]:
+        """Return the calls for the steps of a block."""
+        found = self._blocks.get(start)
+        if found is None or found[0] != stop:
+            if len(self._blocks) >= MAX_BOUND_CHUNKS:
+                self._blocks = {}
+            found = self._blocks[start] = stop, self._bind(self.calls.block, start, stop)
+        return found[1]
 
     def _bind(self, calls: Sequence[Call], start: int, stop: int) -> list[BoundCall]:
         """Bind calls to arrays of many steps, except for arguments and results of the scan."""
@@ -203,16 +264,20 @@ def _run(calls: list[BoundCall], external: dict[Any, Any], start: int, stop: int
         function(*arguments)
 
 
-def _external_array(operand: Operand, external: dict[Any, Any], start: int, stop: int) -> Any:
+def _external_array(
+    operand: Operand, external: dict[Any, Any], start: int, stop: int, per_step: bool = False
+) -> Any:
+    """Return an argument or result of the scan, at many steps if it varies."""
     array = external[operand.buffer]
-    if operand.buffer.kind == "total":
-        return array
-    xp = None
-    if operand.views:
-        xp = backend.of_array(array).xp
     if operand.span == "whole":
-        return apply_views(xp, array, operand.views, None)
-    return apply_views(xp, array[start:stop], operand.views, stop - start)
+        if not operand.views:
+            return array
+        return apply_views(backend.of_array(array).xp, array, operand.views, None)
+    array = array[start:stop]
+    if not operand.views:
+        return array
+    xp = backend.of_array(array).xp
+    return apply_views(xp, array, operand.views, stop - start, per_step)
 
 
 def apply_views(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import backend
 from ..buffers import Buffer
@@ -35,33 +35,39 @@ def loop_buffers(loop: Loop) -> list[Buffer]:
     return list(dict.fromkeys(x.buffer for one in loop.instructions for x in one.operands))
 
 
-class Layout:
-    """The number of steps of the buffers of a program.
+class Layout(NamedTuple):
+    """The number of steps of the buffers: `capacity` steps, in chunks and blocks of chunks."""
 
-    `capacity` steps in chunks of `chunk` steps, and blocks of `block` steps. Capacities are rounded
-    up, so that few workspaces serve calls of many lengths.
+    capacity: int
+    chunk: int
+    block: int
+
+
+class Layouts:
+    """The layouts of a program. Capacities are rounded up, so that few workspaces serve calls of
+    many lengths.
     """
 
-    def __init__(self, program: LoopProgram, steps: int, chunk_bytes: int) -> None:
+    def __init__(self, program: LoopProgram, chunk_bytes: int) -> None:
         sizes = [
             sum(b.nbytes for b in loop_buffers(loop) if b.kind in ("history", "chunk"))
             for loop in program.loops
         ]
-        most = max(chunk_bytes // max(*sizes, 1), MIN_CHUNK_STEPS)
-        if steps <= most:
-            self.chunk = self.capacity = min(1 << (steps - 1).bit_length(), most)
-        else:
-            self.chunk = most
-            chunks = -(-steps // most)
-            unit = 1 << max(chunks.bit_length() - 3, 0)  # round to three significant bits
-            self.capacity = -(-chunks // unit) * unit * most
+        self._max_chunk = max(chunk_bytes // max(*sizes, 1), MIN_CHUNK_STEPS)
         block_size = sum(b.nbytes for b in program.buffers if b.kind == "block")
-        chunks = min(BLOCK_BYTES // max(block_size * self.chunk, 1), self.capacity // self.chunk)
-        self.block = max(chunks, 1) * self.chunk
+        self._max_block = BLOCK_BYTES // max(block_size, 1)
 
-    @property
-    def key(self) -> tuple[int, int, int]:
-        return self.capacity, self.chunk, self.block
+    def layout(self, steps: int) -> Layout:
+        """Return the layout for a number of steps."""
+        chunk = self._max_chunk
+        if steps <= chunk:
+            chunk = capacity = min(1 << (steps - 1).bit_length(), chunk)
+        else:
+            chunks = -(-steps // chunk)
+            unit = 1 << max(chunks.bit_length() - 3, 0)  # round to three significant bits
+            capacity = -(-chunks // unit) * unit * chunk
+        chunks = min(self._max_block, capacity) // chunk
+        return Layout(capacity, chunk, max(chunks, 1) * chunk)
 
 
 class Workspace:
@@ -112,7 +118,7 @@ _unused: list[Workspace] = []
 def acquire(program: LoopProgram, layout: Layout, create: Callable[[], Workspace]) -> Workspace:
     """Return an unused workspace of the pool, or create one."""
     for workspace in _unused[::-1]:
-        if workspace.program is program and workspace.layout.key == layout.key:
+        if workspace.program is program and workspace.layout == layout:
             try:
                 _unused.remove(workspace)
             except ValueError:  # another thread has taken it

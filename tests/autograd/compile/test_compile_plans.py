@@ -174,8 +174,8 @@ def test_an_interrupted_run_leaves_nothing_broken(loop: int, after: int) -> None
     one = rnn()
     expected = outcome(one, False)
     same(outcome(one), expected)
-    (calls,) = workspace._unused[-1].loops[loop]._bodies.values()
-    (calls,) = workspace._unused[-1].loops[loop]._bodies.values()
+    ((calls, _),) = workspace._unused[-1].loops[loop]._bodies.values()
+    ((calls, _),) = workspace._unused[-1].loops[loop]._bodies.values()
     place = -1 - after if loop else after  # a backward pass of few steps runs the last calls
     real, calls[place] = calls[place], (raising, ())
     with pytest.raises(Interrupted):
