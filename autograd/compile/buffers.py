@@ -6,7 +6,7 @@ A value whose last reader has run gives its buffer to a later value of the same 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal
@@ -147,7 +147,7 @@ def allocate_loop(
     loop: LoopSchedule,
     produced_by: Producers,
     histories: dict[Value, Location],
-    outputs: Iterable[Value],
+    outputs: Mapping[Value, Buffer],
     new_buffer: NewBuffer,
     *,
     backward: bool,
@@ -160,8 +160,8 @@ def allocate_loop(
     produced_by : dict of Value to Op
     histories : dict of Value to Location
         Values that both passes read.
-    outputs : iterable of Value
-        The results that are returned for every step.
+    outputs : dict of Value to Buffer
+        The results that are returned for every step, and the arrays that are returned.
     new_buffer : callable
     backward : bool
         True if the carry has one buffer for all steps, which every step overwrites.
@@ -239,17 +239,18 @@ class _LoopAllocator:
         loop: LoopSchedule,
         produced_by: Producers,
         histories: dict[Value, Location],
-        outputs: Iterable[Value],
+        outputs: Mapping[Value, Buffer],
         new_buffer: NewBuffer,
         backward: bool,
     ) -> None:
         self.loop, self.produced_by, self.histories = loop, produced_by, histories
-        self.outputs, self.new_buffer, self.backward = set(outputs), new_buffer, backward
+        self.outputs, self.new_buffer, self.backward = outputs, new_buffer, backward
         self.block, self.chunk, self.temporary, self.hoisted = (
             _SharedBuffers(kind, new_buffer, produced_by)
             for kind in ("block", "chunk", "temporary", "hoisted")
         )
         self.sections: dict[Value, Section] = {}
+        self.direct: dict[Value, Buffer] = {}  # computed in the arrays that are returned
 
     def root(self, value: Value) -> Value:
         return root(value, self.produced_by)
@@ -276,6 +277,9 @@ class _LoopAllocator:
             for g in copied
         }
         in_loop = {self.root(s) for op in loop.body for s in op.inputs}
+        at_once = (prologue - in_loop) | epilogue
+        self.direct = {s: b for s, b in self.outputs.items() if s in at_once - placed - new_carry}
+        placed.update(self.direct)
         self.chunk.assign(loop.prologue, prologue - placed, read_later | in_loop | new_carry)
         self.chunk.assign(loop.epilogue, epilogue - placed, read_later & epilogue)
         self.hoisted.assign(loop.hoisted, hoisted, hoisted)
@@ -290,7 +294,7 @@ class _LoopAllocator:
         chunk = {**stored, **locations(self.chunk.of)}
         return {
             "step": {**chunk, **locations(self.temporary.of)},
-            "chunk": {**chunk, **locations(copies)},
+            "chunk": {**chunk, **locations(copies, self.direct)},
             "block": {**stored, **locations(copies)},
             "whole": locations(self.hoisted.of),
         }
@@ -354,7 +358,7 @@ class _LoopAllocator:
         products = {}
         for op in (*loop.prologue, *loop.epilogue):
             (out, *_), factors = op.outs, self._factors(op)
-            is_only_summed = out in loop.summed and out not in read | self.outputs
+            is_only_summed = out in loop.summed and out not in {*read, *self.outputs}
             if is_only_summed and factors is not None and loop.varying.issuperset(factors):
                 products[out] = factors
         return products

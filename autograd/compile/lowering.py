@@ -118,7 +118,7 @@ class _Lowering:
             loop,
             self.produced_by,
             self.histories,
-            [value for value, _ in outputs],
+            dict(outputs),
             self.buffers.new,
             backward=backward,
         )
@@ -173,8 +173,8 @@ class _LoopLowering:
         body += [*self._ops(loop.body, "step"), *self._carry_instructions()]
         hoisted, prologue = self._ops(loop.hoisted, "whole"), self._ops(loop.prologue, "chunk")
         epilogue = self._ops(loop.epilogue, "chunk")
-        for value, buffer in outputs:
-            epilogue.append(_copy(Operand(buffer, "chunk"), self.operand(value, "chunk")))
+        pairs = [(Operand(b, "chunk"), self.operand(value, "chunk")) for value, b in outputs]
+        epilogue += [_copy(out, source) for out, source in pairs if out != source]
         products = self.allocation.products
         epilogue += [self._sum(*pair) for pair in sums if pair[0] not in products]
         copies = [instruction for _, instruction in self.copies.values()]

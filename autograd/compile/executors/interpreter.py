@@ -11,11 +11,12 @@ Calls outside the body that refer to arguments or results of the scan are comple
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from ... import backend
+from ..buffers import Buffer
 from ..loop_program import Loop, Operand, View
 from .calls import STEPS, Call, calls_of
 from .workspace import Workspace
@@ -32,12 +33,24 @@ body are bound to larger inputs in place: this takes less time than to copy them
 """
 
 
+class External(NamedTuple):
+    """An argument of a call that refers to an argument or a result of the scan.
+
+    `view` computes the operand from the array and its number of steps.
+    """
+
+    position: int
+    buffer: Buffer
+    varies: bool
+    view: Callable[[Any, int], Any] | None
+
+
 class BoundCall(NamedTuple):
-    """A call with its arrays. `external` lists the positions of arguments that each call binds."""
+    """A call with its arrays, except for the `external` ones, which every run of the loop binds."""
 
     function: Any
     arguments: list[Any]
-    external: tuple[tuple[int, Operand], ...]
+    external: list[External]
 
 
 class BoundBody(NamedTuple):
@@ -146,7 +159,7 @@ class BoundLoop:
             calls = calls.copy()
         for i, function, columns in body.incomplete:
             bound = [
-                self._in_order(_external_array(x, external, start, stop, per_step=True), steps)
+                self._input_steps(x, external[x.buffer][start:stop])
                 if isinstance(x, Operand)
                 else x[part]
                 for x in columns
@@ -194,6 +207,12 @@ class BoundLoop:
                 known[key] = self._in_order(array, chunk)
         return known[key]
 
+    def _input_steps(self, operand: Operand, array: Any) -> list[Any]:
+        """Return an input at each step of a chunk."""
+        xp, steps = self.calls.backend.xp, len(array)
+        array = apply_views(xp, array, operand.views, steps, per_step=True)
+        return self._in_order(array, steps)
+
     def _in_order(self, array: Any, steps: int) -> list[Any]:
         """Return the arrays of single steps, in the order of execution."""
         array = array[::-1] if self.calls.loop.backward else array
@@ -232,15 +251,15 @@ class BoundLoop:
         bound = []
         for function, arguments in calls:
             bound_arguments = list(arguments)
-            external = []
+            external: list[External] = []
             for i, x in enumerate(arguments):
                 if x is STEPS:
                     bound_arguments[i] = stop - start
                 elif isinstance(x, Operand) and x.is_external:
-                    external.append((i, x))
+                    external.append(_external(i, x, self.calls.backend.xp))
                 elif isinstance(x, Operand):
                     bound_arguments[i] = self._array(x, start, stop)
-            bound.append(BoundCall(function, bound_arguments, tuple(external)))
+            bound.append(BoundCall(function, bound_arguments, external))
         return bound
 
     def _array(self, operand: Operand, start: int, stop: int) -> Any:
@@ -259,25 +278,31 @@ def _run(calls: list[BoundCall], external: dict[Any, Any], start: int, stop: int
     for function, arguments, places in calls:
         if places:
             arguments = arguments.copy()
-            for i, operand in places:
-                arguments[i] = _external_array(operand, external, start, stop)
+            for i, buffer, varies, view in places:
+                array = external[buffer]
+                if varies:
+                    array = array[start:stop]
+                arguments[i] = array if view is None else view(array, stop - start)
         function(*arguments)
 
 
-def _external_array(
-    operand: Operand, external: dict[Any, Any], start: int, stop: int, per_step: bool = False
-) -> Any:
-    """Return an argument or result of the scan, at many steps if it varies."""
-    array = external[operand.buffer]
-    if operand.span == "whole":
-        if not operand.views:
-            return array
-        return apply_views(backend.of_array(array).xp, array, operand.views, None)
-    array = array[start:stop]
-    if not operand.views:
-        return array
-    xp = backend.of_array(array).xp
-    return apply_views(xp, array, operand.views, stop - start, per_step)
+def _external(position: int, operand: Operand, xp: Any) -> External:
+    varies, views = operand.span != "whole", operand.views
+    return External(position, operand.buffer, varies, _view_function(xp, views, varies))
+
+
+def _view_function(
+    xp: Any, views: tuple[View, ...], varies: bool
+) -> Callable[[Any, int], Any] | None:
+    """Return a function that computes views of an array and its number of steps."""
+    if not views:
+        return None
+    (first, *others), argument = views, views[0].argument
+    if not others and first.kind == "rows":
+        return lambda array, steps: array.reshape(-1, argument)
+    if not others and first.kind == "transpose" and not varies:
+        return lambda array, steps: array.transpose(argument)
+    return lambda array, steps: apply_views(xp, array, views, steps if varies else None)
 
 
 def apply_views(

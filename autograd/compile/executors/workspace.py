@@ -28,6 +28,7 @@ POOL_BYTES = 1 << 28
 """Maximum number of bytes of unused workspaces in the pool."""
 
 MIN_CHUNK_STEPS = 4
+MAX_KNOWN_LAYOUTS = 1000
 
 
 def loop_buffers(loop: Loop) -> list[Buffer]:
@@ -56,9 +57,18 @@ class Layouts:
         self._max_chunk = max(chunk_bytes // max(*sizes, 1), MIN_CHUNK_STEPS)
         block_size = sum(b.nbytes for b in program.buffers if b.kind == "block")
         self._max_block = BLOCK_BYTES // max(block_size, 1)
+        self._known: dict[int, Layout] = {}
 
     def layout(self, steps: int) -> Layout:
         """Return the layout for a number of steps."""
+        found = self._known.get(steps)
+        if found is None:
+            if len(self._known) > MAX_KNOWN_LAYOUTS:
+                self._known = {}
+            found = self._known[steps] = self._new_layout(steps)
+        return found
+
+    def _new_layout(self, steps: int) -> Layout:
         chunk = self._max_chunk
         if steps <= chunk:
             chunk = capacity = min(1 << (steps - 1).bit_length(), chunk)
