@@ -24,7 +24,7 @@ from ..core.modes import eager_execution
 from ..core.pytree import flatten, tree_map
 from ..runtime.context import run_locked
 from .executor import Compiled, ScanCall, execute
-from .explain import Explanation
+from .explain import Explanation, executor_name
 from .program import Untraceable
 from .state import Untouched
 from .trace import Step
@@ -66,14 +66,11 @@ def run(it: ScanCall) -> tuple[Any, Any]:
     return results
 
 
-def explain(it: ScanCall, device: str | None) -> Explanation:
-    """Return how `run` would execute a recurrence on a named device, which need not exist."""
-    kind = None if device is None else device.partition(":")[0]
-    if kind not in (None, "cpu", "cuda"):
-        raise ValueError(f"explain knows the devices 'cpu' and 'cuda', not {device!r}")
+def explain(it: ScanCall, executor: str | None = None, device: str | None = None) -> Explanation:
+    """Return how `run` would execute a recurrence by an executor; see `autograd.explain`."""
+    executor = executor_name(executor, device)
     try:
         plan, traced = planned(it)
-        executor = {None: None, "cpu": "interpreter"}.get(kind, kind)
         if executor in (None, plan.executable.executor):
             traced.drop()
         else:

@@ -18,7 +18,8 @@ from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor
 from ..recompute import Recompute, replayable
 from ._adapter import graphs_of
-from .executors import WorkspaceHandle, compile_graph
+from .executors.executable import compile_graph
+from .executors.workspace import WorkspaceHandle
 from .trace import Step
 
 

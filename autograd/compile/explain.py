@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .executors import Executable
+from .executors.executable import Executable
 from .ir import Op, Value
+from .passes import PASSES
 from .schedule import LoopSchedule
 
 SECTIONS = {
@@ -15,6 +16,30 @@ SECTIONS = {
     "body": "at every step",
     "epilogue": "for all steps of a chunk at once, after its loop",
 }
+
+
+DEVICE_EXECUTORS = {"cpu": "interpreter", "cuda": "cuda"}
+
+
+def executor_name(executor: str | None, device: str | None) -> str | None:
+    """Return the executor that the arguments of `explain` select; None for the default.
+
+    Raises
+    ------
+    ValueError
+        If both are given, or one is unknown.
+    """
+    if device is not None:
+        kind = device.partition(":")[0]
+        if executor is not None:
+            raise ValueError("explain: pass executor or its alias device, not both")
+        if kind not in DEVICE_EXECUTORS:
+            raise ValueError(f"explain: device must be 'cpu' or 'cuda', got {device!r}")
+        return DEVICE_EXECUTORS[kind]
+    if executor is not None and executor not in PASSES:
+        names = ", ".join(map(repr, PASSES))
+        raise ValueError(f"explain: executor must be one of {names}, got {executor!r}")
+    return executor
 
 
 class Explanation:

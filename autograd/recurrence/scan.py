@@ -137,7 +137,13 @@ def scan(
 
 
 def explain(
-    step: Step, carry: Any, xs: Any, *, device: str | None = None, **options: Any
+    step: Step,
+    carry: Any,
+    xs: Any,
+    *,
+    executor: str | None = None,
+    device: str | None = None,
+    **options: Any,
 ) -> compile_.Explanation:
     """Show how `scan` would execute a step function, without executing it.
 
@@ -145,9 +151,11 @@ def explain(
     ----------
     step, carry, xs
         The arguments of `scan`.
+    executor : {"interpreter", "cuda"}, optional
+        Explain the execution by this executor, whose device need not be available. The default is
+        the executor for the device of the arrays.
     device : {"cpu", "cuda"}, optional
-        Explain the execution on this device, which need not be available. The default is the device
-        of the arrays.
+        Alias: "cpu" is the executor "interpreter".
     **options
         The keyword arguments of `scan`.
 
@@ -162,7 +170,7 @@ def explain(
     Raises
     ------
     ValueError
-        If `device` is unknown, and as in `scan`.
+        If `executor` or `device` is unknown, and as in `scan`.
 
     Examples
     --------
@@ -172,7 +180,7 @@ def explain(
     """
     options = {k: v for k, v in options.items() if k not in ("checkpoint", "memory_budget")}
     loop = _Loop(step, carry, xs, **options)
-    return compile_.explain(loop.call(0, loop.steps, loop.carry, loop.xs), device)
+    return compile_.explain(loop.call(0, loop.steps, loop.carry, loop.xs), executor, device)
 
 
 @dataclass

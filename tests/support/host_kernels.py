@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd.compile.kernels import C_TYPES
+from autograd.compile.executors.c_expressions import C_TYPES
 
 UNARY = """acos acosh asin asinh atan atanh cbrt ceil cos cosh erf exp exp2 expm1 fabs floor log
 log10 log1p log2 rint sin sinh sqrt tan tanh trunc"""

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from autograd.compile.kernels import C_TYPES, Kernel
+from autograd.compile.executors.c_expressions import C_TYPES
+from autograd.compile.executors.cuda import FusedKernel
 
 # The definitions that CuPy adds to the text of an elementwise kernel: strided arrays, and the index
 # of a thread's element.
@@ -55,7 +56,7 @@ def library() -> Any:
     return None
 
 
-def source(kernel: Kernel) -> str:
+def source(kernel: FusedKernel) -> str:
     """Return the CUDA function of a kernel."""
     params, names = [], []
     for const, text in (("const ", kernel.inputs), ("", kernel.outputs)):

@@ -18,6 +18,7 @@ from ...core.primitive import Primitive
 from ...core.pytree import flatten, tree_map
 from ...ops.activations import relu, sigmoid
 from ..loop_program import Instruction, Number, Operand, View
+from ..passes.gates import ACTIVATE_GATES, SCALE_SECTIONS, Sections, section_factors
 from ..schedule import CONCATENATE, SUM
 from ..trace import MASKED
 
@@ -76,18 +77,20 @@ def _apply(
     xp, static, (out, *_) = array_backend.xp, instruction.static, instruction.outputs
     kernel = primitive.kernels[array_backend.array_type]
     if primitive.pointwise and kernel is getattr(xp, primitive.name, None):
-        if primitive.name in ("maximum", "minimum"):  # in CuPy, `out` is a keyword
+        if primitive.name in ("maximum", "minimum"):
             return [_with_out(kernel, inputs, out)]
         return [(kernel, (*inputs, out))]
     dtype = out.buffer.dtype
+    if primitive is SCALE_SECTIONS:
+        factors, _ = _factors(static["sections"], static["axis"], dtype, array_backend)
+        return [(xp.multiply, (*inputs, factors, out))]
+    if primitive is ACTIVATE_GATES:
+        factors, rest = _factors(static["sections"], -1, dtype, array_backend)
+        return _scaled_tanh(xp, inputs[0], out, factors, rest)
     if primitive is sigmoid.primitive:
         half = _number(Number(0.5, dtype), array_backend)
-        return [
-            (xp.multiply, (*inputs, half, out)),
-            (xp.tanh, (out, out)),
-            (xp.multiply, (out, half, out)),
-            (xp.add, (out, half, out)),
-        ]
+        halve: Call = (xp.multiply, (*inputs, half, out))
+        return [halve, *_scaled_tanh(xp, out, out, half, half)]
     if primitive is relu.primitive:
         return [_with_out(xp.maximum, (*inputs, 0), out)]
     if primitive is MASKED:
@@ -103,10 +106,30 @@ def _apply(
     return [_generic(instruction, kernel, inputs)]
 
 
+def _scaled_tanh(xp: Any, x: Any, out: Operand, factors: Any, rest: Any) -> list[Call]:
+    """Return the calls for factors * tanh(x) + rest."""
+    return [
+        (xp.tanh, (x, out)),
+        (xp.multiply, (out, factors, out)),
+        (xp.add, (out, rest, out)),
+    ]
+
+
+def _factors(
+    sections: Sections, axis: int, dtype: Any, array_backend: backend.Backend
+) -> tuple[Any, Any]:
+    """Return the factors f of the sections of an axis and 1 - f: arrays, of no axes if f is one
+    number.
+    """
+    factors = section_factors(sections, axis, dtype)
+    if len({factor for factor, _ in sections}) == 1:
+        factors = factors.reshape(-1)[:1].reshape(())
+    return array_backend.asarray(factors), array_backend.asarray(1 - factors)
+
+
 def _with_out(function: Callable[..., Any], inputs: tuple[Any, ...], out: Operand) -> Call:
-    if isinstance(function, np.ufunc):
-        return function, (*inputs, out)
-    return lambda *arrays: function(*arrays[:-1], out=arrays[-1]), (*inputs, out)
+    """Return a call of a function that takes `out` as a keyword only."""
+    return lambda a, b, out: function(a, b, out=out), (*inputs, out)
 
 
 def _concatenate(xp: Any, axis: int, out: Any, *arrays: Any) -> None:

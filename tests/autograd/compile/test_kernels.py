@@ -18,7 +18,9 @@ from random_cells import random_cell
 from recurrences import KINDS
 
 import autograd as ag
-from autograd.compile.kernels import TABLE, Kernel, line
+from autograd.compile.executors.c_expressions import TABLE, statement
+from autograd.compile.executors.cuda import FusedKernel
+from autograd.compile.ir import Op, Value
 from autograd.compile.program import Program
 from autograd.ops.selection import product_or_zero
 
@@ -91,18 +93,38 @@ def singular(dtype: Any) -> np.ndarray:
     return np.array([*some, *(-x for x in some), np.inf, -np.inf, np.nan]).astype(dtype)
 
 
-def kernel_of(function: Function, dtypes: Any, name: str = "kernel") -> Kernel | None:
-    """The kernel that computes a function; None where some operation has no expression, or there is
-    no such operation."""
+def ops_of(function: Function, dtypes: tuple[str, ...]) -> tuple[list[Op], list[Value]] | None:
+    """Return the operations of a function, and its arguments; None if it rejects the dtypes."""
     program = Program(ag.backend.get("cpu"))
-    ins = [program.input((2,), np.dtype(dtype)) for dtype in dtypes]
+    inputs = [program.input((2,), np.dtype(dtype)) for dtype in dtypes]
     try:
-        y = function(*map(ag.Tensor, ins)).data
+        function(*map(ag.Tensor, inputs))
     except (TypeError, OverflowError):
         return None
-    if not program.ops or any(line(op) is None for op in program.ops):
+    values = {s: Value(s.number, s.shape, s.dtype) for s in program.values}
+    ops = [
+        Op(
+            op.primitive,
+            tuple([values.get(x, x) if hasattr(x, "dtype") else x for x in op.args]),
+            op.static,
+            tuple([values[out] for out in op.outs]),
+        )
+        for op in program.ops
+    ]
+    return ops, [values[x] for x in inputs]
+
+
+def kernel_of(
+    function: Function, dtypes: tuple[str, ...], name: str = "kernel"
+) -> FusedKernel | None:
+    """Return a function as a kernel; None if it has none for these dtypes."""
+    found = ops_of(function, dtypes)
+    if found is None:
         return None
-    return Kernel(name, program.ops, ins, [y])
+    ops, inputs = found
+    if not ops or any(statement(op) is None for op in ops):
+        return None
+    return FusedKernel(name, ops, inputs, ops[-1].outs)
 
 
 @functools.cache
@@ -217,9 +239,6 @@ def test_a_step_of_an_lstm_is_one_product_and_one_kernel() -> None:
         assert len(calls) == 2, calls
         assert sum(f" {product}(" in text for text in calls) == 1
         assert sum(f" {way}" in text for text in calls) == 1
-        loop = str(plan).split(f"def {way}(")[1].split("in zip(")[1]
-        lines = loop.split("\n")[1:]
-        assert [text.startswith(" " * 12) for text in lines[:3]] == [True, True, False]
 
 
 @pytest.mark.host
@@ -231,7 +250,7 @@ def test_the_plan_of_another_device_can_be_read() -> None:
     assert plan.kernels
     for kernel in plan.kernels:
         assert str(kernel) in str(plan)
-    with pytest.raises(ValueError, match=r"'cpu' and 'cuda', not 'tpu'"):
+    with pytest.raises(ValueError, match=r"'cpu' or 'cuda', got 'tpu'"):
         ag.explain(step, state, xs, device="tpu")
     ag.scan(step, state, xs)  # the plan that is used is still NumPy's
     assert not ag.explain(step, state, xs).kernels
@@ -297,7 +316,7 @@ def test_values_read_in_another_order_than_they_are_written() -> None:
 cuda = pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
 
 
-def translated(kernels: list[Kernel]) -> None:
+def translated(kernels: list[FusedKernel]) -> None:
     """NVRTC takes them all."""
     assert kernels
     text = "".join(
@@ -347,11 +366,9 @@ def test_cuda_takes_every_expression() -> None:
 
 @cuda
 @pytest.mark.host
-def test_cuda_refuses_what_is_wrong() -> None:
-    program = Program(ag.backend.get("cpu"))
-    x = program.input((2,), np.dtype("float32"))
-    y = ag.tanh(ag.Tensor(x)).data
-    kernel = Kernel("kernel", program.ops, [x], [y])
+def test_cuda_rejects_an_unknown_function() -> None:
+    kernel = kernel_of(ag.tanh, ("float32",))
+    assert kernel is not None
     assert nvrtc.compiler_errors(nvrtc.PRELUDE + nvrtc.source(kernel)) == ""
     kernel.code = kernel.code.replace("tanh", "tahn")
     assert "tahn" in nvrtc.compiler_errors(nvrtc.PRELUDE + nvrtc.source(kernel))

@@ -1,7 +1,7 @@
-"""Sigmoids of a compiled recurrence are made of half their arguments where these cost nothing at a
-step, and nowhere else."""
+"""The rewrite of sigmoids as tanh of half their argument, where halving costs nothing at a step."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,13 @@ import pytest
 from compiled import B, H, Problem, T, check, of_steps, values
 
 import autograd as ag
-from autograd.compile import gates
 from tinygrad_rnn import nn
 
-pytestmark = pytest.mark.host  # other devices do it in kernels
+MERGE = import_module("autograd.compile.passes.merge_activations")
+pytestmark = pytest.mark.host  # other devices compute sigmoids in kernels
 
 Step = Callable[[Any, Any, Any], Any]
-V = np.arange(1.0, H + 1)  # what is the same at every step, other for every unit
+V = np.arange(1.0, H + 1)  # a loop-invariant vector of different entries
 
 
 def linear(x: Any, W: Any) -> Any:
@@ -31,7 +31,7 @@ def split_in_three(W: Any, h: Any, x: Any) -> Any:
 
 
 def split_in_two(W: Any, h: Any, x: Any) -> Any:
-    # Factors for the rows of weights which are square, and which no other operation reads.
+    # Factors for the rows of square weights that no other operation reads.
     a, b = ag.split(linear(h.detach(), x[:H] * V) + x, 2, -1)
     return both(ag.concatenate([ag.sigmoid(a), ag.tanh(b)], -1))
 
@@ -40,8 +40,8 @@ def both(result: Any) -> Any:
     return result, result
 
 
-# What goes into the sigmoid is a sum of products with what is the same at every step.
-FREE: dict[str, Step] = {
+# The argument of the sigmoid is a sum of products with loop-invariant arrays.
+REWRITTEN: dict[str, Step] = {
     "linear": lambda W, h, x: both(ag.sigmoid(linear(h, W) + x)),
     "a product from the right": lambda W, h, x: both(ag.sigmoid(x - h @ W)),
     "a vector times the carry": lambda W, h, x: both(ag.sigmoid(V * h + x)),
@@ -53,14 +53,14 @@ FREE: dict[str, Step] = {
     "weights that differ from step to step": lambda W, h, x: both(
         ag.sigmoid(h @ ag.exp(x[:H] + W) + x)
     ),
-    "parts of a whole": split_in_three,
-    "parts of what has square weights": split_in_two,
+    "a split sum": split_in_three,
+    "a split sum with square weights": split_in_two,
 }
-# It is read elsewhere too, or is no such sum.
-NOT_FREE: dict[str, Step] = {
+# The argument has another reader, or is another expression.
+UNCHANGED: dict[str, Step] = {
     "the carry itself": lambda W, h, x: both(ag.sigmoid(h) * x),
-    "a sum that is handed out": lambda W, h, x: (lambda s: (ag.sigmoid(s), s))(linear(h, W) + x),
-    "a sum that is carried on": lambda W, h, x: (lambda s: (s * 0.5, ag.sigmoid(s)))(h @ W + x),
+    "a sum that is an output": lambda W, h, x: (lambda s: (ag.sigmoid(s), s))(linear(h, W) + x),
+    "a sum that is a carry": lambda W, h, x: (lambda s: (s * 0.5, ag.sigmoid(s)))(h @ W + x),
     "a sum that is read twice": lambda W, h, x: (lambda s: both(ag.sigmoid(s) * ag.tanh(s)))(
         linear(h, W) + x
     ),
@@ -69,7 +69,7 @@ NOT_FREE: dict[str, Step] = {
     ),
     "a sum with itself": lambda W, h, x: (lambda p: both(ag.sigmoid(p + p)))(linear(h, W)),
     "a sum with a number": lambda W, h, x: both(ag.sigmoid(linear(h, W) + 1.0)),
-    "something else of a product": lambda W, h, x: both(ag.sigmoid(ag.sin(linear(h, W)) + x)),
+    "a function of a product": lambda W, h, x: both(ag.sigmoid(ag.sin(linear(h, W)) + x)),
     "a product with weights of the carry": lambda W, h, x: both(
         ag.sigmoid(linear(x, W * h[0]) + x)
     ),
@@ -77,41 +77,41 @@ NOT_FREE: dict[str, Step] = {
         ag.sigmoid(linear(x.detach(), W * h[0]) + x)
     ),
     "the carry times itself": lambda W, h, x: both(ag.sigmoid(h * h + x)),
-    "what broadcasts": lambda W, h, x: both(ag.sigmoid(linear(h, W[:1]) + x)),
+    "a product that is broadcast": lambda W, h, x: both(ag.sigmoid(linear(h, W[:1]) + x)),
 }
 
 
-def at_a_step(problem: Problem) -> str:
-    """Return the operations of the loop of the forward pass in the plan for the host."""
+def forward_body(problem: Problem) -> str:
+    """Return the operations of the body of the forward pass of the interpreter."""
     step, carry, xs, _, options = problem
-    text = str(ag.explain(step, carry, xs, device="cpu", **options))
+    text = str(ag.explain(step, carry, xs, executor="interpreter", **options))
     _, rest = text.split("forward, at every step")
     return rest.split("\n\n")[0]
 
 
-@pytest.mark.parametrize("small", [0, gates.SMALL])
-@pytest.mark.parametrize("name", [*FREE, *NOT_FREE])
-def test_equal_to_recorded(name: str, small: int, monkeypatch: Any) -> None:
-    monkeypatch.setattr(gates, "SMALL", small)
-    step = (FREE | NOT_FREE)[name]
+@pytest.mark.parametrize("small", [0, MERGE.SMALL_SIZE])
+@pytest.mark.parametrize("name", [*REWRITTEN, *UNCHANGED])
+def test_equals_eager_execution(name: str, small: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(MERGE, "SMALL_SIZE", small)
+    step = (REWRITTEN | UNCHANGED)[name]
     check(of_steps(step))
     check(of_steps(lambda W, h, x: step(W, h, ag.tanh(x) * x)))
 
 
-@pytest.mark.parametrize("name", FREE)
-def test_halves_that_cost_nothing(name: str) -> None:
-    done = at_a_step(of_steps(FREE[name])())
-    assert "opened" in done
-    assert "sigmoid" not in done
-    assert "scaled" not in done
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_halving_without_cost_is_rewritten(name: str) -> None:
+    body = forward_body(of_steps(REWRITTEN[name])())
+    assert "activate_gates" in body
+    assert "sigmoid" not in body
+    assert "scale_sections" not in body
 
 
-@pytest.mark.parametrize("name", NOT_FREE)
-def test_halves_that_would_cost_something(name: str) -> None:
-    problem = of_steps(NOT_FREE[name])()
-    text = str(ag.explain(problem.step, problem.carry, problem.xs, device="cpu"))
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_halving_with_cost_is_not_rewritten(name: str) -> None:
+    problem = of_steps(UNCHANGED[name])()
+    text = str(ag.explain(problem.step, problem.carry, problem.xs, executor="interpreter"))
     assert "sigmoid" in text
-    assert "opened" not in text
+    assert "activate_gates" not in text
 
 
 CELLS = [
@@ -130,8 +130,8 @@ def test_gates_of_cells(Cell: Any) -> None:
     options = {"precompute": cell.precompute}
     xs = values(T, B, H).astype("float32")
     problem = Problem(cell.step, cell.initial_state(B), xs, [], options)
-    assert "sigmoid" not in (done := at_a_step(problem))
-    assert "scaled" not in done
+    assert "sigmoid" not in (body := forward_body(problem))
+    assert "scale_sections" not in body
 
 
 def test_a_sum_of_many_terms() -> None:
