@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import math
 from itertools import islice
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from autograd import Tensor, flatten, linear, tree_map, zeros
 from autograd.runtime.deprecation import RenamedAttribute
@@ -53,6 +53,12 @@ class Cell(Module):
     ----------
     gates : int
         Number G of blocks of H rows in the weights, one per gate or candidate (class attribute).
+    pure : bool
+        True declares that the methods are pure functions of their arguments, of the tensors of the
+        cell and its child modules, and of attributes that are numbers or strings (class attribute).
+        A layer then calls them only once for each kind of input, which makes short sequences
+        faster. The declaration holds for the class itself, not for subclasses, and has no effect
+        for a cell with other attributes, methods that were replaced, or hooks.
     weight_ih : Parameter, shape (G * H, I)
         Input weights. All parameters are initialized from U(-1/sqrt(H), 1/sqrt(H)).
     weight_hh : Parameter, shape (G * H, R)
@@ -64,6 +70,7 @@ class Cell(Module):
     --------
     >>> class LeakyCell(nn.Cell):
     ...     gates = 2
+    ...     pure = True
     ...
     ...     def step(self, h, x):
     ...         a, n = ag.split(x + self.recurrent(h), 2, axis=-1)
@@ -73,6 +80,7 @@ class Cell(Module):
     """
 
     gates = 1
+    pure: ClassVar[bool] = False
     input_size: int
     hidden_size: int
     output_size: int

@@ -58,6 +58,7 @@ class GRUCell(Cell):
     machine translation", eqs. 5 to 8.
     """
 
+    pure = True
     gates = 3
 
     def __init__(
@@ -123,6 +124,7 @@ class MGUCell(Cell):
     Zhou et al. 2016, "Minimal gated unit for recurrent neural networks", eqs. 8a to 8c.
     """
 
+    pure = True
     gates = 2
 
     def step(self, state: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,6 +165,7 @@ class MinGRUCell(Cell):
     Feng et al. 2024, "Were RNNs all we needed?", section 3.1.
     """
 
+    pure = True
     gates = 2
 
     def more_parameters(self, bias: bool) -> None:

@@ -35,6 +35,7 @@ from ..module import Module, join_names, to_model_device
 from ..parameter import Parameter, check_sizes
 from .cell import Cell, check_input_size, check_state
 from .packing import PackedSequence, pad_packed_sequence
+from .pure import declare_pure
 from .regularization import (
     dropout_mask,
     uses_recurrent_mask,
@@ -323,13 +324,13 @@ class Recurrent(Module):
             cell = with_recurrent_mask(cell, mask)
         step, precompute = cell.step, cell.precompute
         inputs: Any = xs
-        if any(self.zoneout):
+        if uses_zoneout := any(self.zoneout):
             step, precompute = with_zoneout(step, precompute)
             inputs = xs, zoneout_masks(self.zoneout, self.training, state, len(xs))
         interceptor = scan_interceptor.get()
         run = scan if interceptor is None else partial(interceptor, self, k)
         return run(
-            step,
+            declare_pure(step, cell, uses_zoneout) if interceptor is None else step,
             state,
             inputs,
             lengths=lengths,

@@ -67,6 +67,7 @@ class LSTMCell(Cell):
     recurrent neural network architectures for large scale acoustic modeling", eq. 6 (projection).
     """
 
+    pure = True
     gates = 4
 
     def __init__(
@@ -139,6 +140,8 @@ class PeepholeLSTMCell(LSTMCell):
     eqs. 2 to 7.
     """
 
+    pure = True
+
     def more_parameters(self, bias: bool) -> None:
         self.weight_ch = self.uniform(3 * self.hidden_size)
 
@@ -182,6 +185,7 @@ class CoupledLSTMCell(LSTMCell):
     Greff et al. 2017, "LSTM: a search space odyssey".
     """
 
+    pure = True
     gates = 3
 
     def step(self, state: StatePair, x: Tensor) -> tuple[StatePair, Tensor]:
@@ -222,6 +226,8 @@ class LayerNormLSTMCell(LSTMCell):
     ----------
     Ba, Kiros & Hinton 2016, "Layer normalization", eqs. 20 to 22.
     """
+
+    pure = True
 
     def more_parameters(self, bias: bool) -> None:
         self.gain_ih = self.constant(1, 4 * self.hidden_size)

@@ -63,6 +63,8 @@ class RNNCell(Cell):
     Elman 1990, "Finding structure in time".
     """
 
+    pure = True
+
     def __init__(
         self,
         input_size: int,
@@ -109,6 +111,8 @@ class IRNNCell(RNNCell):
     Le, Jaitly & Hinton 2015, "A simple way to initialize recurrent networks of rectified linear
     units", section 2.
     """
+
+    pure = True
 
     def __init__(
         self,
@@ -172,6 +176,8 @@ class JordanRNNCell(Cell):
     ----------
     Jordan 1986, "Serial order: a parallel distributed processing approach".
     """
+
+    pure = True
 
     def __init__(
         self,
