@@ -88,7 +88,7 @@ def _text(executable: Executable, steps: int, kernels: list[Any]) -> str:
 def _head(executable: Executable, steps: int) -> str:
     graph = executable.schedule.graph
     passes = "forward" if executable.program.backward is None else "forward and backward"
-    chunk = executable.layouts.layout(steps).chunk
+    chunk = executable.layout(steps).chunk
     title = f"compiled for the executor {executable.executor}, {passes}"
     return "\n".join(
         [

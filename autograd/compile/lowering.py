@@ -23,17 +23,13 @@ from .buffers import (
 )
 from .ir import BackwardGraph, Op, Value, is_pointwise
 from .loop_program import Instruction, Loop, LoopProgram, Number, Operand, View
+from .operands import Operands, copy
 from .schedule import (
-    BROADCAST,
     CONCATENATE,
-    GETITEM,
     LINEAR,
     MATMUL,
     RESHAPE,
-    REVERSED_AXES,
-    SPLIT,
     STACK,
-    TRANSPOSE,
     LoopSchedule,
     Producers,
     Schedule,
@@ -52,12 +48,11 @@ def lower(schedule: Schedule) -> LoopProgram:
     constant_buffers = buffers.external("constant", [value for value, _ in constants])
     ys = buffers.external("output", graph.ys)
     histories = allocate_histories(schedule, buffers.new)
-    values = [*graph.captures, *[value for value, _ in constants]]
+    values = [*graph.xs, *graph.captures, *[value for value, _ in constants]]
     lowering = _Lowering(
         schedule.producers,
         histories,
-        dict(zip(graph.xs, xs, strict=True)),
-        dict(zip(values, (*captures, *constant_buffers), strict=True)),
+        dict(zip(values, (*xs, *captures, *constant_buffers), strict=True)),
         buffers,
     )
     outputs = list(zip(graph.ys, ys, strict=True))
@@ -94,14 +89,11 @@ class _Buffers:
 
 @dataclass
 class _Lowering:
-    """Lowers both loops. `given` has the buffers of arguments that vary, and `invariant` of
-    arguments and constants that do not.
-    """
+    """Lowers both loops. `arguments` has the buffers of arguments and constants."""
 
     produced_by: Producers
     histories: dict[Value, Location]
-    given: dict[Value, Buffer]
-    invariant: dict[Value, Buffer]
+    arguments: dict[Value, Buffer]
     buffers: _Buffers
 
     def loop(
@@ -131,7 +123,7 @@ class _Lowering:
         d_ys = self.buffers.external("input", gradients.d_ys)
         d_xs = self.buffers.external("output", gradients.d_xs)
         totals = self.buffers.external("total", gradients.d_captures)
-        self.given |= {g: b for g, b in zip(gradients.d_ys, d_ys, strict=True) if g is not None}
+        self.arguments |= {g: b for g, b in zip(gradients.d_ys, d_ys, strict=True) if g is not None}
         outputs, sums = (
             [(d, buffer) for d, buffer in zip(values, of, strict=True) if d is not None]
             for values, of in ((gradients.d_xs, d_xs), (gradients.d_captures, totals))
@@ -156,9 +148,10 @@ class _LoopLowering:
         self, loop: LoopSchedule, shared: _Lowering, allocation: LoopBuffers, backward: bool
     ) -> None:
         self.loop, self.allocation, self.backward = loop, allocation, backward
-        self.produced_by, self.given = shared.produced_by, shared.given
-        self.invariant, self.new_buffer = shared.invariant, shared.buffers.new
-        self.copies: dict[Any, tuple[Operand, Instruction]] = {}  # of what the body reads
+        self.produced_by, self.new_buffer = shared.produced_by, shared.buffers.new
+        self.operand = Operands(
+            *(loop.varying, shared.produced_by, allocation, shared.arguments, shared.buffers.new)
+        )
 
     def lower(
         self,
@@ -169,15 +162,15 @@ class _LoopLowering:
         """Return the loop; see `_Lowering.loop`."""
         loop = self.loop
         gradients = self.allocation.copied_gradients
-        body = [_copy(self._copied_gradient(g), self.operand(g, "step")) for g in gradients]
+        body = [copy(self.operand.copied_gradient(g), self.operand(g, "step")) for g in gradients]
         body += [*self._ops(loop.body, "step"), *self._carry_instructions()]
         hoisted, prologue = self._ops(loop.hoisted, "whole"), self._ops(loop.prologue, "chunk")
         epilogue = self._ops(loop.epilogue, "chunk")
         pairs = [(Operand(b, "chunk"), self.operand(value, "chunk")) for value, b in outputs]
-        epilogue += [_copy(out, source) for out, source in pairs if out != source]
+        epilogue += [copy(out, source) for out, source in pairs if out != source]
         products = self.allocation.products
         epilogue += [self._sum(*pair) for pair in sums if pair[0] not in products]
-        copies = [instruction for _, instruction in self.copies.values()]
+        copies = [instruction for _, instruction in self.operand.copies.values()]
         carry = [self.operand(value, "step") for value, _ in loop.carried]
         ends = [(Operand(c.buffer, "first"), Operand(c.buffer, "last")) for c in carry]
         return Loop(
@@ -185,7 +178,7 @@ class _LoopLowering:
             prologue=tuple(prologue),
             body=tuple(body),
             epilogue=tuple(epilogue),
-            advance=tuple([_copy(*pair) for pair in ends]) if is_ring else (),
+            advance=tuple([copy(*pair) for pair in ends]) if is_ring else (),
             block=tuple([self._product(*pair) for pair in sums if pair[0] in products]),
             detach=tuple([Instruction("zero", (c,)) for c in carry]) if self.backward else (),
             backward=self.backward,
@@ -193,68 +186,6 @@ class _LoopLowering:
 
     def _ops(self, ops: Iterable[Op], span: Span) -> list[Instruction]:
         return [instruction for op in ops for instruction in self._op(op, span)]
-
-    # --- operands ---------------------------------------------------------------------------------
-
-    def operand(self, value: Value, span: Span) -> Operand:
-        """Return a value as an operand."""
-        varies = value in self.loop.varying
-        views: list[View] = []
-        locations = self.allocation.locations[span if varies else "whole"]
-        while value not in locations and value not in self.given and value not in self.invariant:
-            if value in self.allocation.sections:
-                section = self.allocation.sections[value]
-                index = (*[slice(None)] * section.axis, slice(section.start, section.stop))
-                views.append(View("index", index))
-                value = section.whole
-            else:
-                op = self.produced_by[value]
-                views += _views(op, value)[::-1]
-                value = op.args[0]
-        if not varies:
-            return self._invariant(value, span).viewed(*views[::-1])
-        if value in locations:
-            location = locations[value]
-            operand = Operand(location.buffer, span, location.offset)
-        else:
-            operand = Operand(self.given[value], span)
-        return operand.viewed(*views[::-1])
-
-    def _invariant(self, value: Value, span: Span) -> Operand:
-        """Return a loop-invariant value as an operand: for the body, a copy of a capture."""
-        hoisted = self.allocation.locations["whole"].get(value)
-        operand = Operand(self.invariant[value] if hoisted is None else hoisted.buffer, "whole")
-        if span == "step" and operand.is_external:
-            return self._copy(value, operand)
-        return operand
-
-    def _matrix(self, value: Value, span: Span, transposed: bool = False) -> Operand:
-        """Return the second factor of a product; in the body, contiguous if it is invariant."""
-        transpose = [View("transpose", (1, 0))] * transposed
-        if span != "step" or value in self.loop.varying:
-            return self.operand(value, span).viewed(*transpose)
-        source = self.operand(value, "whole").viewed(*transpose)
-        if not source.views and source.buffer.kind == "hoisted":
-            return source
-        return self._copy(value, source, transposed, contiguous=True)
-
-    def _copy(
-        self,
-        value: Value,
-        source: Operand,
-        transposed: bool = False,
-        contiguous: bool = False,
-    ) -> Operand:
-        """Return a buffer to which a loop-invariant operand is copied once per call."""
-        key = value, transposed, contiguous
-        if key not in self.copies:
-            shape = value.shape[::-1] if transposed else value.shape
-            operand = Operand(self.new_buffer("hoisted", shape, value.dtype), "whole")
-            self.copies[key] = operand, _copy(operand, source)
-        return self.copies[key][0]
-
-    def _copied_gradient(self, g: Value) -> Operand:
-        return Operand(self.allocation.locations["chunk"][g].buffer, "step")
 
     # --- instructions -----------------------------------------------------------------------------
 
@@ -268,16 +199,16 @@ class _LoopLowering:
             return [Instruction("kernel", outs, self._inputs(op, span), op.primitive)]
         if op.primitive in (CONCATENATE, STACK) and self._joins_by_copies(op, span):
             return self._copies_to_sections(op, outs[0], span)
-        x, *others = op.args
+        x, *others = op.args or (None,)
         if op.primitive is RESHAPE:  # of an array that may not be contiguous
-            return [_copy(outs[0].viewed(View("reshape", x.shape)), self.operand(x, span))]
+            return [copy(outs[0].viewed(View("reshape", x.shape)), self.operand(x, span))]
         if op.primitive is LINEAR:
-            weight = self._matrix(others[0], span, transposed=True)
+            weight = self.operand.matrix(others[0], span, transposed=True)
             return [self._dot(x, weight, outs[0], span)]
         if op.primitive is MATMUL and x.ndim >= 2 and others[0].ndim == 2:
             many = span == "chunk"
             if not many or (x in self.loop.varying and others[0] not in self.loop.varying):
-                return [self._dot(x, self._matrix(others[0], span), outs[0], span)]
+                return [self._dot(x, self.operand.matrix(others[0], span), outs[0], span)]
         static = op.static
         if span == "chunk":
             at_once = along_time(op, self.loop.varying)
@@ -334,7 +265,7 @@ class _LoopLowering:
             if section is None or section.whole is not op.outs[0]:
                 part = slice(start, stop) if op.primitive is CONCATENATE else i
                 place = out.viewed(View("index", (*before, part)))
-                instructions.append(_copy(place, self.operand(s, span)))
+                instructions.append(copy(place, self.operand(s, span)))
         return instructions
 
     def _carry_instructions(self) -> list[Instruction]:
@@ -356,9 +287,9 @@ class _LoopLowering:
             if self.backward and start in carry and new is not value:
                 # Another copy may overwrite the gradient before this one reads it.
                 temporary = Operand(self.new_buffer("temporary", new.shape, new.dtype), "step")
-                first.append(_copy(temporary, source))
+                first.append(copy(temporary, source))
                 source = temporary
-            copies.append(_copy(target, source))
+            copies.append(copy(target, source))
         return first + copies
 
     # --- sums over time ---------------------------------------------------------------------------
@@ -381,39 +312,3 @@ class _LoopLowering:
             for x in self.allocation.products[value]
         )
         return Instruction("add_product", (Operand(total, "whole"),), (a, b))
-
-
-def _copy(target: Operand, source: Operand) -> Instruction:
-    return Instruction("copy", (target,), (source,))
-
-
-def _views(op: Op, value: Value) -> list[View]:
-    """Return the views of its argument that compute a result of an operation."""
-    x, static = op.args[0], op.static
-    if op.primitive is RESHAPE:
-        return [View("reshape", value.shape)]
-    if op.primitive is BROADCAST:
-        axes = View("index", (None,) * (value.ndim - x.ndim))
-        return [axes] * (value.ndim > x.ndim) + [View("broadcast", value.shape)]
-    if op.primitive is TRANSPOSE:
-        return [View("transpose", tuple([axis % x.ndim for axis in static["axes"]]))]
-    if op.primitive is REVERSED_AXES:
-        return [View("transpose", tuple(range(x.ndim))[::-1])]
-    if op.primitive is GETITEM:
-        return [View("index", _full_index(static["index"], x.ndim))]
-    axis, i = static["axis"] % x.ndim, op.outs.index(value)
-    part: int | slice = i
-    if op.primitive is SPLIT:
-        bounds = (0, *static["indices"], x.shape[axis])
-        part = slice(bounds[i], bounds[i + 1])
-    return [View("index", (*[slice(None)] * axis, part))]
-
-
-def _full_index(index: Any, ndim: int) -> tuple[Any, ...]:
-    """Return a basic index without Ellipsis."""
-    parts = index if isinstance(index, tuple) else (index,)
-    if ... not in parts:
-        return parts
-    place = parts.index(...)
-    axes = ndim - sum(p is not None and p is not ... for p in parts)
-    return (*parts[:place], *[slice(None)] * axes, *parts[place + 1 :])

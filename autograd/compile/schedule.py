@@ -88,7 +88,8 @@ def along_time(op: Op, varying: Container[Value]) -> Mapping[str, Any] | None:
     mapping or None
         None if the operation must run step by step.
     """
-    primitive, static, (first, *others) = op.primitive, op.static, op.args
+    primitive, static = op.primitive, op.static
+    first, *others = op.args or (None,)
     if is_pointwise(primitive) or primitive in (MATMUL, RESHAPE, BROADCAST, REVERSED_AXES):
         return static
     if primitive is LINEAR:

@@ -1,27 +1,22 @@
-"""Executables: the loop program of a step, and the arrays and bound calls that run it."""
+"""Executables: compiled steps, for one batch size or for all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-from ...runtime.context import run_locked
+from ..generalize import batch_axis, for_batch, union
 from ..ir import BackwardGraph, StepGraph
 from ..loop_program import LoopProgram
 from ..lowering import lower
-from ..passes import PASSES, run_passes
-from ..schedule import Schedule, build_schedule
-from .interpreter import BoundLoop, LoopCalls
-from .workspace import (
-    CHUNK_BYTES,
-    KERNEL_CHUNK_BYTES,
-    Layout,
-    Layouts,
-    Workspace,
-    WorkspaceHandle,
-    acquire,
-)
+from ..passes import PASSES, Pass, run_passes
+from ..passes.merge_activations import merge_activations
+from ..schedule import build_schedule
+from .runner import Runner
+from .workspace import Layout, WorkspaceHandle, discard
+
+MAX_BATCH_SIZES = 8
+"""Maximum number of batch sizes for which a program with a symbolic batch size is ready to run."""
 
 
 def compile_graph(
@@ -50,8 +45,26 @@ def compile_graph(
         executor = "cuda" if graph.backend.supports_kernels else "interpreter"
     if executor not in PASSES:
         raise ValueError(f"executor must be one of {', '.join(PASSES)}, got {executor!r}")
-    schedule = run_passes(build_schedule(graph, backward), executor)
-    return Executable(schedule, executor)
+    return Executable(graph, backward, executor)
+
+
+def generalize(
+    first: Executable, first_size: int, second: Executable, second_size: int
+) -> Executable | None:
+    """Return an executable for all batch sizes, given those of one step for two batch sizes.
+
+    Returns
+    -------
+    Executable or None
+        None if the programs differ in more than sizes proportional to the batch size.
+    """
+    program = union(first.program, first_size, second.program, second_size)
+    if program is None:  # the size of an array decides whether its activations are merged
+        first, second = first.without(merge_activations), second.without(merge_activations)
+        program = union(first.program, first_size, second.program, second_size)
+    if program is None:
+        return None
+    return first.for_all_batch_sizes(program, first_size)
 
 
 class Executable:
@@ -60,18 +73,58 @@ class Executable:
     Attributes
     ----------
     schedule : Schedule
+        Of one of the batch sizes, if the batch size is symbolic.
     program : LoopProgram
     executor : str
     """
 
-    def __init__(self, schedule: Schedule, executor: str) -> None:
-        self.schedule, self.executor = schedule, executor
-        self.program: LoopProgram = lower(schedule)
-        self.backend = schedule.graph.backend
-        self.layouts = Layouts(
-            self.program, KERNEL_CHUNK_BYTES if executor == "cuda" else CHUNK_BYTES
-        )
-        self._calls: list[LoopCalls] = []
+    def __init__(
+        self,
+        graph: StepGraph,
+        backward: BackwardGraph | None,
+        executor: str,
+        passes: Sequence[Pass] | None = None,
+        general: tuple[LoopProgram, int] | None = None,
+    ) -> None:
+        self._graphs, self.executor, self.backend = (graph, backward), executor, graph.backend
+        self._passes = PASSES[executor] if passes is None else passes
+        self.schedule = run_passes(build_schedule(graph, backward), self._passes)
+        self.program, self._batch_size = general or (lower(self.schedule), None)
+        self._axes = batch_axis(self.program.carry), batch_axis(self.program.xs)
+        self._runners: dict[int | None, Runner] = {}  # by batch size, in the order of creation
+
+    def without(self, one: Pass) -> Executable:
+        """Return the executable without one of the passes."""
+        passes = [other for other in self._passes if other is not one]
+        return Executable(*self._graphs, self.executor, passes)
+
+    def for_all_batch_sizes(self, program: LoopProgram, size: int) -> Executable:
+        """Return an executable of a program with a symbolic batch size, equal to this for `size`."""
+        return Executable(*self._graphs, self.executor, self._passes, (program, size))
+
+    def layout(self, steps: int) -> Layout:
+        """Return the sizes of the buffers at the batch size of `schedule`."""
+        return self._runner(self._batch_size).layouts.layout(steps)
+
+    def _batch_size_of(self, carry: Sequence[Any], xs: Sequence[Any]) -> int | None:
+        """Return the batch size of arguments; None if the program has a fixed one."""
+        for axis, arrays, time in zip(self._axes, (carry, xs), (0, 1), strict=True):
+            if axis is not None:
+                return int(arrays[axis.position].shape[axis.axis + time]) // axis.factor
+        return None
+
+    def _runner(self, size: int | None) -> Runner:
+        """Return the runner for a batch size."""
+        found = self._runners.get(size)
+        if found is not None:
+            return found
+        program = self.program if size is None else for_batch(self.program, size, self.backend)
+        runner = Runner(program, self.backend, self.executor == "cuda")
+        runners = {**self._runners, size: runner}  # another thread may be reading the old one
+        while len(runners) > MAX_BATCH_SIZES:
+            discard(runners.pop(next(iter(runners))).program)
+        self._runners = runners
+        return runner
 
     def forward(
         self,
@@ -99,19 +152,8 @@ class Executable:
         handle : WorkspaceHandle
             For the backward pass.
         """
-        program, xp = self.program, self.backend.xp
-        layout = self.layouts.layout(steps)
-        workspace = acquire(program, layout, partial(self._new_workspace, layout))
-        for buffer, array in zip(program.carry, carry, strict=True):
-            workspace.arrays[buffer][0] = array
-        ys = [xp.empty((steps, *buffer.shape), buffer.dtype) for buffer in program.ys]
-        external = dict(zip(program.xs, xs, strict=True))
-        external.update(zip(program.captures, captures, strict=True))
-        external.update(zip(program.ys, ys, strict=True))
-        workspace.loops[0].run(external, steps)
-        position = steps if program.carry and program.carry[0].kind == "history" else 0
-        last_carry = [workspace.arrays[buffer][position, ...].copy() for buffer in program.carry]
-        return last_carry, ys, WorkspaceHandle(workspace, steps, detach_points)
+        runner = self._runner(self._batch_size_of(carry, xs))
+        return runner.forward(carry, xs, captures, steps, detach_points)
 
     def backward(
         self,
@@ -137,40 +179,5 @@ class Executable:
         d_carry, d_xs, d_captures : list of (array or None)
             Gradients of the arguments, new arrays; None where no gradient exists.
         """
-        run = partial(self._backward, handle, xs, captures, d_last_carry, d_ys)
-        return run_locked(handle.workspace.lock, run)
-
-    def _backward(
-        self,
-        handle: WorkspaceHandle,
-        xs: Sequence[Any],
-        captures: Sequence[Any],
-        d_last_carry: Sequence[Any],
-        d_ys: Sequence[Any],
-    ) -> tuple[list[Any], list[Any], list[Any]]:
-        program, xp = self.program, self.backend.xp
-        arrays, steps = handle.workspace.arrays, handle.steps
-        external: dict[Any, Any] = dict(zip(program.xs, xs, strict=True))
-        external.update(zip(program.captures, captures, strict=True))
-        for buffer, gradient in zip(program.d_carry, d_last_carry, strict=True):
-            if buffer is not None:
-                arrays[buffer][...] = 0 if gradient is None else gradient
-        for buffer, gradient in zip(program.d_ys, d_ys, strict=True):
-            if buffer is not None:
-                shape = (steps, *buffer.shape)
-                external[buffer] = xp.zeros(shape, buffer.dtype) if gradient is None else gradient
-        d_xs = [b if b is None else xp.empty((steps, *b.shape), b.dtype) for b in program.d_xs]
-        totals: list[Any] = [b if b is None else [None] for b in program.d_captures]
-        external.update(zip(program.d_xs, d_xs, strict=True))
-        external.update(zip(program.d_captures, totals, strict=True))
-        handle.workspace.loops[1].run(external, steps, handle.detach_points)
-        d_carry = [b if b is None else arrays[b].copy() for b in program.d_carry]
-        d_captures = [total if total is None else total[0] for total in totals]
-        return d_carry, d_xs, d_captures
-
-    def _new_workspace(self, layout: Layout) -> Workspace:
-        if not self._calls:
-            self._calls = [LoopCalls(loop, self.backend) for loop in self.program.loops]
-        workspace = Workspace(self.program, self.backend, layout)
-        workspace.loops = [BoundLoop(calls, workspace) for calls in self._calls]
-        return workspace
+        gradients = handle.runner.backward(handle, xs, captures, d_last_carry, d_ys)
+        return gradients  # type: ignore[no-any-return]

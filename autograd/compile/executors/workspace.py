@@ -113,9 +113,11 @@ class WorkspaceHandle:
     """A reference to a workspace in use: the workspace is released when the handle is deleted."""
 
     def __init__(
-        self, workspace: Workspace, steps: int, detach_points: tuple[int, ...] = ()
+        self, runner: Any, workspace: Workspace, steps: int, detach_points: tuple[int, ...] = ()
     ) -> None:
-        self.workspace, self.steps, self.detach_points = workspace, steps, detach_points
+        self.runner: Any = runner
+        self.workspace = workspace
+        self.steps, self.detach_points = steps, detach_points
 
     def __del__(self) -> None:
         release(self.workspace)
@@ -148,3 +150,10 @@ def release(workspace: Workspace) -> None:
             with suppress(ValueError):  # another thread has removed it
                 _unused.remove(other)
     _unused.append(workspace)
+
+
+def discard(program: LoopProgram) -> None:
+    """Remove the unused workspaces of a program from the pool."""
+    for workspace in [w for w in _unused if w.program is program]:
+        with suppress(ValueError):  # another thread has taken it
+            _unused.remove(workspace)

@@ -5,7 +5,7 @@ Each executor has a list of passes, which run in this order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..schedule import Schedule
 from .fuse_elementwise import fuse_elementwise
@@ -24,8 +24,8 @@ GPU.
 """
 
 
-def run_passes(schedule: Schedule, executor: str) -> Schedule:
-    """Return the schedule after all passes of an executor."""
-    for transform in PASSES[executor]:
+def run_passes(schedule: Schedule, passes: Iterable[Pass]) -> Schedule:
+    """Return the schedule after all passes."""
+    for transform in passes:
         schedule = transform(schedule)
     return schedule
