@@ -89,6 +89,7 @@ class Executable:
         self._graphs, self.executor, self.backend = (graph, backward), executor, graph.backend
         self._passes = PASSES[executor] if passes is None else passes
         self.schedule = run_passes(build_schedule(graph, backward), self._passes)
+        self._batch_size: int | None
         self.program, self._batch_size = general or (lower(self.schedule), None)
         self._axes = batch_axis(self.program.carry), batch_axis(self.program.xs)
         self._runners: dict[int | None, Runner] = {}  # by batch size, in the order of creation
@@ -99,7 +100,7 @@ class Executable:
         return Executable(*self._graphs, self.executor, passes)
 
     def for_all_batch_sizes(self, program: LoopProgram, size: int) -> Executable:
-        """Return an executable of a program with a symbolic batch size, equal to this for `size`."""
+        """Return this executable with a program that has a symbolic batch size."""
         return Executable(*self._graphs, self.executor, self._passes, (program, size))
 
     def layout(self, steps: int) -> Layout:
