@@ -8,9 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from autograd import Tensor, concatenate, flatten, scan, swapaxes, tanh, zeros
+from autograd.core.pytree import structure
 from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import nn
+from ..nn.recurrent.pure import declare_pure
 
 
 class Decoder(nn.Module):
@@ -112,7 +114,13 @@ class Decoder(nn.Module):
         """
         memory, carry = state
         ys = self.swap_batch_axis(self.dropout(self.target_embedding(target)))
-        _, (zs, weights) = scan(partial(self._step, memory), carry, ys, **self.scan_options)
+        step: Any = partial(self._step, memory)
+        if type(self)._step is Decoder._step:
+            children = (self.dropout, self.cells, self.attention, self.combine)
+            modules = [child for child in children if child is not None]
+            key = "Decoder", structure(memory)
+            step = declare_pure(step, modules, key, tensors=flatten(memory))
+        _, (zs, weights) = scan(step, carry, ys, **self.scan_options)
         logits: Tensor = self.readout(self.dropout(zs))
         return self.swap_batch_axis(logits), None if weights is None else swapaxes(weights, 0, 1)
 

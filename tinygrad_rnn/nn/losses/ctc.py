@@ -30,6 +30,7 @@ from autograd import (
     take_along_axis,
     where,
 )
+from autograd.compile.pure_step import PureStep
 
 from .reduction import as_operand, reduce_losses
 
@@ -139,7 +140,7 @@ def _forward_variable(
     `skips` is True for symbols that can follow the symbol two positions before.
     """
     array_backend = backend.of_array(log_probs.data)
-    can_skip = array_backend.asarray(skips)
+    can_skip = Tensor(array_backend.asarray(skips))
     unreachable = full((len(symbols), 2), -math.inf, log_probs.dtype, log_probs.device)
     emissions = take_along_axis(log_probs, array_backend.asarray(symbols[None]), 2)
 
@@ -151,7 +152,7 @@ def _forward_variable(
     start = np.full(symbols.shape, -math.inf)
     start[:, 0] = 0  # the first step can then produce the first blank or the first label
     alpha, _ = scan(
-        step,
+        PureStep(step, key="CTC", captures=(can_skip, unreachable)),
         Tensor(array_backend.asarray(start, log_probs.dtype)),
         emissions,
         lengths=array_backend.asarray(steps),

@@ -330,7 +330,7 @@ class Recurrent(Module):
         interceptor = scan_interceptor.get()
         run = scan if interceptor is None else partial(interceptor, self, k)
         return run(
-            declare_pure(step, cell, uses_zoneout) if interceptor is None else step,
+            declare_pure(step, (cell,), uses_zoneout) if interceptor is None else step,
             state,
             inputs,
             lengths=lengths,
