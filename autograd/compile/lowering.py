@@ -179,7 +179,7 @@ class _LoopLowering:
             body=tuple(body),
             epilogue=tuple(epilogue),
             advance=tuple([copy(*pair) for pair in ends]) if is_ring else (),
-            block=tuple([self._product(*pair) for pair in sums if pair[0] in products]),
+            block=tuple([i for pair in sums if pair[0] in products for i in self._product(*pair)]),
             detach=tuple([Instruction("zero", (c,)) for c in carry]) if self.backward else (),
             backward=self.backward,
         )
@@ -204,11 +204,11 @@ class _LoopLowering:
             return [copy(outs[0].viewed(View("reshape", x.shape)), self.operand(x, span))]
         if op.primitive is LINEAR:
             weight = self.operand.matrix(others[0], span, transposed=True)
-            return [self._dot(x, weight, outs[0], span)]
+            return self._dot(x, weight, outs[0], span)
         if op.primitive is MATMUL and x.ndim >= 2 and others[0].ndim == 2:
             many = span == "chunk"
             if not many or (x in self.loop.varying and others[0] not in self.loop.varying):
-                return [self._dot(x, self.operand.matrix(others[0], span), outs[0], span)]
+                return self._dot(x, self.operand.matrix(others[0], span), outs[0], span)
         static = op.static
         if span == "chunk":
             at_once = along_time(op, self.loop.varying)
@@ -241,13 +241,13 @@ class _LoopLowering:
             inputs.append(operand)
         return tuple(inputs)
 
-    def _dot(self, x: Value, matrix: Operand, out: Operand, span: Span) -> Instruction:
-        """Return the product of the rows of x and a matrix."""
-        a = self.operand(x, span)
+    def _dot(self, x: Value, matrix: Operand, out: Operand, span: Span) -> list[Instruction]:
+        """Return the instructions for the product of the rows of x and a matrix."""
         if x.ndim > 2 or (span == "chunk" and x in self.loop.varying):
-            a = a.viewed(View("rows", x.shape[-1]))
+            copies, a = self.operand.rows(x, span)
             out = out.viewed(View("rows", out.buffer.shape[-1]))
-        return Instruction("dot", (out,), (a, matrix))
+            return [*copies, Instruction("dot", (out,), (a, matrix))]
+        return [Instruction("dot", (out,), (self.operand(x, span), matrix))]
 
     def _joins_by_copies(self, op: Op, span: Span) -> bool:
         """True if arguments of a concatenation are computed in their place, or lack the time."""
@@ -306,9 +306,7 @@ class _LoopLowering:
         kind = "add_sum" if value in self.loop.varying else "add_repeated"
         return Instruction(kind, target, (self.operand(value, "chunk"),))  # type: ignore[arg-type]
 
-    def _product(self, value: Value, total: Buffer) -> Instruction:
-        a, b = (
-            self.operand(x, "block").viewed(View("rows", x.shape[1]))
-            for x in self.allocation.products[value]
-        )
-        return Instruction("add_product", (Operand(total, "whole"),), (a, b))
+    def _product(self, value: Value, total: Buffer) -> list[Instruction]:
+        x, y = self.allocation.products[value]
+        (first, a), (second, b) = self.operand.rows(x, "block"), self.operand.rows(y, "block")
+        return [*first, *second, Instruction("add_product", (Operand(total, "whole"),), (a, b))]

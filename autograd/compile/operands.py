@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .buffers import Buffer, LoopBuffers, NewBuffer, Span
+from .buffers import Buffer, Kind, LoopBuffers, NewBuffer, Span
 from .ir import Op, Value
 from .loop_program import Instruction, Operand, View
 from .schedule import (
@@ -16,6 +16,14 @@ from .schedule import (
     TRANSPOSE,
     Producers,
 )
+
+_KINDS: dict[Span, Kind] = {
+    "step": "temporary",
+    "chunk": "chunk",
+    "block": "block",
+    "whole": "hoisted",
+}
+"""The kinds of the buffers for copies of operands."""
 
 
 class Operands:
@@ -92,6 +100,17 @@ class Operands:
             return source
         return self._copy(value, source, transposed, contiguous=True)
 
+    def rows(self, value: Value, span: Span) -> tuple[list[Instruction], Operand]:
+        """Return a value as a matrix, and the instructions that copy it if that is necessary.
+
+        The time and all axes but the last one become the rows of the matrix.
+        """
+        operand, instructions = self(value, span), []
+        if value.ndim > 1 and not _has_rows(operand.views, value.ndim):
+            target = Operand(self.new_buffer(_KINDS[span], value.shape, value.dtype), span)
+            instructions, operand = [copy(target, operand)], target
+        return instructions, operand.viewed(View("rows", value.shape[-1]))
+
     def _copy(
         self,
         value: Value,
@@ -115,6 +134,21 @@ class Operands:
 def copy(target: Operand, source: Operand) -> Instruction:
     """Return an instruction that copies an operand to another."""
     return Instruction("copy", (target,), (source,))
+
+
+def _has_rows(views: tuple[View, ...], ndim: int) -> bool:
+    """True if the axes of a view of a contiguous array, except the last one, can be merged."""
+    full = slice(None)
+    return all(
+        view.kind == "reshape"
+        or (
+            view.kind == "index"
+            and len(view.argument) <= ndim
+            and all(part == full for part in view.argument[: ndim - 1])
+            and all(isinstance(part, slice) for part in view.argument)
+        )
+        for view in views
+    )
 
 
 def _views(op: Op, value: Value) -> list[View]:
