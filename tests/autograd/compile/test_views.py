@@ -15,15 +15,6 @@ T = 3
 
 View = Callable[[Any], Any]
 
-FAILING = "test_views", "test_views_of_views"
-"""Tests that fail until views that are not contiguous are copied."""
-
-
-@pytest.fixture(autouse=True)
-def _expected_failures(request: pytest.FixtureRequest) -> None:
-    if request.node.originalname in FAILING:
-        request.applymarker(pytest.mark.xfail(strict=False, reason="the present interpreter"))
-
 
 VIEWS: dict[str, View] = {
     "as it is": lambda a: a,
