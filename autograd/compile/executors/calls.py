@@ -128,9 +128,7 @@ def _factors(
 
 
 def _with_out(function: Callable[..., Any], inputs: tuple[Any, ...], out: Operand) -> Call:
-    """Return a call of a function that, in CuPy, takes `out` as a keyword only."""
-    if isinstance(function, np.ufunc):
-        return function, (*inputs, out)
+    """Return a call of a function that takes `out` as a keyword only."""
     return lambda a, b, out: function(a, b, out=out), (*inputs, out)
 
 
