@@ -203,12 +203,16 @@ def build_schedule(graph: StepGraph, backward_graph: BackwardGraph | None) -> Sc
     return Schedule(graph, backward_graph, forward, backward, residuals)
 
 
-def with_forward_ops(schedule: Schedule, ops: Iterable[Op]) -> Schedule:
+def with_forward_ops(
+    schedule: Schedule, ops: Iterable[Op], constants: Iterable[tuple[Value, Any]] = ()
+) -> Schedule:
     """Return the schedule of a step whose forward operations are replaced by equivalent ones.
 
-    The backward pass remains the same: the operations must compute the values that it reads.
+    The operations may read additional constants. The backward pass remains the same: the operations
+    must compute the values that it reads.
     """
-    graph = replace(schedule.graph, ops=tuple(ops))
+    graph = schedule.graph
+    graph = replace(graph, ops=tuple(ops), constants=(*graph.constants, *constants))
     return build_schedule(graph, schedule.backward_graph)
 
 

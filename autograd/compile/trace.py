@@ -16,18 +16,15 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from .. import backend
 from ..core import graph
 from ..core.graph import GET_OUTPUT, Node, ancestors_since
 from ..core.install import operations
 from ..core.mutation import next_version
-from ..core.primitive import Primitive
 from ..core.pytree import flatten, same_structure, structure, tree_map, unflatten
 from ..core.tensor import Tensor
 from ..ops.elementwise import add, multiply, zero_gradient
-from ..ops.selection import SELECTIONS, where
+from ..ops.selection import SELECTIONS
 from ..transforms import is_recorded
 from .program import Program, Symbol, Untraceable, pointwise
 
@@ -241,7 +238,7 @@ class Step:
         else:
             g = program.real(self._total(terms))
         found = graph.apply_vjp(primitive, g, saved, node.parents)
-        found = [self._selected(program.value(x)) if hasattr(x, "dtype") else x for x in found]
+        found = [program.value(x) if hasattr(x, "dtype") else x for x in found]
         for parent, gradient in zip(node.parents, found, strict=True):
             if parent is not None:
                 gradient = graph.conform_gradient(gradient, parent, node, g, node.parents, found)
@@ -262,22 +259,6 @@ class Step:
         ]
         makers = [getattr(slope, "op", None) for slope in slopes]
         return None if any(op and op.primitive in SELECTIONS for op in makers) else slopes
-
-    def _selected(self, gradient: Symbol) -> Symbol:
-        """Write a selection against 0 as two operations; the first does not depend on `g`."""
-        op, program = gradient.op, self.program
-        if op is None or op.primitive is not where.primitive or program.backend.supports_kernels:
-            return gradient
-        condition, g, zero = op.args
-        if not (isinstance(g, Symbol) and isinstance(condition, Symbol)) or type(zero) is not int:
-            return gradient
-        if zero or condition.dtype != bool or g.dtype != gradient.dtype or g.dtype.itemsize > 8:
-            return gradient
-        dtype = np.dtype(f"i{g.dtype.itemsize}")
-        made: Symbol = program.record(
-            MASKED, (g, program.record(BITS, (condition,), {"dtype": dtype})), {}
-        )
-        return made
 
     def _saved(self, value: Any) -> Any:
         if isinstance(value, tuple):
@@ -305,19 +286,3 @@ class Step:
 
 def _times(gradient: Any, factor: Any) -> Any:
     return gradient if factor is None else multiply(gradient, factor)
-
-
-def _bits(xp: Any, x: Any, *, dtype: Any) -> Any:
-    return -x.astype(dtype)
-
-
-def _masked(xp: Any, g: Any, bits: Any) -> Any:
-    return (g.view(bits.dtype) & bits).view(g.dtype)
-
-
-BITS = Primitive("bits", _bits, ["x"], {})
-"""Integers with all bits set where x holds."""
-MASKED = Primitive("masked", _masked, ["g", "bits"], {})
-"""g where the bits are set, and 0 elsewhere."""
-for _primitive in (BITS, MASKED):
-    _primitive.pointwise = True

@@ -18,9 +18,8 @@ from ...core.primitive import Primitive
 from ...core.pytree import flatten, tree_map
 from ...ops.activations import relu, sigmoid
 from ..loop_program import Instruction, Number, Operand, View
-from ..passes.gates import ACTIVATE_GATES, SCALE_SECTIONS, Sections, section_factors
+from ..passes.mask_selections import MASKED
 from ..schedule import CONCATENATE, SUM
-from ..trace import MASKED
 
 STEPS = object()
 """An argument for which the interpreter substitutes the number of steps."""
@@ -81,16 +80,14 @@ def _apply(
             return [_with_out(kernel, inputs, out)]
         return [(kernel, (*inputs, out))]
     dtype = out.buffer.dtype
-    if primitive is SCALE_SECTIONS:
-        factors, _ = _factors(static["sections"], static["axis"], dtype, array_backend)
-        return [(xp.multiply, (*inputs, factors, out))]
-    if primitive is ACTIVATE_GATES:
-        factors, rest = _factors(static["sections"], -1, dtype, array_backend)
-        return _scaled_tanh(xp, inputs[0], out, factors, rest)
     if primitive is sigmoid.primitive:
         half = _number(Number(0.5, dtype), array_backend)
-        halve: Call = (xp.multiply, (*inputs, half, out))
-        return [halve, *_scaled_tanh(xp, out, out, half, half)]
+        return [
+            (xp.multiply, (*inputs, half, out)),
+            (xp.tanh, (out, out)),
+            (xp.multiply, (out, half, out)),
+            (xp.add, (out, half, out)),
+        ]
     if primitive is relu.primitive:
         return [_with_out(xp.maximum, (*inputs, 0), out)]
     if primitive is MASKED:
@@ -104,27 +101,6 @@ def _apply(
     if primitive is CONCATENATE:
         return [(partial(_concatenate, xp, static["axis"]), (out, *inputs))]
     return [_generic(instruction, kernel, inputs)]
-
-
-def _scaled_tanh(xp: Any, x: Any, out: Operand, factors: Any, rest: Any) -> list[Call]:
-    """Return the calls for factors * tanh(x) + rest."""
-    return [
-        (xp.tanh, (x, out)),
-        (xp.multiply, (out, factors, out)),
-        (xp.add, (out, rest, out)),
-    ]
-
-
-def _factors(
-    sections: Sections, axis: int, dtype: Any, array_backend: backend.Backend
-) -> tuple[Any, Any]:
-    """Return the factors f of the sections of an axis and 1 - f: arrays, of no axes if f is one
-    number.
-    """
-    factors = section_factors(sections, axis, dtype)
-    if len({factor for factor, _ in sections}) == 1:
-        factors = factors.reshape(-1)[:1].reshape(())
-    return array_backend.asarray(factors), array_backend.asarray(1 - factors)
 
 
 def _with_out(function: Callable[..., Any], inputs: tuple[Any, ...], out: Operand) -> Call:

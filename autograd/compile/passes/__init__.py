@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from ..schedule import Schedule
 from .fuse_elementwise import fuse_elementwise
+from .mask_selections import mask_selections
 from .merge_activations import merge_activations
 from .sigmoid_as_tanh import sigmoid_as_tanh
 from .sink_splits import sink_splits
@@ -16,7 +17,7 @@ from .sink_splits import sink_splits
 Pass = Callable[[Schedule], Schedule]
 
 PASSES: dict[str, tuple[Pass, ...]] = {
-    "interpreter": (sigmoid_as_tanh, merge_activations),
+    "interpreter": (mask_selections, sigmoid_as_tanh, merge_activations),
     "cuda": (sink_splits, fuse_elementwise),
 }
 """The passes of each executor. Calls are the cost of the interpreter, kernel launches the cost of a

@@ -1,103 +1,126 @@
-"""Compute sigmoid(x) as (1 + tanh(x / 2)) / 2, and move the halving out of the loop.
+"""Sigmoid as tanh: sigmoid(x) = (1 + tanh(x / 2)) / 2.
 
-Halving is exact in floating point, so it can be done anywhere: where x is a sum of products, the
-rows of the loop-invariant weights are halved once instead of x at every step.
+Array modules compute tanh faster than exp and a division. Where x is a sum of products, halving
+costs nothing at a step: it moves to loop-invariant factors of the products, such as weights, and to
+terms that are computed for many steps at once. Halving is exact, so the results are the same.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from typing import Any
 
 from ...core.primitive import Primitive
 from ...ops import elementwise
 from ...ops.activations import sigmoid
-from ..ir import Op, Value, unused_numbers
+from ...ops.trigonometric import tanh
+from ..ir import Op, Value
 from ..schedule import LINEAR, MATMUL, SPLIT, Schedule, with_forward_ops
-from .gates import ACTIVATE_GATES, SCALE_SECTIONS, Sections
+from .new_ops import ADD, MULTIPLY, NewOps, Sections, count_reads, splits_last_axis
 
-SIGMOID = sigmoid.primitive
+SIGMOID, TANH = sigmoid.primitive, tanh.primitive
 
-SCALABLE_ARGUMENTS: dict[Primitive, list[tuple[int, ...]]] = {
-    elementwise.add.primitive: [(0, 1)],
+SCALABLE: dict[Primitive, list[tuple[int, ...]]] = {
+    ADD: [(0, 1)],
     elementwise.subtract.primitive: [(0, 1)],
-    elementwise.multiply.primitive: [(0,), (1,)],
+    MULTIPLY: [(0,), (1,)],
     LINEAR: [(1,)],
     MATMUL: [(1,)],
 }
-"""Alternatives for each primitive: the arguments to scale so that the result is scaled."""
+"""Alternatives for each primitive: the arguments to scale in order to scale the result."""
 
 
 def sigmoid_as_tanh(schedule: Schedule) -> Schedule:
-    """Replace the sigmoids of the body whose argument can be halved without work at each step."""
-    return with_forward_ops(schedule, _Rewrite(schedule).run())
+    """Compute sigmoids of the forward pass by tanh where halving the argument costs nothing."""
+    if all(op.primitive is not SIGMOID for op in schedule.graph.ops):
+        return schedule
+    rewriter = _Rewriter(schedule)
+    ops = [one for op in reversed(schedule.graph.ops) for one in rewriter.rewrite(op)]
+    return with_forward_ops(schedule, ops[::-1], rewriter.new.constants)
 
 
-class _Rewrite:
-    """The rewrite of the forward operations, from the last to the first.
+class _Rewriter:
+    """Rewrites the operations of the forward pass, the last operation first.
 
-    A value is scalable if its only reader can ask for a multiple of it, and all values that it is
-    computed from are scalable in turn or loop-invariant. `scales` has the factors that the readers
-    asked for. A scaled value keeps its name, because no other operation reads it.
+    Attributes
+    ----------
+    after_carry : set of Value
+        The carry and the values that depend on it: scaling them would cost time at every step.
+    scalable : set of Value
+        Values that can be scaled by scaling arguments instead.
+    scales : dict of Value to Sections
+        The factors of values that are scaled.
     """
 
     def __init__(self, schedule: Schedule) -> None:
-        graph, backward = schedule.graph, schedule.backward_graph
-        self.ops = graph.ops
-        self.numbers: Iterator[int] = unused_numbers(graph, backward)
-        results = [*graph.new_carry, *graph.ys]
-        ops = graph.ops
-        if backward is not None:
-            ops = (*ops, *backward.ops)
-            gradients = (*backward.d_carry, *backward.d_xs, *backward.d_captures)
-            results += [d for d in gradients if d is not None]
-        readers = Counter([*results, *[value for op in ops for value in op.inputs]])
+        graph, reads = schedule.graph, count_reads(schedule)
+        self.new = NewOps(schedule)
         self.after_carry, self.scalable = set(graph.carry), set[Value]()
-        for op in self.ops:
+        self.scales: dict[Value, Sections] = {}
+        for op in graph.ops:
             if not self.after_carry.isdisjoint(op.inputs):
                 self.after_carry.update(op.outs)
-            if self._can_scale_results(op):
-                self.scalable.update(out for out in op.outs if readers[out] == 1)
-        self.scales: dict[Value, Sections] = {}
+            if self._has_scalable_results(op):
+                self.scalable.update([out for out in op.outs if reads[out] == 1])
 
-    def run(self) -> list[Op]:
-        """Return the rewritten operations."""
-        rewritten: list[Op] = []
-        for op in reversed(self.ops):
-            rewritten += self._rewrite(op)[::-1]
-        return rewritten[::-1]
-
-    def _rewrite(self, op: Op) -> list[Op]:
-        """Return an operation that computes the requested multiples, after the ones it requires."""
-        scaled_arguments: dict[int, Sections] = {}
+    def rewrite(self, op: Op) -> list[Op]:
+        """Return the operations that replace an operation, in descending order."""
         x = op.args[0]
         if op.primitive is SIGMOID and x in self.after_carry and self._is_free(x, x.shape[-1:]):
-            half: Sections = ((0.5, x.shape[-1]),)
-            op = replace(op, primitive=ACTIVATE_GATES, static={"sections": half})
-            scaled_arguments = {0: half}
-        elif op.primitive is SPLIT and not self.scales.keys().isdisjoint(op.outs):
-            parts = [self.scales.get(out, ((1.0, out.shape[-1]),)) for out in op.outs]
-            scaled_arguments = {0: sum(parts, ())}
-        elif op.outs[0] in self.scales:
-            scaled_arguments = dict.fromkeys(self._scaled_arguments(op), self.scales[op.outs[0]])
+            return self._as_tanh(op)
         args, before = list(op.args), list[Op]()
-        for i, sections in scaled_arguments.items():
+        for i, sections in self._argument_scales(op).items():
             if args[i] in self.scalable and op.primitive is not LINEAR:
                 self.scales[args[i]] = sections
             else:
                 axis = -2 if op.primitive is LINEAR else -1
-                scaled = Value(next(self.numbers), args[i].shape, args[i].dtype)
-                static = {"sections": sections, "axis": axis}
-                before.append(Op(SCALE_SECTIONS, (args[i],), static, (scaled,)))
-                args[i] = scaled
-        return [*before, replace(op, args=tuple(args))]
+                before.append(self.new.scale(args[i], sections, axis))
+                args[i] = before[-1].outs[0]
+        if args == list(op.args):
+            return [op]
+        return [Op(op.primitive, tuple(args), op.static, op.outs, op.returns_tuple), *before]
 
-    def _is_free(self, x: object, length: tuple[int, ...], reader: Primitive | None = None) -> bool:
-        """True if scaling a value by factors of its last axis costs nothing at a step.
+    def _as_tanh(self, op: Op) -> list[Op]:
+        """Return a sigmoid by tanh of half its argument."""
+        (x,) = op.args
+        half: Sections = ((0.5, x.shape[-1]),)
+        before = []
+        if x in self.scalable:
+            self.scales[x] = half
+        else:
+            before.append(self.new.scale(x, half, -1))
+            (x,) = before[0].outs
+        first = self.new.apply(TANH, x)
+        second = self.new.apply(MULTIPLY, first.outs[0], 0.5)
+        third = self.new.apply(ADD, second.outs[0], 0.5, out=op.outs[0])
+        return [third, second, first, *before]
 
-        For the weight of `linear`, the factors belong to its rows. `length` is the length of the
-        axis.
+    def _argument_scales(self, op: Op) -> dict[int, Sections]:
+        """Return the positions of arguments to scale, with the factors."""
+        if op.primitive is SPLIT and not self.scales.keys().isdisjoint(op.outs):
+            parts = [self.scales.get(out, ((1.0, out.shape[-1]),)) for out in op.outs]
+            return {0: sum(parts, ())}
+        if op.outs[0] in self.scales:
+            return dict.fromkeys(self._scalable_arguments(op), self.scales[op.outs[0]])
+        return {}
+
+    def _has_scalable_results(self, op: Op) -> bool:
+        if splits_last_axis(op):
+            return self._is_free(op.args[0], op.args[0].shape[-1:])
+        return bool(self._scalable_arguments(op))
+
+    def _scalable_arguments(self, op: Op) -> tuple[int, ...]:
+        """Return the positions of arguments to scale for a scaled result; none if impossible."""
+        length = op.outs[0].shape[-1:]
+        for positions in SCALABLE.get(op.primitive, ()):
+            if all(self._is_free(op.args[i], length, op.primitive) for i in positions):
+                return positions
+        return ()
+
+    def _is_free(self, x: Any, length: tuple[int, ...], reader: Primitive | None = None) -> bool:
+        """True if scaling a value along an axis of this length costs nothing at a step.
+
+        The axis is the last one, or the rows of the weight of `linear`. Values that do not depend
+        on the carry are scaled once, or for many steps at once.
         """
         if not isinstance(x, Value) or x.dtype.kind != "f":
             return False
@@ -105,16 +128,3 @@ class _Rewrite:
         if axis < 0 or x.shape[axis : axis + 1] != length:
             return False
         return x not in self.after_carry or (x in self.scalable and reader is not LINEAR)
-
-    def _can_scale_results(self, op: Op) -> bool:
-        if op.primitive is SPLIT and op.static["axis"] % op.args[0].ndim == op.args[0].ndim - 1:
-            return self._is_free(op.args[0], op.args[0].shape[-1:])
-        return bool(self._scaled_arguments(op))
-
-    def _scaled_arguments(self, op: Op) -> tuple[int, ...]:
-        """Return the arguments to scale so that the result is scaled; none if there are none."""
-        length = op.outs[0].shape[-1:]
-        for arguments in SCALABLE_ARGUMENTS.get(op.primitive, ()):
-            if all(self._is_free(op.args[i], length, op.primitive) for i in arguments):
-                return arguments
-        return ()

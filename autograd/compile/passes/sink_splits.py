@@ -7,13 +7,13 @@ that follow.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from ..executors.c_expressions import statement
-from ..ir import Op, Value, producers, unused_numbers
+from ..ir import Op, Value, producers
 from ..schedule import SPLIT, Schedule, with_forward_ops
+from .new_ops import NewOps
 
 MAX_DEPTH = 50
 """Maximum length of a chain of operations through which splits move."""
@@ -22,7 +22,7 @@ MAX_DEPTH = 50
 def sink_splits(schedule: Schedule) -> Schedule:
     """Split the arguments of elementwise operations instead of their results."""
     ops = schedule.graph.ops
-    sinking = _Sinking(ops, unused_numbers(schedule.graph, schedule.backward_graph))
+    sinking = _Sinking(ops, NewOps(schedule))
     for op in ops:
         if op.primitive is SPLIT:
             sinking.split(op.args[0], op, op.static["axis"] % op.args[0].ndim, op.outs)
@@ -34,9 +34,9 @@ def sink_splits(schedule: Schedule) -> Schedule:
 class _Sinking:
     """The operations written so far, and the parts that they compute."""
 
-    def __init__(self, ops: tuple[Op, ...], numbers: Iterator[int]) -> None:
+    def __init__(self, ops: tuple[Op, ...], new: NewOps) -> None:
         self.rewritten: list[Op] = []
-        self.produced_by, self.numbers = producers(ops), numbers
+        self.produced_by, self.new = producers(ops), new
         self.readers = Counter(value for op in ops for value in op.inputs)
         self.parts: dict[Any, tuple[Value, ...]] = {}
 
@@ -69,4 +69,4 @@ class _Sinking:
         """Return a new value for a part of x that has another length along an axis."""
         shape = list(x.shape)
         shape[axis] = length
-        return Value(next(self.numbers), tuple(shape), x.dtype)
+        return self.new.value(tuple(shape), x.dtype)
