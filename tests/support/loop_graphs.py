@@ -3,13 +3,14 @@
 The backward graphs are not derivatives: any operations on gradients test the execution.
 """
 
+import random
 from typing import Any
 
 import numpy as np
 from graphs import Build, GraphBuilder
 
 import autograd as ag
-from autograd.compile.ir import BackwardGraph, StepGraph
+from autograd.compile.ir import BackwardGraph, StepGraph, Value
 from autograd.ops import extremes, indexing, joining, matmul, reduction, shape
 
 LINEAR, MATMUL, SUM = matmul._linear, matmul._matmul, reduction._sum
@@ -189,3 +190,67 @@ GRAPHS: dict[str, Build] = {
 def graphs(name: str) -> Any:
     """Return the graphs of a name."""
     return GRAPHS[name](GraphBuilder())
+
+
+# --- random graphs --------------------------------------------------------------------------------
+
+
+class RandomGraph:
+    """Random operations on values of shape (B, H), many of them elementwise."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng, self.builder = random.Random(seed), GraphBuilder()
+
+    def graphs(self) -> Graphs:
+        b, rng = self.builder, self.rng
+        self.matrices = [b.value(H, H)]
+        carry, xs, captures = (
+            [b.value(B, H) for _ in range(rng.randint(1, most))] for most in (3, 2, 1)
+        )
+        results = self._operations([*carry, *xs, *captures], rng.randint(2, 12))
+        new_carry, ys = self._choose(results, len(carry)), self._choose(results, rng.randint(0, 2))
+        graph = b.forward(carry, new_carry, xs, [*captures, *self.matrices], ys)
+        gradients, d_ys = [b.value(B, H) for _ in carry], [b.value(B, H) for _ in ys]
+        found = self._operations([*gradients, *d_ys, *self._choose(results, 3)], rng.randint(2, 12))
+        found += gradients
+        d_carry = [d if rng.random() < 0.9 else None for d in self._choose(found, len(carry))]
+        d_captures: list[Any] = [d if rng.random() < 0.8 else None for d in self._choose(found, 1)]
+        left, right = self._choose([*found, *results], 2)
+        d_captures.append(b.op(MATMUL, b.op(REVERSED, left), right))
+        d_captures = [*d_captures[:1] * len(captures), d_captures[-1]]
+        return graph, b.backward(gradients, d_carry, d_ys, self._choose(found, len(xs)), d_captures)
+
+    def _choose(self, values: list[Value], count: int) -> list[Value]:
+        return [self.rng.choice(values) for _ in range(count)]
+
+    def _operations(self, values: list[Value], count: int) -> list[Value]:
+        """Append operations; return the values and the results of the operations."""
+        values = values.copy()
+        for _ in range(count):
+            values.append(self._operation(self._choose(values[-6:], 2)))
+        return values
+
+    def _operation(self, pair: list[Value]) -> Value:
+        b, rng, (x, y) = self.builder, self.rng, pair
+        kind = rng.randrange(10)
+        if kind < 4:
+            operation = rng.choice([ag.add, ag.subtract, ag.multiply, ag.maximum])
+            result = b.op(operation, x, y)
+            return result if operation is ag.multiply else b.op(ag.multiply, result, 0.5)
+        if kind < 6:
+            return b.op(rng.choice([ag.tanh, ag.sigmoid, ag.negative]), x)
+        if kind == 6:
+            return b.op(ag.tanh, b.op(rng.choice([LINEAR, MATMUL]), x, *self.matrices))
+        if kind == 7:
+            first, second = b.op(SPLIT, x, indices=(rng.randint(1, H - 1),), axis=1)
+            parts = [b.op(ag.tanh, second) if rng.random() < 0.5 else second, b.op(ag.sin, first)]
+            return b.op(CONCATENATE, *parts, axis=1)
+        if kind == 8:
+            return b.op(GETITEM, x, index=(slice(None), slice(None, None, -1)))
+        total = b.op(SUM, x, axes=(0,), keepdims=True)
+        return b.op(ag.tanh, b.op(ag.add, total, y))
+
+
+def random_graphs(seed: int) -> Graphs:
+    """Return random graphs of a seed."""
+    return RandomGraph(seed).graphs()

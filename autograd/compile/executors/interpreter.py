@@ -120,7 +120,7 @@ class BoundLoop:
             stop = min(start + chunk, steps)
             before, after = self._chunk(start, stop)
             _run(before, external, start, stop)
-            if self.calls.body:
+            if self.calls.body or detach_points:
                 calls = self._body_calls(external, start, stop)
                 if detach_points:
                     self._run_with_detach(calls, start, stop, detach_points)

@@ -8,8 +8,9 @@ from unittest import mock
 import numpy as np
 import pytest
 from graphs import GraphBuilder, Reference, random_arrays
-from loop_graphs import GRAPHS, elman, graphs
+from loop_graphs import GRAPHS, SUM, elman, graphs, random_graphs
 
+import autograd as ag
 from autograd.compile.executors import interpreter, workspace
 from autograd.compile.executors.executable import compile_graph, generalize
 from autograd.compile.loop_program import Loop
@@ -75,6 +76,27 @@ def test_results_and_gradients(name: str, chunk_bytes: int) -> None:
         executable = compile_graph(*pair)
         for steps in (*LENGTHS, *LENGTHS):
             Call(pair, steps, seed=steps).check(executable)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_random_graphs(seed: int) -> None:
+    pair = random_graphs(seed)
+    with mock.patch("autograd.compile.executors.runner.CHUNK_BYTES", 1):
+        executable = compile_graph(*pair)
+    Call(pair, 3, seed).check(executable)
+    Call(pair, 9, seed).check(executable, (4,))
+
+
+def test_sums_of_float16_do_not_overflow() -> None:
+    b = GraphBuilder()
+    h, x = (b.value(3, 1, dtype="float16") for _ in range(2))
+    new = b.op(ag.add, b.op(SUM, h, axes=(0,), keepdims=True), x)
+    graph = b.forward([h], [new], [x], [], [])
+    g = b.value(3, 1, dtype="float16")
+    backward = b.backward([g], [g], [], [g], [])
+    call = Call((graph, backward), 1)
+    call.carry = [np.array([[6e4], [6e4], [-6e4]], np.float16)]
+    call.check(compile_graph(graph, backward))
 
 
 @pytest.mark.parametrize("name", GRAPHS)
