@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,12 +37,11 @@ def calls_of(instruction: Instruction, array_backend: backend.Backend) -> list[C
     if kind == "zero":
         return [(operator.setitem, (outputs[0], ..., 0))]
     if kind == "dot":
-        return [_dot_call(xp.dot, inputs[0], inputs[1], outputs[0])]
+        return [(xp.dot, (*inputs, outputs[0]))]
     if kind == "add_sum":
         return [(_add_sum, (outputs[0], *inputs, accumulator(outputs[0].buffer.dtype)))]
     if kind == "add_product":
-        (a, a_length), (b, b_length) = map(_without_rows, inputs)
-        return [(partial(_add_product, xp.dot, a_length, b_length), (outputs[0], a, b))]
+        return [(partial(_add_product, xp.dot), (outputs[0], *inputs))]
     if kind == "add_repeated":
         return [(_add_repeated, (outputs[0], *inputs, STEPS))]
     if kind == "add_scatter":
@@ -52,24 +50,6 @@ def calls_of(instruction: Instruction, array_backend: backend.Backend) -> list[C
     if kind == "kernel":
         return [(primitive.on(array_backend), (*inputs, *outputs))]  # type: ignore[attr-defined]
     return _apply(instruction, primitive, inputs, array_backend)
-
-
-def _dot_call(dot: Callable[..., Any], a: Operand, b: Any, out: Operand) -> Call:
-    """Return the call of a product. Reshaping a view may copy it: each call reshapes it again."""
-    if len(a.views) < 2:
-        return dot, (a, b, out)
-    viewed, length = _without_rows(a)
-    if viewed is a:
-        return dot, (a, b, out)
-    return lambda a, b, out: dot(a.reshape(-1, length), b, out), (viewed, b, out)
-
-
-def _without_rows(operand: Operand) -> tuple[Operand, int]:
-    """Return an operand without its last view as rows, and the length of the rows."""
-    if not operand.views or operand.views[-1].kind != "rows":
-        return operand, 0
-    *views, rows = operand.views
-    return replace(operand, views=tuple(views)), rows.argument
 
 
 def accumulator(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
@@ -173,10 +153,8 @@ def _add_repeated(total: list[Any], array: Any, steps: int) -> None:
     _add(total, array * steps)
 
 
-def _add_product(
-    dot: Callable[..., Any], a_length: int, b_length: int, total: list[Any], a: Any, b: Any
-) -> None:
-    _add(total, dot(a.reshape(-1, a_length).T, b.reshape(-1, b_length)))
+def _add_product(dot: Callable[..., Any], total: list[Any], a: Any, b: Any) -> None:
+    _add(total, dot(a.T, b))
 
 
 def _add_scatter_call(
