@@ -62,6 +62,7 @@ UNCHANGED: dict[str, Step] = {
     "the carry itself": lambda W, h, x: both(ag.sigmoid(h) * x),
     "a sum that is an output": lambda W, h, x: (lambda s: (ag.sigmoid(s), s))(linear(h, W) + x),
     "a sum that is a carry": lambda W, h, x: (lambda s: (s * 0.5, ag.sigmoid(s)))(h @ W + x),
+    "a sum that is the carry": lambda W, h, x: (lambda s: (s, ag.sigmoid(s)))(h @ W + x),
     "a sum that is read twice": lambda W, h, x: (lambda s: both(ag.sigmoid(s) * ag.tanh(s)))(
         linear(h, W) + x
     ),

@@ -43,6 +43,13 @@ def test_arguments_that_broadcast_along_the_axis_are_not_split() -> None:
     assert names(after.forward.ops).count("split") == 1
 
 
+def test_an_axis_of_length_1_is_not_split() -> None:
+    b = StepBuilder((2, 1))
+    (part,) = b.split(b.apply(ag.multiply, product(b, 1), b.x), 1)
+    after = check_pass(sink_splits, b.schedule(part, part))
+    assert body(after) == ["linear", "multiply"]
+
+
 def test_an_argument_that_is_read_twice_is_split_once() -> None:
     b = StepBuilder((2, 3))
     whole = product(b)
