@@ -201,6 +201,7 @@ def test_what_means_something_else_in_c_is_no_kernel() -> None:
         (ag.floor_divide, ["int64", "int64"]),
         (ag.remainder, ["int64", "int64"]),
         (lambda x: ag.clip(x, 0, np.nan), ["float32"]),
+        (lambda x: x + (1 << 31), ["int64"]),
         (ag.tanh, ["longdouble"]),
     ]
     for function, dtypes in cases:
