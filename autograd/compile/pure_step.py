@@ -27,6 +27,9 @@ class PureStep:
         The tensors that both functions read besides their arguments, in an order that `key`
         determines. They may be computed tensors. If a function reads another tensor, the scan is
         traced at every call.
+    bind : callable, optional
+        ``bind(captures) -> (function, precompute)`` returns both functions of other tensors. It is
+        required if they apply operations to captures only, such as the sum of two biases.
 
     Examples
     --------
@@ -40,6 +43,7 @@ class PureStep:
     function: Callable[[Any, Any], Any]
     key: Hashable
     captures: tuple[Tensor, ...]
+    bind: Callable[[tuple[Tensor, ...]], tuple[Any, Any]] | None = None
 
     def __call__(self, carry: Any, x: Any) -> Any:
         return self.function(carry, x)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from autograd import Tensor, concatenate, flatten, scan, swapaxes, tanh, zeros
-from autograd.core.pytree import structure
+from autograd.core.pytree import structure, unflatten
 from autograd.runtime.deprecation import RenamedAttribute
 
 from .. import nn
@@ -114,12 +115,15 @@ class Decoder(nn.Module):
         """
         memory, carry = state
         ys = self.swap_batch_axis(self.dropout(self.target_embedding(target)))
-        step: Any = partial(self._step, memory)
-        if type(self)._step is Decoder._step:
-            children = (self.dropout, self.cells, self.attention, self.combine)
-            modules = [child for child in children if child is not None]
-            key = "Decoder", structure(memory)
-            step = declare_pure(step, modules, key, tensors=flatten(memory))
+
+        def functions(modules: Any, tensors: Any) -> Any:
+            decoder = copy(self)
+            decoder.dropout, decoder.cells, decoder.attention, decoder.combine = modules
+            return partial(decoder._step, unflatten(memory, tensors)), None
+
+        modules = self.dropout, self.cells, self.attention, self.combine
+        key = type(self)._step, structure(memory)
+        step, _ = declare_pure(functions, modules, key, tensors=flatten(memory))
         _, (zs, weights) = scan(step, carry, ys, **self.scan_options)
         logits: Tensor = self.readout(self.dropout(zs))
         return self.swap_batch_axis(logits), None if weights is None else swapaxes(weights, 0, 1)

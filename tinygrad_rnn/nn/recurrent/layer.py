@@ -322,15 +322,19 @@ class Recurrent(Module):
         if self.recurrent_dropout and self.training:
             mask = dropout_mask(flatten(state)[0], self.recurrent_dropout)
             cell = with_recurrent_mask(cell, mask)
-        step, precompute = cell.step, cell.precompute
         inputs: Any = xs
-        if uses_zoneout := any(self.zoneout):
-            step, precompute = with_zoneout(step, precompute)
+        functions = _functions
+        if any(self.zoneout):
+            functions = _functions_with_zoneout
             inputs = xs, zoneout_masks(self.zoneout, self.training, state, len(xs))
-        interceptor = scan_interceptor.get()
-        run = scan if interceptor is None else partial(interceptor, self, k)
+        run, interceptor = scan, scan_interceptor.get()
+        if interceptor is None:
+            step, precompute = declare_pure(functions, (cell,), key=functions)
+        else:
+            run = partial(interceptor, self, k)
+            step, precompute = functions((cell,))
         return run(
-            declare_pure(step, (cell,), uses_zoneout) if interceptor is None else step,
+            step,
             state,
             inputs,
             lengths=lengths,
@@ -378,6 +382,15 @@ class Recurrent(Module):
         items = [repr(cell) if type(self) is Recurrent else cell.extra_repr()]
         items += [f"{name}={value}" for name, value in options.items() if value]
         return ", ".join(items)
+
+
+def _functions(cells: Any, tensors: Any = ()) -> Any:
+    (cell,) = cells
+    return cell.step, cell.precompute
+
+
+def _functions_with_zoneout(cells: Any, tensors: Any = ()) -> Any:
+    return with_zoneout(*_functions(cells))
 
 
 def _zoneout_rates(zoneout: Any, parts: int, cell_name: str) -> tuple[float, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 from autograd import Tensor
@@ -15,34 +16,57 @@ IGNORED = frozenset(("_constructor_arguments", "_placement", "_buffers"))
 HOOKS = frozenset(("_forward_hooks", "_forward_pre_hooks"))
 LIBRARY = __name__.partition(".")[0] + ".nn."
 
-Step = Callable[[Any, Any], Any]
+Functions = tuple[Callable[[Any, Any], Any], Callable[[Any], Any] | None]
 
 
 def declare_pure(
-    step: Step, modules: Iterable[Module], key: Hashable, tensors: Iterable[Tensor] = ()
-) -> Step:
-    """Return a step that calls modules as a PureStep; unchanged unless all modules are pure.
+    functions: Callable[[Any, Any], Functions],
+    modules: Sequence[Module | None],
+    key: Hashable,
+    tensors: Sequence[Tensor] = (),
+) -> Functions:
+    """Return the step and the precompute of a scan, the step as a PureStep if all modules are pure.
 
     A module is pure if it is a module of `tinygrad_rnn.nn`, or if its class, not only a base class,
     sets `pure` to True. This declaration includes the child modules.
 
     Parameters
     ----------
-    step : callable
-        The step of a scan.
-    modules : iterable of Module
-        The modules that it calls.
+    functions : callable
+        ``functions(modules, tensors) -> (step, precompute)``.
+    modules : sequence of (Module or None)
+        The modules that the functions call.
     key : hashable
-        What else determines its operations.
-    tensors : iterable of Tensor
-        Other tensors that it reads.
+        What else determines their operations.
+    tensors : sequence of Tensor
+        Other tensors that they read.
     """
+    step, precompute = functions(modules, tensors)
     captures: list[Tensor] = [*tensors]
     options: list[Any] = [key]
     for module in modules:
-        if not _collect(module, captures, options, declared=False):
-            return step
-    return PureStep(step, tuple(options), tuple(captures))
+        if module is None:
+            options.append(None)
+        elif not _collect(module, captures, options, declared=False):
+            return step, precompute
+
+    def bind(captures: tuple[Tensor, ...]) -> Functions:
+        remaining = iter(captures)
+        others = [next(remaining) for _ in tensors]
+        return functions([_with_tensors(module, remaining) for module in modules], others)
+
+    return PureStep(step, tuple(options), tuple(captures), bind), precompute
+
+
+def _with_tensors(module: Module | None, tensors: Iterator[Tensor]) -> Any:
+    """Return a copy of a module with other tensors, in the order in which they are collected."""
+    module = copy(module)
+    for name, value in list(vars(module).items()) if module is not None else ():
+        if isinstance(value, Tensor):
+            vars(module)[name] = next(tensors)
+        elif isinstance(value, Module):
+            vars(module)[name] = _with_tensors(value, tensors)
+    return module
 
 
 def _collect(module: Module, captures: list[Tensor], options: list[Any], declared: bool) -> bool:
