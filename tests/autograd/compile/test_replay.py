@@ -249,5 +249,5 @@ def test_jacobians_and_hessians() -> None:
 
         return ag.jacobian(last)(ag.tensor(W2)), ag.hessian(lambda w: last(w).sum())(ag.tensor(W2))
 
-    XS, W2 = np.linspace(-1, 1, 8).reshape(4, 2), np.array([0.3, -0.6])
+    XS, W2 = ag.tensor(np.linspace(-1, 1, 8).reshape(4, 2)), np.array([0.3, -0.6])
     same(results(None), results(False))
