@@ -270,7 +270,7 @@ class _Loop:
         return carry, join_outputs(stack, ys, self.reverse)
 
     def run_no_step(self, carry: Any, xs: Any) -> tuple[Any, Any]:
-        """Return the carry and empty ys, whose form is that of the output of one step on zeros."""
+        """Return the carry and empty ys in the form of the output of one step on zeros."""
         # Zeros may be singular points, and a scan of no steps draws no random numbers.
         with no_grad(), random.replay(random.get_state()), np.errstate(all="ignore"):
             xs = tree_map(lambda leaf: zeros((1, *leaf.shape[1:]), leaf.dtype, leaf.device), xs)

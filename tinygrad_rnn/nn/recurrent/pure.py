@@ -72,7 +72,7 @@ def _with_tensors(module: Module | None, tensors: Iterator[Tensor]) -> Any:
 def _collect(module: Module, captures: list[Tensor], options: list[Any], declared: bool) -> bool:
     """Collect the tensors and options of a module; return False if it is not known to be pure.
 
-    Methods that replace those of the class, hooks, and attributes that are neither tensors,
+    Replaced methods, hooks, and attributes that are neither tensors,
     numbers, strings (also in tuples) nor modules make a module impure.
     """
     kind: Any = type(module)
