@@ -295,7 +295,10 @@ class _LoopAllocator:
         return {
             "step": {**chunk, **locations(self.temporary.of)},
             "chunk": {**chunk, **locations(copies, self.direct)},
-            "block": {**stored, **locations(copies)},
+            "block": {
+                **stored,
+                **locations({g: copy for g, copy in copies.items() if copy.kind == "block"}),
+            },
             "whole": locations(self.hoisted.of),
         }
 

@@ -61,19 +61,21 @@ def union(
 
 
 class BatchAxis(NamedTuple):
-    """An axis of an argument whose length is `factor` times the batch size."""
+    """An axis of a carry or an input whose length is `factor` times the batch size."""
 
+    is_input: bool
     position: int
     axis: int
     factor: int
 
 
-def batch_axis(buffers: Iterable[Buffer]) -> BatchAxis | None:
-    """Return an axis of a buffer from which to read the batch size; None if there is none."""
-    for position, buffer in enumerate(buffers):
-        for axis, size in enumerate(buffer.shape):
-            if isinstance(size, BatchSize):
-                return BatchAxis(position, axis, size.factor)
+def batch_axis(carry: Iterable[Buffer], xs: Iterable[Buffer]) -> BatchAxis | None:
+    """Return an axis from which to read the batch size; None if no size is symbolic."""
+    for is_input, buffers in ((False, carry), (True, xs)):
+        for position, buffer in enumerate(buffers):
+            for axis, size in enumerate(buffer.shape):
+                if isinstance(size, BatchSize):
+                    return BatchAxis(is_input, position, axis, size.factor)
     return None
 
 

@@ -207,7 +207,7 @@ class RandomGraph:
         carry, xs, captures = (
             [b.value(B, H) for _ in range(rng.randint(1, most))] for most in (3, 2, 1)
         )
-        results = self._operations([*carry, *xs, *captures], rng.randint(2, 12))
+        results = self._operations([*carry, *xs, *captures], rng.randint(2, 16))
         new_carry, ys = self._choose(results, len(carry)), self._choose(results, rng.randint(0, 2))
         graph = b.forward(carry, new_carry, xs, [*captures, *self.matrices], ys)
         gradients, d_ys = [b.value(B, H) for _ in carry], [b.value(B, H) for _ in ys]
@@ -227,7 +227,8 @@ class RandomGraph:
         """Append operations; return the values and the results of the operations."""
         values = values.copy()
         for _ in range(count):
-            values.append(self._operation(self._choose(values[-6:], 2)))
+            pair = values[-1:] + values[-1:] if self.rng.random() < 0.3 else values[-5:]
+            values.append(self._operation(self._choose(pair, 2)))
         return values
 
     def _operation(self, pair: list[Value]) -> Value:

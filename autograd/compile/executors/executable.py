@@ -91,7 +91,7 @@ class Executable:
         self.schedule = run_passes(build_schedule(graph, backward), self._passes)
         self._batch_size: int | None
         self.program, self._batch_size = general or (lower(self.schedule), None)
-        self._axes = batch_axis(self.program.carry), batch_axis(self.program.xs)
+        self._batch_axis = batch_axis(self.program.carry, self.program.xs)
         self._runners: dict[int | None, Runner] = {}  # by batch size, in the order of creation
 
     def without(self, one: Pass) -> Executable:
@@ -109,10 +109,11 @@ class Executable:
 
     def _batch_size_of(self, carry: Sequence[Any], xs: Sequence[Any]) -> int | None:
         """Return the batch size of arguments; None if the program has a fixed one."""
-        for axis, arrays, time in zip(self._axes, (carry, xs), (0, 1), strict=True):
-            if axis is not None:
-                return int(arrays[axis.position].shape[axis.axis + time]) // axis.factor
-        return None
+        if self._batch_axis is None:
+            return None
+        is_input, position, axis, factor = self._batch_axis
+        array = xs[position] if is_input else carry[position]
+        return int(array.shape[axis + is_input]) // factor
 
     def _runner(self, size: int | None) -> Runner:
         """Return the runner for a batch size."""

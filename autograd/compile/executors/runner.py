@@ -42,7 +42,7 @@ class Runner:
         """Run the forward pass; see `Executable.forward`."""
         program, xp = self.program, self.backend.xp
         layout = self.layouts.layout(steps)
-        workspace = acquire(program, layout, partial(self._new_workspace, layout))
+        workspace = acquire(program, layout) or self._new_workspace(layout)
         for buffer, array in zip(program.carry, carry, strict=True):
             workspace.arrays[buffer][0] = array
         ys = [xp.empty((steps, *buffer.shape), buffer.dtype) for buffer in program.ys]
@@ -91,7 +91,10 @@ class Runner:
         external.update(zip(program.d_captures, totals, strict=True))
         handle.workspace.loops[1].run(external, steps, handle.detach_points)
         d_carry = [b if b is None else arrays[b].copy() for b in program.d_carry]
-        d_captures = [total if total is None else total[0] for total in totals]
+        d_captures = [
+            b if b is None else self.backend.asarray(total[0], b.dtype)
+            for b, total in zip(program.d_captures, totals, strict=True)
+        ]
         return d_carry, d_xs, d_captures
 
     def _new_workspace(self, layout: Layout) -> Workspace:

@@ -7,7 +7,6 @@ Arrays that the caller receives are never part of one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -127,8 +126,8 @@ _unused: list[Workspace] = []
 """The unused workspaces, the newest last."""
 
 
-def acquire(program: LoopProgram, layout: Layout, create: Callable[[], Workspace]) -> Workspace:
-    """Return an unused workspace of the pool, or create one."""
+def acquire(program: LoopProgram, layout: Layout) -> Workspace | None:
+    """Return an unused workspace of the pool; None if there is none."""
     for workspace in _unused[::-1]:
         if workspace.program is program and workspace.layout == layout:
             try:
@@ -136,7 +135,7 @@ def acquire(program: LoopProgram, layout: Layout, create: Callable[[], Workspace
             except ValueError:  # another thread has taken it
                 continue
             return workspace
-    return create()
+    return None
 
 
 def release(workspace: Workspace) -> None:

@@ -78,25 +78,36 @@ def test_results_and_gradients(name: str, chunk_bytes: int) -> None:
             Call(pair, steps, seed=steps).check(executable)
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(400))
 def test_random_graphs(seed: int) -> None:
     pair = random_graphs(seed)
     with mock.patch("autograd.compile.executors.runner.CHUNK_BYTES", 1):
-        executable = compile_graph(*pair)
+        executable, forward = compile_graph(*pair), compile_graph(pair[0], None)
+    call = Call(pair, 9, seed)
+    call.check(executable, (4,))
     Call(pair, 3, seed).check(executable)
-    Call(pair, 9, seed).check(executable, (4,))
+    last, ys, _ = forward.forward(call.carry, call.xs, call.captures, 9)
+    expected = Reference(pair[0], None).forward(call.carry, call.xs, call.captures, 9)
+    compare([*last, *ys], [*expected[0], *expected[1]], 1e-12)
 
 
 def test_sums_of_float16_do_not_overflow() -> None:
+    """Neither within a step nor over steps."""
     b = GraphBuilder()
-    h, x = (b.value(3, 1, dtype="float16") for _ in range(2))
-    new = b.op(ag.add, b.op(SUM, h, axes=(0,), keepdims=True), x)
-    graph = b.forward([h], [new], [x], [], [])
-    g = b.value(3, 1, dtype="float16")
-    backward = b.backward([g], [g], [], [g], [])
-    call = Call((graph, backward), 1)
-    call.carry = [np.array([[6e4], [6e4], [-6e4]], np.float16)]
-    call.check(compile_graph(graph, backward))
+    h, x = b.value(3, 2, dtype="float16"), b.value(3, 2, dtype="float16")
+    total = b.op(SUM, h, axes=(0,), keepdims=True)
+    graph = b.forward([h], [x], [x], [h_like := b.value(1, 2, dtype="float16")], [total])
+    g = b.value(3, 2, dtype="float16")
+    d = b.op(SUM, b.op(ag.multiply, x, h_like), axes=(0,), keepdims=True)
+    backward = b.backward([g], [None], [None], [None], [d])
+    call = Call((graph, backward), 4)
+    column = np.array([[6e4] * 2, [6e4] * 2, [-6e4] * 2], np.float16)
+    call.carry, call.captures = [column], [np.ones((1, 2), np.float16)]
+    call.xs = [np.stack([sign * column for sign in (1, 1, -1, -1)])]
+    (_, ys), ((_, _, totals), _) = call.run(compile_graph(graph, backward))
+    np.testing.assert_array_equal(ys[0][:, 0, 1], [6e4, 6e4, 6e4, -6e4])
+    np.testing.assert_array_equal(totals[0], np.zeros((1, 2), np.float16))
+    assert totals[0].dtype == np.float16
 
 
 @pytest.mark.parametrize("name", GRAPHS)
