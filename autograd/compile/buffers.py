@@ -5,7 +5,6 @@ A value whose last reader has run gives its buffer to a later value of the same 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -231,6 +230,11 @@ def may_overwrite(op: Op, argument: Value, produced_by: Producers) -> bool:
     return op.primitive.pointwise and argument in op.args and argument not in roots
 
 
+def _accepts_strides(reader: Op) -> bool:
+    """True if an operation is as fast for arguments that are not contiguous."""
+    return is_pointwise(reader.primitive) or reader.primitive is CONCATENATE
+
+
 class _LoopAllocator:
     """Allocates the buffers of one loop; see `allocate_loop`."""
 
@@ -269,7 +273,8 @@ class _LoopAllocator:
         for s in sorted(factors & (prologue | body | epilogue) - set(self.histories), key=_number):
             self.block.add(s)
         placed = {*self.histories, *self.block.of}
-        for s in sorted(body & read_later - placed, key=_number):
+        self._find_sections(body - placed - new_carry, read_later | placed)
+        for s in sorted(body & read_later - placed - set(self.sections), key=_number):
             self.chunk.add(s)
         copied = [g for g, _ in loop.carried if self.backward and g in read_later | factors]
         copies = {
@@ -283,7 +288,8 @@ class _LoopAllocator:
         self.chunk.assign(loop.prologue, prologue - placed, read_later | in_loop | new_carry)
         self.chunk.assign(loop.epilogue, epilogue - placed, read_later & epilogue)
         self.hoisted.assign(loop.hoisted, hoisted, hoisted)
-        self._allocate_temporaries(body - placed - set(self.chunk.of), new_carry)
+        temporary = body - placed - set(self.chunk.of) - set(self.sections)
+        self._allocate_temporaries(temporary, new_carry)
         return LoopBuffers(self._locations(copies), self.sections, products, tuple(copied))
 
     def _locations(self, copies: dict[Value, Buffer]) -> dict[Span, dict[Value, Location]]:
@@ -310,12 +316,11 @@ class _LoopAllocator:
                 buffer = self.temporary.add(g)
                 if d in values and self._may_replace(g, d):
                     self.temporary.of[d] = buffer
-        self._find_sections(values, new_carry)
         wholes = {section.whole for section in self.sections.values()}
         for whole in sorted(wholes & values - set(self.temporary.of), key=_number):
             self.temporary.add(whole)
         retained = {*new_carry, *wholes, *[s for pair in carried for s in pair if s is not None]}
-        self.temporary.assign(self.loop.body, values - set(self.sections), retained)
+        self.temporary.assign(self.loop.body, values, retained)
 
     def _may_replace(self, g: Value, d: Value) -> bool:
         """True if the operation that computes `d` may write it over the carried gradient `g`."""
@@ -332,20 +337,31 @@ class _LoopAllocator:
                     return False
         return True
 
-    def _find_sections(self, values: set[Value], new_carry: set[Value]) -> None:
-        """Find elementwise results of which a concatenation is the only reader."""
+    def _find_sections(self, candidates: set[Value], stored: set[Value]) -> None:
+        """Find elementwise results to compute in their place in a concatenation.
+
+        The concatenation must be the only reader; if it is `stored` for many steps, other readers
+        may read the value as a view of it.
+        """
         loop = self.loop
-        readers = Counter(s for op in (*loop.body, *loop.epilogue) for s in op.inputs)
-        candidates = values - new_carry - set(self.temporary.of)
+        readers: dict[Value, list[Op]] = {}
+        for op in (*loop.prologue, *loop.body, *loop.epilogue):
+            for s in op.inputs:
+                readers.setdefault(s, []).append(op)
         for op in loop.body:
             if op.primitive is not CONCATENATE:
                 continue
             (whole,), axis, stop = op.outs, op.static["axis"], 0
             for s in op.args:
                 start, stop = stop, stop + s.shape[axis]
-                fits = s in candidates and readers[s] == 1 and s.dtype == whole.dtype
+                fits = s in candidates and s.dtype == whole.dtype and readers[s].count(op) == 1
+                others = [reader for reader in readers[s] if reader is not op]
+                if whole in stored:
+                    fits = fits and all(map(_accepts_strides, others))
+                elif others or s in stored:
+                    continue
                 if fits and is_pointwise(self.produced_by[s].primitive):
-                    self.sections[s] = Section(whole, axis, start, stop)
+                    self.sections.setdefault(s, Section(whole, axis, start, stop))
 
     def _read_for_many_steps(self) -> set[Value]:
         """Return the values that are read for all steps of a chunk after its loop."""

@@ -72,7 +72,7 @@ def test_parts_of_a_concatenation_are_computed_in_their_place() -> None:
     _, backward = program("gates").loops
     wholes = [x for one in backward.body for x in one.outputs if x.views]
     starts = [view.argument[1].start for x in wholes for view in x.views]
-    assert starts == [0, H, 2 * H]
+    assert sorted(starts) == [0, H, 2 * H]  # one of them has other readers, too
     assert CONCATENATE.primitive not in [one.primitive for one in backward.body]
 
 
