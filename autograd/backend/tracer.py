@@ -28,3 +28,7 @@ class TracerArray:
     def constant(self, array: Any) -> Any:
         """Return an array, which the caller may change, as a constant for VJP rules."""
         raise NotImplementedError
+
+    def __array_function__(self, *arguments: Any, **options: Any) -> Any:
+        """Make NumPy's functions raise TypeError, so that operations call `apply`."""
+        return NotImplemented

@@ -72,9 +72,20 @@ def _kind(part: Any) -> str:
     return kind
 
 
+def _untraced(value: Any) -> Any:
+    """Return an index or array; raise TypeError if it contains a tracer.
+
+    The tracer then applies the operation. Otherwise the array module would convert it.
+    """
+    parts = value if type(value) is tuple else (value,)
+    if any(isinstance(part, TracerArray) for part in parts):
+        raise TypeError("an argument is traced")
+    return value
+
+
 @primitive(x=lambda g, x_shape, index: _scatter(g, index=index, shape=x_shape))
 def _getitem(xp: Any, x: Any, *, index: Any) -> Any:
-    return x[index]
+    return x[_untraced(index)]
 
 
 def getitem(x: Any, index: Any) -> Any:
@@ -86,7 +97,7 @@ def getitem(x: Any, index: Any) -> Any:
 def _scatter(xp: Any, values: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
     """Return zeros of `shape` with `values` added at `index`: the transpose of `_getitem`."""
     target = xp.zeros(shape, values.dtype)
-    if not _may_repeat(index):
+    if not _may_repeat(_untraced(index)):
         target[index] = values
         return target
     is_half = values.dtype == "float16"  # a sum of many elements loses precision in float16
@@ -101,7 +112,7 @@ def _scatter(xp: Any, values: Any, *, index: Any, shape: tuple[int, ...]) -> Any
     )
 )
 def _take(xp: Any, x: Any, *, indices: Any, axis: int) -> Any:
-    return xp.take(x, indices, axis)
+    return xp.take(x, _untraced(indices), axis)
 
 
 for _operation in (_getitem, _take):
@@ -229,7 +240,7 @@ def gather(x: Any, indices: Any, axis: int) -> Any:
 )
 def _index_update(xp: Any, x: Any, value: Any, *, index: Any) -> Any:
     y = xp.array(x)  # a copy, and an array even if `x` is a scalar
-    y[index] = value
+    y[_untraced(index)] = _untraced(value)
     return y
 
 
