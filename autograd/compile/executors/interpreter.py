@@ -22,7 +22,9 @@ from .calls import STEPS, Call, calls_of
 from .workspace import Workspace
 
 MAX_BOUND_STEPS = 4096
-"""Maximum number of steps whose calls a workspace stores; others are bound again when they run."""
+"""Maximum number of steps whose calls a workspace stores. In longer scans the body accesses windows
+of its buffers that contain one chunk, so the calls of one chunk serve all of them.
+"""
 
 MAX_BOUND_CHUNKS = 256
 """Maximum number of chunks whose prologue and epilogue a workspace stores."""
@@ -79,8 +81,11 @@ class LoopCalls:
         self.epilogue = calls((*loop.epilogue, *loop.advance))
         self.block, self.detach = calls(loop.block), calls(loop.detach)
         operands = [x for _, arguments in self.body for x in arguments if isinstance(x, Operand)]
-        self.depends_on_position = any(x.buffer.kind in ("history", "block") for x in operands)
-        """True if the body accesses other arrays in another chunk."""
+        buffers = dict.fromkeys(x.buffer for x in operands)
+        self.positioned = [b for b in buffers if b.kind in ("history", "block")]
+        """The buffers of which the body accesses another part in another chunk."""
+        written = {x.buffer for one in loop.body for x in one.outputs}
+        self.written = [b for b in self.positioned if b in written]
         self.inputs = dict.fromkeys(x.buffer for x in operands if x.is_external)
         """The inputs that the body reads."""
 
@@ -95,7 +100,11 @@ class BoundLoop:
             for buffer in calls.inputs
             if buffer.nbytes <= MAX_COPIED_BYTES
         }
-        self.arrays = {**workspace.arrays, **self.copies}
+        self.arrays = workspace.arrays
+        self.windows: dict[Buffer, Any] = {}
+        if self.layout.capacity > MAX_BOUND_STEPS:
+            self.windows = {b: self._new_window(b) for b in calls.positioned}
+        self._body_arrays = {**workspace.arrays, **self.copies, **self.windows}
         self._bodies: dict[int, BoundBody] = {}
         self._chunks: dict[int, tuple[int, list[BoundCall], list[BoundCall]]] = {}
         self._blocks: dict[int, tuple[int, list[BoundCall]]] = {}
@@ -121,16 +130,27 @@ class BoundLoop:
             before, after = self._chunk(start, stop)
             _run(before, external, start, stop)
             if self.calls.body or detach_points:
-                calls = self._body_calls(external, start, stop)
-                if detach_points:
-                    self._run_with_detach(calls, start, stop, detach_points)
-                else:
-                    for function, arguments in calls:
-                        function(*arguments)
+                self._run_body(external, start, stop, detach_points)
             _run(after, external, start, stop)
             if self.calls.block and start % self.layout.block == 0:
                 stop = min(start + self.layout.block, steps)
                 _run(self._block(start, stop), external, start, stop)
+
+    def _run_body(
+        self, external: dict[Any, Any], start: int, stop: int, detach_points: Sequence[int]
+    ) -> None:
+        parts = [(b, self._chunk_of(b, start, stop)) for b in self.windows]
+        for buffer, part in parts:
+            self.windows[buffer][: len(part)] = part
+        calls = self._body_calls(external, start, stop)
+        if detach_points:
+            self._run_with_detach(calls, start, stop, detach_points)
+        else:
+            for function, arguments in calls:
+                function(*arguments)
+        for buffer, part in parts:
+            if buffer in self.calls.written:
+                part[...] = self.windows[buffer][: len(part)]
 
     def _run_with_detach(
         self, calls: list[Any], start: int, stop: int, detach_points: Sequence[int]
@@ -171,7 +191,7 @@ class BoundLoop:
 
     def _body(self, start: int) -> BoundBody:
         """Return the calls of all steps of a chunk."""
-        key = start if self.calls.depends_on_position else 0
+        key = 0 if self.windows or not self.calls.positioned else start
         found = self._bodies.get(key)
         if found is None:
             known: dict[Any, list[Any]] = {}
@@ -184,8 +204,7 @@ class BoundLoop:
                 if not is_complete:
                     incomplete.append((i, function, columns))
             found = BoundBody(list(chain.from_iterable(zip(*calls, strict=True))), incomplete)
-            if (len(self._bodies) + 1) * self.layout.chunk <= MAX_BOUND_STEPS:
-                self._bodies[key] = found
+            self._bodies[key] = found
         return found
 
     def _column(self, argument: Any, start: int, known: dict[Any, list[Any]]) -> Any:
@@ -193,11 +212,11 @@ class BoundLoop:
         chunk = self.layout.chunk
         if not isinstance(argument, Operand):
             return [argument] * chunk
-        if argument.buffer not in self.arrays:
+        if argument.buffer not in self._body_arrays:
             return argument
         key = argument.buffer, argument.offset, repr(argument.views)
         if key not in known:
-            array, xp = self.arrays[argument.buffer], self.calls.backend.xp
+            array, xp = self._body_arrays[argument.buffer], self.calls.backend.xp
             if argument.buffer.kind in ("temporary", "hoisted", "constant"):
                 known[key] = [apply_views(xp, array, argument.views, None)] * chunk
             else:
@@ -223,6 +242,15 @@ class BoundLoop:
         kind = operand.buffer.kind
         first = start if kind == "history" else start % self.layout.block if kind == "block" else 0
         return first + operand.offset
+
+    def _new_window(self, buffer: Buffer) -> Any:
+        shape = (self.layout.chunk + buffer.extra_steps, *buffer.shape)
+        return self.calls.backend.xp.empty(shape, buffer.dtype)
+
+    def _chunk_of(self, buffer: Buffer, start: int, stop: int) -> Any:
+        """Return the part of a buffer that a window contains."""
+        first = start if buffer.kind == "history" else start % self.layout.block
+        return self.arrays[buffer][first : first + stop - start + buffer.extra_steps]
 
     def _chunk(self, start: int, stop: int) -> tuple[list[BoundCall], list[BoundCall]]:
         """Return the calls before and after the body of a chunk."""

@@ -238,6 +238,18 @@ def test_memory_of_many_batch_sizes_and_lengths_is_bounded() -> None:
 # --- long scans, interruptions, threads -----------------------------------------------------------
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_windows_of_long_scans(seed: int) -> None:
+    pair = random_graphs(seed)
+    with (
+        mock.patch.object(interpreter, "MAX_BOUND_STEPS", 8),
+        mock.patch("autograd.compile.executors.runner.CHUNK_BYTES", 1),
+    ):
+        executable = compile_graph(*pair)
+        Call(pair, 18, seed).check(executable, (5, 12))
+        Call(pair, 33, seed).check(executable)
+
+
 def test_long_scans_bind_a_limited_number_of_steps() -> None:
     pair = graphs("elman")
     with (
@@ -249,7 +261,8 @@ def test_long_scans_bind_a_limited_number_of_steps() -> None:
         call = Call(pair, 50)
         handle = executable.forward(call.carry, call.xs, call.captures, 50)[-1]
         loops = handle.workspace.loops
-        assert [len(loop._bodies) for loop in loops] == [2, 0]
+        executable.backward(handle, call.xs, call.captures, call.d_last, call.d_ys)
+        assert [len(loop._bodies) for loop in loops] == [1, 1]
         assert max(len(loop._chunks) for loop in loops) <= 2
         call.check(executable)
         call.check(executable, (7, 30))
