@@ -119,7 +119,9 @@ class WorkspaceHandle:
         self.steps, self.detach_points = steps, detach_points
 
     def __del__(self) -> None:
-        release(self.workspace)
+        workspace = getattr(self, "workspace", None)
+        if workspace is not None:  # an interrupt may have ended `__init__`
+            release(workspace)
 
 
 _unused: list[Workspace] = []

@@ -36,19 +36,6 @@ PLAIN = Node.__init__, Kernels.__getitem__, ag.Tensor.__init__
 THREADS = blas_threads()
 
 
-FAILING = (
-    "test_compiled_scans_interrupted_by_signals",
-    "test_compiled_scans_never_swallow_an_interrupt",
-)
-"""Tests that fail until the scan compiler traces steps by executing them."""
-
-
-@pytest.fixture(autouse=True)
-def _expected_failures(request: pytest.FixtureRequest) -> None:
-    if request.node.originalname in FAILING:
-        request.applymarker(pytest.mark.xfail(strict=False, reason="the present tracer"))
-
-
 class InterruptedAt:
     """Trace function that raises KeyboardInterrupt at the n-th line of the library, of `contextlib`
     or of the function `body`, and counts these lines.
