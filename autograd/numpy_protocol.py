@@ -23,6 +23,7 @@ import numpy as np
 
 from . import backend
 from .backend.errors import prefix_error
+from .backend.tracer import TracerArray
 from .core.pytree import flatten, tree_map
 from .core.tensor import Tensor
 from .ops import (
@@ -146,7 +147,10 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, options:
     try:
         if function in _ARRAY_FUNCTIONS:
             _check_no_gradient(function, args, options)
-            function = getattr(backend.of_array(self._data).xp, function.__name__, function)
+            tensors = [x for x in flatten((args, options)) if isinstance(x, Tensor)]
+            traced = [x for x in tensors if isinstance(x._data, TracerArray)]
+            array_backend = backend.of_array((traced or [self])[0]._data)
+            function = getattr(array_backend.xp, function.__name__, function)
             return tree_map(_wrap, function(*_unwrap(args), **_unwrap(options)))
         args, options = _translate(name, function, args, options)
         return _OPERATIONS[function](*args, **options)

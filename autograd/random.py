@@ -22,6 +22,7 @@ import numpy as np
 
 from . import backend
 from .backend import Array, get_default_dtype
+from .core.modes import operation_log
 from .core.tensor import Tensor
 from .runtime.context import Block, ContextVariable, run_locked
 from .runtime.deprecation import moved_names
@@ -169,6 +170,8 @@ class Generator:
         array of uint64
             Words of shape (count,); an array of the device's backend.
         """
+        if operation_log.raw() and (log := operation_log.get()) is not None:
+            log.flag("it draws random numbers")
         seed, block = run_locked(self._lock, partial(self._position.advance, -(-count // 4)))
         return backend.get(device).random_words(seed, block, count)
 

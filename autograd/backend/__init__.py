@@ -254,6 +254,8 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Array:
     TypeError
         If the data is not real numbers or booleans, or is a list of Tensors.
     """
+    if isinstance(data, TracerArray):
+        data = data.on_host()
     source = of_array(data)
     target = source if device is None and source.device != "cpu" else get(device)
     if target is not source:

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.graph import GET_OUTPUT, Node
 from ..core.mutation import next_version
 from ..core.tensor import Tensor
-from .executor import ScanBlock
+from .scan_node import SCAN, recorded_results
 
 
 def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
@@ -26,7 +26,7 @@ def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
             continue
         found.add(node)
         whole = node.parents[0] if node.primitive is GET_OUTPUT and node.parents else None
-        if whole is None or not isinstance(whole.primitive, ScanBlock) or whole.residuals is None:
+        if whole is None or whole.primitive is not SCAN or whole.residuals is None:
             stack += node.parents
             continue
         if whole not in records:
@@ -57,5 +57,5 @@ def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
 
 
 def _timed(whole: Node) -> tuple[int, list[Node]]:
-    results = whole.residuals[0].results()
+    results = recorded_results(whole)
     return next_version(), [tensor._node for tensor in results]

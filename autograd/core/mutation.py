@@ -15,7 +15,7 @@ from math import inf
 from typing import Any
 
 from ..backend import Array
-from ..runtime.context import ContextVariable
+from .modes import operation_log
 
 next_version = itertools.count(1).__next__
 """Return the next number for a node or a write."""
@@ -35,11 +35,6 @@ They search for graphs that grow without bound, at a negligible amortized cost p
 
 next_growth_check = 10_000
 
-write_guard: ContextVariable[Callable[[], None] | None] = ContextVariable(
-    "write_guard", default=None
-)
-"""A function that raises an error where in-place writes are not allowed, as during tracing."""
-
 
 def memory_owner(array: Array) -> Array:
     """Return the array that owns the memory of `array`: itself, or the base of a view."""
@@ -48,15 +43,11 @@ def memory_owner(array: Array) -> Array:
     return array
 
 
-def check_writable() -> None:
-    """Raise the error of the active `write_guard`. Every in-place write calls this first."""
-    if (guard := write_guard.get()) is not None:
-        guard()
-
-
 def record_write(array: Array) -> None:
     """Mark everything that saved the memory of `array` as stale. Call this before the write."""
     global next_growth_check
+    if operation_log.raw() and (log := operation_log.get()) is not None:
+        log.flag("it writes into a tensor in place")
     owner, version = memory_owner(array), next_version()
     key = id(owner)
     _writes[key] = (version, weakref.ref(owner, lambda _: _writes.pop(key, None)))

@@ -26,13 +26,6 @@ Rule = Callable[..., Any]
 """A VJP rule: `rule(g, *residuals)` maps the gradient `g` of a result to an argument gradient."""
 
 
-class TracingError(BaseException):
-    """Raised where a computation needs the values of a tracer, which has none.
-
-    Like KeyboardInterrupt, it is not an Exception: the traced function must not handle it.
-    """
-
-
 class Kernels(dict[type, Callable[..., Any]]):
     """The forward function of a primitive for each type of array, added on first use.
 
@@ -59,7 +52,7 @@ class Kernels(dict[type, Callable[..., Any]]):
             kernel = monitor.wrap_kernel(self.primitive, array_type, kernel)
         return kernel
 
-    def fallback(self, error: BaseException, arrays: Any, static: dict[str, Any]) -> Any:
+    def fallback(self, error: Exception, arrays: Any, static: dict[str, Any]) -> Any:
         """Handle the error of a kernel.
 
         Apply the primitive to the first tracer among the arguments, if there is one; otherwise

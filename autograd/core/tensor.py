@@ -54,6 +54,7 @@ class Tensor(TensorMethods):
     @property
     def data(self) -> Array:
         """Array of the backend. The backward pass does not detect writes into it."""
+        _observe(self, "it reads the array of a tensor")
         return self._data
 
     @data.setter
@@ -96,11 +97,13 @@ class Tensor(TensorMethods):
     @property
     def is_leaf(self) -> bool:
         """True unless a recorded operation created this tensor."""
+        _observe(self, "it reads whether a tensor is a leaf")
         return self._node is None or self._node.primitive is None
 
     @property
     def requires_grad(self) -> bool:
         """True if operations on this tensor are recorded."""
+        _observe(self, "it reads whether a tensor requires a gradient")
         return self._node is not None
 
     @requires_grad.setter
@@ -127,7 +130,20 @@ class Tensor(TensorMethods):
         RuntimeError
             If `value` is False and the tensor is a recorded result.
         """
-        if value and self._node is None:
+        _observe(self, "it sets whether a tensor requires a gradient")
+        if value:
+            return self._as_leaf()
+        if not value:
+            if not self.is_leaf:
+                raise RuntimeError(
+                    "a recorded result requires its gradient; detach() gives a tensor that does not"
+                )
+            self._node = None
+        return self
+
+    def _as_leaf(self) -> Tensor:
+        """Record operations on this tensor; return it."""
+        if self._node is None:
             if self.dtype.kind != "f":
                 raise TypeError(
                     f"only floating tensors have gradients, got {self.dtype}: use astype"
@@ -135,12 +151,6 @@ class Tensor(TensorMethods):
             node = Node(None, (), memory_owner(self._data), self.shape, self.dtype)
             node.accumulator = Accumulator(retains_grad=True)
             self._node = node
-        elif not value:
-            if not self.is_leaf:
-                raise RuntimeError(
-                    "a recorded result requires its gradient; detach() gives a tensor that does not"
-                )
-            self._node = None
         return self
 
     def detach(self) -> Tensor:
@@ -165,11 +175,13 @@ class Tensor(TensorMethods):
 
         It has the shape, dtype and device of this tensor, and can be assigned.
         """
+        _observe(self, "it reads the gradient of a tensor")
         accumulator = None if self._node is None else self._node.accumulator
         return None if accumulator is None else accumulator.gradient
 
     @grad.setter
     def grad(self, value: Any) -> None:
+        _observe(self, "it sets the gradient of a tensor")
         if value is not None:
             if not isinstance(value, Tensor):
                 value = Tensor(backend.of_array(self._data).asarray(value))
@@ -184,6 +196,7 @@ class Tensor(TensorMethods):
 
     def _accumulator(self, purpose: str) -> Accumulator:
         """Return the object that receives this tensor's gradient; create it if necessary."""
+        _observe(self, "it adds a hook to a tensor, or retains its gradient")
         if self._node is None:
             raise RuntimeError(f"{purpose}: this tensor does not require a gradient")
         self._node.accumulator = self._node.accumulator or Accumulator()
@@ -252,6 +265,7 @@ class Tensor(TensorMethods):
         garbage collector frees this reference cycle; `autograd.gradients` and `autograd.grad` do
         not create one.
         """
+        _observe(self, "it runs a backward pass")
         seed = self._seed(gradient, create_graph)
         graph.backward_pass([seed], retain_graph=retain_graph, create_graph=create_graph)
 
@@ -279,10 +293,17 @@ class Tensor(TensorMethods):
 
     def __reduce__(self) -> Any:
         """Copy or pickle a leaf, with the attributes of a subclass but without its gradient."""
+        _observe(self, "it copies a tensor")
         if not self.is_leaf:
             raise TypeError("a recorded result cannot be copied or pickled; detach() it first")
         attributes = getattr(self, "__dict__", None)
         return _rebuild, (type(self), self._data, self.requires_grad), attributes
+
+
+def _observe(tensor: Tensor, reason: str) -> None:
+    """Tell the tracer of a scan step, if there is one, of a use that it cannot log."""
+    if isinstance(tensor._data, TracerArray):
+        tensor._data.observe(tensor, reason)
 
 
 def _rebuild(tensor_class: type[Tensor], data: Array, requires_grad: bool) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..backend.errors import operation_error
 from ..core.graph import Node, recording
-from ..core.primitive import Primitive, TracingError, record_operation
+from ..core.primitive import Primitive, record_operation
 from ..core.tensor import Tensor, snapshot
 from .arguments import as_operand
 
@@ -57,7 +57,7 @@ def _unary(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., Any]
         kernel = kernels[type(array)]
         try:
             y = kernel(array, **static) if static else kernel(array)
-        except (Exception, TracingError) as error:
+        except Exception as error:
             y = kernels.fallback(error, (array,), static)
         parent = x._node if differentiable else None
         if type(y) is not type(array) or y.dtype.kind != "f":
@@ -99,7 +99,7 @@ def _binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
         array_type = type(b) if type(a) in _NUMBERS else type(a)
         try:
             y = kernels[array_type](a, b)
-        except (Exception, TracingError) as error:
+        except Exception as error:
             y = kernels.fallback(error, (a, b), {})
         if not tensors:
             return y
@@ -138,7 +138,7 @@ def _general(primitive: Primitive, defaults: dict[str, Any]) -> Callable[..., An
             parents.append(parent)
         try:
             y = kernels[array_type or float](*arrays, **static)
-        except (Exception, TracingError) as error:
+        except Exception as error:
             y = kernels.fallback(error, arrays, static)
         if not has_tensor:
             return y

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import backend
+from ..backend.tracer import TracerArray
 from ..core import graph, mutation
 from ..core.mutation import memory_owner
 from ..core.tensor import Tensor, unwrap
@@ -22,6 +23,7 @@ def setitem(target: Tensor, index: Any, value: Any) -> None:
     Raises TypeError if the assignment would lose a gradient. Under `no_grad`, `target` may be a
     leaf or a view of a leaf.
     """
+    _leave_trace(target, value)
     if graph.recording.get():
         value_requires_grad = isinstance(value, Tensor) and value.requires_grad
         loses_gradient = target.requires_grad or value_requires_grad
@@ -49,14 +51,13 @@ def in_place_operator(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor,
     """
 
     def operator(target: Tensor, other: Any) -> Tensor:
+        if isinstance(target._data, TracerArray) or isinstance(
+            getattr(other, "_data", None), TracerArray
+        ):
+            return _traced_operator(operation, target, other)
         other_node = other._node if isinstance(other, Tensor) else None
         if graph.recording.get() and not (target._node is other_node is None):
-            result = operation(target, other)
-            if target._node is not None and target._node.primitive is None:
-                raise RuntimeError(
-                    "a leaf that requires a gradient can be written in place under no_grad() only"
-                )
-            return result  # type: ignore[no-any-return]
+            return _recorded_operator(operation, target, other)
         _record_write(target)
         array, operand = target._data, unwrap(other)
         if hasattr(operand, "dtype") and memory_owner(operand) is memory_owner(array):
@@ -68,6 +69,37 @@ def in_place_operator(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor,
         return target
 
     return operator
+
+
+def _recorded_operator(operation: Callable[[Any, Any], Any], target: Tensor, other: Any) -> Any:
+    """Return the result of an in-place operator as a new Tensor."""
+    result, node = operation(target, other), target._node
+    if node is not None and node.primitive is None and node.residuals is not None:
+        raise RuntimeError(
+            "a leaf that requires a gradient can be written in place under no_grad() only"
+        )
+    return result
+
+
+def _traced_operator(operation: Callable[[Any, Any], Any], target: Tensor, other: Any) -> Any:
+    """Apply an in-place operator in a scan step that is being traced.
+
+    The operator is an ordinary operation if it would be recorded, and a write otherwise.
+    """
+    operands = [x for x in (target, other) if isinstance(x, Tensor) and x._node is not None]
+    if graph.recording.get() and any(
+        not isinstance(x._data, TracerArray) or x._data.is_recorded(x._node) for x in operands
+    ):
+        return _recorded_operator(operation, target, other)
+    _leave_trace(target, other)
+    return in_place_operator(operation)(target, other)
+
+
+def _leave_trace(*values: Any) -> None:
+    """Tell the tracer of a scan step, if there is one, of a write in place."""
+    for x in values:
+        if isinstance(x, Tensor) and isinstance(x._data, TracerArray):
+            x._data.observe(x, "it writes into a tensor in place")
 
 
 def _is_leaf_memory(target: Tensor) -> bool:
@@ -89,5 +121,4 @@ def _record_write(target: Tensor) -> None:
 
     This precedes the write, so that an interrupt cannot leave a write that is not recorded.
     """
-    mutation.check_writable()
     mutation.record_write(target._data)

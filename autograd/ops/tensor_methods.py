@@ -13,6 +13,7 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from .. import backend
+from ..backend.tracer import TracerArray
 from . import (
     creation,
     cumulative,
@@ -263,6 +264,7 @@ class TensorMethods(ArrayMethods):
         return int(self._data.shape[0])
 
     def __repr__(self) -> str:
+        _observe(self)
         dtype, device, node = self._data.dtype, self.device, self._node
         text = backend.format_array(self.numpy(), prefix="tensor(")
         text += "" if dtype in ("float32", "int64", "bool") else f", dtype={dtype}"
@@ -278,6 +280,7 @@ class TensorMethods(ArrayMethods):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return a copy for `np.asarray`, which must not lose a gradient."""
+        _observe(self)
         if self._node is not None:
             raise RuntimeError(
                 "np.asarray() of a tensor that requires a gradient would lose it: use t.numpy(); "
@@ -294,6 +297,7 @@ class TensorMethods(ArrayMethods):
         Memory that must not be written, such as a broadcast view, is copied, because not all
         libraries support read-only arrays.
         """
+        _observe(self)
         if self._node is not None:
             raise BufferError("a tensor in a graph would lose its history: detach() it first")
         array = self._data
@@ -308,6 +312,12 @@ class TensorMethods(ArrayMethods):
     def __dlpack_device__(self) -> tuple[int, int]:
         device: tuple[int, int] = self._data.__dlpack_device__()
         return device
+
+
+def _observe(tensor: Any) -> None:
+    """Tell the tracer of a scan step, if there is one, that the values of a tensor are read."""
+    if isinstance(tensor._data, TracerArray):
+        tensor._data.observe(tensor, "it reads a value on the host that differs from step to step")
 
 
 def _is_writable(array: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
 from typing import Any
 
-from ..core.modes import eager_execution
+from ..core.modes import eager_execution, operation_log
 from ..core.mutation import next_version
 from ..core.pytree import tree_map
 from ..core.tensor import snapshot
@@ -61,7 +61,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        if eager_execution.get():
+        if eager_execution.get() or operation_log.get() is not None:
             return f(*args, **kwargs)
 
         def call() -> Any:

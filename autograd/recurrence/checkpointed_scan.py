@@ -16,7 +16,7 @@ from typing import Any
 from .. import backend
 from ..core import graph
 from ..core.graph import Node, no_grad
-from ..core.modes import eager_execution
+from ..core.modes import eager_execution, operation_log
 from ..core.mutation import memory_owner, next_version
 from ..core.pytree import flatten, tree_map, unflatten
 from ..core.tensor import Tensor, unwrap
@@ -66,7 +66,7 @@ class CheckpointedScan:
         """Execute all steps; see `scan` for the arguments."""
         if checkpoint is not None and memory_budget is not None:
             raise ValueError("scan: checkpoint and memory_budget cannot be used together")
-        if eager_execution.get():
+        if eager_execution.get() or operation_log.get() is not None:
             return self.run_steps(0, self.steps, carry, xs)
         if memory_budget is not None:
             return self._execute_within_budget(memory_budget, carry, xs)

@@ -145,7 +145,7 @@ def explain(
     device: str | None = None,
     **options: Any,
 ) -> compile_.Explanation:
-    """Show how `scan` would execute a step function, without executing it.
+    """Show how `scan` would execute a step function. The first steps are executed.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ class _Loop:
         """Execute steps `start` to `stop`, with the xs of these steps only."""
         if start == stop:
             return self.run_no_step(carry, xs)
-        return compile_.run(self.call(start, stop, carry, xs))
+        return compile_.run_compiled(self.call(start, stop, carry, xs))
 
     def call(self, start: int, stop: int, carry: Any, xs: Any) -> compile_.ScanCall:
         """Return steps `start` to `stop` in the form that `compile` executes."""
@@ -224,8 +224,8 @@ class _Loop:
         interval = self.detach_every or max(stop, 1)
         detach_points = tuple([n - start for n in range(0, stop, interval) if n > start])
         return compile_.ScanCall(
-            step=self.run_step,
             functions=(self.step, self.precompute),
+            make_step=lambda step, precompute: partial(self.run_step, step, precompute),
             carry=tree_map(_detach, carry) if self._detaches_before(start) else carry,
             xs=(xs, self.length_mask and self.length_mask.rows(rows)),
             steps=stop - start,
@@ -238,26 +238,41 @@ class _Loop:
     def _detaches_before(self, n: int) -> bool:
         return self.detach_every is not None and n > 0 and n % self.detach_every == 0
 
-    def run_step(self, carry: Any, x_and_mask: Any) -> tuple[Any, Any]:
+    def run_step(self, step: Step, precompute: Any, carry: Any, x_and_mask: Any) -> tuple[Any, Any]:
         """Execute one step. The mask (B,) marks the running sequences; None if all are running."""
         x, mask = x_and_mask
-        if self.precompute is not None and x is not None:
-            x = self.precompute(x)
-        pair = self.step(carry, x)
-        if self.length_mask is not None:
-            self.length_mask.check_outputs(pair[1])
-        return pair if mask is None else masked_step(mask, carry, *pair)
+        if precompute is not None and x is not None:
+            x = precompute(x)
+        pair = step(carry, x)
+        if self.length_mask is None:
+            return pair
+        new_carry, y = _check_step(pair, carry, [])
+        self.length_mask.check_outputs(y)
+        return pair if mask is None else masked_step(mask, carry, new_carry, y)
 
-    def run_eagerly(self, start: int, stop: int, carry: Any, xs: Any) -> tuple[Any, Any]:
-        """Execute steps `start` to `stop` one after another."""
-        if self.precompute is not None and xs is not None:
+    def run_eagerly(
+        self, start: int, stop: int, carry: Any, xs: Any, results: list[Any]
+    ) -> tuple[Any, Any]:
+        """Execute steps `start` to `stop` one after another.
+
+        `results` has what `run_step` returned for the first of them, which are not executed again.
+        """
+        first = start + len(results)
+        if results:
+            rest = slice(0, stop - first) if self.reverse else slice(first - start, None)
+            xs = tree_map(lambda x: x[rest], xs)
+        if self.precompute is not None and xs is not None and first < stop:
             xs = self.precompute(xs)
         columns = [unstack(leaf) for leaf in flatten(xs)]
         ys: list[Any] = []
         for n in range(start, stop):
             if self._detaches_before(n):
                 carry = tree_map(_detach, carry)
-            i = stop - 1 - n if self.reverse else n - start
+            if n < first:
+                carry, y = _check_step(results[n - start], carry, ys)
+                ys.append(y)
+                continue
+            i = stop - 1 - n if self.reverse else n - first
             pair = self.step(carry, unflatten(xs, [column[i] for column in columns]))
             new_carry, y = _check_step(pair, carry, ys)
             if self.length_mask is not None:

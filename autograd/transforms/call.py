@@ -109,7 +109,7 @@ def _with_node(value: Any) -> Tensor:
     It is a new leaf, or one more operation in the graph of the argument.
     """
     if isinstance(value, Tensor):
-        return value * 1 if value._node is not None else value.detach().requires_grad_()
+        return value * 1 if value._node is not None else value.detach()._as_leaf()
     return as_tensor(value).requires_grad_()
 
 

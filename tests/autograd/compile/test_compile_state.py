@@ -50,19 +50,6 @@ def counts_its_of_steps(W: Any, kept: Any) -> Step:
 
 
 @stateful
-def appends_to_a_list(W: Any, kept: Any) -> Step:
-    kept.seen = []
-
-    def step(h: Any, x: Any) -> Any:
-        h = ag.tanh(h @ W + x)
-        kept.seen.append(h)
-        kept.seen.append((x, len(kept.seen)))
-        return h, h
-
-    return step
-
-
-@stateful
 def remembers_its_last_state(W: Any, kept: Any) -> Step:
     def step(h: Any, x: Any) -> Any:
         kept.h = ag.tanh(h @ W + x)

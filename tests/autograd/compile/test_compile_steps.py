@@ -113,39 +113,6 @@ def test_a_step_that_draws_random_numbers(draw: Any) -> None:
     assert ours[1:] == theirs[1:]
 
 
-LATE: dict[str, Callable[[Any], Any]] = {
-    "NumPy's": lambda shape: np.random.random(shape),  # noqa: NPY002
-    "what is left of a pair of NumPy's": lambda shape: np.full(shape, np.random.normal()),  # noqa: NPY002
-    "Python's": lambda shape: np.full(shape, random.random()),
-    "what is left of a pair of Python's": lambda shape: np.full(shape, random.gauss()),
-}
-
-
-@pytest.mark.parametrize("draw", LATE.values(), ids=LATE)
-def test_a_step_that_draws_later_only(draw: Any) -> None:
-    """Random numbers take the place of an array whose values are not in the plan."""
-
-    def results(compile: bool | None) -> Any:
-        drawing = False
-
-        def step(W: Any, h: Any, x: Any) -> Any:
-            factor = on_device(draw(h.shape) if drawing else np.ones(h.shape))
-            return ag.tanh(h * factor @ W + x), h
-
-        one = of_steps(step)()
-        found = [outcome(one, compile)]
-        drawing = True
-        random.seed(5)
-        np.random.seed(5)  # noqa: NPY002
-        draw(1)  # so that half a pair is left
-        found += [outcome(one, compile), outcome(one, compile)]
-        return found, random.gauss(), np.random.normal()  # noqa: NPY002
-
-    ours, theirs = results(None), results(False)
-    same(ours[0], theirs[0])
-    assert ours[1:] == theirs[1:]
-
-
 @pytest.mark.parametrize("name", ["dropout", "a mask", "uniform"])
 def test_a_step_that_draws_random_numbers_is_recorded(name: str) -> None:
     records(of_steps(lambda W, h, x: (ag.tanh(DRAWS[name](h) @ W + x), h))(), "random")
@@ -263,7 +230,7 @@ FAILURES: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("n", [1, 2, 4, T])
+@pytest.mark.parametrize("n", [1, 2])
 @pytest.mark.parametrize("fails", FAILURES.values(), ids=FAILURES)
 def test_errors_are_those_of_the_recorded_steps(fails: Any, n: int) -> None:
     def make() -> Problem:

@@ -20,16 +20,6 @@ import autograd as ag
 
 pytestmark = pytest.mark.filterwarnings("ignore:scan runs", "ignore::RuntimeWarning")
 
-FAILING = ("test_a_step_that_assigns_to_outer_objects_runs_eagerly",)
-"""Tests that fail until the scan compiler traces steps by executing them."""
-
-
-@pytest.fixture(autouse=True)
-def _expected_failures(request: pytest.FixtureRequest) -> None:
-    if request.node.originalname in FAILING:
-        request.applymarker(pytest.mark.xfail(strict=False, reason="the present tracer"))
-
-
 # --- assignments that the bytecode shows ----------------------------------------------------------
 
 NUMBER = 0

@@ -21,7 +21,8 @@ import autograd as ag
 from autograd.compile.executors.c_expressions import TABLE, statement
 from autograd.compile.executors.cuda import FusedKernel
 from autograd.compile.ir import Op, Value
-from autograd.compile.program import Program
+from autograd.compile.keys import Reference
+from autograd.compile.tracing import OperationLog
 from autograd.ops.selection import product_or_zero
 
 compiling = pytest.mark.skipif(host_kernels.COMPILER is None, reason="there is no C++ compiler")
@@ -95,23 +96,24 @@ def singular(dtype: Any) -> np.ndarray:
 
 def ops_of(function: Function, dtypes: tuple[str, ...]) -> tuple[list[Op], list[Value]] | None:
     """Return the operations of a function, and its arguments; None if it rejects the dtypes."""
-    program = Program(ag.backend.get("cpu"))
-    inputs = [program.input((2,), np.dtype(dtype)) for dtype in dtypes]
+    log = OperationLog(ag.backend.get("cpu"))
+    inputs = [log.add_input(np.ones(2, dtype)) for dtype in dtypes]
     try:
-        function(*map(ag.Tensor, inputs))
+        with np.errstate(all="ignore"):
+            function(*map(ag.Tensor, inputs))
     except (TypeError, OverflowError):
         return None
-    values = {s: Value(s.number, s.shape, s.dtype) for s in program.values}
+    values = [Value(i, array.shape, array.dtype) for i, array in enumerate(log.arrays)]
     ops = [
         Op(
-            op.primitive,
-            tuple([values.get(x, x) if hasattr(x, "dtype") else x for x in op.args]),
-            op.static,
-            tuple([values[out] for out in op.outs]),
+            entry.primitive,
+            tuple([values[x] if type(x) is Reference else x for x in entry.args]),
+            entry.static,
+            tuple(values[entry.first : entry.first + entry.count]),
         )
-        for op in program.ops
+        for entry in log.entries
     ]
-    return ops, [values[x] for x in inputs]
+    return ops, values[: len(inputs)]
 
 
 def kernel_of(

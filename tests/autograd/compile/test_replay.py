@@ -17,21 +17,6 @@ from helpers import on_host
 import autograd as ag
 from tinygrad_rnn import nn
 
-FAILING = (
-    "test_changes_after_a_call_have_no_effect",
-    "test_the_step_is_not_called_again",
-    "test_checkpoints_recompute_what_was_computed",
-    "test_a_module_that_changes_after_a_call",
-    "test_the_second_derivative_of_the_example_after_a_float_changed",
-)
-"""Tests that fail until the scan compiler replays the graph of a call."""
-
-
-@pytest.fixture(autouse=True)
-def _expected_failures(request: pytest.FixtureRequest) -> None:
-    if request.node.originalname in FAILING:
-        request.applymarker(pytest.mark.xfail(strict=False, reason="the present compiler"))
-
 
 class Problem:
     """A scan whose step reads a float, a list, an attribute, a weight and a function."""

@@ -19,22 +19,6 @@ from tinygrad_rnn import nn
 
 pytestmark = [pytest.mark.host, pytest.mark.filterwarnings("ignore:scan runs")]
 
-FAILING = (
-    "test_what_another_thread_adds_to_collections_is_kept",
-    "test_numbers_that_another_thread_draws",
-    "test_numbers_that_another_thread_draws_from_ag_random",
-    "test_random_streams_do_not_repeat_beside_steps_that_draw",
-    "test_a_model_that_another_thread_creates_has_the_same_weights",
-)
-"""Tests that fail until the scan compiler traces steps by executing them."""
-
-
-@pytest.fixture(autouse=True)
-def _expected_failures(request: pytest.FixtureRequest) -> None:
-    if request.node.originalname in FAILING:
-        request.applymarker(pytest.mark.xfail(strict=False, reason="the present tracer"))
-
-
 SECONDS = 0.12
 """The time for which scans run beside another thread."""
 

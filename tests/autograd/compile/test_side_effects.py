@@ -22,21 +22,6 @@ import autograd as ag
 
 pytestmark = pytest.mark.filterwarnings("ignore:scan runs", "ignore::RuntimeWarning")
 
-FAILING = (
-    "test_effects_of_a_compiled_step_happen_in_the_traced_steps_only",
-    "test_contents_are_neither_damaged_nor_restored",
-    "test_each_effect_of_a_flagged_step_happens_once_per_step",
-    "test_an_exception_in_the_first_step_calls_it_once",
-)
-"""Tests that fail until the scan compiler traces steps by executing them."""
-
-
-@pytest.fixture(autouse=True)
-def _expected_failures(request: pytest.FixtureRequest) -> None:
-    if request.node.originalname in FAILING:
-        request.applymarker(pytest.mark.xfail(strict=False, reason="the present tracer"))
-
-
 names = pytest.mark.parametrize("name", EFFECTS)
 
 

@@ -20,16 +20,6 @@ Function = Callable[[Any], Any]
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
-FAILING = ("test_carries_that_are_used_beyond_a_detach_point_only",)
-"""Tests that fail until the scan compiler traces steps by executing them."""
-
-
-@pytest.fixture(autouse=True)
-def _expected_failures(request: pytest.FixtureRequest) -> None:
-    if request.node.originalname in FAILING:
-        request.applymarker(pytest.mark.xfail(strict=False, reason="the present tracer"))
-
-
 XS = [[0.0, 0.4], [0.3, 0.0], [0.0, 0.0], [0.7, 0.2], [0.0, 0.9]]
 """Inputs (T, B) with zeros, also at the first step and at a whole step."""
 

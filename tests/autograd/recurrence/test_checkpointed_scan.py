@@ -139,7 +139,8 @@ def test_precompute_runs_segment_by_segment_without_a_graph(memory: dict[str, in
 
     with ag.no_grad():
         x = ag.ones(9)
-        carry, ys = ag.scan(lambda c, x: (c + x, c), x[0], x, precompute=precompute, **memory)
+        options = {"precompute": precompute, "compile": False, **memory}
+        carry, ys = ag.scan(lambda c, x: (c + x, c), x[0], x, **options)
     assert lengths == [3, 3, 3]
     assert carry.item() == 19
     assert ys.tolist() == list(range(1, 19, 2))

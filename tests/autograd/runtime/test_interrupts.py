@@ -17,7 +17,7 @@ from helpers import in_thread, leaf, on_host
 import autograd as ag
 from autograd import backend, recompute
 from autograd.compile import eager_execution
-from autograd.core import graph, mutation
+from autograd.core import graph, modes
 from autograd.core.graph import Node
 from autograd.core.primitive import Kernels
 from tinygrad_rnn import insight, nn, optim
@@ -92,8 +92,7 @@ def step(h: Any, x: Any) -> Any:
 def check_engine() -> None:
     """Check that recording is on, gradients are correct, scans are compiled and no lock is held."""
     assert backend.current().device == DEVICE
-    guard = getattr(mutation, "write_guard", scan_interceptor)  # of the tracer by symbols
-    assert [scan_interceptor.get(), guard.get(), sys.getprofile()] == [None] * 3
+    assert [scan_interceptor.get(), modes.operation_log.get(), sys.getprofile()] == [None] * 3
     assert recompute.recompute_intervals.get() == ()
     assert [eager_execution.get(), graph.anomaly_mode.get()] == [False] * 2
     x = leaf(1.0, 2.0)

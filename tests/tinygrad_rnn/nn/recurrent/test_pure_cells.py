@@ -91,7 +91,6 @@ def test_later_calls_equal_eager_execution(kind: str, options: dict[str, Any]) -
     assert_close(actual[1], results(layer, inputs(2, 9)))
 
 
-@pytest.mark.xfail(reason="the compiler does not look plans up by their declaration yet")
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("kind", [kind for kind in CELLS if kind != "minGRU"])
 def test_later_calls_do_not_call_the_step(kind: str, options: dict[str, Any]) -> None:
@@ -138,7 +137,6 @@ def calls_of(layer: Any) -> int:
     return step_calls(lambda: layer(inputs(1)))
 
 
-@pytest.mark.xfail(reason="the compiler does not look plans up by their declaration yet")
 def test_a_step_of_a_pure_cell_is_not_called_again() -> None:
     assert calls_of(nn.Recurrent(Leaky(I, H))) == 0
 
@@ -161,7 +159,6 @@ def with_attribute(cell: Any) -> None:
     cell.history = [1, 2]
 
 
-@pytest.mark.xfail(reason="the compiler does not look plans up by their declaration yet")
 @pytest.mark.parametrize("change", [with_method, with_hook, with_attribute])
 def test_changed_cells_are_called(change: Any) -> None:
     layer = nn.Recurrent(Leaky(I, H))
@@ -170,7 +167,6 @@ def test_changed_cells_are_called(change: Any) -> None:
     assert calls_of(layer) > 0
 
 
-@pytest.mark.xfail(reason="the compiler does not look plans up by their declaration yet")
 def test_a_hook_that_was_removed_does_not_matter() -> None:
     layer: Any = nn.Recurrent(Leaky(I, H))
     with layer.cells[0].readout.register_forward_hook(lambda *_: None):
@@ -291,7 +287,6 @@ def test_layers_of_equal_shapes_do_not_share_options(options: dict[str, Any]) ->
     assert_close(actual, results(layer, x))
 
 
-@pytest.mark.xfail(reason="the compiler does not look plans up by their declaration yet")
 @pytest.mark.parametrize("attention", [None, nn.DotAttention, nn.AdditiveAttention])
 @pytest.mark.parametrize("training", [True, False])
 def test_steps_of_decoders_are_not_called_again(attention: Any, training: bool) -> None:
