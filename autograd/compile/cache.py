@@ -232,8 +232,9 @@ class _Search:
                 families.store(_without_floats(trace), Family(floats))
             return entry
         family.bound |= _differing(family, _floats(trace, positions))
-        family.entry = _build(trace, {positions[i] for i in family.bound})
-        return family.entry
+        entry = _build(trace, {positions[i] for i in family.bound})
+        family.entry = entry
+        return entry
 
     def _store_pure(self, entry: Entry, trace: StepTrace) -> None:
         """Store where the declared tensors of a pure step are among the captures of its plan."""

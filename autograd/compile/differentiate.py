@@ -216,7 +216,7 @@ class _Differentiation:
                 entry.primitive,
                 tuple(map(argument, entry.args)),
                 tree_map(argument, entry.static),
-                tuple([value_of(entry.first + i) for i in range(entry.count)]),
+                tuple([value_of(entry.first + i) for i in range(entry.outputs)]),
                 entry.returns_tuple,
             )
             for entry in log.entries

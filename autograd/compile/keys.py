@@ -48,7 +48,8 @@ def freeze(value: Any) -> Any:
         return _freeze_function(value)
     if isinstance(value, attrgetter):
         return repr(value)
-    by_identity = type(value).__hash__ in (None, object.__hash__)
+    hashing: Any = type(value).__hash__
+    by_identity = hashing is None or hashing is object.__hash__
     if by_identity and value not in (None, ...) and not isinstance(value, type):
         raise Uncomparable(f"a {type(value).__name__}, a parameter, cannot be compared by value")
     return (type(value), value or repr(value))

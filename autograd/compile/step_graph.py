@@ -196,7 +196,7 @@ class _Builder:
             else:
                 args.append(x)
         outs = []
-        for number in range(entry.first, entry.first + entry.count):
+        for number in range(entry.first, entry.first + entry.outputs):
             value = self._new_value(self.log.arrays[number])
             self._define(number, variant, value)
             outs.append(value)

@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     args: tuple[Any, ...]
     static: dict[str, Any]
     first: int
-    count: int
+    outputs: int
     returns_tuple: bool
 
 

@@ -57,5 +57,5 @@ def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
 
 
 def _timed(whole: Node) -> tuple[int, list[Node]]:
-    results = recorded_results(whole)
-    return next_version(), [tensor._node for tensor in results]
+    nodes: list[Any] = [tensor._node for tensor in recorded_results(whole)]
+    return next_version(), nodes

@@ -109,7 +109,7 @@ def ops_of(function: Function, dtypes: tuple[str, ...]) -> tuple[list[Op], list[
             entry.primitive,
             tuple([values[x] if type(x) is Reference else x for x in entry.args]),
             entry.static,
-            tuple(values[entry.first : entry.first + entry.count]),
+            tuple(values[entry.first : entry.first + entry.outputs]),
         )
         for entry in log.entries
     ]
