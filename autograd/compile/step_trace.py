@@ -146,7 +146,7 @@ class StepTrace:
                     position = sources.setdefault((number, node), len(sources))
                     edges.append((number, position))
                 continue
-            if node in numbers:
+            if node in numbers or node.primitive is None:  # a leaf of an inner gradient
                 continue
             numbers[node] = number
             operation = node

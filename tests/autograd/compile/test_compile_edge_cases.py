@@ -173,3 +173,19 @@ def test_a_step_that_records_where_nothing_is_recorded(y_of: Any) -> None:
         return out, gradients_of(out, [W, carry, xs])
 
     same(results(None), results(False))
+
+
+def test_an_inner_gradient_by_values_without_a_history() -> None:
+    """Its leaf is created in the step, and the results of the scan do not depend on it."""
+
+    def make() -> Problem:
+        W, h, xs = values(H, H), values(B, H), values(T, B, H).detach()
+
+        def step(h: Any, x: Any) -> Any:
+            slope = ag.grad(lambda k: ag.sum(ag.tanh(k * k)))(ag.sin(x))
+            return ag.tanh(h @ W + slope), slope * h
+
+        return Problem(step, h, xs, [W, h])
+
+    check(make, order=2)
+    assert make().explain().compiled
