@@ -182,7 +182,7 @@ def test_an_inner_gradient_by_values_without_a_history() -> None:
         W, h, xs = values(H, H), values(B, H), values(T, B, H).detach()
 
         def step(h: Any, x: Any) -> Any:
-            slope = ag.grad(lambda k: ag.sum(ag.tanh(k * k)))(ag.sin(x))
+            slope = ag.grad(lambda k: ag.sum(ag.tanh(k @ W)))(ag.sin(x))
             return ag.tanh(h @ W + slope), slope * h
 
         return Problem(step, h, xs, [W, h])
