@@ -132,18 +132,21 @@ class _Builder:
     def _graph(self, inputs: list[Value]) -> TracedGraph:
         trace = self.trace
         results = [self._result(number, node) for number, node in trace.results]
+        read = {value for op in self.ops for value in op.inputs}
+        read.update(value for value, _ in results)
+        captures = [(value, capture) for value, capture in self.captures if value in read]
         graph = StepGraph(
             backend=self.log.backend,
             ops=tuple(self.ops),
             carry=tuple(inputs[: trace.carry]),
             xs=tuple(inputs[trace.carry :]),
-            captures=tuple([value for value, _ in self.captures]),
+            captures=tuple([value for value, _ in captures]),
             constants=(),
             new_carry=tuple([value for value, _ in results[: trace.carry]]),
             ys=tuple([value for value, _ in results[trace.carry :]]),
         )
-        captures = tuple([capture for _, capture in self.captures])
-        return TracedGraph(graph, captures, tuple([flag for _, flag in results]), self.examples)
+        flags = tuple([flag for _, flag in results])
+        return TracedGraph(graph, tuple([c for _, c in captures]), flags, self.examples)
 
     def _new_value(self, array: Any) -> Value:
         value = Value(len(self.examples), array.shape, array.dtype)
