@@ -240,10 +240,9 @@ class _Backward:
             )
             if node is not None
         ]
-        # The loop reads zeros for absent gradients, also at detach points, and 0 times infinity is
-        # nan.
-        reads_zeros = len(given) < len(plan.sources) or self.detach_points
-        if reads_zeros and not all(map(_is_finite, found)):
+        # The loop reads zeros for absent gradients, and adds up factors before it multiplies by
+        # them. With infinities and nan, the results would differ from eager execution.
+        if not all(map(_is_finite, found)):
             return self._by_replay(g)
         return found
 
