@@ -129,6 +129,8 @@ def of_array(array: Array) -> Backend:
 
 def of_type(array_type: type) -> Backend:
     """Return the backend of an array type, and the NumPy backend for unknown types."""
+    if array_type is np.ndarray:
+        return _cpu
     for backend in _backends.values():
         if issubclass(array_type, backend.array_type):
             return backend

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
+
+import numpy as np
 
 from .. import backend
 from ..core.graph import Node, recording
@@ -58,6 +61,7 @@ class Plan:
         self.nesting, self.order = nesting, order
         self.sources = gradient_sources(graph, has_gradient)
         self._known: dict[Any, list[bool]] = {}
+        self._used: dict[Any, set[int]] = {}
 
     @property
     def has_backward(self) -> bool:
@@ -124,8 +128,18 @@ class Plan:
         self, results: Iterable[int], steps: int, detach_points: tuple[int, ...]
     ) -> set[int]:
         """Return the sources on which some results of the scan depend."""
+        key = tuple(results), steps, detach_points
+        found = self._used.get(key)
+        if found is None:
+            if len(self._used) > MAX_KNOWN_RESULTS:
+                self._used = {}
+            found = self._used[key] = self._follow_back(*key)
+        return found
+
+    def _follow_back(
+        self, results: tuple[int, ...], steps: int, detach_points: tuple[int, ...]
+    ) -> set[int]:
         n, used, points = len(self.graph.carry), set[int](), set(detach_points)
-        results = list(results)
         carried = {i for i in results if i < n}
         of_ys = set[int]().union(*[self.sources[i] for i in results if i >= n])
         for t in reversed(range(steps)):
@@ -176,7 +190,8 @@ def execute(plan: Plan, bindings: Bindings, call: ScanCall) -> tuple[Any, Any]:
         flags = plan.results_with_gradient(recorded, call.steps, call.detach_points)
         if any(flags):
             positions = [i for i, flag in enumerate(flags) if flag]
-            backward = _Backward(plan, bindings, call, nodes, positions)
+            leaves = [leaf._data for leaf in carry] + [leaf._data for leaf in xs] + bindings.arrays
+            backward = _Backward(plan, call, leaves, nodes, positions)
             # The residuals are checked for writes in place: among them what the rule needs.
             saved = (backward, handle, arrays, bindings.arrays, handle.workspace.histories)
             _record(backward, saved, results)
@@ -199,25 +214,26 @@ def _record(backward: _Backward, saved: Any, results: list[Tensor]) -> None:
 
 
 class _Backward:
-    """The VJP rule of one executed scan. It has no reference to the results of the scan."""
+    """The VJP rule of one executed scan. It has no reference to the results of the scan.
+
+    `leaves` are the arrays of the leaves of the carry and the inputs, and of the captures; `nodes`
+    their nodes.
+    """
 
     def __init__(
         self,
         plan: Plan,
-        bindings: Bindings,
         call: ScanCall,
+        leaves: list[Any],
         nodes: list[Node | None],
         positions: list[int],
     ) -> None:
         self.plan, self.nodes, self.positions = plan, nodes, positions
         self.steps, self.reverse = call.steps, call.reverse
         self.detach_points = call.detach_points
+        evaluate = _replay_function(plan, leaves, nodes, call)
         parents = {node for node in nodes if node is not None}
-        leaves = [(leaf._data, leaf._node) for leaf in (*flatten(call.carry), *flatten(call.xs))]
-        leaves += zip(bindings.arrays, bindings.nodes, strict=True)
-        self.recompute = Recompute(
-            _replay_function(plan, leaves, call), positions, parents, [array for array, _ in leaves]
-        )
+        self.recompute = Recompute(evaluate, positions, parents, leaves)
 
     def __call__(self, g: Any, saved: Any) -> list[Any]:
         """Return the gradients of the parents."""
@@ -253,13 +269,15 @@ class _Backward:
         return [by_node.pop(node, None) for node in self.nodes if node is not None]
 
 
-def _replay_function(plan: Plan, leaves: Any, call: ScanCall) -> Callable[[], list[Tensor]]:
-    """Return a function that executes a call eagerly; `leaves` are arrays and their nodes."""
+def _replay_function(
+    plan: Plan, leaves: list[Any], nodes: list[Node | None], call: ScanCall
+) -> Callable[[], list[Tensor]]:
+    """Return a function that executes a call eagerly."""
     graph, steps, reverse, detach_points = plan.graph, call.steps, call.reverse, call.detach_points
     n, m = len(graph.carry), len(graph.carry) + len(graph.xs)
 
     def evaluate() -> list[Tensor]:
-        tensors = [Tensor(array, node) for array, node in leaves]
+        tensors = list(map(Tensor, leaves, nodes))
         carry, xs, captures = tensors[:n], tensors[n:m], tensors[m:]
         return replay(graph, plan.has_gradient, carry, xs, captures, steps, reverse, detach_points)
 
@@ -268,6 +286,8 @@ def _replay_function(plan: Plan, leaves: Any, call: ScanCall) -> Callable[[], li
 
 def _is_finite(array: Any) -> bool:
     """True for None and for an array whose sum is finite."""
+    if type(array) is np.ndarray:  # the same, faster
+        return isfinite(np.add.reduce(array, None))
     return array is None or bool(backend.of_array(array).xp.isfinite(array.sum()))
 
 
@@ -275,7 +295,7 @@ class ScanPrimitive:
     """The primitive of the node of a compiled scan. The first residual is its VJP rule."""
 
     name = "scan"
-    fresh_gradients = False
+    fresh_gradients = True
     residual_names: tuple[str, ...] = ()  # none has a name for readers of the graph
 
     def vjp(self, g: Any, saved: Any, parents: tuple[Node | None, ...]) -> Any:
