@@ -59,8 +59,13 @@ def _find_plan(call: ScanCall) -> tuple[tuple[Plan, Bindings] | Eager, ScanCall]
     That is the call without its first step if the first step changes the shape or dtype of the
     carry.
     """
+    if (known := call.known_plan()) is not None:
+        return known, call
     found = find_plan(call)
-    if not isinstance(found, Eager) or not found.carry_changes:
+    if not isinstance(found, Eager):
+        call.share_plan(*found)
+        return found, call
+    if not found.carry_changes:
         return found, call
     rest = call.after_first_step(*found.results[0])
     following = find_plan(rest)

@@ -172,6 +172,10 @@ class Bindings:
     arrays: list[Any]
     nodes: list[Node | None]
 
+    def are_older_than(self, version: int) -> bool:
+        """True if no capture was computed since a version."""
+        return all(node is None or node.number < version for node in self.nodes)
+
 
 def execute(plan: Plan, bindings: Bindings, call: ScanCall) -> tuple[Any, Any]:
     """Execute a call by its plan; return the last carry and the ys."""

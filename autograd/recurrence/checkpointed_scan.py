@@ -82,7 +82,8 @@ class CheckpointedScan:
             )
         self.segment_length = length
         if self.steps > length and graph.recording.get():
-            self.parameters, _ = self._measure(1, carry, xs)
+            # Two steps are compiled, so that recomputation uses the same plan.
+            self.parameters, _ = self._measure(min(2, self.steps - 1), carry, xs)
         return self.run_segments(0, self.steps, carry, xs, equal_segments(length))
 
     def _execute_within_budget(self, budget: int, carry: Any, xs: Any) -> tuple[Any, Any]:
@@ -126,7 +127,7 @@ class CheckpointedScan:
         carry, xs = tree_map(_as_leaf, (carry, tree_map(lambda leaf: leaf[inputs], xs)))
         evaluate = replayable(lambda: self.run_steps(0, steps, carry, xs))
         out, digests = evaluate_with_digests(evaluate)
-        if digests and steps == 1:
+        if digests and self.check_unchanged is None:
             self.check_unchanged = partial(evaluate_unchanged, evaluate, digests)
         step_nodes, outer_nodes = recorded_since(start, out)
         return outer_nodes, graph_bytes(step_nodes)

@@ -20,6 +20,7 @@ import numpy as np
 from .. import compile as compile_
 from .. import random
 from ..core.graph import no_grad
+from ..core.mutation import next_version
 from ..core.pytree import flatten, same_structure, structure, tree_map, unflatten
 from ..core.tensor import Tensor
 from ..ops.arguments import as_integer
@@ -211,6 +212,8 @@ class _Loop:
         if self.lengths is not None:
             self.length_mask = LengthMask(self.lengths, self.steps, self.carry, self.xs)
         self.disabled_reason = compile_.disabled_reason(self.compile)
+        self.plans: dict[Any, Any] = {}  # of segments
+        self.version = next_version()
 
     def run(self, start: int, stop: int, carry: Any, xs: Any) -> tuple[Any, Any]:
         """Execute steps `start` to `stop`, with the xs of these steps only."""
@@ -233,6 +236,8 @@ class _Loop:
             detach_points=detach_points,
             run_eagerly=partial(self.run_eagerly, start, stop, carry, xs),
             disabled_reason=self.disabled_reason,
+            plans=self.plans if stop - start < self.steps else None,
+            version=self.version,
         )
 
     def _detaches_before(self, n: int) -> bool:

@@ -123,8 +123,8 @@ def test_number_of_evaluations_of_a_step() -> None:
         return count
 
     assert evaluations() == 100
-    # The last segment is not recomputed; one more evaluation measures a step.
-    assert evaluations(checkpoint=10) == 100 + 90 + 1
+    # The last segment is not recomputed; two more evaluations measure two steps.
+    assert evaluations(checkpoint=10) == 100 + 90 + 2
     assert evaluations(checkpoint=100) == 100
     assert 100 < evaluations(memory_budget=40_000) < evaluations(memory_budget=20_000)
 
@@ -215,7 +215,7 @@ def test_a_later_step_that_uses_other_tensors_is_an_error() -> None:
         calls.append(0)
         return (carry * other if len(calls) % 5 == 0 else carry * x), None
 
-    carry, _ = ag.scan(step, x, None, length=8, checkpoint=4)
+    carry, _ = ag.scan(step, x, None, length=8, checkpoint=4, compile=False)
     with pytest.raises(RuntimeError, match="under checkpointing, the second evaluation used"):
         carry.backward()
 
