@@ -75,7 +75,7 @@ def _find_plan(call: ScanCall) -> tuple[tuple[Plan, Bindings] | Eager, ScanCall]
 
 
 def _with_first(y: Any, ys: Any, reverse: bool) -> Any:
-    """Return the ys of all steps: the first one is `y`, and `ys` are those of the others."""
+    """Return the ys of all steps: the first one is `y`, and `ys` contains the others."""
 
     def join(first: Any, others: Any) -> Any:
         first = stack([first])

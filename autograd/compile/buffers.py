@@ -38,8 +38,8 @@ Kind = Literal[
     "total",  # a result of the call, summed over the steps
 ]
 Span = Literal["step", "chunk", "block", "first", "last", "whole"]
-"""The steps that an operand contains: the current step, those of a chunk or a block, the first step
-of a chunk, or the step after its last; "whole" for arrays without a time axis.
+"""The steps that an operand contains: the current step, the steps of a chunk or a block, the first
+step of a chunk, or the step after its last; "whole" for arrays without a time axis.
 """
 
 
@@ -175,12 +175,12 @@ class _SharedBuffers:
     kind: Kind
     new_buffer: NewBuffer
     produced_by: Producers
-    of: dict[Value, Buffer] = field(default_factory=dict)
+    assigned: dict[Value, Buffer] = field(default_factory=dict)
 
     def add(self, value: Value) -> Buffer:
         """Create a buffer for a value."""
-        self.of[value] = self.new_buffer(self.kind, value.shape, value.dtype)
-        return self.of[value]
+        self.assigned[value] = self.new_buffer(self.kind, value.shape, value.dtype)
+        return self.assigned[value]
 
     def assign(self, ops: tuple[Op, ...], values: set[Value], retained: set[Value]) -> None:
         """Assign buffers to those results of operations that are among `values`.
@@ -196,13 +196,13 @@ class _SharedBuffers:
             ending = [
                 s
                 for s in inputs
-                if last_reader[s] == i and s in values and s in self.of and s not in retained
+                if last_reader[s] == i and s in values and s in self.assigned and s not in retained
             ]
             for out in op.outs if not is_view(op, self.produced_by) else ():
-                if out in values and out not in self.of:
+                if out in values and out not in self.assigned:
                     self._assign(op, out, ending, unused)
             for s in ending:
-                unused.setdefault((s.shape, s.dtype), []).append(self.of[s])
+                unused.setdefault((s.shape, s.dtype), []).append(self.assigned[s])
 
     def _assign(
         self, op: Op, out: Value, ending: list[Value], unused: dict[Any, list[Buffer]]
@@ -211,11 +211,11 @@ class _SharedBuffers:
         key = (out.shape, out.dtype)
         for s in ending:
             if (s.shape, s.dtype) == key and may_overwrite(op, s, self.produced_by):
-                self.of[out] = self.of[s]
+                self.assigned[out] = self.assigned[s]
                 ending.remove(s)
                 return
         if unused.get(key):
-            self.of[out] = unused[key].pop()
+            self.assigned[out] = unused[key].pop()
         else:
             self.add(out)
 
@@ -272,7 +272,7 @@ class _LoopAllocator:
         read_later = self._read_for_many_steps()
         for s in sorted(factors & (prologue | body | epilogue) - set(self.histories), key=_number):
             self.block.add(s)
-        placed = {*self.histories, *self.block.of}
+        placed = {*self.histories, *self.block.assigned}
         self._find_sections(body - placed - new_carry, read_later | placed)
         for s in sorted(body & read_later - placed - set(self.sections), key=_number):
             self.chunk.add(s)
@@ -288,24 +288,24 @@ class _LoopAllocator:
         self.chunk.assign(loop.prologue, prologue - placed, read_later | in_loop | new_carry)
         self.chunk.assign(loop.epilogue, epilogue - placed, read_later & epilogue)
         self.hoisted.assign(loop.hoisted, hoisted, hoisted)
-        temporary = body - placed - set(self.chunk.of) - set(self.sections)
+        temporary = body - placed - set(self.chunk.assigned) - set(self.sections)
         self._allocate_temporaries(temporary, new_carry)
         return LoopBuffers(self._locations(copies), self.sections, products, tuple(copied))
 
     def _locations(self, copies: dict[Value, Buffer]) -> dict[Span, dict[Value, Location]]:
-        def locations(*of: dict[Value, Buffer]) -> dict[Value, Location]:
-            return {s: Location(buffer) for buffers in of for s, buffer in buffers.items()}
+        def locations(*tables: dict[Value, Buffer]) -> dict[Value, Location]:
+            return {s: Location(buffer) for table in tables for s, buffer in table.items()}
 
-        stored = {**self.histories, **locations(self.block.of)}
-        chunk = {**stored, **locations(self.chunk.of)}
+        stored = {**self.histories, **locations(self.block.assigned)}
+        chunk = {**stored, **locations(self.chunk.assigned)}
         return {
-            "step": {**chunk, **locations(self.temporary.of)},
+            "step": {**chunk, **locations(self.temporary.assigned)},
             "chunk": {**chunk, **locations(copies, self.direct)},
             "block": {
                 **stored,
                 **locations({g: copy for g, copy in copies.items() if copy.kind == "block"}),
             },
-            "whole": locations(self.hoisted.of),
+            "whole": locations(self.hoisted.assigned),
         }
 
     def _allocate_temporaries(self, values: set[Value], new_carry: set[Value]) -> None:
@@ -315,9 +315,9 @@ class _LoopAllocator:
             for g, d in carried:
                 buffer = self.temporary.add(g)
                 if d in values and self._may_replace(g, d):
-                    self.temporary.of[d] = buffer
+                    self.temporary.assigned[d] = buffer
         wholes = {section.whole for section in self.sections.values()}
-        for whole in sorted(wholes & values - set(self.temporary.of), key=_number):
+        for whole in sorted(wholes & values - set(self.temporary.assigned), key=_number):
             self.temporary.add(whole)
         retained = {*new_carry, *wholes, *[s for pair in carried for s in pair if s is not None]}
         self.temporary.assign(self.loop.body, values, retained)

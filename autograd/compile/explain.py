@@ -43,7 +43,7 @@ def executor_name(executor: str | None, device: str | None) -> str | None:
 
 
 class Explanation:
-    """How a scan is executed. `print` shows the operations and the loop program.
+    """Description of the execution of a scan: `print` shows its operations and loop program.
 
     Attributes
     ----------

@@ -1,8 +1,8 @@
 """Loop programs for all batch sizes.
 
-Two programs of one step, made at different batch sizes, have the same structure, unless the step
-depends on the batch size. Their union is a program in which sizes that are proportional to the
-batch size are symbolic. `for_batch` replaces these by integers.
+Two programs of one step for different batch sizes have the same structure, unless the step depends
+on the batch size. Their union is a program in which sizes that are proportional to the batch size
+are symbolic. `for_batch` replaces these by integers.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def union(
         None if the programs differ in more than sizes proportional to the batch size.
     """
     try:
-        return _Union(first_size, second_size).of(first, second)  # type: ignore[no-any-return]
+        return _Union(first_size, second_size).rewrite(first, second)  # type: ignore[no-any-return]
     except _Mismatch:
         return None
 
@@ -81,7 +81,7 @@ def batch_axis(carry: Iterable[Buffer], xs: Iterable[Buffer]) -> BatchAxis | Non
 
 def for_batch(program: LoopProgram, size: int, array_backend: backend.Backend) -> LoopProgram:
     """Return the program for a batch size."""
-    return _Substitution(size, array_backend).of(program)  # type: ignore[no-any-return]
+    return _Substitution(size, array_backend).rewrite(program)  # type: ignore[no-any-return]
 
 
 class _Rewriter:
@@ -90,16 +90,16 @@ class _Rewriter:
     def __init__(self) -> None:
         self.known: dict[Any, Any] = {}
 
-    def fields_of(self, x: Any, *others: Any) -> Any:
+    def rewrite_fields(self, x: Any, *others: Any) -> Any:
         values = {f.name: [getattr(y, f.name) for y in (x, *others)] for f in fields(x)}
-        return type(x)(**{name: self.of(*items) for name, items in values.items()})
+        return type(x)(**{name: self.rewrite(*items) for name, items in values.items()})
 
-    def of(self, *items: Any) -> Any:
+    def rewrite(self, *items: Any) -> Any:
         raise NotImplementedError
 
     def buffer(self, *buffers: Buffer) -> Buffer:
         if buffers not in self.known:
-            self.known[buffers] = self.fields_of(*buffers)
+            self.known[buffers] = self.rewrite_fields(*buffers)
         return self.known[buffers]  # type: ignore[no-any-return]
 
 
@@ -110,7 +110,7 @@ class _Union(_Rewriter):
         super().__init__()
         self.sizes = first_size, second_size
 
-    def of(self, a: Any, b: Any) -> Any:
+    def rewrite(self, a: Any, b: Any) -> Any:
         if isinstance(a, Primitive) and isinstance(b, Primitive):
             return self._primitive(a, b)
         if type(a) is not type(b):
@@ -120,18 +120,18 @@ class _Union(_Rewriter):
         if isinstance(a, Buffer):
             return self.buffer(a, b)
         if is_dataclass(a):
-            return self.fields_of(a, b)
+            return self.rewrite_fields(a, b)
         if isinstance(a, (tuple, list)):
             if len(a) != len(b):
                 raise _Mismatch
-            return type(a)([self.of(*pair) for pair in zip(a, b, strict=True)])
+            return type(a)([self.rewrite(*pair) for pair in zip(a, b, strict=True)])
         if isinstance(a, Mapping):
             if list(a) != list(b):
                 raise _Mismatch
-            return {key: self.of(a[key], b[key]) for key in a}
+            return {key: self.rewrite(a[key], b[key]) for key in a}
         if isinstance(a, slice):
             parts = ((a.start, b.start), (a.stop, b.stop), (a.step, b.step))
-            return slice(*[self.of(*pair) for pair in parts])
+            return slice(*[self.rewrite(*pair) for pair in parts])
         if hasattr(a, "shape") and hasattr(a, "dtype") and not isinstance(a, np.generic):
             return self._array(a, b)
         if repr(a) != repr(b):  # nan equals itself, and 0.0 differs from -0.0
@@ -160,7 +160,7 @@ class _Union(_Rewriter):
         value = a[(0,) * a.ndim]
         if not bool((a == value).all()) or not bool((b == value).all()):
             raise _Mismatch
-        return Fill(value.item(), self.of(a.shape, b.shape), a.dtype)
+        return Fill(value.item(), self.rewrite(a.shape, b.shape), a.dtype)
 
 
 class _Substitution(_Rewriter):
@@ -170,19 +170,19 @@ class _Substitution(_Rewriter):
         super().__init__()
         self.size, self.xp = size, array_backend.xp
 
-    def of(self, x: Any) -> Any:
+    def rewrite(self, x: Any) -> Any:
         if isinstance(x, BatchSize):
             return x.factor * self.size
         if isinstance(x, Buffer):
             return self.buffer(x)
         if isinstance(x, Fill):
-            return self.xp.full(self.of(x.shape), x.value, x.dtype)
+            return self.xp.full(self.rewrite(x.shape), x.value, x.dtype)
         if is_dataclass(x):
-            return self.fields_of(x)
+            return self.rewrite_fields(x)
         if isinstance(x, (tuple, list)):
-            return type(x)([self.of(item) for item in x])
+            return type(x)([self.rewrite(item) for item in x])
         if isinstance(x, Mapping):
-            return {key: self.of(value) for key, value in x.items()}
+            return {key: self.rewrite(value) for key, value in x.items()}
         if isinstance(x, slice):
-            return slice(*[self.of(part) for part in (x.start, x.stop, x.step)])
+            return slice(*[self.rewrite(part) for part in (x.start, x.stop, x.step)])
         return x

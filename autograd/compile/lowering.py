@@ -125,8 +125,8 @@ class _Lowering:
         totals = self.buffers.external("total", gradients.d_captures)
         self.arguments |= {g: b for g, b in zip(gradients.d_ys, d_ys, strict=True) if g is not None}
         outputs, sums = (
-            [(d, buffer) for d, buffer in zip(values, of, strict=True) if d is not None]
-            for values, of in ((gradients.d_xs, d_xs), (gradients.d_captures, totals))
+            [(d, buffer) for d, buffer in zip(values, buffers, strict=True) if d is not None]
+            for values, buffers in ((gradients.d_xs, d_xs), (gradients.d_captures, totals))
         )
         backward, allocation = self.loop(loop, outputs, sums, backward=True)
         carried = allocation.locations["step"]

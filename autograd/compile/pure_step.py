@@ -14,7 +14,7 @@ class PureStep:
     """A step of a scan that declares its configuration and the tensors that it reads.
 
     `scan` finds the plan of such a step by the declaration, together with shapes, dtypes and
-    flags. The function runs only if there is no plan yet.
+    flags. The function runs only if no plan exists yet.
 
     Parameters
     ----------

@@ -263,7 +263,7 @@ def _common_backend(arrays: list[Any]) -> backend.Backend:
     array_backend = backend.of_array(arrays[0])
     for array in arrays:
         if not isinstance(array, array_backend.array_type):
-            raise NotTraceable("its carry is not made of tensors")
+            raise NotTraceable("its carry does not consist of tensors")
     return array_backend
 
 

@@ -1,4 +1,4 @@
-"""The graph of a compiled recurrence with every step in it, as if it had been recorded."""
+"""Graphs in which compiled scans are replaced by the operations of all their steps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from .scan_node import SCAN, recorded_results
 
 
 def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Return tensors of a graph in which compiled recurrences are recorded step by step; the given
-    tensors without any. Parts that the backward pass has freed stay as they are.
+    """Return tensors whose graph contains the steps of its compiled scans, recorded one by one.
+
+    A graph without compiled scans is returned unchanged, as are scans whose residuals the backward
+    pass has freed.
     """
     tensors = list(tensors)
-    stands: dict[Node, Node] = {}  # for a result of a compiled recurrence, one of its record
-    records: dict[Node, tuple[int, int, list[Node]]] = {}  # from when to when each was made
+    replacements: dict[Node, Node] = {}  # of the results of compiled scans
+    replays: dict[Node, tuple[int, int, list[Node]]] = {}  # numbers around its nodes, results
     found: set[Node] = set()
     stack: list[Any] = [t._node for t in tensors]
     while stack:
@@ -25,37 +27,39 @@ def unrolled(tensors: Iterable[Tensor]) -> list[Tensor]:
         if node is None or node in found:
             continue
         found.add(node)
-        whole = node.parents[0] if node.primitive is GET_OUTPUT and node.parents else None
-        if whole is None or whole.primitive is not SCAN or whole.residuals is None:
+        scan = node.parents[0] if node.primitive is GET_OUTPUT and node.parents else None
+        if scan is None or scan.primitive is not SCAN or scan.residuals is None:
             stack += node.parents
             continue
-        if whole not in records:
-            records[whole] = (next_version(), *_timed(whole))
-        stands[node] = records[whole][2][node.residuals]
-        stack.append(stands[node])
-    if not stands:
+        if scan not in replays:
+            replays[scan] = _replay(scan)
+        replacements[node] = replays[scan][2][node.residuals]
+        stack.append(replacements[node])
+    if not replacements:
         return tensors
 
-    def moment(node: Node) -> tuple[int, ...]:
-        """When a node was made, or would have been: inputs come before their users."""
-        for whole, (start, end, _) in records.items():
-            if start < node.number < end:
-                return (*moment(whole), node.number)
+    def position(node: Node) -> tuple[int, ...]:
+        """Return a sort key by which nodes come before their users: a replay is at its scan."""
+        for scan, (first, last, _) in replays.items():
+            if first < node.number < last:
+                return (*position(scan), node.number)
         return (node.number,)
 
-    made: dict[Node, Node] = {}
-    for node in sorted(found, key=moment):
-        if node in stands:
-            made[node] = made.get(stands[node], stands[node])
+    copies: dict[Node, Node] = {}
+    for node in sorted(found, key=position):
+        if node in replacements:
+            copies[node] = copies.get(replacements[node], replacements[node])
         elif node.primitive is not None and (
-            len(moment(node)) > 1 or any(parent in made for parent in node.parents)
+            len(position(node)) > 1 or any(parent in copies for parent in node.parents)
         ):
-            parents = tuple([made.get(p, p) if p is not None else None for p in node.parents])
-            made[node] = Node(node.primitive, parents, node.residuals, node.shape, node.dtype)
-            made[node].accumulator = node.accumulator
-    return [Tensor(t._data, made.get(t._node, t._node)) for t in tensors]  # type: ignore[arg-type]
+            parents = tuple([copies.get(p, p) if p is not None else None for p in node.parents])
+            copies[node] = Node(node.primitive, parents, node.residuals, node.shape, node.dtype)
+            copies[node].accumulator = node.accumulator
+    return [Tensor(t._data, copies.get(t._node, t._node)) for t in tensors]  # type: ignore[arg-type]
 
 
-def _timed(whole: Node) -> tuple[int, list[Node]]:
-    nodes: list[Any] = [tensor._node for tensor in recorded_results(whole)]
-    return next_version(), nodes
+def _replay(scan: Node) -> tuple[int, int, list[Node]]:
+    """Replay a scan; return numbers before and after its nodes, and the nodes of its results."""
+    first = next_version()
+    results: list[Any] = [tensor._node for tensor in recorded_results(scan)]
+    return first, next_version(), results

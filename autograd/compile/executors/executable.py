@@ -51,7 +51,7 @@ def compile_graph(
 def generalize(
     first: Executable, first_size: int, second: Executable, second_size: int
 ) -> Executable | None:
-    """Return an executable for all batch sizes, given those of one step for two batch sizes.
+    """Return an executable for all batch sizes, from the executables of a step for two of them.
 
     Returns
     -------

@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 20
 """Approximate bytes of the buffers for the steps of a chunk: they remain in the cache."""
 
 KERNEL_CHUNK_BYTES = 1 << 25
-"""The same for kernels of a GPU: a launch costs more than a cache saves."""
+"""Approximate bytes of these buffers for GPU kernels: a launch costs more than a cache saves."""
 
 BLOCK_BYTES = 1 << 25
 """Maximum number of bytes of the buffers for the steps of a block."""
