@@ -45,7 +45,7 @@ class Cache(OrderedDict[Hashable, Any]):
     def find(self, key: Hashable) -> Any:
         """Return an entry, or None."""
         found = self.get(key)
-        if found is not None:
+        if found is not None and len(self) > MAX_PLANS // 2:  # else nothing is removed soon
             with suppress(KeyError):  # another thread has removed it
                 self.move_to_end(key)
         return found
@@ -303,20 +303,15 @@ def _mask_floats(key: Any) -> Any:
 
 def _pure_key(step: PureStep, call: ScanCall) -> Hashable:
     """Return the key of the plan of a pure step."""
-    recording = graph.recording.get()
-    leaves = [*flatten(call.carry), *flatten(call.xs), *step.captures]
-    specs = [(leaf._data.shape, leaf._data.dtype, leaf._node is not None) for leaf in leaves]
-    n = len(leaves) - len(step.captures)
-    carries = len(flatten(call.carry))
-    for i in range(carries, n):
-        shape, dtype, recorded = specs[i]
-        specs[i] = (shape[1:], dtype, recorded)
+    carry, xs = flatten(call.carry), flatten(call.xs)
+    arrays = [leaf._data for leaf in (*carry, *step.captures)]
+    specs = [(a.shape, a.dtype) for a in arrays] + [(x._data.shape[1:], x._data.dtype) for x in xs]
+    recorded = [leaf._node is not None for leaf in (*carry, *step.captures, *xs)]
     ids = [id(leaf._data) for leaf in step.captures]
     aliases: Any = len(set(ids)) == len(ids) or tuple(map(ids.index, ids))
-    kind = type(leaves[0]._data) if leaves else None
-    return (
-        step.key, kind, structure(call.carry), structure(call.xs), tuple(specs), recording, aliases,
-    )  # fmt: skip
+    kind = type((*carry, *xs)[0]._data) if carry or xs else None
+    form = structure((call.carry, call.xs))
+    return (step.key, kind, form, *specs, *recorded, graph.recording.get(), aliases)
 
 
 def _bind_pure(step: PureStep, plan: Plan, sources: list[Any]) -> tuple[Plan, Bindings]:

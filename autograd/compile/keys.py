@@ -26,12 +26,13 @@ _user_functions: WeakKeyDictionary[Primitive, list[Any]] = WeakKeyDictionary()
 
 def rule_state(primitive: Primitive) -> tuple[Any, ...]:
     """Return the variables that the functions of a user's primitive read, as a key."""
-    if primitive not in _user_functions:
+    own = _user_functions.get(primitive)
+    if own is None:
         functions = [*primitive.rules.values(), primitive.kernels.forward]
         functions = [f for f in functions if isinstance(f, types.FunctionType)]
         own = [f for f in functions if not f.__module__.startswith(_PACKAGE)]
         _user_functions[primitive] = own
-    return tuple([freeze(f) for f in _user_functions[primitive]])
+    return tuple([freeze(f) for f in own]) if own else ()
 
 
 def freeze(value: Any) -> Any:

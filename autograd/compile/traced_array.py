@@ -146,7 +146,11 @@ def to_arrays(value: Any) -> Any:
 
 
 def compute(primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Any:
-    kind = next((type(x) for x in arrays if type(x) not in NUMBERS), float)
+    kind: type = float
+    for x in arrays:
+        if type(x) not in NUMBERS:
+            kind = type(x)
+            break
     try:
         return primitive.kernels[kind](*arrays, **static)
     except Exception as error:

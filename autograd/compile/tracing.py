@@ -126,23 +126,18 @@ class OperationLog:
     def record(self, primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Any:
         """Compute an operation on real arrays; log it, and return its results as traced arrays."""
         try:
-            names, args = self._named_arguments(arrays)
+            names, args, real = self._named_arguments(arrays)
             frozen: Any = ()
-            logged = static
+            logged, real_static = static, static
             if static:
                 logged = {name: self._static(value) for name, value in static.items()}
-                frozen = freeze(logged)
+                frozen, real_static = freeze(logged), to_arrays(static)
             behavior = rule_state(primitive)
         except Uncomparable as error:
             self.flag(str(error))
         if not self.is_open:
             return compute(primitive, to_arrays(arrays), to_arrays(static))
-        # Not the array of the same number: a repeated operation has results in new memory.
-        real = [
-            x.value if isinstance(x, TracedArray) else self.arrays[a] if type(a) is Reference else a
-            for x, a in zip(arrays, args, strict=True)
-        ]
-        y = compute(primitive, real, to_arrays(static))
+        y = compute(primitive, real, real_static)
         key = (primitive, tuple(names), frozen, *behavior)
         entry = self._known.get(key)
         returns_tuple = type(y) in (tuple, list)
@@ -166,26 +161,36 @@ class OperationLog:
 
     def adopt(self, entry: Entry) -> None:
         """Use the results of an operation, which is not logged itself, where it is repeated."""
-        names, _ = self._named_arguments(
+        names, *_ = self._named_arguments(
             [self.value(x) if type(x) is Reference else x for x in entry.args]
         )
         behavior = rule_state(entry.primitive)
         frozen = freeze(entry.static) if entry.static else ()
         self._known[entry.primitive, tuple(names), frozen, *behavior] = entry
 
-    def _named_arguments(self, arrays: Any) -> tuple[list[Any], list[Any]]:
-        """Return the array arguments of an operation as parts of a key, and as `Entry.args`."""
+    def _named_arguments(self, arrays: Any) -> tuple[list[Any], list[Any], list[Any]]:
+        """Return the array arguments of an operation as parts of a key, as `Entry.args`, and as
+        real arrays.
+        """
         names: list[Any] = []
         args: list[Any] = []
+        real: list[Any] = []
         for x in arrays:
-            if type(x) in NUMBERS:
+            if isinstance(x, TracedArray) and x.log is self:
+                # Not the array of the same number: a repeated operation has results in new memory.
+                number, value = x.number, x.value
+            elif type(x) in NUMBERS:
                 names.append((type(x), x or repr(x)))  # -0.0 is not 0.0
                 args.append(x)
+                real.append(x)
+                continue
             else:
                 number = self.number_of(x)
-                names.append(number)
-                args.append(Reference(number))
-        return names, args
+                value = self.arrays[number]
+            names.append(number)
+            args.append(Reference(number))
+            real.append(value)
+        return names, args, real
 
     def _static(self, value: Any) -> Any:
         if isinstance(value, tuple):
