@@ -60,7 +60,7 @@ class Plan:
         self.executable = compile_graph(graph, backward)
         self.nesting, self.order = nesting, order
         self.sources = gradient_sources(graph, has_gradient)
-        self._known: dict[Any, list[bool]] = {}
+        self._known: dict[Any, list[int]] = {}
         self._used: dict[Any, set[int]] = {}
 
     @property
@@ -75,17 +75,19 @@ class Plan:
 
     def results_with_gradient(
         self, recorded: frozenset[int], steps: int, detach_points: tuple[int, ...]
-    ) -> list[bool]:
-        """Return which leaves of the last carry and of the ys require gradients.
+    ) -> list[int]:
+        """Return the positions of the results that require gradients.
 
-        `recorded` are the leaves of the initial carry that do.
+        The results are the leaves of the last carry and of the ys; `recorded` are the leaves of the
+        initial carry that require gradients.
         """
         key = recorded, steps, detach_points, recording.get()
         found = self._known.get(key)
         if found is None:
             if len(self._known) > MAX_KNOWN_RESULTS:
                 self._known = {}
-            found = self._known[key] = self._follow(*key)
+            flags = self._follow(*key)
+            found = self._known[key] = [i for i, flag in enumerate(flags) if flag]
         return found
 
     def _follow(
@@ -181,20 +183,20 @@ def execute(plan: Plan, bindings: Bindings, call: ScanCall) -> tuple[Any, Any]:
     """Execute a call by its plan; return the last carry and the ys."""
     order = slice(None, None, -1 if call.reverse else None)
     carry, xs = flatten(call.carry), flatten(call.xs)
-    arrays = [x._data[order] for x in xs] if call.reverse else [x._data for x in xs]
+    carry_arrays, x_arrays = [leaf._data for leaf in carry], [x._data for x in xs]
+    arrays = [x[order] for x in x_arrays] if call.reverse else x_arrays
     last_carry, ys, handle = plan.executable.forward(
-        [leaf._data for leaf in carry], arrays, bindings.arrays, call.steps, call.detach_points
+        carry_arrays, arrays, bindings.arrays, call.steps, call.detach_points
     )
     if call.reverse:
         ys = [y[order] for y in ys]
-    results = [Tensor(array) for array in (*last_carry, *ys)]
+    results = list(map(Tensor, last_carry + ys))
     nodes = [leaf._node for leaf in (*carry, *xs)] + bindings.nodes
     if plan.has_backward and any(nodes):
         recorded = frozenset([j for j, leaf in enumerate(carry) if leaf._node is not None])
-        flags = plan.results_with_gradient(recorded, call.steps, call.detach_points)
-        if any(flags):
-            positions = [i for i, flag in enumerate(flags) if flag]
-            leaves = [leaf._data for leaf in carry] + [leaf._data for leaf in xs] + bindings.arrays
+        positions = plan.results_with_gradient(recorded, call.steps, call.detach_points)
+        if positions:
+            leaves = carry_arrays + x_arrays + bindings.arrays
             backward = _Backward(plan, call, leaves, nodes, positions)
             # The residuals are checked for writes in place: among them what the rule needs.
             saved = (backward, handle, arrays, bindings.arrays, handle.workspace.histories)
@@ -211,7 +213,7 @@ def _record(backward: _Backward, saved: Any, results: list[Tensor]) -> None:
     """Give the results at some positions their nodes."""
     chosen = [results[i] for i in backward.positions]
     shapes, dtypes = tuple([x.shape for x in chosen]), tuple([x.dtype for x in chosen])
-    parents = tuple([node for node in backward.nodes if node is not None])
+    parents = tuple(filter(None, backward.nodes))
     node = Node(SCAN, parents, saved, shapes, dtypes)
     for k, i in enumerate(backward.positions):
         results[i] = select_output(results[i]._data, node, k)
@@ -236,7 +238,7 @@ class _Backward:
         self.steps, self.reverse = call.steps, call.reverse
         self.detach_points = call.detach_points
         evaluate = _replay_function(plan, leaves, nodes, call)
-        parents = {node for node in nodes if node is not None}
+        parents = set(filter(None, nodes))
         self.recompute = Recompute(evaluate, positions, parents, leaves)
 
     def __call__(self, g: Any, saved: Any) -> list[Any]:
@@ -289,9 +291,9 @@ def _replay_function(
 
 
 def _is_finite(array: Any) -> bool:
-    """True for None and for an array whose sum is finite."""
-    if type(array) is np.ndarray:  # the same, faster
-        return isfinite(np.add.reduce(array, None))
+    """True for None and for an array of finite elements. False is possible for huge elements."""
+    if type(array) is np.ndarray and array.dtype.char in "fd":  # the fastest test
+        return isfinite(np.vdot(array, array))
     return array is None or bool(backend.of_array(array).xp.isfinite(array.sum()))
 
 

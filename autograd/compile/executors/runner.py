@@ -30,6 +30,7 @@ class Runner:
         self.program, self.backend = program, array_backend
         self.layouts = Layouts(program, KERNEL_CHUNK_BYTES if uses_kernels else CHUNK_BYTES)
         self._calls: list[LoopCalls] = []
+        self._arguments = (*program.xs, *program.captures)
 
     def forward(
         self,
@@ -46,8 +47,7 @@ class Runner:
         for buffer, array in zip(program.carry, carry, strict=True):
             workspace.arrays[buffer][0] = array
         ys = [xp.empty((steps, *buffer.shape), buffer.dtype) for buffer in program.ys]
-        external = dict(zip(program.xs, xs, strict=True))
-        external.update(zip(program.captures, captures, strict=True))
+        external = dict(zip(self._arguments, (*xs, *captures), strict=True))
         external.update(zip(program.ys, ys, strict=True))
         workspace.loops[0].run(external, steps)
         position = steps if program.carry and program.carry[0].kind == "history" else 0
@@ -76,8 +76,7 @@ class Runner:
     ) -> tuple[list[Any], list[Any], list[Any]]:
         program, xp = self.program, self.backend.xp
         arrays, steps = handle.workspace.arrays, handle.steps
-        external: dict[Any, Any] = dict(zip(program.xs, xs, strict=True))
-        external.update(zip(program.captures, captures, strict=True))
+        external: dict[Any, Any] = dict(zip(self._arguments, (*xs, *captures), strict=True))
         for buffer, gradient in zip(program.d_carry, d_last_carry, strict=True):
             if buffer is not None:
                 arrays[buffer][...] = 0 if gradient is None else gradient

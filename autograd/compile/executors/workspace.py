@@ -100,12 +100,9 @@ class Workspace:
             self.arrays[buffer] = array_backend.xp.empty(shape, buffer.dtype)
             self.nbytes += self.arrays[buffer].nbytes
         self.arrays.update(program.constants)
-        self.loops: list[Any] = []  # the loops of an executor, bound to these arrays
-
-    @property
-    def histories(self) -> list[Any]:
+        self.histories = [self.arrays[b] for b in program.buffers if b.kind == "history"]
         """The arrays of the carry and the residuals."""
-        return [array for buffer, array in self.arrays.items() if buffer.kind == "history"]
+        self.loops: list[Any] = []  # the loops of an executor, bound to these arrays
 
 
 class WorkspaceHandle:
