@@ -122,13 +122,15 @@ class _Lowering:
     ) -> LoopProgram:
         d_ys = self.buffers.external("input", gradients.d_ys)
         d_xs = self.buffers.external("output", gradients.d_xs)
-        totals = self.buffers.external("total", gradients.d_captures)
+        sums = {  # captures such as two biases may have the same gradient
+            d: self.buffers.new("total", d.shape, d.dtype)
+            for d in gradients.d_captures
+            if d is not None
+        }
         self.arguments |= {g: b for g, b in zip(gradients.d_ys, d_ys, strict=True) if g is not None}
-        outputs, sums = (
-            [(d, buffer) for d, buffer in zip(values, buffers, strict=True) if d is not None]
-            for values, buffers in ((gradients.d_xs, d_xs), (gradients.d_captures, totals))
-        )
-        backward, allocation = self.loop(loop, outputs, sums, backward=True)
+        pairs = zip(gradients.d_xs, d_xs, strict=True)
+        outputs = [(d, buffer) for d, buffer in pairs if d is not None]
+        backward, allocation = self.loop(loop, outputs, list(sums.items()), backward=True)
         carried = allocation.locations["step"]
         d_carry = [None if g is None else carried[g].buffer for g in gradients.d_new_carry]
         return replace(
@@ -137,7 +139,7 @@ class _Lowering:
             d_carry=tuple(d_carry),
             d_ys=d_ys,
             d_xs=d_xs,
-            d_captures=totals,
+            d_captures=tuple([None if d is None else sums[d] for d in gradients.d_captures]),
         )
 
 

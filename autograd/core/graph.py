@@ -23,6 +23,8 @@ from heapq import heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import backend
 from ..runtime.context import Block, ContextVariable
 from . import mutation
@@ -268,6 +270,8 @@ class _PendingGradients:
 
 def unshared(gradient: Any, owned: bool) -> Any:
     """Return a gradient that leaves the backward pass: a copy, unless it is `owned`."""
+    if type(gradient) is np.ndarray:
+        return gradient if owned else gradient.copy()
     if hasattr(gradient, "backward"):
         return gradient._copy_data()
     array = backend.of_array(gradient).asarray(gradient)  # NumPy gives scalars for 0-d results

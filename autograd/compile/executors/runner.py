@@ -85,14 +85,15 @@ class Runner:
                 shape = (steps, *buffer.shape)
                 external[buffer] = xp.zeros(shape, buffer.dtype) if gradient is None else gradient
         d_xs = [b if b is None else xp.empty((steps, *b.shape), b.dtype) for b in program.d_xs]
-        totals: list[Any] = [b if b is None else [None] for b in program.d_captures]
+        totals: dict[Any, Any] = {b: [None] for b in program.d_captures if b is not None}
         external.update(zip(program.d_xs, d_xs, strict=True))
-        external.update(zip(program.d_captures, totals, strict=True))
+        external.update(totals)
         handle.workspace.loops[1].run(external, steps, handle.detach_points)
         d_carry = [b if b is None else arrays[b].copy() for b in program.d_carry]
+        sums = {b: self.backend.asarray(total[0], b.dtype) for b, total in totals.items()}
         d_captures = [
-            b if b is None else self.backend.asarray(total[0], b.dtype)
-            for b, total in zip(program.d_captures, totals, strict=True)
+            b if b is None else sums[b] if program.d_captures.index(b) == i else sums[b].copy()
+            for i, b in enumerate(program.d_captures)
         ]
         return d_carry, d_xs, d_captures
 

@@ -313,7 +313,7 @@ class Recurrent(Module):
                 outputs.append(ys)
                 last_states.append(state)
             xs = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=-1)
-        return xs, tree_map(lambda *leaves: stack(leaves), last_states[0], *last_states[1:])
+        return xs, tree_map(_stack, last_states[0], *last_states[1:])
 
     def _run_cell(
         self, k: int, cell: Any, state: Any, xs: Tensor, lengths: Any, reverse: bool
@@ -420,6 +420,12 @@ def _without_padding(xs: Tensor, lengths: Any) -> Tensor:
     mask = expand_dims(arange(len(xs), device=xs.device), 1) < lengths
     zeroed: Tensor = where(expand_dims(mask, 2), xs, 0)
     return zeroed
+
+
+def _stack(*leaves: Tensor) -> Tensor:
+    """Return the stacked states of all cells; of a single cell without a copy."""
+    state: Tensor = stack(leaves) if leaves[1:] else leaves[0].reshape(1, *leaves[0].shape)
+    return state
 
 
 def _expand_batch(initial: Tensor, shape: tuple[int, ...]) -> Any:
