@@ -41,7 +41,7 @@ test-thorough: $(VENV)/test.stamp
 # Tests of the code that depends on other packages: arrays, files, plots and the terminal.
 LOWEST_TESTS := \
     autograd/ops/test_operations autograd/numpy_protocol/test_numpy_protocol autograd/test_random \
-    autograd/core/test_graph autograd/recurrence/test_scan autograd/compile/test_compile_state \
+    autograd/core/test_graph autograd/recurrence/test_scan autograd/compile/test_changes_between_calls \
     autograd/debug/test_draw autograd/backend/test_fake_cupy tinygrad_rnn/data/test_files \
     tinygrad_rnn/data/test_text_datasets tinygrad_rnn/training/test_serialization \
     tinygrad_rnn/tasks/test_language_modeling tinygrad_rnn/insight/test_plots \

@@ -73,9 +73,6 @@ NAMES = {
 ENGINE_NAMES = {"home": "backend", "pull": "vjp", "needs": "residuals", "fit": "unbroadcast"}
 """Names that are not defined in `autograd`."""
 
-COMPILER = ("autograd/compile/", "tests/autograd/compile/", "docs/internals/compile.md")
-"""Files with terms of their own."""
-
 ALLOWED: dict[tuple[str, str], str] = {
     ("tests/repo/test_prose.py", ""): "lists all of them",
 }
@@ -84,9 +81,8 @@ ALLOWED: dict[tuple[str, str], str] = {
 
 def lines_of(path: str) -> Iterator[tuple[int, str, str]]:
     """Yield the line number, the match and the replacement of every phrase and term."""
-    patterns = PHRASES if path.startswith(COMPILER) else PHRASES | TERMS
     for number, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1):
-        for pattern, replacement in patterns.items():
+        for pattern, replacement in (PHRASES | TERMS).items():
             match = re.search(pattern, line)
             if match and not is_allowed(path, line):
                 yield number, match[0], replacement
@@ -107,7 +103,7 @@ def definitions(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def names_in(path: str) -> Iterator[tuple[int, str, str]]:
     """Yield the line number, the name and the replacement of every name that is defined."""
-    if not path.endswith(".py") or path.startswith(COMPILER):
+    if not path.endswith(".py"):
         return
     text = (ROOT / path).read_text(encoding="utf-8")
     avoided = NAMES | ENGINE_NAMES if path.startswith("autograd/") else NAMES

@@ -1,4 +1,4 @@
-"""The comparison of a compiled recurrence with the recorded one."""
+"""Comparison of compiled scans with eager execution."""
 
 import re
 from collections.abc import Callable
@@ -15,13 +15,13 @@ T, B, H = 6, 3, 2  # time steps, batch, size of the state
 
 
 def values(*shape: int, seed: int = 0) -> Any:
-    """Numbers from [-1, 1) that require their gradient."""
+    """Return a Tensor of numbers from [-1, 1) that requires gradients."""
     rng = np.random.default_rng([seed, *shape])
     return ag.tensor(rng.uniform(-1, 1, shape), requires_grad=True)
 
 
 class Problem(NamedTuple):
-    """A recurrence, and the tensors to differentiate its results by."""
+    """A scan, and the tensors with respect to which its results are differentiated."""
 
     step: Callable[[Any, Any], tuple[Any, Any]]
     carry: Any
@@ -39,8 +39,7 @@ class Problem(NamedTuple):
 
 
 def weighted(leaves: list[Any]) -> Any:
-    """The sum of all entries that require a gradient, each with a weight of its own, so that none
-    hides behind another."""
+    """Return the sum of all entries that require gradients, each with a different weight."""
     rng = np.random.default_rng(0)
     total: Any = 0.0
     for leaf in leaves:
@@ -51,8 +50,10 @@ def weighted(leaves: list[Any]) -> Any:
 
 
 def gradients_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
-    """The gradients by all inputs (of a sum over those, for the second order); 0 where nothing
-    depends on one."""
+    """Return the gradients with respect to all inputs; 0 where no result depends on an input.
+
+    For a higher order, a weighted sum of the gradients is differentiated again.
+    """
     gradients = ag.flatten(in_order(out))
     for n in range(order):
         leaves = [t for t in gradients if isinstance(t, ag.Tensor)]
@@ -74,7 +75,7 @@ def gradients_of(out: Any, inputs: list[Any], order: int = 1) -> list[Any]:
 
 
 def in_order(tree: Any) -> Any:
-    """The tree with the entries of its dicts sorted by their keys."""
+    """Return a tree whose dicts are sorted by their keys."""
     if isinstance(tree, dict):
         return {key: in_order(tree[key]) for key in sorted(tree)}
     return type(tree)(map(in_order, tree)) if isinstance(tree, (tuple, list)) else tree
@@ -92,24 +93,24 @@ def same(actual: Any, expected: Any, tolerance: float = 1e-11, ragged: bool = Fa
     """
     actual, expected = in_order(actual), in_order(expected)
     assert ag.tree_map(kind_of, actual) == ag.tree_map(kind_of, expected)
-    for one, other in zip(ag.flatten(actual), ag.flatten(expected), strict=True):
-        if isinstance(other, ag.Tensor):
-            assert one.requires_grad == other.requires_grad or (ragged and one.requires_grad)
-    for one, other in zip(ag.flatten(actual), ag.flatten(expected), strict=True):
-        if hasattr(other, "dtype"):
-            assert_close(on_host(one), on_host(other), tolerance)
+    for a, b in zip(ag.flatten(actual), ag.flatten(expected), strict=True):
+        if isinstance(b, ag.Tensor):
+            assert a.requires_grad == b.requires_grad or (ragged and a.requires_grad)
+    for a, b in zip(ag.flatten(actual), ag.flatten(expected), strict=True):
+        if hasattr(b, "dtype"):
+            assert_close(on_host(a), on_host(b), tolerance)
         else:
-            assert one == other
+            assert a == b
 
 
 def outcome(problem: Problem, compile: bool | None = None, order: int = 1) -> Any:
-    """Results and gradients."""
+    """Return the results of a scan, and the gradients of its inputs."""
     out = problem.scan(compile)
     return out, gradients_of(out, problem.inputs, order)
 
 
-def or_error(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, that returns an error instead of raising it: its kind, and what it says."""
+def result_or_error(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that returns the type and message of an error instead of raising it."""
 
     def attempt(*args: Any) -> Any:
         try:
@@ -127,8 +128,10 @@ def check(
     calls: int = 1,
     run: Callable[..., Any] = outcome,
 ) -> None:
-    """Compiled equals recorded, at every call: outputs and all gradients. `make` makes the same
-    problem every time."""
+    """Check that compiled and eager execution have equal results and gradients at every call.
+
+    `make` returns equal problems.
+    """
     expected = run(make(), False, order)
     problem = make()
     for _ in range(calls):
@@ -136,13 +139,15 @@ def check(
 
 
 def problem(step: Callable[[Any, Any], Any], *weights: Any, **options: Any) -> Problem:
-    """Of a step(h, x), with a usual carry and usual inputs."""
+    """Return a problem of a step(h, x) with a carry (B, H) and inputs (T, B, H)."""
     carry, xs = values(B, H), values(T, B, H)
     return Problem(step, carry, xs, [carry, xs, *weights], options)
 
 
-def of_steps(step: Callable[[Any, Any, Any], Any], **options: Any) -> Callable[[], Problem]:
-    """Makes problems of a step(W, h, x) with a square weight."""
+def weighted_problems(
+    step: Callable[[Any, Any, Any], Any], **options: Any
+) -> Callable[[], Problem]:
+    """Return a function that makes problems of a step(W, h, x) with a square weight W."""
 
     def make() -> Problem:
         W = values(H, H)
@@ -151,9 +156,9 @@ def of_steps(step: Callable[[Any, Any, Any], Any], **options: Any) -> Callable[[
     return make
 
 
-def records(problem: Problem, why: str) -> None:
-    """The reason is in these words, and in the text of the plan too."""
+def check_eager(problem: Problem, reason: str) -> None:
+    """Check that a scan is executed eagerly, for a reason that matches a regular expression."""
     plan = problem.explain()
     assert not plan.compiled
-    assert re.search(why, plan.why), plan.why
+    assert re.search(reason, plan.why), plan.why
     assert plan.why in str(plan)

@@ -63,9 +63,7 @@ class GraphBuilder:
         captures: Sequence[Value] = (),
         ys: Sequence[Value] = (),
     ) -> StepGraph:
-        """Return the graph of the operations so far; later operations are those of the backward
-        pass.
-        """
+        """Return the graph of the operations so far; the backward pass has the later ones."""
         tuples = map(tuple, (carry, xs, captures, self.constants, new_carry, ys))
         self.graph = StepGraph(CPU, tuple(self.ops), *tuples)
         self.ops, self.constants = [], []

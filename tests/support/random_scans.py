@@ -157,8 +157,8 @@ class Program:
         return self.source(*self.sizes[0])
 
 
-class _Writer:
-    """Writes a program: `values` are the names in reach, each with a bound of its size."""
+class _ProgramBuilder:
+    """Builds a program: `values` are the names in scope, each with a bound of its size."""
 
     def __init__(self, rng: random.Random, number: int) -> None:
         self.rng = rng
@@ -374,7 +374,7 @@ class _Writer:
             options.append(f"checkpoint={rng.choice(['2', '3', '4', repr('sqrt')])}")
         return ", ".join([*options, "**options"])
 
-    def write(self) -> Program:
+    def build(self) -> Program:
         rng, program = self.rng, self.program
         self.define("f0, f1", f"{rng.uniform(0.2, 0.9):.3f}, {rng.uniform(-0.8, 0.8):.3f}", False)
         self.define("index", "np.arange(H)[::-1].copy()", False)
@@ -420,4 +420,4 @@ class _Writer:
 
 def random_scan(seed: int) -> Program:
     """Return a program whose states and derivatives over time stay of the order of 1."""
-    return _Writer(random.Random(seed), seed).write()
+    return _ProgramBuilder(random.Random(seed), seed).build()

@@ -83,10 +83,10 @@ def test_a_carried_gradient_is_overwritten_after_its_last_reader() -> None:
         locations = allocation(schedule, True)[0].locations["step"]
         return locations[g], locations[d]
 
-    kept, new = places(reads_again=True)
-    assert kept != new
-    kept, new = places(reads_again=False)
-    assert kept == new
+    old, new = places(reads_again=True)
+    assert old != new
+    old, new = places(reads_again=False)
+    assert old == new
 
 
 def test_sections_of_a_concatenation_have_no_other_reader() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import B, H, T, same, values
+from compiled import B, H, T, gradients_of, same, values
 from effects import plain, run
 from helpers import on_device
 
@@ -231,15 +231,15 @@ def test_a_step_that_assigns_to_an_outer_object_warns() -> None:
 
 
 def test_assignments_to_local_objects_compile() -> None:
-    """Also to items and attributes of objects that the step has made itself."""
+    """Also to items and attributes of objects that the step creates."""
 
     def step(h: Any, x: Any) -> Any:
-        made, box, table = [h, x], SimpleNamespace(n=1), {}
-        made[0] = ag.tanh(made[0])
+        items, box, table = [h, x], SimpleNamespace(n=1), {}
+        items[0] = ag.tanh(items[0])
         box.n += 1
-        table["y"] = made[0] * box.n
+        table["y"] = items[0] * box.n
         table["z"], (first, second) = x, (h, x)
-        return made[0] + first * second, table
+        return items[0] + first * second, table
 
     h, xs = values(B, H), values(T, B, H)
     for compile in (None, False):
@@ -343,3 +343,58 @@ def test_draws_that_a_step_does_not_use_happen_once_per_step() -> None:
     random.seed(1)
     run(lambda W, h, x: (random.random(), plain(W, h, x))[1])
     assert random.random() == numbers[T]
+
+
+# --- tensors that a step stores -------------------------------------------------------------------
+
+
+def uses_the_previous_state(W: Any, box: SimpleNamespace) -> Callable[[Any, Any], Any]:
+    box.stored = None
+
+    def step(h: Any, x: Any) -> Any:
+        previous, box.stored = box.stored, ag.tanh(h @ W + x)
+        return box.stored, box.stored if previous is None else box.stored * previous
+
+    return step
+
+
+def stores_its_inputs(W: Any, box: SimpleNamespace) -> Callable[[Any, Any], Any]:
+    box.stored = {}
+
+    def step(h: Any, x: Any) -> Any:
+        box.stored[len(box.stored)] = x
+        return ag.tanh(h @ W + x), box.stored[0]
+
+    return step
+
+
+def updates_a_running_mean(W: Any, box: SimpleNamespace) -> Callable[[Any, Any], Any]:
+    box.stored = ag.zeros(H, dtype=float)
+
+    def step(h: Any, x: Any) -> Any:
+        with ag.no_grad():
+            box.stored *= 0.9
+            box.stored += 0.1 * h.detach().mean(0)
+        return ag.tanh(h @ W + x - box.stored), h
+
+    return step
+
+
+@pytest.mark.parametrize("options", [{}, {"lengths": [6, 0, 3]}, {"reverse": True}], ids=str)
+@pytest.mark.parametrize(
+    "make", [uses_the_previous_state, stores_its_inputs, updates_a_running_mean]
+)
+def test_gradients_of_stored_tensors(make: Any, options: dict[str, Any]) -> None:
+    """Two calls, between which the stored tensors lose their history."""
+
+    def results(compile: bool | None) -> Any:
+        W, h, xs, box = values(H, H), values(B, H), values(T, B, H), SimpleNamespace()
+        step, found = make(W, box), []
+        for _ in range(2):
+            out = ag.scan(step, h, xs, compile=compile, **options)
+            tensors = ag.flatten((out, box.stored))
+            found.append((out, gradients_of(tensors, [W, h, xs])))
+            box.stored = ag.tree_map(lambda t: t.detach() * 1, box.stored)
+        return found
+
+    same(results(None), results(False))

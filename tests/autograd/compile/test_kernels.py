@@ -135,9 +135,9 @@ def kernels() -> dict[tuple[str, tuple[str, ...]], host_kernels.Kernel]:
     found = {}
     for name, (function, count) in FUNCTIONS.items():
         for dtypes in kinds(count):
-            made = kernel_of(function, dtypes, f"kernel{len(found)}")
-            if made is not None:
-                texts = made.inputs, made.outputs, made.code, made.name
+            kernel = kernel_of(function, dtypes, f"kernel{len(found)}")
+            if kernel is not None:
+                texts = kernel.inputs, kernel.outputs, kernel.code, kernel.name
                 found[name, dtypes] = host_kernels.Kernel(*texts)
     return found
 
@@ -146,19 +146,19 @@ def compare(name: str, *given: np.ndarray) -> None:
     """The result of the kernel equals the result of the engine on NumPy."""
     with np.errstate(all="ignore"):
         expected = FUNCTIONS[name][0](*given)
-    ours = np.empty(expected.shape, expected.dtype)
-    kernels()[name, tuple(x.dtype.name for x in given)](*given, ours)
+    actual = np.empty(expected.shape, expected.dtype)
+    kernels()[name, tuple(x.dtype.name for x in given)](*given, actual)
     if expected.dtype.kind != "f":
-        np.testing.assert_array_equal(ours, expected)
+        np.testing.assert_array_equal(actual, expected)
         return
     about = np.finfo(expected.dtype)
     error = 8 * about.eps
     rounded = error if name.startswith(("logaddexp", "softplus")) else 0  # near a result of 0
     with np.errstate(over="ignore"):
-        np.testing.assert_allclose(ours, expected, rtol=error, atol=rounded + about.tiny)
-    zeros = (expected == 0) & (ours == 0)
+        np.testing.assert_allclose(actual, expected, rtol=error, atol=rounded + about.tiny)
+    zeros = (expected == 0) & (actual == 0)
     if name.partition("(")[0] not in UNSIGNED_ZERO:
-        np.testing.assert_array_equal(np.signbit(ours[zeros]), np.signbit(expected[zeros]))
+        np.testing.assert_array_equal(np.signbit(actual[zeros]), np.signbit(expected[zeros]))
 
 
 @compiling
@@ -177,8 +177,8 @@ def test_floating_operations_have_kernels(name: str) -> None:
     whole = name.startswith(("bitwise", "invert", "astype(int", "astype(uint"))
     for dtype in (*FLOATS, "float16"):
         dtypes = (dtype,) * FUNCTIONS[name][1]
-        made = kernel_of(FUNCTIONS[name][0], dtypes)
-        assert (made is None) == (whole or name == f"astype({dtype})")
+        kernel = kernel_of(FUNCTIONS[name][0], dtypes)
+        assert (kernel is None) == (whole or name == f"astype({dtype})")
 
 
 @compiling

@@ -101,7 +101,7 @@ def test_the_backward_pass_of_a_tensor_that_leaves_a_step_is_right_or_an_error()
 
 
 def test_tensors_that_leave_a_step_hold_no_trace() -> None:
-    """Tensors of several calls work together, and a second scan may use those of the first one."""
+    """Tensors of several calls work together, also in a second scan."""
     tensors: list[Any] = []
 
     def step(W: Any, h: Any, x: Any) -> Any:

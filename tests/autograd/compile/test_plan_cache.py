@@ -129,7 +129,7 @@ def test_lengths_share_a_plan(run: Any, count: int) -> None:
 
 @pytest.mark.host
 def test_captured_numbers_share_a_plan() -> None:
-    """Also the derivatives are those of the number of the call."""
+    """Also the derivatives depend on the number of the call."""
     W, h, xs = values(H, H), values(3, H), values(4, 3, H)
 
     def run(scale: Any, compile: bool | None = None) -> Any:
@@ -185,17 +185,23 @@ def test_numbers_of_all_kinds_may_change() -> None:
 @pytest.mark.host
 def test_exponents_and_other_options_may_change() -> None:
     W, h, xs = values(H, H), values(3, H), values(4, 3, H)
-    options: dict[str, Any] = {"power": 2, "axis": 0, "slope": 0.1}
+    options: dict[str, Any] = {"power": 2, "axis": 0, "negative_slope": 0.1}
 
     def step(h: Any, x: Any) -> Any:
-        h = ag.leaky_relu(h @ W + x, options["slope"]) ** options["power"]
+        h = ag.leaky_relu(h @ W + x, options["negative_slope"]) ** options["power"]
         return ag.tanh(h), ag.cumsum(h, axis=options["axis"])
 
     def run(compile: bool | None = None) -> Any:
         out = ag.scan(step, h, xs, compile=compile)
         return out, ag.gradients(out[0].sum() + out[1].sum(), [W, h, xs])
 
-    for name, value in [("power", 3), ("power", 2.0), ("axis", 1), ("slope", 0.3), ("power", 1)]:
+    for name, value in [
+        ("power", 3),
+        ("power", 2.0),
+        ("axis", 1),
+        ("negative_slope", 0.3),
+        ("power", 1),
+    ]:
         options[name] = value
         same(run(), run(False))
 

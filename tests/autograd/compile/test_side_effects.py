@@ -246,18 +246,18 @@ def test_hooks_of_inner_tensors_are_called_once_per_step() -> None:
 
 def test_inner_tensors_that_retain_their_gradients() -> None:
     def results(compile: bool | None) -> Any:
-        kept: list[Any] = []
+        inner_tensors: list[Any] = []
 
         def step(W: Any, h: Any, x: Any) -> Any:
             inner = ag.sin(h * x)
             inner.retain_grad()
-            kept.append(inner)
+            inner_tensors.append(inner)
             return plain(W, inner + h, x)
 
         W, h, xs = values(H, H), values(B, H), values(T, B, H)
         last, ys = ag.scan(lambda h, x: step(W, h, x), h, xs, compile=compile)
         (last.sum() + ys.sum()).backward()
-        return [on_host(inner.grad) for inner in kept], W.grad
+        return [on_host(inner.grad) for inner in inner_tensors], W.grad
 
     actual, expected = results(None), results(False)
     assert len(actual[0]) == T
@@ -268,16 +268,16 @@ def test_an_inner_tensor_used_outside_of_a_flagged_step() -> None:
     """Its gradient is the one of eager execution, also at the first step."""
 
     def results(compile: bool | None) -> Any:
-        kept: list[Any] = []
+        inner_tensors: list[Any] = []
         W, h, xs = values(H, H), values(B, H), values(T, B, H)
 
         def step(h: Any, x: Any) -> Any:
             if h.requires_grad:
-                kept.append(ag.sin(h @ W))
+                inner_tensors.append(ag.sin(h @ W))
             return plain(W, h, x)
 
         last, _ = ag.scan(step, h, xs, compile=compile)
-        total = sum((n + 1) * t.sum() for n, t in enumerate(kept)) + last.sum()
+        total = sum((n + 1) * t.sum() for n, t in enumerate(inner_tensors)) + last.sum()
         return ag.gradients(total, [W, h, xs])
 
     same(results(None), results(False))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import B, H, Problem, T, check, of_steps, values
+from compiled import B, H, Problem, T, check, values, weighted_problems
 
 import autograd as ag
 from tinygrad_rnn import nn
@@ -113,13 +113,13 @@ def scaled_values(problem: Problem) -> list[str]:
 def test_equals_eager_execution(name: str, small: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(MERGE, "MAX_SIZE", small)
     step = (REWRITTEN | UNCHANGED)[name]
-    check(of_steps(step))
-    check(of_steps(lambda W, h, x: step(W, h, ag.tanh(x) * x)))
+    check(weighted_problems(step))
+    check(weighted_problems(lambda W, h, x: step(W, h, ag.tanh(x) * x)))
 
 
 @pytest.mark.parametrize("name", REWRITTEN)
 def test_halving_without_cost_is_rewritten(name: str) -> None:
-    problem = of_steps(REWRITTEN[name])()
+    problem = weighted_problems(REWRITTEN[name])()
     body = forward_body(problem)
     assert " tanh(" in body
     assert "sigmoid" not in body
@@ -128,7 +128,7 @@ def test_halving_without_cost_is_rewritten(name: str) -> None:
 
 @pytest.mark.parametrize("name", UNCHANGED)
 def test_halving_with_cost_is_not_rewritten(name: str) -> None:
-    problem = of_steps(UNCHANGED[name])()
+    problem = weighted_problems(UNCHANGED[name])()
     text = str(ag.explain(problem.step, problem.carry, problem.xs, executor="interpreter"))
     forward = "\n".join(part for part in text.split("\n\n") if part.startswith("forward, "))
     assert " sigmoid(" in forward
@@ -161,7 +161,7 @@ def test_a_sum_of_many_terms() -> None:
             x = x + h * (V / (n + 1))
         return both(ag.sigmoid(x))
 
-    check(of_steps(step))
+    check(weighted_problems(step))
 
 
 def test_no_dimension() -> None:
