@@ -46,7 +46,7 @@ def used(program: Program, out: Any) -> Any:
 
 
 def weighted_sum(leaves: list[Any]) -> Any:
-    """Return the sum of all entries of recorded tensors, each with its own weight, or None."""
+    """Return the sum of all entries of recorded tensors, with random weights, or None."""
     total = None
     for i, leaf in enumerate(leaves):
         if leaf is not None and leaf.requires_grad:

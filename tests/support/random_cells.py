@@ -1,6 +1,4 @@
-"""Random cells: the text of a `step`, written line by line, so that where a test fails, hypothesis
-shows a program that can be run as it stands.
-"""
+"""Random cells as the text of a `step`: a failing test shows a program that can be run."""
 
 import random
 from collections.abc import Callable
@@ -69,8 +67,10 @@ def arity(form: str) -> int:
 
 @dataclass
 class RandomCell:
-    """A cell by its text, and by the shapes of what it works on. Its values, gradients and the
-    chain of its derivatives over time stay of the order of 1."""
+    """The text of a cell, and the shapes of its arrays.
+
+    Its values, gradients and derivatives over time are of the order of 1.
+    """
 
     lines: list[str] = field(default_factory=list)
     weights: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -118,7 +118,7 @@ ROWS = 5  # of the table that integer inputs look up
 
 
 class _CellGenerator:
-    """Writes a cell: `values` are the names in reach, each with a bound of its size."""
+    """Generates a cell: `values` are the names in scope, each with a bound of its size."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.cell = rng, RandomCell(seed=rng.randrange(2**32))
@@ -145,7 +145,7 @@ class _CellGenerator:
         self.values[name] = bound
 
     def pick(self) -> str:
-        """A part of the carry, or rather a late value than an early one."""
+        """Return a part of the carry, or a value; later values are more likely."""
         names = list(self.values)
         if self.rng.random() < 0.2:
             return self.rng.choice(names[: self.parts])
@@ -187,10 +187,10 @@ class _CellGenerator:
         else:
             self.line(f"{a} * {self.weight('s')}", self.values[a])
 
-    # The parts of a step: what it is given, what it computes, what it returns
+    # The parts of a step: arguments, operations, results and options.
 
-    def given(self) -> None:
-        """The parts of the carry; x as it is, through a product, or as indices."""
+    def add_arguments(self) -> None:
+        """Add the parts of the carry, and x: unchanged, through a product, or as indices."""
         cell, state = self.cell, (*self.batch, self.H)
         many = self.rng.random() < 0.5
         cell.carry = {"h": state} if many or self.rng.random() < 0.3 else state
@@ -225,7 +225,7 @@ class _CellGenerator:
         else:
             cell.options["length"] = self.T
 
-    def computed(self) -> None:
+    def add_operations(self) -> None:
         products = self.rng.randint(1, 3)
         tables = [POINTWISE] * 4 + [ALONG_AXIS]
         work = [self.product] * products + [self.vector] * self.rng.randint(0, 2)
@@ -236,7 +236,7 @@ class _CellGenerator:
         for part in work:
             part()
 
-    def returned(self) -> None:
+    def add_results(self) -> None:
         cell = self.cell
 
         def new(old: str) -> str:
@@ -260,8 +260,8 @@ class _CellGenerator:
         form = self.rng.choice(["None", "{}", "{}", "({}, {})", "{{'a': {}, 'b': [{}, None]}}"])
         cell.lines.append(f"return {carry}, {form.format(*(y() for _ in range(arity(form))))}")
 
-    def chosen(self) -> None:
-        """Options of the recurrence."""
+    def choose_options(self) -> None:
+        """Choose the options of the scan."""
         rng, options = self.rng, self.cell.options
         options["reverse"] = rng.random() < 0.3
         if self.batch and rng.random() < 0.3:
@@ -273,10 +273,10 @@ class _CellGenerator:
 
 
 def random_cell(rng: random.Random) -> RandomCell:
-    """A cell whose states stay bounded, with all that belongs to it."""
+    """Return a cell whose states are bounded, with its weights and options."""
     generator = _CellGenerator(rng)
-    generator.given()
-    generator.computed()
-    generator.returned()
-    generator.chosen()
+    generator.add_arguments()
+    generator.add_operations()
+    generator.add_results()
+    generator.choose_options()
     return generator.cell

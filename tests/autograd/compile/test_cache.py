@@ -86,3 +86,38 @@ def test_a_pure_step_with_an_undeclared_capture_is_traced_at_every_call() -> Non
         return ag.scan(step, values(B, H), values(T, B, H))[0].numpy()
 
     assert not np.array_equal(last(values(H, H)), last(values(H, H, seed=1)))
+
+
+def test_vjp_rules_that_read_a_variable() -> None:
+    """The behavior of a rule is part of the key of a plan."""
+    strength = [1.0]
+
+    @ag.primitive(x=lambda g: -strength[0] * g)
+    def reversed_gradient(xp: Any, x: Any) -> Any:
+        return x.copy()
+
+    def gradient(compile: bool) -> Any:
+        w = ag.tensor(0.5, requires_grad=True, dtype=float)
+        end, _ = ag.scan(
+            lambda h, x: (reversed_gradient(ag.tanh(h * w + x)), None),
+            ag.zeros(3, float),
+            ag.ones((4, 3), float),
+            compile=compile,
+        )
+        return ag.gradients(end.sum(), [w])[0].item()
+
+    for strength[0] in (1.0, 0.25):
+        assert gradient(True) == pytest.approx(gradient(False), rel=1e-12)
+
+
+def test_a_precompute_that_mixes_steps() -> None:
+    """The results are different if it is applied step by step."""
+    xs = ag.tensor([[1.0], [2.0], [6.0]])
+    options = {"precompute": lambda xs: xs - xs.mean(0)}
+
+    def results(compile: bool) -> Any:
+        return ag.scan(lambda c, x: (c + 2 * x * x, x), ag.zeros(1), xs, compile=compile, **options)
+
+    with pytest.warns(UserWarning, match="of one step than of several"):
+        _, ys = results(True)
+    assert ys.tolist() == results(False)[1].tolist() == [[-2.0], [-1.0], [3.0]]

@@ -1,5 +1,4 @@
-"""Generated kernels: each expression does what its primitive does, CUDA's compiler takes the text,
-and the loops of a device that takes kernels call few of them."""
+"""Fused kernels: their expressions equal the primitives, and the CUDA compiler accepts them."""
 
 import functools
 import random
@@ -46,11 +45,18 @@ SOME = [
     "equal",
     "logical_and",
 ]
-UNSIGNED_ZERO = {"maximum", "minimum", "fmax", "fmin", "relu", "clip"}  # of 0.0 and -0.0 either
+UNSIGNED_ZERO = {
+    "maximum",
+    "minimum",
+    "fmax",
+    "fmin",
+    "relu",
+    "clip",
+}  # the result for 0.0 and -0.0 may have either sign
 
 
 def functions() -> dict[str, tuple[Function, int]]:
-    """An operation for each entry of the table, several for some, and how many arrays it takes."""
+    """Return operations for the entries of the table, and their numbers of array arguments."""
     found: dict[str, tuple[Function, int]] = {
         p.name: (getattr(ag, p.name, None) or product_or_zero, len(p.arguments))
         for p in TABLE
@@ -82,7 +88,7 @@ FUNCTIONS = functions()
 
 
 def singular(dtype: Any) -> np.ndarray:
-    """Values at which something may happen."""
+    """Return values at which functions may be singular."""
     dtype = np.dtype(dtype)
     if dtype.kind == "b":
         return np.array([False, True])
@@ -143,7 +149,7 @@ def kernels() -> dict[tuple[str, tuple[str, ...]], host_kernels.Kernel]:
 
 
 def compare(name: str, *given: np.ndarray) -> None:
-    """The result of the kernel equals the result of the engine on NumPy."""
+    """Check that the result of a kernel equals the result on NumPy."""
     with np.errstate(all="ignore"):
         expected = FUNCTIONS[name][0](*given)
     actual = np.empty(expected.shape, expected.dtype)
@@ -225,10 +231,10 @@ def lstm(W: Any, U: Any) -> Callable[[Any, Any], Any]:
     return step
 
 
-def piece(plan: Any, title: str) -> list[str]:
-    """The operations of a section, without those that are done within kernels."""
-    (found,) = [p for p in str(plan).split("\n\n") if p.startswith(title)]
-    return [line_ for line_ in found.split("\n")[1:] if line_[4] != " "]
+def section(plan: Any, title: str) -> list[str]:
+    """Return the operations of a section, without the operations inside kernels."""
+    (text,) = [part for part in str(plan).split("\n\n") if part.startswith(title)]
+    return [line for line in text.split("\n")[1:] if line[4] != " "]
 
 
 @pytest.mark.host
@@ -236,16 +242,18 @@ def test_a_step_of_an_lstm_is_one_product_and_one_kernel() -> None:
     W, U = values(12, 2), values(12, 3)
     state = values(4, 3), values(4, 3)
     plan = ag.explain(lstm(W, U), state, values(5, 4, 2), device="cuda")
-    for way, product in (("forward", "linear"), ("backward", "matmul")):
-        calls = [text for text in piece(plan, f"{way}, at every step") if " split(" not in text]
+    for direction, product in (("forward", "linear"), ("backward", "matmul")):
+        calls = [
+            text for text in section(plan, f"{direction}, at every step") if " split(" not in text
+        ]
         calls = [text for text in calls if " concatenate(" not in text]  # the kernel writes there
         assert len(calls) == 2, calls
         assert sum(f" {product}(" in text for text in calls) == 1
-        assert sum(f" {way}" in text for text in calls) == 1
+        assert sum(f" {direction}" in text for text in calls) == 1
 
 
 @pytest.mark.host
-def test_the_plan_of_another_device_can_be_read() -> None:
+def test_the_plan_of_another_device() -> None:
     step, state, xs = lstm(values(12, 2), values(12, 3)), (values(4, 3),) * 2, values(5, 4, 2)
     assert not ag.explain(step, state, xs).kernels
     assert str(ag.explain(step, state, xs, device="cpu")) == str(ag.explain(step, state, xs))
@@ -255,7 +263,7 @@ def test_the_plan_of_another_device_can_be_read() -> None:
         assert str(kernel) in str(plan)
     with pytest.raises(ValueError, match=r"'cpu' or 'cuda', got 'tpu'"):
         ag.explain(step, state, xs, device="tpu")
-    ag.scan(step, state, xs)  # the plan that is used is still NumPy's
+    ag.scan(step, state, xs)  # uses the plan of NumPy
     assert not ag.explain(step, state, xs).kernels
 
 
@@ -283,7 +291,7 @@ def test_operations_without_an_expression_run_between_kernels(size: int) -> None
 
 
 @compiling
-def test_more_arrays_than_a_kernel_has_room_for() -> None:
+def test_more_arrays_than_a_kernel_may_have() -> None:
     def make() -> Problem:
         weights = [values(2) for _ in range(150)]
 
@@ -299,13 +307,13 @@ def test_more_arrays_than_a_kernel_has_room_for() -> None:
 
 
 @compiling
-def test_values_read_in_another_order_than_they_are_written() -> None:
+def test_values_that_are_read_in_another_order() -> None:
     def make() -> Problem:
         def step(h: Any, x: Any) -> Any:
             a = ag.tanh(h + x)
             b = a[:, ::-1] * h + a * h[:, :1]
             c = ag.sigmoid(b + a.T[:2].T) * a[:, 1:]
-            d = h - x  # not used otherwise: its buffer is free once it is read
+            d = h - x  # has no other reader: its buffer is reused
             d = d[:, ::-1] + 0.2 * x
             return 0.5 * c + 0.3 * d[:, ::-1] + 0.1 * ag.broadcast_to(b[:1], b.shape), b
 
@@ -319,11 +327,11 @@ def test_values_read_in_another_order_than_they_are_written() -> None:
 cuda = pytest.mark.skipif(nvrtc.library() is None, reason="NVRTC is not installed")
 
 
-def translated(kernels: list[FusedKernel]) -> None:
-    """NVRTC takes them all."""
+def check_compilation(kernels: list[FusedKernel]) -> None:
+    """Check that NVRTC compiles kernels."""
     assert kernels
     text = "".join(
-        f"namespace number{n} {{{nvrtc.source(kernel)}}}\n"  # many have one name
+        f"namespace number{n} {{{nvrtc.source(kernel)}}}\n"  # the names of kernels are not unique
         for n, kernel in enumerate(kernels)
     )
     assert nvrtc.compiler_errors(nvrtc.PRELUDE + text) == ""
@@ -332,7 +340,7 @@ def translated(kernels: list[FusedKernel]) -> None:
 @cuda
 @pytest.mark.host
 @pytest.mark.parametrize("kind", KINDS)
-def test_cuda_takes_the_kernels_of_every_cell(kind: str) -> None:
+def test_nvrtc_compiles_the_kernels_of_every_cell(kind: str) -> None:
     kernels = []
     for dtype in ("float16", "float32", "float64"):
         cell = KINDS[kind].make(2, 3, dtype=dtype, **KINDS[kind].options)
@@ -341,35 +349,35 @@ def test_cuda_takes_the_kernels_of_every_cell(kind: str) -> None:
         for n in (None, lengths):
             options = {"precompute": cell.precompute, "lengths": n}
             kernels += ag.explain(cell.step, state, x, device="cuda", **options).kernels
-    translated(kernels)
+    check_compilation(kernels)
 
 
 @cuda
 @pytest.mark.host
-def test_cuda_takes_the_kernels_of_random_cells() -> None:
+def test_nvrtc_compiles_the_kernels_of_random_cells() -> None:
     rng = random.Random(0)
     kernels = []
     for _ in range(20):
         step, carry, xs, _, options = random_cell(rng).make(rng.choice(FLOATS))
         kernels += ag.explain(step, carry, xs, device="cuda", **options).kernels
-    translated(kernels)
+    check_compilation(kernels)
 
 
 @cuda
 @pytest.mark.host
-def test_cuda_takes_every_expression() -> None:
-    every = [
+def test_nvrtc_compiles_every_expression() -> None:
+    kernels = [
         kernel_of(function, dtypes)
         for name, (function, count) in FUNCTIONS.items()
         for dtypes in kinds(count)
         if "(" not in name
     ]
-    translated([kernel for kernel in every if kernel is not None])
+    check_compilation([kernel for kernel in kernels if kernel is not None])
 
 
 @cuda
 @pytest.mark.host
-def test_cuda_rejects_an_unknown_function() -> None:
+def test_nvrtc_rejects_an_unknown_function() -> None:
     kernel = kernel_of(ag.tanh, ("float32",))
     assert kernel is not None
     assert nvrtc.compiler_errors(nvrtc.PRELUDE + nvrtc.source(kernel)) == ""

@@ -78,7 +78,7 @@ TABLE: dict[int, int] = {}
 
 
 def reads_globals(h: Any, x: Any) -> Any:
-    """A pure step that can reach the collections to which another thread adds."""
+    """A pure step that refers to the collections to which another thread adds."""
     scale = 0.5 if (DATA, COUNTS, TABLE, random, np.random) else 1.0
     h = ag.tanh(scale * h + x)
     return h, h * x
@@ -166,7 +166,7 @@ def test_a_model_that_another_thread_creates_has_the_same_weights(options: dict[
 
 @OPTIONS
 def test_results_of_scans_in_several_threads(options: dict[str, Any]) -> None:
-    """Of one step in all threads, while another thread writes to what the step can reach."""
+    """Of one step in all threads, while another thread writes to its collections."""
     W = values(H, H)
     one = problem(lambda h, x: (ag.tanh(h @ W + x), h), W, **options)
     expected = outcome(one, False)

@@ -48,8 +48,8 @@ REWRITTEN: dict[str, Step] = {
     "a vector times the carry": lambda W, h, x: both(ag.sigmoid(V * h + x)),
     "the carry times a vector": lambda W, h, x: both(ag.sigmoid(h * V + x)),
     "a number times the carry": lambda W, h, x: both(ag.sigmoid((h * V) * 3.0 + x)),
-    "weights made in the step": lambda W, h, x: both(ag.sigmoid(linear(h, W * V) + x)),
-    "weights made from the right": lambda W, h, x: both(ag.sigmoid(h @ (W * V) + x)),
+    "weights computed in the step": lambda W, h, x: both(ag.sigmoid(linear(h, W * V) + x)),
+    "weights computed from the right": lambda W, h, x: both(ag.sigmoid(h @ (W * V) + x)),
     "a row of weights": lambda W, h, x: both(ag.sigmoid(linear(h, W) * W[0] + x)),
     "weights that differ from step to step": lambda W, h, x: both(
         ag.sigmoid(h @ ag.exp(x[:H] + W) + x)
