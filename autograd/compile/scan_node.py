@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..core.graph import Node, recording
-from ..core.primitive import select_output
+from ..core.graph import GET_OUTPUT, Node, recording
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor
 from ..recompute import Recompute
@@ -212,11 +211,12 @@ def execute(plan: Plan, bindings: Bindings, call: ScanCall) -> tuple[Any, Any]:
 def _record(backward: _Backward, saved: Any, results: list[Tensor]) -> None:
     """Give the results at some positions their nodes."""
     chosen = [results[i] for i in backward.positions]
-    shapes, dtypes = tuple([x.shape for x in chosen]), tuple([x.dtype for x in chosen])
+    arrays = [tensor._data for tensor in chosen]
+    shapes, dtypes = tuple([x.shape for x in arrays]), tuple([x.dtype for x in arrays])
     parents = tuple(filter(None, backward.nodes))
     node = Node(SCAN, parents, saved, shapes, dtypes)
-    for k, i in enumerate(backward.positions):
-        results[i] = select_output(results[i]._data, node, k)
+    for k, tensor in enumerate(chosen):
+        tensor._node = Node(GET_OUTPUT, (node,), k, shapes[k], dtypes[k])
 
 
 class _Backward:

@@ -220,7 +220,7 @@ def trace_step(
     compiled.
     """
     recording = graph.recording.get()
-    nesting, order = carry, list(range(len(flatten(carry))))
+    nesting, order = carry, None
     if previous is not None:
         nesting, order = previous.pair[0], previous.order
         leaves = flatten(nesting)
@@ -242,9 +242,11 @@ def trace_step(
             log.connect_later(node, SliceOf(leaf, position))
         inputs.append(Tensor(log.add_input(array), node))
     trace = StepTrace(log, inputs, len(carry_leaves), recording)
-    placed = sorted(zip(order, inputs, strict=False), key=lambda pair: pair[0])
-    given = unflatten(nesting, [leaf for _, leaf in placed])
-    x = unflatten(xs, inputs[len(carry_leaves) :])
+    placed = inputs[: trace.carry]
+    if order is not None:
+        pairs = sorted(zip(order, placed, strict=True), key=lambda pair: pair[0])
+        placed = [leaf for _, leaf in pairs]
+    given, x = unflatten(nesting, placed), unflatten(xs, inputs[trace.carry :])
     tensors = tuple([Tensor(log.value(log.number_of(t._data)), t._node) for t in declared])
     step = make_step(tensors)
     try:

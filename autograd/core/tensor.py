@@ -191,7 +191,7 @@ class Tensor(TensorMethods):
                     f"got {value.shape} {value.dtype}"
                 )
             self.requires_grad_()
-        if self._node is not None:
+        if self._node is not None and (value is not None or self._node.accumulator is not None):
             self._accumulator("grad").gradient = value
 
     def _accumulator(self, purpose: str) -> Accumulator:
