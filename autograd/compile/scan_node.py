@@ -253,7 +253,8 @@ class _Backward:
         d_carry, d_xs, d_captures = plan.executable.backward(
             handle, arrays, captures, [given.get(i) for i in range(n)], d_ys
         )
-        d_xs = [d if d is None else d[order] for d in d_xs]
+        if self.reverse:  # other libraries do not accept negative strides, as in `d[order]`
+            d_xs = [d if d is None else d[order].copy() for d in d_xs]
         used = plan.used_sources(given, self.steps, self.detach_points)
         found = [
             d if k in used else None

@@ -51,3 +51,10 @@ def test_the_graph_is_replayed_with_the_values_of_the_call() -> None:
     factor = 2.0
     actual = ag.gradients(carry.sum(), [W], create_graph=True)[0].numpy()
     np.testing.assert_allclose(actual, expected, rtol=1e-12)
+
+
+def test_gradients_of_reversed_inputs_are_contiguous() -> None:
+    xs = ag.tensor(np.arange(6.0).reshape(3, 2), requires_grad=True)
+    carry, _ = ag.scan(lambda c, x: (ag.tanh(c + x), None), ag.zeros(2), xs, reverse=True)
+    carry.sum().backward()
+    assert xs.grad.numpy().flags.c_contiguous
