@@ -91,11 +91,11 @@ def explain(call: ScanCall, executor: str | None = None, device: str | None = No
     """
     executor = executor_name(executor, device)
     with random.replay(random.get_state()):
-        found, _ = _find_plan(call)
+        found, planned = _find_plan(call)
     if isinstance(found, Eager):
         return Explanation(None, call.steps, found.reason)
     plan, _ = found
-    return Explanation(plan.on_executor(executor), call.steps)
+    return Explanation(plan.executable_of(planned, executor), call.steps)
 
 
 def _warn(step: Callable[..., Any], reason: str) -> None:

@@ -21,17 +21,16 @@ from .. import random
 from ..core import graph
 from ..core.graph import no_grad
 from ..core.modes import operation_log
-from ..core.primitive import Primitive
 from ..core.pytree import flatten, structure, tree_map
 from ..core.tensor import Tensor
 from ..runtime.context import run_locked
 from .differentiate import differentiate
-from .ir import is_pointwise
+from .plan_families import MAX_RELATED, Entry, Family, floats_to_bind, form_of
 from .pure_step import PureStep
 from .purity import DRAWS, examine, random_state
 from .scan_call import ScanCall
 from .scan_node import Bindings, Plan
-from .step_graph import Capture, build_step_graph, float_positions
+from .step_graph import build_step_graph, float_positions
 from .step_trace import NotTraceable, StepTrace, trace_step
 
 MAX_PLANS = 500
@@ -60,27 +59,6 @@ class Cache(OrderedDict[Hashable, Any]):
 
 
 @dataclass
-class Entry:
-    """A plan, where its captures are found, and the codes of the steps that it is verified for."""
-
-    plan: Plan
-    captures: tuple[Capture, ...]
-    codes: set[Any] = field(default_factory=set)
-
-
-@dataclass
-class Family:
-    """Plans that differ in Python floats only.
-
-    `entry` is the plan in which the floats at the positions `bound` are arrays, if there is one.
-    """
-
-    floats: tuple[float, ...]
-    bound: set[int] = field(default_factory=set)
-    entry: Entry | None = None
-
-
-@dataclass
 class Eager:
     """A scan that is executed eagerly, after the first steps, which have returned `results`.
 
@@ -97,6 +75,8 @@ plans = Cache()
 """Entries by signature."""
 families = Cache()
 """Families by signature without floats."""
+related_families = Cache()
+"""Tuples of families by signature without floats and integers, the newest first."""
 pure_plans = Cache()
 """For a `PureStep`: the plan and the sources of its captures; False if it must be traced."""
 eager_codes = Cache()
@@ -108,7 +88,8 @@ known_codes = Cache()
 def plan_count() -> int:
     """Return the number of plans in the caches."""
     found = {id(entry.plan) for entry in list(plans.values())}
-    found |= {id(family.entry.plan) for family in list(families.values()) if family.entry}
+    related = [one for some in list(related_families.values()) for one in some]
+    found |= {id(family.entry.plan) for family in (*families.values(), *related)}
     found |= {id(pure[0]) for pure in list(pure_plans.values()) if pure}
     return len(found)
 
@@ -210,31 +191,39 @@ class _Search:
     # --- plans ------------------------------------------------------------------------------------
 
     def _known_entry(self, trace: StepTrace) -> Entry | None:
-        """Return the plan of a trace; it may have arrays in place of its floats."""
+        """Return the plan of a trace; it may be for all batch sizes, or have arrays for floats."""
         entry: Entry | None = plans.find(trace.key)
-        if entry is not None or not (positions := float_positions(trace.log)):
+        if entry is not None:
             return entry
-        family = families.find(_without_floats(trace))
-        if family is None or family.entry is None:
-            return None
-        differing = _differing(family, _floats(trace, positions))
-        return family.entry if differing <= family.bound else None
+        form = form_of(trace)
+        family: Family | None = families.find(form.key)
+        if family is not None and family.has_floats(form):
+            return family.entry
+        for family in related_families.find(form.without_integers) or ():
+            if family.has_floats(form) and family.has_key(form):
+                families.store(form.key, family)
+                return family.entry
+        return None
 
     def _new_entry(self, trace: StepTrace) -> Entry:
-        """Build the plan of a trace."""
+        """Build the plan of a trace; generalize it if there is a plan for another batch size."""
+        form = form_of(trace)
+        related: tuple[Family, ...] = related_families.find(form.without_integers) or ()
+        bound = floats_to_bind(form, related)
         positions = float_positions(trace.log)
-        family = families.find(_without_floats(trace)) if positions else None
-        if family is None:
-            entry = _build(trace)
-            plans.store(trace.key, entry)
-            if positions:
-                floats = _floats(trace, positions)
-                families.store(_without_floats(trace), Family(floats))
-            return entry
-        family.bound |= _differing(family, _floats(trace, positions))
-        entry = _build(trace, {positions[i] for i in family.bound})
-        family.entry = entry
-        return entry
+        family = Family(form, bound, _build(trace, {positions[i] for i in bound}))
+        for other in related:
+            general = other.generalized(family)
+            if general is not None:
+                related = tuple([one for one in related if one is not other])
+                _replace(other, general)
+                family = general
+                break
+        families.store(form.key, family)
+        related_families.store(form.without_integers, (family, *related)[:MAX_RELATED])
+        if not bound and family.general_key is None:
+            plans.store(trace.key, family.entry)
+        return family.entry
 
     def _store_pure(self, entry: Entry, trace: StepTrace) -> None:
         """Store where the declared tensors of a pure step are among the captures of its plan."""
@@ -256,6 +245,17 @@ class _Search:
         pure_plans.store(self.pure_key, (entry.plan, found) if is_complete else False)
 
 
+def _replace(family: Family, general: Family) -> None:
+    """Replace the plan of one batch size by the plan of all."""
+    families.store(family.form.key, general)
+    for key, entry in list(plans.items()):
+        if entry is family.entry:
+            plans.store(key, general.entry)
+    for key, pure in list(pure_plans.items()):
+        if pure and pure[0] is family.entry.plan:
+            pure_plans.store(key, (general.entry.plan, pure[1]))
+
+
 def _build(trace: StepTrace, bound_floats: Any = ()) -> Entry:
     traced = build_step_graph(trace, bound_floats)
     step, backward = traced.graph, None
@@ -267,35 +267,6 @@ def _build(trace: StepTrace, bound_floats: Any = ()) -> Entry:
         backward = differentiate(step, traced.examples, traced.has_gradient, receives)
     nesting = tree_map(lambda _: 0, trace.pair[0]), tree_map(lambda _: 0, trace.pair[1])
     return Entry(Plan(step, traced.has_gradient, backward, nesting, trace.order), traced.captures)
-
-
-# --- floats ---------------------------------------------------------------------------------------
-
-
-def _floats(trace: StepTrace, positions: list[tuple[int, int]]) -> tuple[float, ...]:
-    return tuple([trace.log.entries[i].args[j] for i, j in positions])
-
-
-def _differing(family: Family, floats: tuple[float, ...]) -> set[int]:
-    pairs = enumerate(zip(family.floats, floats, strict=True))
-    return {i for i, (a, b) in pairs if repr(a) != repr(b)}
-
-
-def _without_floats(trace: StepTrace) -> Hashable:
-    """Return the key of a trace without the values of the floats of elementwise operations."""
-    *form, operations = trace.key
-    return (*form, tuple(map(_mask_floats, operations)))
-
-
-def _mask_floats(key: Any) -> Any:
-    primitive, *rest = key
-    if not isinstance(primitive, Primitive) or not is_pointwise(primitive):
-        return key
-    if primitive.name == "power":
-        return key
-    names, *rest = rest
-    masked = [(float,) if type(x) is tuple and x[0] is float else x for x in names]
-    return (primitive, tuple(masked), *rest)
 
 
 # --- pure steps -----------------------------------------------------------------------------------

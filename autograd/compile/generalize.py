@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from .. import backend
 from ..core.primitive import Primitive
 from .buffers import Buffer
-from .loop_program import LoopProgram
+from .ir import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +40,31 @@ class Fill:
     dtype: np.dtype[Any]
 
 
+T = TypeVar("T")
+
+
 class _Mismatch(Exception):
     """The structures of two programs differ."""
 
 
-def union(
-    first: LoopProgram, first_size: int, second: LoopProgram, second_size: int
-) -> LoopProgram | None:
-    """Return a program for all batch sizes, given the programs for two.
+def union(first: T, first_size: int, second: T, second_size: int) -> T | None:
+    """Return a program, or graphs, for all batch sizes, given the ones for two.
 
     Returns
     -------
-    LoopProgram or None
-        None if the programs differ in more than sizes proportional to the batch size.
+    LoopProgram, or tuple of graphs, or None
+        None if they differ in more than sizes proportional to the batch size.
     """
     try:
         return _Union(first_size, second_size).rewrite(first, second)  # type: ignore[no-any-return]
+    except _Mismatch:
+        return None
+
+
+def union_of_keys(first: Any, first_size: int, second: Any, second_size: int) -> Any:
+    """Return the common key of two nested tuples with a symbolic batch size, or None."""
+    try:
+        return _Union(first_size, second_size).key(first, second)
     except _Mismatch:
         return None
 
@@ -79,13 +88,13 @@ def batch_axis(carry: Iterable[Buffer], xs: Iterable[Buffer]) -> BatchAxis | Non
     return None
 
 
-def for_batch(program: LoopProgram, size: int, array_backend: backend.Backend) -> LoopProgram:
-    """Return the program for a batch size."""
+def for_batch(program: T, size: int, array_backend: backend.Backend) -> T:
+    """Return the program or graphs for a batch size."""
     return _Substitution(size, array_backend).rewrite(program)  # type: ignore[no-any-return]
 
 
 class _Rewriter:
-    """Rebuilds nested objects of a program. Equal buffers stay equal."""
+    """Rebuilds nested objects. Buffers and values that are identical stay identical."""
 
     def __init__(self) -> None:
         self.known: dict[Any, Any] = {}
@@ -97,10 +106,11 @@ class _Rewriter:
     def rewrite(self, *items: Any) -> Any:
         raise NotImplementedError
 
-    def buffer(self, *buffers: Buffer) -> Buffer:
-        if buffers not in self.known:
-            self.known[buffers] = self.rewrite_fields(*buffers)
-        return self.known[buffers]  # type: ignore[no-any-return]
+    def array(self, *items: Any) -> Any:
+        """Return the new buffer or value in place of some."""
+        if items not in self.known:
+            self.known[items] = self.rewrite_fields(*items)
+        return self.known[items]
 
 
 class _Union(_Rewriter):
@@ -117,8 +127,8 @@ class _Union(_Rewriter):
             raise _Mismatch
         if type(a) is int:
             return self._size(a, b)
-        if isinstance(a, Buffer):
-            return self.buffer(a, b)
+        if isinstance(a, (Buffer, Value)):
+            return self.array(a, b)
         if is_dataclass(a):
             return self.rewrite_fields(a, b)
         if isinstance(a, (tuple, list)):
@@ -133,8 +143,18 @@ class _Union(_Rewriter):
             parts = ((a.start, b.start), (a.stop, b.stop), (a.step, b.step))
             return slice(*[self.rewrite(*pair) for pair in parts])
         if hasattr(a, "shape") and hasattr(a, "dtype") and not isinstance(a, np.generic):
-            return self._array(a, b)
+            return self._constant(a, b)
         if repr(a) != repr(b):  # nan equals itself, and 0.0 differs from -0.0
+            raise _Mismatch
+        return a
+
+    def key(self, a: Any, b: Any) -> Any:
+        """Combine two nested tuples."""
+        if type(a) is tuple and type(b) is tuple and len(a) == len(b):
+            return tuple([self.key(*pair) for pair in zip(a, b, strict=True)])
+        if type(a) is int and type(b) is int:
+            return self._size(a, b)
+        if type(a) is not type(b) or a != b:
             raise _Mismatch
         return a
 
@@ -152,7 +172,7 @@ class _Union(_Rewriter):
             raise _Mismatch
         return a
 
-    def _array(self, a: Any, b: Any) -> Any:
+    def _constant(self, a: Any, b: Any) -> Any:
         if a.dtype != b.dtype or a.ndim != b.ndim or 0 in (a.size, b.size):
             raise _Mismatch
         if a.shape == b.shape and bool(((a == b) | (a != a) & (b != b)).all()):
@@ -173,8 +193,8 @@ class _Substitution(_Rewriter):
     def rewrite(self, x: Any) -> Any:
         if isinstance(x, BatchSize):
             return x.factor * self.size
-        if isinstance(x, Buffer):
-            return self.buffer(x)
+        if isinstance(x, (Buffer, Value)):
+            return self.array(x)
         if isinstance(x, Fill):
             return self.xp.full(self.rewrite(x.shape), x.value, x.dtype)
         if is_dataclass(x):

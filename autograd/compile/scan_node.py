@@ -7,7 +7,8 @@ of derivatives, and at singular points if some results have no gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -19,7 +20,8 @@ from ..core.graph import GET_OUTPUT, Node, recording
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor
 from ..recompute import Recompute
-from .executors.executable import Executable, compile_graph
+from .executors.executable import Executable, compile_graph, generalize
+from .generalize import for_batch, union
 from .ir import BackwardGraph, StepGraph, Value
 from .replay import replay
 from .scan_call import ScanCall
@@ -33,7 +35,7 @@ class Plan:
     Attributes
     ----------
     graph : StepGraph
-        The operations of the step.
+        The operations of the step; at one of the batch sizes, if the plan is for all.
     has_gradient : tuple of bool
         For each leaf of the new carry and of y, True if gradients flow into it.
     executable : Executable
@@ -61,16 +63,48 @@ class Plan:
         self.sources = gradient_sources(graph, has_gradient)
         self._known: dict[Any, list[int]] = {}
         self._used: dict[Any, set[int]] = {}
+        self._general_graphs: tuple[StepGraph, BackwardGraph | None] | None = None
+
+    def for_all_batch_sizes(self, size: int, other: Plan, other_size: int) -> Plan | None:
+        """Return the plan for all batch sizes, given the plan of the same step for another size.
+
+        None if the plans differ in more than sizes proportional to the batch size.
+        """
+        graphs = [(plan.graph, plan._backward) for plan in (self, other)]
+        general = union(graphs[0], size, graphs[1], other_size)
+        executable = general and generalize(self.executable, size, other.executable, other_size)
+        if executable is None:
+            return None
+        plan = copy(self)
+        plan.executable, plan._general_graphs = executable, general
+        return plan
+
+    def graph_of(self, carry: Sequence[Any], xs: Sequence[Any]) -> StepGraph:
+        """Return the operations of the step at the batch size of arrays."""
+        size = self.executable.batch_size_of(carry, xs)
+        if size is None or self._general_graphs is None:
+            return self.graph
+        return for_batch(self._general_graphs[0], size, self.graph.backend)
 
     @property
     def has_backward(self) -> bool:
         return self.executable.program.backward is not None
 
-    def on_executor(self, executor: str | None) -> Executable:
-        """Return the step compiled for an executor; by default for the backend of its arrays."""
-        if executor in (None, self.executable.executor):
+    def executable_of(self, call: ScanCall, executor: str | None) -> Executable:
+        """Return the step compiled at the batch size of a call.
+
+        By default, the executor is the one for the backend of the arrays.
+        """
+        carry, xs = ([x._data for x in flatten(tree)] for tree in (call.carry, call.xs))
+        size = self.executable.batch_size_of(carry, xs)
+        graphs = self.graph, self._backward
+        if size is not None and self._general_graphs is not None:
+            graphs = for_batch(self._general_graphs, size, self.graph.backend)
+        elif executor in (None, self.executable.executor):
             return self.executable
-        return compile_graph(self.graph, self._backward, executor)
+        if executor in (None, self.executable.executor):
+            return self.executable.of_graphs(*graphs)
+        return compile_graph(*graphs, executor)
 
     def results_with_gradient(
         self, recorded: frozenset[int], steps: int, detach_points: tuple[int, ...]
@@ -280,10 +314,11 @@ def _replay_function(
     plan: Plan, leaves: list[Any], nodes: list[Node | None], call: ScanCall
 ) -> Callable[[], list[Tensor]]:
     """Return a function that executes a call eagerly."""
-    graph, steps, reverse, detach_points = plan.graph, call.steps, call.reverse, call.detach_points
-    n, m = len(graph.carry), len(graph.carry) + len(graph.xs)
+    steps, reverse, detach_points = call.steps, call.reverse, call.detach_points
+    n, m = len(plan.graph.carry), len(plan.graph.carry) + len(plan.graph.xs)
 
     def evaluate() -> list[Tensor]:
+        graph = plan.graph_of(leaves[:n], leaves[n:m])
         tensors = list(map(Tensor, leaves, nodes))
         carry, xs, captures = tensors[:n], tensors[n:m], tensors[m:]
         return replay(graph, plan.has_gradient, carry, xs, captures, steps, reverse, detach_points)

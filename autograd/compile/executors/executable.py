@@ -99,6 +99,10 @@ class Executable:
         passes = [other for other in self._passes if other is not one]
         return Executable(*self._graphs, self.executor, passes)
 
+    def of_graphs(self, graph: StepGraph, backward: BackwardGraph | None) -> Executable:
+        """Return the executable of other graphs, with the same passes."""
+        return Executable(graph, backward, self.executor, self._passes)
+
     def for_all_batch_sizes(self, program: LoopProgram, size: int) -> Executable:
         """Return this executable with a program that has a symbolic batch size."""
         return Executable(*self._graphs, self.executor, self._passes, (program, size))
@@ -107,7 +111,7 @@ class Executable:
         """Return the sizes of the buffers at the batch size of `schedule`."""
         return self._runner(self._batch_size).layouts.layout(steps)
 
-    def _batch_size_of(self, carry: Sequence[Any], xs: Sequence[Any]) -> int | None:
+    def batch_size_of(self, carry: Sequence[Any], xs: Sequence[Any]) -> int | None:
         """Return the batch size of arguments; None if the program has a fixed one."""
         if self._batch_axis is None:
             return None
@@ -154,7 +158,7 @@ class Executable:
         handle : WorkspaceHandle
             For the backward pass.
         """
-        runner = self._runner(self._batch_size_of(carry, xs))
+        runner = self._runner(self.batch_size_of(carry, xs))
         return runner.forward(carry, xs, captures, steps, detach_points)
 
     def backward(

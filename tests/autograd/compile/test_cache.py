@@ -16,7 +16,14 @@ pytestmark = pytest.mark.host
 
 @pytest.fixture(autouse=True)
 def _empty_caches(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("plans", "families", "pure_plans", "eager_codes", "known_codes"):
+    for name in (
+        "plans",
+        "families",
+        "related_families",
+        "pure_plans",
+        "eager_codes",
+        "known_codes",
+    ):
         monkeypatch.setattr(cache, name, cache.Cache())
 
 

@@ -13,15 +13,6 @@ from compiled import H, same, values
 import autograd as ag
 from tinygrad_rnn import nn
 
-FAILING = ("test_batch_sizes_share_a_plan", "test_memory_does_not_grow")
-"""Tests that fail until the scan compiler generalizes its plans to other batch sizes."""
-
-
-@pytest.fixture(autouse=True)
-def _expected_failures(request: pytest.FixtureRequest) -> None:
-    if request.node.originalname in FAILING:
-        request.applymarker(pytest.mark.xfail(strict=False, reason="not generalized yet"))
-
 
 def plan_count() -> int:
     from autograd.compile import cache
