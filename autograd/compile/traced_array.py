@@ -18,6 +18,7 @@ from ..backend.errors import operation_error
 from ..backend.tracer import TracerArray
 from ..core.primitive import Primitive
 from ..core.pytree import flatten
+from ..core.tensor import Tensor
 from ..ops.creation import astype
 from ..ops.tensor_methods import ArrayMethods
 from .ir import NUMBERS
@@ -131,6 +132,14 @@ class TracedArray(TracerArray, ArrayMethods):
             if isinstance(value, TracedArray) and value.log.is_open:
                 return value.log.record(primitive, arrays, static)
         return compute(primitive, to_arrays(arrays), to_arrays(static))
+
+
+def without_log(leaf: Tensor) -> Tensor:
+    """Return a Tensor that a traced step has stored elsewhere as an ordinary Tensor."""
+    array = leaf._data
+    if isinstance(array, TracedArray) and not array.log.is_open:
+        return Tensor(array.value, leaf._node)
+    return leaf
 
 
 def to_arrays(value: Any) -> Any:

@@ -51,11 +51,14 @@ class CheckpointedScan:
         Number of steps.
     reverse : bool
         True if the last input belongs to the first step.
+    is_compiled : callable
+        Returns True if a segment was compiled. Its captures are copied, so they need no check.
     """
 
     run_steps: Callable[[int, int, Any, Any], tuple[Any, Any]]
     steps: int
     reverse: bool
+    is_compiled: Callable[[], bool]
     segment_length: int = 1  # the number of steps whose graph is in memory at once
     parameters: set[Node] = field(default_factory=set)  # nodes used by a step besides carry and x
     check_unchanged: Callable[[], Any] | None = None  # raises if the arrays of a step have changed
@@ -127,7 +130,7 @@ class CheckpointedScan:
         carry, xs = tree_map(_as_leaf, (carry, tree_map(lambda leaf: leaf[inputs], xs)))
         evaluate = replayable(lambda: self.run_steps(0, steps, carry, xs))
         out, digests = evaluate_with_digests(evaluate)
-        if digests and self.check_unchanged is None:
+        if digests and self.check_unchanged is None and not self.is_compiled():
             self.check_unchanged = partial(evaluate_unchanged, evaluate, digests)
         step_nodes, outer_nodes = recorded_since(start, out)
         return outer_nodes, graph_bytes(step_nodes)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import backend
+from ..backend.tracer import TracerArray
+from ..compile.traced_array import without_log
 from ..core import graph
 from ..core.pytree import flatten, tree_map
 from ..core.tensor import Tensor, unwrap
@@ -32,7 +34,11 @@ def prepare_carry(carry: Any, xs: Any) -> Any:
 
 
 def _all_tensors(tree: Any) -> bool:
-    return all(isinstance(leaf, Tensor) for leaf in flatten(tree))
+    """True if all leaves are Tensors, and none was stored by a step that was traced."""
+    leaves = flatten(tree)
+    return all(
+        isinstance(leaf, Tensor) and not isinstance(leaf._data, TracerArray) for leaf in leaves
+    )
 
 
 def _float_as_tensor(x: float, leaves: list[Any]) -> Tensor:
@@ -45,7 +51,7 @@ def _float_as_tensor(x: float, leaves: list[Any]) -> Tensor:
 def _as_tensor(x: Any) -> Tensor:
     """Return an array as a Tensor that the caller cannot change before the backward pass."""
     if isinstance(x, Tensor):
-        return x
+        return without_log(x)
     array = backend.of_array(x).asarray(x)
     return Tensor(array.copy() if array is x and graph.recording.get() else array)
 

@@ -133,7 +133,7 @@ def scan(
     loop = _Loop(step, carry, xs, length, lengths, reverse, precompute, detach_every, compile)
     if checkpoint is None and memory_budget is None:
         return loop.run(0, loop.steps, loop.carry, loop.xs)
-    checkpointed = CheckpointedScan(loop.run, loop.steps, reverse)
+    checkpointed = CheckpointedScan(loop.run, loop.steps, reverse, lambda: bool(loop.plans))
     return checkpointed.execute(loop.carry, loop.xs, checkpoint, memory_budget)
 
 

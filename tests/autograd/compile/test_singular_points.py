@@ -77,7 +77,7 @@ def results(
 def compiles(step: Callable[..., Any], carry: Any) -> bool:
     w, leaves = ag.tensor(np.array(0.5)), [ag.tensor(np.array(c)) for c in carry]
     given = leaves[0] if len(leaves) == 1 else tuple(leaves)
-    return bool(ag.explain(lambda h, x: step(w, h, x), given, np.array(XS)).compiled)
+    return bool(ag.explain(lambda h, x: step(w, h, x), given, ag.tensor(np.array(XS))).compiled)
 
 
 def check(step: Callable[..., Any], carry: Any, loss: Any, order: int = 1, **options: Any) -> None:

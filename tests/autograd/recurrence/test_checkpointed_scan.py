@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import on_host
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -249,3 +250,15 @@ def test_results_require_a_gradient_only_if_an_input_does(memory: dict[str, Any]
 
     assert not any(leaf.requires_grad for leaf in run(ag.ones(4)))
     assert all(leaf.requires_grad for leaf in run(ag.ones(4, requires_grad=True)))
+
+
+def test_a_compiled_step_that_indexes_its_carry() -> None:
+    """Indices are recorded as values that must not change; a compiled step does not record them."""
+
+    def results(checkpoint: int | None) -> list[Any]:
+        h, xs = ag.ones((2, 3), requires_grad=True), ag.ones((6, 2, 3))
+        last, ys = ag.scan(lambda h, x: (ag.tanh(h * x), h[:, 0]), h, xs, checkpoint=checkpoint)
+        return [last, ys, *ag.gradients(last.sum() + ys.sum(), [h])]
+
+    for actual, expected in zip(results(2), results(None), strict=True):
+        np.testing.assert_allclose(on_host(actual), on_host(expected), rtol=1e-6)

@@ -7,6 +7,8 @@ import pytest
 
 import autograd as ag
 
+pytestmark = pytest.mark.host  # NumPy arrays
+
 B, N, T = 3, 2, 5
 CARRIES: dict[str, Any] = {
     "float32": np.ones((B, N), np.float32),
