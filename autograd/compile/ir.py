@@ -1,6 +1,6 @@
 """The intermediate representation (IR) of one step of a scan: values, operations and graphs.
 
-`tracing` produces a `StepGraph` and `differentiate` the `BackwardGraph` that belongs to it. Both
+`step_graph` produces a `StepGraph` and `differentiate` the `BackwardGraph` that belongs to it. Both
 are immutable: a pass that changes something returns a new object.
 """
 

@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Form:
-    """What identifies the family of a trace.
+    """The identity of the family of a trace.
 
     `key` is the key of the trace without the values of its floats; `sizes` has the leading size of
     each leaf of the carry and of x.

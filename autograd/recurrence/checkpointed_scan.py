@@ -130,7 +130,7 @@ class CheckpointedScan:
         carry, xs = tree_map(_as_leaf, (carry, tree_map(lambda leaf: leaf[inputs], xs)))
         evaluate = replayable(lambda: self.run_steps(0, steps, carry, xs))
         out, digests = evaluate_with_digests(evaluate)
-        if digests and self.check_unchanged is None and not self.is_compiled():
+        if digests and self.check_unchanged is None:
             self.check_unchanged = partial(evaluate_unchanged, evaluate, digests)
         step_nodes, outer_nodes = recorded_since(start, out)
         return outer_nodes, graph_bytes(step_nodes)
@@ -188,7 +188,7 @@ class CheckpointedScan:
             return self.run_segments(start, stop, carry, xs, schedule)
 
         def recompute() -> Any:
-            if self.check_unchanged is not None:
+            if self.check_unchanged is not None and not self.is_compiled():
                 self.check_unchanged()
             return evaluate()
 

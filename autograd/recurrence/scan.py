@@ -110,9 +110,13 @@ def scan(
     at every step. If an array that it closes over changes before the backward pass, the backward
     pass raises RuntimeError.
 
-    A step that cannot be compiled is executed eagerly, with a warning that says why. Execution is
-    eager without a warning if `compile` is False, under `detect_anomaly`, for a single step, and if
-    the environment variable AUTOGRAD_COMPILE is 0. `explain` shows how a step is executed.
+    A compiled step must be a pure function of its arguments and of the arrays and numbers that it
+    reads: its Python code runs for the first one or two steps of a call only. A step that cannot be
+    compiled is executed eagerly, with a warning that says why. Execution is eager without a warning
+    if `compile` is False, under `detect_anomaly`, for a single step, for empty arrays, inside the
+    step of another scan, and if the environment variable AUTOGRAD_COMPILE is 0. Without any step,
+    `step` is called once on zeros to find the form of the ys. `explain` shows how a step is
+    executed.
 
     References
     ----------
@@ -165,8 +169,8 @@ def explain(
     Explanation
         `compiled` is True or False, and `why` is the reason for eager execution ("" if compiled).
         As text it lists the operations before the loop, of each step, and after the loop, forward
-        and backward; the values that the forward pass saves for the backward pass; and the
-        generated code. `kernels` has the source of the CUDA kernels.
+        and backward; the values that the forward pass saves for the backward pass; and the loop
+        program of the executor. `kernels` has the source of the CUDA kernels.
 
     Raises
     ------
