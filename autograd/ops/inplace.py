@@ -71,9 +71,10 @@ def in_place_operator(operation: Callable[[Any, Any], Any]) -> Callable[[Tensor,
     return operator
 
 
-def _recorded_operator(operation: Callable[[Any, Any], Any], target: Tensor, other: Any) -> Any:
+def _recorded_operator(operation: Callable[[Any, Any], Any], target: Tensor, other: Any) -> Tensor:
     """Return the result of an in-place operator as a new Tensor."""
-    result, node = operation(target, other), target._node
+    result: Tensor = operation(target, other)
+    node = target._node
     if node is not None and node.primitive is None and node.residuals is not None:
         raise RuntimeError(
             "a leaf that requires a gradient can be written in place under no_grad() only"
@@ -81,7 +82,7 @@ def _recorded_operator(operation: Callable[[Any, Any], Any], target: Tensor, oth
     return result
 
 
-def _traced_operator(operation: Callable[[Any, Any], Any], target: Tensor, other: Any) -> Any:
+def _traced_operator(operation: Callable[[Any, Any], Any], target: Tensor, other: Any) -> Tensor:
     """Apply an in-place operator in a scan step that is being traced.
 
     The operator is an ordinary operation if it would be recorded, and a write otherwise.

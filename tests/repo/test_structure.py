@@ -44,7 +44,8 @@ COMPILER = [
     {"lowering"},
     {"executors"},
     {"explain", "scan_node"},
-    {"cache", "unroll"},
+    {"plan_families", "unroll"},
+    {"cache"},
     {""},
 ]
 LIBRARY = [
